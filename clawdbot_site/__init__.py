@@ -1,0 +1,1 @@
+"""The project: configuration and wiring. It knows every app; nobody imports it."""

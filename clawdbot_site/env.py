@@ -1,0 +1,81 @@
+"""Typed reads of the environment; only `settings.py` uses them. A bad value stops the start with the variable's name.
+
+Every variable may instead be given as `NAME_FILE`, the path of a file that holds it (how container platforms hand over
+secrets)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off", ""}
+
+
+def text(name: str, default: str = "") -> str:
+    path = os.environ.get(f"{name}_FILE")
+    if path and name not in os.environ:
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
+    return os.environ.get(name, default).strip()
+
+
+def flag(name: str, default: bool) -> bool:
+    value = text(name, "on" if default else "off").lower()
+    if value in TRUE:
+        return True
+    if value in FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name}: {value!r} is neither on nor off")
+
+
+def whole(name: str, default: int, *, low: int | None = None, high: int | None = None) -> int:
+    value = text(name, str(default))
+    try:
+        number = int(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}: {value!r} is not a whole number") from None
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise ImproperlyConfigured(f"{name}: {number} is outside {low} to {high}")
+    return number
+
+
+def seconds(name: str, default: float) -> float:
+    value = text(name, str(default))
+    try:
+        number = float(value)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}: {value!r} is not a number of seconds") from None
+    if not 0 <= number < float("inf"):
+        raise ImproperlyConfigured(f"{name}: {value!r} is not a number of seconds")
+    return number
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A comma list."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def secret(name: str, file: Path, make: object) -> str:
+    """A secret from the environment, else from `file`, which is made (mode 600) on first use by calling `make`."""
+    value = text(name)
+    if value:
+        return value
+    if not file.exists():
+        assert callable(make)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        made = str(make())
+        temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        temporary.touch(mode=0o600)
+        temporary.write_text(made, encoding="utf-8")
+        try:
+            os.link(temporary, file)  # never replaces the secret of a process that was faster
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    return file.read_text(encoding="utf-8").strip()

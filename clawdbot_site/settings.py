@@ -1,0 +1,159 @@
+"""All settings, and the only reader of the environment. `docs/settings.md` explains each."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from pathlib import Path
+
+from clawdbot_site import databases, env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var").resolve()
+
+DEBUG = env.flag("DEBUG", False)
+SECRET_KEY = env.secret("SECRET_KEY", VAR_DIR / "secret_key", lambda: secrets.token_urlsafe(64))
+MASTER_KEY = env.secret("MASTER_KEY", VAR_DIR / "master_key", lambda: secrets.token_urlsafe(32))
+
+# The server -------------------------------------------------------------------------------------------------------
+HOST = env.text("HOST", "127.0.0.1")
+PORT = env.whole("PORT", 8000, low=1, high=65535)
+WORKERS = env.whole("WORKERS", 1, low=1, high=64)
+DRAIN_DELAY = env.seconds("DRAIN_DELAY", 0)
+DRAIN_TIMEOUT = env.seconds("DRAIN_TIMEOUT", 75)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]") + [HOST]
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+
+# The model behind the seed's settings ------------------------------------------------------------------------------
+MODEL_ENDPOINT = env.text("MODEL_ENDPOINT")
+MODEL_NAME = env.text("MODEL_NAME")
+API_KEY = env.text("API_KEY")
+MODEL_TIMEOUT = env.seconds("MODEL_TIMEOUT", 30)
+LOCAL_MODEL = env.flag("LOCAL_MODEL", True)
+SESSION_TTL = env.whole("SESSION_TTL", 3600, low=1)
+
+# Stores -----------------------------------------------------------------------------------------------------------
+REDIS_HOST = env.text("REDIS_HOST")
+VALKEY_SOCKET = databases.socket_path(VAR_DIR)
+VALKEY_NODES = databases.valkey("REDIS_HOST", REDIS_HOST, env.text("REDIS_PASSWORD"), VALKEY_SOCKET)
+VALKEY_DATABASES = env.whole("VALKEY_DATABASES", 1024, low=32)
+FIRST_TENANT_DATABASE = 16  # 0 counters and limits, 1 broker, 2 channels, 3 Django's cache; the rest is kept free
+BROKER_URL = databases.broker(env.text("BROKER_URL") or databases.numbered(VALKEY_NODES[0], 1))
+CHANNEL_URL = env.text("CHANNEL_URL") or databases.numbered(VALKEY_NODES[0], 2)
+CACHE_URL = env.text("CACHE_URL") or databases.numbered(VALKEY_NODES[0], 3)
+
+DATABASES = {
+    "default": databases.sql("DATABASE_URL", env.text("DATABASE_URL") or f"sqlite:///{VAR_DIR}/db.sqlite3"),
+    "journal": databases.sql("JOURNAL_URL", env.text("JOURNAL_URL") or f"sqlite:///{VAR_DIR}/journal/journal.sqlite3"),
+}
+DATABASE_ROUTERS = ["compliance.database.JournalRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR_DIR / "objects"}},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": CACHE_URL}}
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [{"address": CHANNEL_URL}]}}
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+
+# Background work --------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = BROKER_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+
+# Django -----------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "channels",
+    "tenants",
+    "routing",
+    "sessions_app",
+    "plugins",
+    "compliance",
+    "access",
+    "clawdbot_site",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "clawdbot_site.urls"
+APPEND_SLASH = False
+ASGI_APPLICATION = "clawdbot_site.asgi.application"
+AUTH_USER_MODEL = "tenants.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {"TITLE": "Clawdbot", "VERSION": "0.1.0", "SERVE_INCLUDE_SCHEMA": False}
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": SECRET_KEY,
+    "ISSUER": "clawdbot",
+    "AUDIENCE": "clawdbot-api",
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
+    "UPDATE_LAST_LOGIN": False,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+}

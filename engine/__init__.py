@@ -1,0 +1,1 @@
+"""The one chat engine: plain asyncio, no framework, imports nothing else of this project."""

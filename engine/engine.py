@@ -1,0 +1,301 @@
+"""The one way a chat turn is answered. The numbers are the steps of the design:
+
+ 1 limits.admit   2 sessions.open   3 guard.input   4 plugins.pre   5 router.choose   6 limits.reserve
+ 7 sessions.window   9 journal.intent (runs beside 10)   10 adapter.stream   11 plugins.post, guard.output
+12 journal.completion, sessions.append, limits.settle; then the terminal event
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing
+from typing import NoReturn
+
+from engine import retrying
+from engine.errors import (
+    AuditUnavailable,
+    ContentBlocked,
+    EngineError,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    Unavailable,
+    UpstreamError,
+)
+from engine.fencing import Fence
+from engine.folding import Fold, as_delta
+from engine.ports import Guard, Journal, Limiter, Meter, Plugins, Router, Sessions
+from engine.turn import Turn
+from engine.types import ChatRequest, Delta, Done, End, Event, Message, ModelCall, Principal, State, Usage
+
+log = logging.getLogger(__name__)
+
+Upstream = AsyncGenerator[Delta | End, None]
+
+
+class Engine:
+    """Answers turns. One instance a process; everything it needs is handed in by `clawdbot_site/wiring.py`."""
+
+    def __init__(
+        self,
+        *,
+        limiter: Limiter,
+        sessions: Sessions,
+        guard: Guard,
+        plugins: Plugins,
+        router: Router,
+        journal: Journal,
+        meter: Meter,
+    ) -> None:
+        self.limiter = limiter
+        self.sessions = sessions
+        self.guard = guard
+        self.plugins = plugins
+        self.router = router
+        self.journal = journal
+        self.meter = meter
+        self.active = 0
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def complete(self, principal: Principal, request: ChatRequest) -> Done:
+        """The fold of `stream`: the same turn, only its terminal event."""
+        done: Done | None = None
+        async with aclosing(self.stream(principal, request)) as events:
+            async for event in events:
+                if type(event) is Done:
+                    done = event
+        assert done is not None, "a turn ends with Done or raises"
+        return done
+
+    async def stream(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        """Yields Start, any number of Deltas, Done. Raises EngineError; what was yielded before stays true.
+
+        Leaving early (closing the generator, cancelling the task) cancels the model call and is recorded. Nothing is
+        yielded before the intent is durable, nor Done before the completion is."""
+        turn = Turn(principal, request)
+        self.active += 1
+        try:
+            await self._open(turn)
+            upstream, event = await self._begin(turn)
+            yield turn.start()
+            if upstream is None:
+                pending = [as_delta(choice) for choice in turn.answered()]
+            else:
+                async with aclosing(upstream):
+                    if turn.needs_full_response:
+                        pending = await self._rewrite(turn, upstream, event)
+                    else:
+                        pending = []
+                        while type(event) is Delta:
+                            delta = turn.release(event)
+                            if delta is not None:
+                                yield delta
+                            if turn.blocked:
+                                break
+                            event = await anext(upstream, None) or _cut_off()
+                        else:
+                            turn.end = event
+            for delta in turn.release_rest(pending):
+                yield delta
+            yield await self._finish(turn)
+        except EngineError as error:
+            await self._record_failure(turn, error)
+            raise
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            self._in_background(self._record_end(turn, "cancelled", "", error))
+            raise
+        except Exception as error:
+            log.exception("turn %s failed", turn.id)
+            self._in_background(self._record_end(turn, "failed", "internal_error", error))
+            raise
+        finally:
+            self.active -= 1
+            if turn.admission is not None:
+                turn.admission.release()
+
+    async def drain(self) -> None:
+        """Waits until no turn runs and everything about the past ones is recorded."""
+        while self.active or self._background:
+            await asyncio.sleep(0.02)
+
+    # 1 to 4 ------------------------------------------------------------------------------------------------------
+
+    async def _open(self, turn: Turn) -> None:
+        principal, request = turn.principal, turn.request
+        turn.admission = await self.limiter.admit(principal, request, turn.id)
+        if request.remember:
+            turn.session = await self.sessions.open(principal, request)
+        turn.decided = True
+        self._check_input(turn, request.messages)
+        turn.plugins = run = await self.plugins.pre(principal, request, turn.session, turn.messages, turn.id)
+        if run.touched:
+            self._check_input(turn, run.messages)
+
+    def _check_input(self, turn: Turn, messages: Sequence[Message]) -> None:
+        turn.messages, verdicts = self.guard.input(turn.principal, messages)
+        if verdicts:
+            turn.verdicts.extend(verdicts)
+            if any(verdict.action == "block" for verdict in verdicts):
+                turn.messages = messages
+                raise ContentBlocked()
+
+    # 5 to 10 -----------------------------------------------------------------------------------------------------
+
+    async def _begin(self, turn: Turn) -> tuple[Upstream | None, Delta | End | None]:
+        """Up to the first event of the model, with the intent durable. (None, None): a plugin answered."""
+        turn.output = self.guard.output(turn.principal)
+        if turn.answered():
+            turn.intended = True
+            await self.journal.intent(turn.intent())
+            return None, None
+        tried: list[int] = []
+        failure: UpstreamError | None = None
+        intent: asyncio.Future[None] | None = None
+        while True:
+            messages = await self._prepare(turn, tried, failure)
+            if intent is None:
+                turn.intended = True
+                intent = self.journal.intent(turn.intent())
+                if not self.journal.healthy:
+                    await intent
+            try:
+                return await self._call(turn, messages, intent)
+            except UpstreamError as error:
+                if not retrying.may_retry(error, turn.attempts):
+                    raise
+                failure = error
+                assert turn.route is not None
+                tried.append(turn.route.instance.id)
+
+    async def _prepare(self, turn: Turn, tried: list[int], failure: UpstreamError | None) -> list[Message]:
+        """5, 6, 7: an instance, its price reserved, the conversation as it fits there."""
+        features = turn.plugins.features if turn.plugins is not None else {}
+        try:
+            route = self.router.choose(turn.principal, turn.request, turn.history(), features, tried)
+        except (Overloaded, NotFound):
+            if failure is not None:
+                raise failure from None
+            raise
+        turn.route = route
+        turn.reservation = await self.limiter.reserve(
+            turn.principal, route.instance, route.prompt_tokens, turn.request.max_tokens
+        )
+        return self.sessions.window(turn.session, turn.messages, route.instance)
+
+    async def _call(
+        self, turn: Turn, messages: list[Message], intent: asyncio.Future[None]
+    ) -> tuple[Upstream, Delta | End]:
+        route = turn.route
+        assert route is not None
+        turn.attempts += 1
+        upstream = route.adapter.stream(ModelCall(route.upstream_model, messages, turn.request))
+        try:
+            with Fence(intent):
+                first = await anext(upstream, None) or _cut_off()
+                if not intent.done():
+                    await intent
+        except BaseException as error:
+            await upstream.aclose()
+            route.outcome(error)
+            if turn.reservation is not None:
+                turn.reservation.settle(Usage())
+            raise
+        turn.ttft = time.monotonic() - turn.began
+        route.first_token()
+        return upstream, first
+
+    # 11 ----------------------------------------------------------------------------------------------------------
+
+    async def _rewrite(self, turn: Turn, upstream: Upstream, event: Delta | End | None) -> list[Delta]:
+        """Reads the whole answer for the post hooks; what they make of it still passes the guard, which is last."""
+        fold = Fold()
+        while type(event) is Delta:
+            fold.add(event)
+            event = await anext(upstream, None) or _cut_off()
+        assert type(event) is End and turn.plugins is not None
+        turn.end = event
+        choices = await turn.plugins.post(fold.choices(event.finish_reasons, "stop"))
+        return [as_delta(choice) for choice in choices]
+
+    # 12 ----------------------------------------------------------------------------------------------------------
+
+    async def _finish(self, turn: Turn) -> Done:
+        choices, usage = turn.choices(), turn.usage()
+        if turn.route is not None:
+            turn.route.outcome(None)
+        if turn.reservation is not None:
+            turn.reservation.settle(usage)
+        turn.recorded = True
+        await self.journal.completion(turn.completion("completed", "", choices, usage))
+        if turn.session is not None:
+            turn.appended = True
+            said = [*turn.messages, choices[0].message]
+            version = turn.route.instance.version if turn.route is not None else ""
+            await self.sessions.append(turn.session, said, version)
+        self._count(turn, "completed", usage)
+        return turn.done(choices, usage)
+
+    async def _record_failure(self, turn: Turn, error: EngineError) -> None:
+        if isinstance(error, AuditUnavailable):
+            self._in_background(self._record_end(turn, "failed", error.code, error))
+            return
+        state: State = "failed" if isinstance(error, UpstreamError | Unavailable) else "refused"
+        await self._record_end(turn, state, error.code, error)
+
+    async def _record_end(self, turn: Turn, state: State, code: str, error: BaseException) -> None:
+        """The same way out for a refusal, a failure and a cancellation: instance, reservation, session, journal."""
+        if turn.route is not None:
+            turn.route.outcome(error)
+        if turn.session is not None and not turn.appended:
+            await self._leave_session(turn)
+        if turn.recorded or not turn.decided:
+            if not turn.decided:
+                self._count(turn, "rate_limited" if isinstance(error, RateLimited) else state, Usage())
+            return
+        turn.recorded = True
+        choices, usage = (turn.choices(), turn.usage()) if turn.started else ([], Usage())
+        if turn.reservation is not None:
+            turn.reservation.settle(usage)
+        self._count(turn, state, usage)
+        if not turn.intended:
+            turn.intended = True
+            self.journal.intent(turn.intent())
+        await self.journal.completion(turn.completion(state, code, choices, usage))
+
+    async def _leave_session(self, turn: Turn) -> None:
+        """A turn whose completion is durable belongs to the session even if its reader left in that very moment."""
+        assert turn.session is not None
+        turn.appended = True
+        if not turn.recorded:
+            await self.sessions.close(turn.session)
+            return
+        version = turn.route.instance.version if turn.route is not None else ""
+        await self.sessions.append(turn.session, [*turn.messages, turn.choices()[0].message], version)
+
+    def _count(self, turn: Turn, state: str, usage: Usage) -> None:
+        self.meter.turn(
+            tenant=turn.principal.tenant,
+            model=turn.route.instance.name if turn.route is not None else "",
+            edge=turn.request.edge,
+            state=state,
+            ttft=turn.ttft,
+            duration=time.monotonic() - turn.began,
+            usage=usage,
+        )
+
+    def _in_background(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the end of a turn could not be recorded: %r", error)
+
+
+def _cut_off() -> NoReturn:
+    raise UpstreamError("The model's service ended its answer without finishing it.")

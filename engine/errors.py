@@ -1,0 +1,175 @@
+"""Every error the product answers with; protocols translate them once, in `access/errors.py`.
+
+EngineError
+├── InvalidRequest            the request itself is wrong
+│   ├── PayloadTooLarge
+│   ├── ContextTooLong        no reachable model has room for it
+│   └── UpstreamRejected      the model's own service calls the request wrong
+├── ContentBlocked            a sensitive-word list forbids the input
+├── Unauthenticated           no credential, or none we accept
+├── Forbidden                 a good credential, not enough for this
+│   ├── IpNotAllowed
+│   └── TenantSuspended
+├── NotFound
+│   ├── ModelNotFound
+│   ├── SessionNotFound
+│   └── TurnNotFound
+├── MethodNotAllowed
+├── Conflict                  somebody else changed or holds it
+├── RateLimited               ask again after `retry_after` seconds
+│   └── BudgetExceeded
+├── UpstreamError             the model's service failed
+│   ├── UpstreamTimeout
+│   └── UpstreamBusy          it asked us to wait: a pause, not a failure of the instance
+└── Unavailable               a part of ours is away
+    ├── AuditUnavailable      the journal cannot commit
+    ├── StoreUnavailable      Valkey or the database cannot be reached
+    └── Overloaded
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """`code` is stable and public, `message` is safe to show, `retryable` says whether the same call may succeed later.
+
+    `retry_after` is in seconds, None when unknown. `param` names the offending field of the request where there is one.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    text: ClassVar[str] = "The request could not be served."
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str | None = None, *, param: str | None = None, retry_after: float | None = None
+    ) -> None:
+        self.message = message or self.text
+        self.param = param
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+
+class InvalidRequest(EngineError):
+    code = "invalid_request"
+    text = "The request is not valid."
+
+
+class PayloadTooLarge(InvalidRequest):
+    code = "payload_too_large"
+    text = "The request is larger than allowed."
+
+
+class ContextTooLong(InvalidRequest):
+    code = "context_length_exceeded"
+    text = "The conversation is longer than the context window of the model."
+
+
+class UpstreamRejected(InvalidRequest):
+    code = "upstream_rejected"
+    text = "The model's service does not accept this request."
+
+
+class ContentBlocked(EngineError):
+    code = "content_blocked"
+    text = "The request contains content that is not allowed."
+
+
+class Unauthenticated(EngineError):
+    code = "unauthenticated"
+    text = "A valid API key or token is required."
+
+
+class Forbidden(EngineError):
+    code = "forbidden"
+    text = "This credential does not allow the request."
+
+
+class IpNotAllowed(Forbidden):
+    code = "ip_not_allowed"
+    text = "Requests from this address are not allowed."
+
+
+class TenantSuspended(Forbidden):
+    code = "tenant_suspended"
+    text = "This tenant is suspended."
+
+
+class NotFound(EngineError):
+    code = "not_found"
+    text = "There is nothing at this address."
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+    text = "There is no such model."
+
+
+class SessionNotFound(NotFound):
+    code = "session_not_found"
+    text = "There is no such session."
+
+
+class TurnNotFound(NotFound):
+    code = "turn_not_found"
+    text = "There is no such turn."
+
+
+class MethodNotAllowed(EngineError):
+    code = "method_not_allowed"
+    text = "This method is not allowed here."
+
+
+class Conflict(EngineError):
+    code = "conflict"
+    text = "The resource was changed meanwhile."
+
+
+class RateLimited(EngineError):
+    code = "rate_limited"
+    text = "Too many requests."
+    retryable = True
+
+
+class BudgetExceeded(RateLimited):
+    code = "budget_exceeded"
+    text = "The budget is used up."
+    retryable = False
+
+
+class UpstreamError(EngineError):
+    code = "upstream_error"
+    text = "The model's service failed."
+    retryable = True
+
+
+class UpstreamTimeout(UpstreamError):
+    code = "upstream_timeout"
+    text = "The model's service did not answer in time."
+
+
+class UpstreamBusy(UpstreamError):
+    code = "upstream_rate_limited"
+    text = "The model's service asks to wait."
+
+
+class Unavailable(EngineError):
+    code = "unavailable"
+    text = "The service is not available right now."
+    retryable = True
+
+
+class AuditUnavailable(Unavailable):
+    code = "audit_unavailable"
+    text = "The audit journal cannot record this request right now."
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+    text = "A store of the service cannot be reached right now."
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+    text = "The service is overloaded."

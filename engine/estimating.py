@@ -1,0 +1,38 @@
+"""Token estimates where no tokenizer of the model is at hand.
+
+A byte-pair token of the usual vocabularies covers about four bytes of UTF-8, in English (four letters) as in Chinese
+(one and a third characters of three bytes). Good to about 20 %; what a model's service reports always replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.types import Message
+
+BYTES_PER_TOKEN = 4
+TOKENS_PER_MESSAGE = 4
+TOKENS_PER_IMAGE = 765
+
+
+def text_tokens(text: str) -> int:
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return (size + BYTES_PER_TOKEN - 1) // BYTES_PER_TOKEN
+
+
+def message_tokens(message: Message) -> int:
+    tokens = TOKENS_PER_MESSAGE
+    content = message.content
+    if isinstance(content, str):
+        tokens += text_tokens(content)
+    elif content:
+        for part in content:
+            text = part.get("text")
+            tokens += text_tokens(text) if isinstance(text, str) else TOKENS_PER_IMAGE
+    if message.tool_calls:
+        tokens += sum(text_tokens(str(call.get("function") or "")) for call in message.tool_calls)
+    return tokens
+
+
+def messages_tokens(messages: Sequence[Message]) -> int:
+    return sum(map(message_tokens, messages))

@@ -1,0 +1,189 @@
+"""What the engine needs of the apps. `clawdbot_site/wiring.py` names who implements each.
+
+Every method on the path of a turn is called from the event loop: it may await, it never blocks and never touches the
+ORM. Those without `async` do no I/O at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from engine.types import (
+    ChatRequest,
+    Choice,
+    Completion,
+    Delta,
+    End,
+    Instance,
+    Intent,
+    Json,
+    Message,
+    ModelCall,
+    Principal,
+    Usage,
+    Verdict,
+)
+
+
+class Adapter(Protocol):
+    """One model instance's wire format and connection (see `adapters.base.BaseModelAdapter`)."""
+
+    def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]: ...
+
+    async def close(self) -> None: ...
+
+
+class Admission(Protocol):
+    """A turn let in by the limiter; `release` gives its concurrency slot back and is safe to call twice."""
+
+    def release(self) -> None: ...
+
+
+class Reservation(Protocol):
+    """Tokens and money set aside for one model call."""
+
+    def settle(self, usage: Usage) -> None:
+        """Replaces the estimate by what was used; `Usage()` refunds all. Safe to call twice: the first counts."""
+
+
+class Limiter(Protocol):
+    async def admit(self, principal: Principal, request: ChatRequest, turn_id: str) -> Admission:
+        """Counts the turn against rates and concurrency. Raises RateLimited with `retry_after`."""
+
+    async def reserve(
+        self, principal: Principal, instance: Instance, prompt_tokens: int, max_tokens: int | None
+    ) -> Reservation:
+        """Sets tokens and money aside at the instance's price. Raises RateLimited or BudgetExceeded."""
+
+
+class Session(Protocol):
+    """An opened session: what was said before, as it was when the turn began."""
+
+    id: str
+    created: bool
+    version: int
+    history: Sequence[Message]
+    user_profile: Json
+
+
+class Sessions(Protocol):
+    async def open(self, principal: Principal, request: ChatRequest) -> Session:
+        """Loads the session or starts one (nothing is written until `append`). Raises SessionNotFound, StoreUnavailable."""
+
+    def window(self, session: Session | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
+        """History and new messages as they go upstream, trimmed for this instance. Raises ContextTooLong."""
+
+    async def append(self, session: Session, messages: Sequence[Message], model_version: str) -> None:
+        """Adds the turn in one atomic step: racing turns all stay. Raises StoreUnavailable."""
+
+    async def close(self, session: Session) -> None:
+        """Gives the session back, whatever became of the turn; never raises."""
+
+
+class OutputGuard(Protocol):
+    """The guard's state over one answer. What `feed` returns may be sent, the rest is held back inside."""
+
+    verdicts: list[Verdict]
+
+    @property
+    def blocked(self) -> bool:
+        """True once a blocking word was seen: nothing more may be sent, the answer ends with `content_filter`."""
+
+    def feed(self, delta: Delta) -> Delta | None:
+        """The part of everything held so far on this delta's choice and channels that is safe to send; None: nothing yet."""
+
+    def flush(self) -> list[Delta]:
+        """The answer is over: what was held back, if it may be sent."""
+
+
+class Guard(Protocol):
+    def input(self, principal: Principal, messages: Sequence[Message]) -> tuple[Sequence[Message], list[Verdict]]:
+        """The messages to go on with (masked where a list says so) and what was found. A verdict with action `block`
+        means the turn must be refused."""
+
+    def output(self, principal: Principal) -> OutputGuard: ...
+
+
+class PluginRun(Protocol):
+    """The plugins of one turn. `answer` is set when one short-circuited. `touched`: messages were added or changed."""
+
+    answer: Message | None
+    messages: Sequence[Message]
+    features: Json
+    touched: bool
+    needs_full_response: bool
+
+    async def post(self, choices: list[Choice]) -> list[Choice]:
+        """Runs the post hooks in reverse over the whole answer; called only when `needs_full_response`."""
+
+
+class Plugins(Protocol):
+    async def pre(
+        self,
+        principal: Principal,
+        request: ChatRequest,
+        session: Session | None,
+        messages: Sequence[Message],
+        turn_id: str,
+    ) -> PluginRun: ...
+
+
+class Route(Protocol):
+    """A chosen instance. `outcome` is told once, when the call is over."""
+
+    instance: Instance
+    adapter: Adapter
+    model: str
+    upstream_model: str
+    rules: list[str]
+    decision: Json
+    prompt_tokens: int
+
+    def first_token(self) -> None: ...
+
+    def outcome(self, error: BaseException | None) -> None:
+        """`error` None: it answered. Cancellation by the caller says nothing about the instance."""
+
+
+class Router(Protocol):
+    def choose(
+        self,
+        principal: Principal,
+        request: ChatRequest,
+        messages: Sequence[Message],
+        features: Json,
+        exclude: Sequence[int] = (),
+    ) -> Route:
+        """Rules, then weights. `messages` is the untrimmed conversation; `exclude` holds instance ids already tried.
+
+        Raises ModelNotFound (no such name for this tenant) and Overloaded (all that fit are excluded or busy)."""
+
+
+class Journal(Protocol):
+    @property
+    def healthy(self) -> bool:
+        """False while the last commit failed or is over 250 ms late: then turns wait for their intent before calling."""
+
+    def intent(self, intent: Intent) -> asyncio.Future[None]:
+        """Hands the entry over at once. The future resolves when it is durable and fails with AuditUnavailable when it
+        cannot be, at the latest 2 s after the call; InvalidRequest when the store refuses this very record. It may be
+        cancelled by its waiter; a failure nobody waits for is not reported."""
+
+    def completion(self, completion: Completion) -> asyncio.Future[None]:
+        """The same for the end of a turn."""
+
+
+class Meter(Protocol):
+    """Counts turns. `state` is a journal state, or `rate_limited`."""
+
+    def turn(
+        self, *, tenant: str, model: str, edge: str, state: str, ttft: float | None, duration: float, usage: Usage
+    ) -> None: ...
+
+
+class Clock(Protocol):
+    def time(self) -> float: ...
+
+    def monotonic(self) -> float: ...

@@ -1,0 +1,192 @@
+"""What one turn knows of itself while it runs, and the journal entries it makes of that."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from engine import estimating
+from engine.folding import Fold
+from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Route, Session
+from engine.types import (
+    ChatRequest,
+    Choice,
+    Completion,
+    Delta,
+    Done,
+    End,
+    Intent,
+    Message,
+    Principal,
+    Start,
+    State,
+    Usage,
+    Verdict,
+)
+
+
+def new_turn_id(now: float) -> str:
+    """32 hex digits that sort by time: 48 bits of milliseconds, 80 random bits (the layout of a UUIDv7 or ULID)."""
+    return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
+
+
+class Turn:
+    """Filled step by step by `Engine`; no I/O of its own."""
+
+    __slots__ = (
+        "admission", "appended", "attempts", "began", "decided", "end", "fold", "id", "intended", "messages", "output", "plugins",
+        "principal", "recorded", "request", "reservation", "route", "session", "started", "time", "ttft", "verdicts",
+    )  # fmt: skip
+
+    def __init__(self, principal: Principal, request: ChatRequest) -> None:
+        self.time = time.time()
+        self.began = time.monotonic()
+        self.id = new_turn_id(self.time)
+        self.principal = principal
+        self.request = request
+        self.messages: Sequence[Message] = request.messages
+        self.verdicts: list[Verdict] = []
+        self.fold = Fold()
+        self.attempts = 0
+        self.ttft: float | None = None
+        self.admission: Admission | None = None
+        self.session: Session | None = None
+        self.plugins: PluginRun | None = None
+        self.route: Route | None = None
+        self.reservation: Reservation | None = None
+        self.output: OutputGuard | None = None
+        self.end: End | None = None
+        self.decided = False
+        self.intended = False
+        self.recorded = False
+        self.appended = False
+        self.started = False
+
+    @property
+    def session_id(self) -> str | None:
+        return self.session.id if self.session else None
+
+    @property
+    def model(self) -> str:
+        return self.route.model if self.route else self.request.model
+
+    @property
+    def blocked(self) -> bool:
+        return self.output is not None and self.output.blocked
+
+    @property
+    def needs_full_response(self) -> bool:
+        return self.plugins is not None and self.plugins.needs_full_response
+
+    def answered(self) -> list[Choice]:
+        """The answer a plugin gave in place of a model, if one did."""
+        answer = self.plugins.answer if self.plugins is not None else None
+        return [Choice(message=answer, finish_reason="stop")] if answer is not None else []
+
+    def release(self, delta: Delta) -> Delta | None:
+        """What the guard lets out after this delta; that, and only that, becomes part of the answer."""
+        assert self.output is not None
+        safe = self.output.feed(delta)
+        if safe is not None:
+            self.fold.add(safe)
+        return safe
+
+    def release_rest(self, pending: Sequence[Delta]) -> list[Delta]:
+        """The deltas that are still to come, and what the guard held back."""
+        assert self.output is not None
+        released = [safe for delta in pending if not self.blocked and (safe := self.release(delta)) is not None]
+        rest = self.output.flush()
+        for delta in rest:
+            self.fold.add(delta)
+        return [*released, *rest]
+
+    def history(self) -> Sequence[Message]:
+        """The untrimmed conversation, as the router measures it."""
+        if self.session is None or not self.session.history:
+            return self.messages
+        return [*self.session.history, *self.messages]
+
+    def choices(self) -> list[Choice]:
+        if self.blocked:
+            return self.fold.choices({}, "content_filter")
+        return self.fold.choices(self.end.finish_reasons if self.end else {}, "stop")
+
+    def usage(self) -> Usage:
+        """What the model's service counted, else an estimate of what was asked and produced so far."""
+        if self.end is not None and self.end.usage is not None:
+            return self.end.usage
+        if self.route is None or not self.attempts:
+            return Usage()
+        produced = estimating.messages_tokens([choice.message for choice in self.choices()])
+        return Usage(
+            prompt_tokens=self.route.prompt_tokens,
+            completion_tokens=max(0, produced - estimating.TOKENS_PER_MESSAGE),
+            estimated=True,
+        )
+
+    def start(self) -> Start:
+        self.started = True
+        return Start(id=self.id, session_id=self.session_id, model=self.model)
+
+    def done(self, choices: list[Choice], usage: Usage) -> Done:
+        route = self.route
+        return Done(
+            id=self.id,
+            session_id=self.session_id,
+            model=self.model,
+            choices=choices,
+            usage=usage,
+            route={
+                "instance": route.instance.name if route else "",
+                "rules": route.rules if route else [],
+                "decision": self.id,
+            },
+            created=int(self.time),
+            system_fingerprint=self.end.system_fingerprint if self.end else None,
+        )
+
+    def intent(self) -> Intent:
+        request, route = self.request, self.route
+        return Intent(
+            turn_id=self.id,
+            tenant_id=self.principal.tenant_id,
+            at=self.time,
+            edge=request.edge,
+            request_id=request.request_id,
+            subject=self.principal.subject,
+            user=self.principal.user,
+            key_id=self.principal.key_id,
+            session_id=self.session_id,
+            model=request.model,
+            instance=route.instance.name if route else "",
+            rules=route.rules if route else [],
+            decision=route.decision if route else {},
+            messages=list(self.messages),
+            params=self._params(),
+            verdicts=self.verdicts,
+        )
+
+    def _params(self) -> dict[str, object]:
+        request = self.request
+        named = {"temperature": request.temperature, "max_tokens": request.max_tokens, "tools": request.tools}
+        return {**{key: value for key, value in named.items() if value is not None}, **request.params}
+
+    def completion(self, state: State, error: str, choices: list[Choice], usage: Usage) -> Completion:
+        route = self.route
+        return Completion(
+            turn_id=self.id,
+            tenant_id=self.principal.tenant_id,
+            at=time.time(),
+            state=state,
+            error=error,
+            session_id=self.session_id,
+            model=self.model,
+            instance=route.instance.name if route else "",
+            choices=choices,
+            usage=usage,
+            attempts=self.attempts,
+            ttft=self.ttft,
+            duration=time.monotonic() - self.began,
+            verdicts=list(self.output.verdicts) if self.output is not None else [],
+        )

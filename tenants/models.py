@@ -1,0 +1,151 @@
+"""Tenants, the people in them, their keys and the addresses they call from."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models.functions import Lower
+
+from tenants.scoping import ScopedManager, TenantScopedModel
+
+
+class User(AbstractUser):
+    """A person who can sign in. What they may do in a tenant is their membership's role; `is_superuser` is the platform."""
+
+    class Meta(AbstractUser.Meta):
+        pass
+
+
+class Tenant(models.Model):
+    """A company, department or customer. `store_database` is its own numbered Valkey database."""
+
+    config_section = "tenants"
+    secret_fields = frozenset({"store_url"})
+
+    slug = models.SlugField(max_length=63, unique=True)
+    name = models.CharField(max_length=200)
+    is_active = models.BooleanField(default=True)
+    store_database = models.PositiveIntegerField(unique=True, editable=False)
+    store_url = models.CharField(max_length=500, blank=True, help_text="The tenant's own Valkey server, if it has one.")
+    session_ttl = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds; empty: the platform's.")
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
+    tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
+    concurrent_turns = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["slug"]
+        constraints = [models.UniqueConstraint(Lower("slug"), name="tenant_slug_ci")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", "Owner"
+    ADMIN = "admin", "Admin"
+    DEVELOPER = "developer", "Developer"
+    AUDITOR = "auditor", "Auditor"
+    MEMBER = "member", "Member"
+
+
+class Member(TenantScopedModel):
+    """A user's place in a tenant."""
+
+    config_section = "members"
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "user"], name="member_once"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="member_role"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role})"
+
+
+class ApiKey(TenantScopedModel):
+    """A key's digest and what it may do. The key itself is shown once and kept nowhere."""
+
+    config_section = "keys"
+    secret_fields = frozenset({"digest"})
+
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=16, editable=False, help_text="The first characters, to recognise it by.")
+    scopes = models.JSONField(default=list, blank=True, help_text="chat, sessions, audit, manage; empty: chat and sessions.")
+    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["tenant", "-id"], name="key_by_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint}…)"
+
+
+class IpRule(TenantScopedModel):
+    """An address or network a tenant's callers may come from. No rule: from everywhere."""
+
+    config_section = "tenants"
+
+    network = models.CharField(max_length=64, help_text="IPv4 or IPv6, such as 10.0.0.0/8 or 2001:db8::1.")
+    note = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "network"], name="ip_rule_once")]
+
+    def __str__(self) -> str:
+        return self.network
+
+
+class ConfigVersion(models.Model):
+    """A counter a section of the live configuration: workers compare it to what they compiled last."""
+
+    section = models.CharField(max_length=32, primary_key=True)
+    version = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["section"]
+
+    def __str__(self) -> str:
+        return f"{self.section} {self.version}"
+
+
+class Job(TenantScopedModel):
+    """Background work somebody waits for: its state and progress, and where the result lies."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    tenant = models.ForeignKey(Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=64)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
+    progress = models.PositiveSmallIntegerField(default=0, help_text="Percent.")
+    arguments = models.JSONField(default=dict, blank=True)
+    result_name = models.CharField(max_length=300, blank=True, help_text="The object that holds the result.")
+    error = models.CharField(max_length=500, blank=True)
+    created_by = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ScopedManager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.CheckConstraint(condition=models.Q(progress__lte=100), name="job_progress")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
