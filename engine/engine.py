@@ -101,15 +101,8 @@ class Engine:
             for delta in turn.release_rest(pending):
                 yield delta
             yield await self._finish(turn)
-        except EngineError as error:
-            await self._record_failure(turn, error)
-            raise
-        except (asyncio.CancelledError, GeneratorExit) as error:
-            self._in_background(self._record_end(turn, "cancelled", "", error))
-            raise
-        except Exception as error:
-            log.exception("turn %s failed", turn.id)
-            self._in_background(self._record_end(turn, "failed", "internal_error", error))
+        except BaseException as error:
+            await self._leave(turn, error)
             raise
         finally:
             self.active -= 1
@@ -238,12 +231,18 @@ class Engine:
         self._count(turn, "completed", usage)
         return turn.done(choices, usage)
 
-    async def _record_failure(self, turn: Turn, error: EngineError) -> None:
+    async def _leave(self, turn: Turn, error: BaseException) -> None:
+        """How a turn ends without Done. An error is answered only once it is recorded; who leaves is not held up."""
         if isinstance(error, AuditUnavailable):
             self._in_background(self._record_end(turn, "failed", error.code, error))
-            return
-        state: State = "failed" if isinstance(error, UpstreamError | Unavailable) else "refused"
-        await self._record_end(turn, state, error.code, error)
+        elif isinstance(error, EngineError):
+            state: State = "failed" if isinstance(error, UpstreamError | Unavailable) else "refused"
+            await self._record_end(turn, state, error.code, error)
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            self._in_background(self._record_end(turn, "cancelled", "", error))
+        else:
+            log.error("turn %s failed", turn.id, exc_info=error)
+            self._in_background(self._record_end(turn, "failed", "internal_error", error))
 
     async def _record_end(self, turn: Turn, state: State, code: str, error: BaseException) -> None:
         """The same way out for a refusal, a failure and a cancellation: instance, reservation, session, journal."""

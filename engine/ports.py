@@ -70,7 +70,9 @@ class Session(Protocol):
 
 class Sessions(Protocol):
     async def open(self, principal: Principal, request: ChatRequest) -> Session:
-        """Loads the session or starts one (nothing is written until `append`). Raises SessionNotFound, StoreUnavailable."""
+        """Loads the session or starts one; nothing is written until `append`.
+
+        Raises SessionNotFound, StoreUnavailable."""
 
     def window(self, session: Session | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
         """History and new messages as they go upstream, trimmed for this instance. Raises ContextTooLong."""
@@ -92,7 +94,7 @@ class OutputGuard(Protocol):
         """True once a blocking word was seen: nothing more may be sent, the answer ends with `content_filter`."""
 
     def feed(self, delta: Delta) -> Delta | None:
-        """The part of everything held so far on this delta's choice and channels that is safe to send; None: nothing yet."""
+        """What is safe to send now of this delta and of all held before on its choice and channels; None: nothing."""
 
     def flush(self) -> list[Delta]:
         """The answer is over: what was held back, if it may be sent."""
@@ -164,7 +166,7 @@ class Router(Protocol):
 class Journal(Protocol):
     @property
     def healthy(self) -> bool:
-        """False while the last commit failed or is over 250 ms late: then turns wait for their intent before calling."""
+        """False while the last commit failed or is over 250 ms late: then a turn awaits its intent before it calls."""
 
     def intent(self, intent: Intent) -> asyncio.Future[None]:
         """Hands the entry over at once. The future resolves when it is durable and fails with AuditUnavailable when it

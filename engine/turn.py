@@ -35,8 +35,9 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "decided", "end", "fold", "id", "intended", "messages", "output", "plugins",
-        "principal", "recorded", "request", "reservation", "route", "session", "started", "time", "ttft", "verdicts",
+        "admission", "appended", "attempts", "began", "decided", "end", "fold", "id", "intended", "messages", "output",
+        "plugins", "principal", "recorded", "request", "reservation", "route", "session", "started", "time", "ttft",
+        "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest) -> None:

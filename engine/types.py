@@ -17,7 +17,7 @@ Content = str | list[Json] | None
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is calling. `user` is the audit's user: a member's id, or what an API key's caller says, namespaced by the key."""
+    """Who is calling. `user` is the audit's: a member's id, or what an API key's caller says, namespaced by the key."""
 
     tenant_id: int
     tenant: str
@@ -31,7 +31,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message. `content` is text, a list of parts (`{"type": "text"|"image_url"|…}`) or nothing beside tool calls."""
+    """One message. `content` is text, a list of parts (`{"type": "text" | "image_url" | …}`) or nothing."""
 
     role: str
     content: Content = None
@@ -118,7 +118,7 @@ class ModelCall(msgspec.Struct, frozen=True):
 
 
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A piece of choice `index`. `tool_calls` are OpenAI stream fragments (`index id type function{name arguments}`)."""
+    """A piece of choice `index`. `tool_calls` are stream fragments (`index id type function{name arguments}`)."""
 
     content: str | None = None
     reasoning: str | None = None
@@ -129,7 +129,7 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """The last thing an adapter yields: a finish reason a choice (`stop length tool_calls content_filter`) and the usage."""
+    """The last an adapter yields: a finish reason a choice (`stop length tool_calls content_filter`), the usage."""
 
     finish_reasons: dict[int, str]
     usage: Usage | None = None
