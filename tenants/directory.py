@@ -1,0 +1,58 @@
+"""The snapshot of all tenants the request path reads: who they are, where they may call from, what they may use."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import msgspec
+
+from tenants.models import IpRule, Tenant
+from tenants.networks import Network, parse_network
+
+
+class TenantView(msgspec.Struct, frozen=True, kw_only=True):
+    """One tenant. `session_ttl` is in seconds (None: the platform's); a limit of None is no limit; no network: any."""
+
+    id: int
+    slug: str
+    name: str
+    is_active: bool = True
+    store_database: int
+    store_url: str = ""
+    session_ttl: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent_turns: int | None = None
+    networks: tuple[Network, ...] = ()
+
+
+class TenantTable(msgspec.Struct, frozen=True):
+    """Every tenant, suspended ones too, by id and by slug."""
+
+    by_id: dict[int, TenantView] = {}
+    by_slug: dict[str, TenantView] = {}
+
+
+def compile_tenants() -> TenantTable:
+    """Reads the table from the database; two queries. Blocking: for a thread, never for the event loop."""
+    networks: defaultdict[int, list[Network]] = defaultdict(list)
+    for tenant_id, network in IpRule.objects.everywhere().order_by("id").values_list("tenant_id", "network"):
+        networks[tenant_id].append(parse_network(network))
+    views = [_view(tenant, tuple(networks[tenant.pk])) for tenant in Tenant.objects.all()]
+    return TenantTable({view.id: view for view in views}, {view.slug: view for view in views})
+
+
+def _view(tenant: Tenant, networks: tuple[Network, ...]) -> TenantView:
+    return TenantView(
+        id=tenant.pk,
+        slug=tenant.slug,
+        name=tenant.name,
+        is_active=tenant.is_active,
+        store_database=tenant.store_database,
+        store_url=tenant.store_url,
+        session_ttl=tenant.session_ttl,
+        requests_per_minute=tenant.requests_per_minute,
+        tokens_per_minute=tenant.tokens_per_minute,
+        concurrent_turns=tenant.concurrent_turns,
+        networks=networks,
+    )

@@ -1,0 +1,34 @@
+"""Addresses and networks in one form: an IPv4 address inside IPv6 (`::ffff:10.0.0.1`) is the IPv4 address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+MAPPED = 96  # bits of `::ffff:` before the IPv4 address
+
+
+def parse_address(text: str) -> Address:
+    """Raises ValueError for anything but a plain address; a zone (`fe80::1%eth0`) means nothing to another machine."""
+    if "%" in text:
+        raise ValueError("an address with a zone")
+    address = ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def parse_network(text: str) -> Network:
+    """A network, or an address as a network of one. Raises ValueError; host bits must be zero."""
+    if "%" in text:
+        raise ValueError("a network with a zone")
+    network = ip_network(text.strip())
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= MAPPED:
+        return IPv4Network((mapped, network.prefixlen - MAPPED))
+    return network
+
+
+def contains(networks: Iterable[Network], address: Address) -> bool:
+    return any(address in network for network in networks)
