@@ -72,6 +72,7 @@ CELERY_TIMEZONE = "UTC"
 
 # Django -----------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
+    "daphne",  # before staticfiles: its runserver is the development server
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -92,6 +93,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -126,7 +128,8 @@ LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
-STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing to collect before the first start
+WHITENOISE_MAX_AGE = 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
