@@ -1,0 +1,73 @@
+"""The people of every test. Alice and Bob share the tenant `acme`; Charlie has `globex` and must see nothing of theirs.
+
+`ALICE.principal` and the like need no database; the fixture `cast` puts the same people there, with the same ids."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from engine.types import Principal
+
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class Company:
+    id: int
+    slug: str
+    name: str
+    store_database: int
+
+
+@dataclass(frozen=True)
+class Person:
+    """`id` is the user's, the member's and the key's row; `key` the whole API key, which the database never holds."""
+
+    id: int
+    username: str
+    company: Company
+    role: str
+    key: str
+    password: str = PASSWORD
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.key.encode()).hexdigest()
+
+    @property
+    def principal(self) -> Principal:
+        """As the person who signed in."""
+        return Principal(
+            tenant_id=self.company.id,
+            tenant=self.company.slug,
+            kind="member",
+            subject=f"member:{self.id}",
+            user=str(self.id),
+            role=self.role,
+            scopes=frozenset({"chat", "sessions"}),
+            member_id=self.id,
+        )
+
+    @property
+    def key_principal(self) -> Principal:
+        """As the holder of the API key who names no user."""
+        return Principal(
+            tenant_id=self.company.id,
+            tenant=self.company.slug,
+            kind="key",
+            subject=f"key:{self.id}",
+            user=f"key:{self.id}",
+            role="developer",
+            scopes=frozenset({"chat", "sessions"}),
+            key_id=self.id,
+        )
+
+
+ACME = Company(id=1, slug="acme", name="Acme", store_database=16)
+GLOBEX = Company(id=2, slug="globex", name="Globex", store_database=17)
+
+ALICE = Person(id=1, username="alice", company=ACME, role="owner", key="cb_" + "a" * 43)
+BOB = Person(id=2, username="bob", company=ACME, role="member", key="cb_" + "b" * 43)
+CHARLIE = Person(id=3, username="charlie", company=GLOBEX, role="owner", key="cb_" + "c" * 43)
+EVERYBODY = (ALICE, BOB, CHARLIE)

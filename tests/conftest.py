@@ -1,0 +1,93 @@
+"""What every suite shares: settings that point into a temporary folder, one Valkey server, both databases, the cast."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+VAR_DIR = Path(tempfile.mkdtemp(prefix="clawdbot-"))  # a process, so a worker of xdist, has its own
+os.environ["VAR_DIR"] = str(VAR_DIR)
+os.environ["DJANGO_SETTINGS_MODULE"] = "clawdbot_site.settings"
+for _name in ("REDIS_HOST", "REDIS_PASSWORD", "BROKER_URL", "CHANNEL_URL", "CACHE_URL", "MODEL_ENDPOINT", "API_KEY"):
+    os.environ.pop(_name, None)
+    os.environ.pop(f"{_name}_FILE", None)
+
+import django  # noqa: E402  # the settings are read from here on
+import pytest  # noqa: E402
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.db import connections  # noqa: E402
+
+from tenants.models import ApiKey, Member, Tenant, User  # noqa: E402
+from tests import cast as people  # noqa: E402
+from tests.services.valkey import ValkeyServer  # noqa: E402
+
+DATABASE_FIXTURES = {"db", "transactional_db", "cast"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that may use the database may use the journal's too."""
+    for item in items:
+        marker = item.get_closest_marker("django_db")
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if marker is None and not fixtures & DATABASE_FIXTURES:
+            continue
+        options = dict(marker.kwargs) if marker else {"transaction": "transactional_db" in fixtures}
+        options.setdefault("databases", ["default", "journal"])
+        item.add_marker(pytest.mark.django_db(*(marker.args if marker else ()), **options), append=False)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(VAR_DIR, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """SQLite in files as in production: a thread or a process of a test can open them too."""
+    for alias in connections:
+        options = connections[alias].settings_dict
+        if options["ENGINE"].endswith("sqlite3"):
+            options["TEST"]["NAME"] = str(VAR_DIR / f"test-{alias}.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[ValkeyServer]:
+    """Listens where the settings say. Not for tests that stop or kill it: those start their own `ValkeyServer`."""
+    server = ValkeyServer(VAR_DIR / "valkey", socket=settings.VALKEY_SOCKET)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def valkey_url(valkey_server: ValkeyServer) -> Iterator[str]:
+    """The address of an empty server (`settings.VALKEY_NODES[0]`); whatever a test leaves there goes after it."""
+    yield valkey_server.url
+    valkey_server.flush()
+
+
+@pytest.fixture
+def cast(db: None) -> SimpleNamespace:
+    """The rows of `tests.cast`: `cast.acme`, `cast.globex`; `cast.alice`, … members; `cast.alice_key`, … API keys."""
+    rows = SimpleNamespace()
+    for company in (people.ACME, people.GLOBEX):
+        tenant = Tenant.objects.create(
+            id=company.id, slug=company.slug, name=company.name, store_database=company.store_database
+        )
+        setattr(rows, company.slug, tenant)
+    for person in people.EVERYBODY:
+        tenant = getattr(rows, person.company.slug)
+        user = User.objects.create_user(person.username, password=person.password, id=person.id)
+        member = Member.objects.create(id=person.id, tenant=tenant, user=user, role=person.role)
+        key = ApiKey.objects.create(
+            id=person.id, tenant=tenant, name=person.username, digest=person.digest, hint=person.key[:8]
+        )
+        setattr(rows, person.username, member)
+        setattr(rows, f"{person.username}_key", key)
+    return rows
