@@ -6,4 +6,7 @@ class TenantsConfig(AppConfig):
     label = "tenants"
 
     def ready(self) -> None:
-        from tenants import live  # noqa: F401, PLC0415  # connects its receivers once the models exist
+        from tenants import changes, live  # noqa: PLC0415  # both need the models, which are loaded by now
+
+        changes.connect()
+        live.connect()

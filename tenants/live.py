@@ -1,1 +1,191 @@
-"""How a saved change reaches every worker."""
+"""How a saved change reaches every worker: a version row a section, and a bus that says "look now".
+
+The version row is the truth: it is counted up in the transaction of the change, and every process reads all of them
+once a second. The bus (a Valkey channel) only saves the wait; without it a change is live within that second. Sections
+are compiled in this module's thread and swapped whole into the cells the request path reads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import redis
+from django.conf import settings
+from django.db import Error as DatabaseFailure
+from django.db import close_old_connections, connections, transaction
+from django.db.models import F
+from redis.backoff import NoBackoff
+from redis.client import PubSub
+from redis.retry import Retry
+
+from tenants.models import ConfigVersion
+from tenants.signals import config_changed
+
+T = TypeVar("T")
+
+CHANNEL = "clawdbot:config"
+BUS_TIMEOUT = 0.25  # seconds a saving request may lose to a bus that hangs
+NAP = 0.2  # seconds between two looks at the stop flag
+BUS_AWAY = (redis.RedisError, OSError)
+
+logger = logging.getLogger(__name__)
+
+
+def connect() -> None:
+    """Called once all models are loaded."""
+    config_changed.connect(_on_change, dispatch_uid="tenants.live")
+
+
+def _on_change(section: str, **_: object) -> None:
+    announce(section)
+
+
+def announce(section: str) -> None:
+    """Says that rows of the section changed: for bulk changes, which send no signals. Call it in their transaction."""
+    versions = ConfigVersion.objects.filter(section=section)
+    with transaction.atomic():
+        if not versions.update(version=F("version") + 1):
+            ConfigVersion.objects.get_or_create(section=section)
+            versions.update(version=F("version") + 1)
+        transaction.on_commit(partial(_publish, section))
+
+
+def _publish(section: str) -> None:
+    """Best effort: who does not hear it reads the version row."""
+    try:
+        with bus(settings.VALKEY_NODES[0], BUS_TIMEOUT) as client:
+            client.publish(CHANNEL, section)
+    except BUS_AWAY as error:
+        logger.warning("the change bus is away, %s goes live by polling: %s", section, error)
+
+
+def bus(url: str, timeout: float) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+    )
+
+
+class _Consumer(Generic[T]):
+    """Something compiled from a section: at `version` last; `failed` is the version that could not be."""
+
+    def __init__(self, section: str, compile: Callable[[], T], apply: Callable[[T], None]) -> None:
+        self.section = section
+        self.compile = compile
+        self.apply = apply
+        self.version: int | None = None
+        self.failed: int | None = None
+
+    def refresh(self, version: int) -> None:
+        self.apply(self.compile())
+        self.version = version
+
+
+class LiveConfig:
+    """Keeps every registered consumer as new as the database. One a process; `bus_url` is a node of the Valkey server.
+
+    A section may have several consumers. `compile` and `apply` run in the thread of this class, never on the event
+    loop; when either raises, the old snapshot stays and the next look, a second later, tries again."""
+
+    def __init__(self, bus_url: str, *, interval: float = 1.0) -> None:
+        self._bus_url = bus_url
+        self._interval = interval
+        self._consumers: list[_Consumer[Any]] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._bus_lost = False
+        self._database_lost = False
+
+    def register(self, section: str, compile: Callable[[], T], apply: Callable[[T], None]) -> None:
+        self._consumers.append(_Consumer(section, compile, apply))
+
+    def load(self) -> None:
+        """Compiles everything once, in the calling thread. Raises whatever a consumer raises."""
+        versions = _versions()
+        for consumer in self._consumers:
+            consumer.refresh(versions.get(consumer.section, 0))
+
+    def start(self) -> None:
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="live-config", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread; waits for a compilation that is running."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def look(self) -> None:
+        """Reads the version rows and compiles what changed. Never raises: a border where everything is logged."""
+        try:
+            versions = _versions()
+            self._database_lost = False
+        except DatabaseFailure as error:
+            if not self._database_lost:
+                logger.error("the configuration cannot be read, the last one stays: %s", error)
+            self._database_lost = True
+            return
+        for consumer in self._consumers:
+            version = versions.get(consumer.section, 0)
+            if consumer.version != version:
+                self._refresh(consumer, version)
+
+    def _refresh(self, consumer: _Consumer[Any], version: int) -> None:
+        try:
+            consumer.refresh(version)
+            consumer.failed = None
+        except Exception:  # noqa: BLE001  # border: a broken section must not stop the others
+            if consumer.failed != version:
+                logger.exception("section %s version %s cannot be compiled, the last stays", consumer.section, version)
+            consumer.failed = version
+
+    def _run(self) -> None:
+        subscription: PubSub | None = None
+        while not self._stop.is_set():
+            if subscription is None:
+                subscription = self._subscribe()
+            self.look()  # after subscribing: what was said before is in the rows
+            close_old_connections()
+            subscription = self._wait(subscription)
+        if subscription is not None:
+            subscription.close()
+        connections.close_all()
+
+    def _subscribe(self) -> PubSub | None:
+        subscription: PubSub = bus(self._bus_url, self._interval).pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        try:
+            subscription.subscribe(CHANNEL)
+        except BUS_AWAY as error:
+            if not self._bus_lost:
+                logger.warning("the change bus is away, changes go live by polling: %s", error)
+            self._bus_lost = True
+            subscription.close()
+            return None
+        self._bus_lost = False
+        return subscription
+
+    def _wait(self, subscription: PubSub | None) -> PubSub | None:
+        """Until the bus says something or the interval is over. Returns the subscription while it is of use."""
+        end = time.monotonic() + self._interval
+        while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
+            if subscription is None:
+                self._stop.wait(left)
+                continue
+            try:
+                heard = subscription.get_message(timeout=min(left, NAP))
+                while heard is not None:  # a burst of changes is one look
+                    end = 0
+                    heard = subscription.get_message(timeout=0)
+            except BUS_AWAY:
+                subscription.close()
+                subscription = None
+        return subscription
+
+
+def _versions() -> dict[str, int]:
+    return dict(ConfigVersion.objects.values_list("section", "version"))

@@ -6,17 +6,21 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Lower
 
-from tenants.scoping import ScopedManager, TenantScopedModel
+from tenants.scoping import LiveModel, ScopedManager, TenantScopedModel
 
 
-class User(AbstractUser):
-    """A person who can sign in. What they may do in a tenant is their membership's role; `is_superuser` is the platform."""
+class User(LiveModel, AbstractUser):
+    """A person who can sign in. Their role in a tenant is their membership's; `is_superuser` is the platform."""
+
+    config_section = "members"
+    secret_fields = frozenset({"password"})
+    quiet_fields = frozenset({"last_login"})
 
     class Meta(AbstractUser.Meta):
         pass
 
 
-class Tenant(models.Model):
+class Tenant(LiveModel):
     """A company, department or customer. `store_database` is its own numbered Valkey database."""
 
     config_section = "tenants"
@@ -78,7 +82,9 @@ class ApiKey(TenantScopedModel):
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField(max_length=16, editable=False, help_text="The first characters, to recognise it by.")
-    scopes = models.JSONField(default=list, blank=True, help_text="chat, sessions, audit, manage; empty: chat and sessions.")
+    scopes = models.JSONField(
+        default=list, blank=True, help_text="chat, sessions, audit, manage; empty: chat and sessions."
+    )
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -130,7 +136,9 @@ class Job(TenantScopedModel):
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
 
-    tenant = models.ForeignKey(Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    tenant = models.ForeignKey(  # type: ignore[assignment]
+        Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
     kind = models.CharField(max_length=64)
     state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
     progress = models.PositiveSmallIntegerField(default=0, help_text="Percent.")
