@@ -1,0 +1,189 @@
+"""What a connection may send before it is anybody's request: sizes and times of the HTTP head and body.
+
+uvicorn alone accepts a header of any size, any number of fields, and keeps a half-sent request open for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+LINGER = 1.0  # seconds a refused client may go on sending before the connection closes without a reset
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Sizes in bytes, times in seconds."""
+
+    header_bytes: int = 32 * 1024
+    header_fields: int = 100
+    header_time: float = 10.0
+    body_idle: float = 30.0
+    keep_alive: int = 75
+    websocket_message: int = 256 * 1024
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    status: int
+    code: str
+    message: str
+
+
+MALFORMED = Refusal(400, "invalid_request", "The request is not valid HTTP.")
+HEADERS_TOO_LARGE = Refusal(431, "headers_too_large", "The request's header is too large or has too many fields.")
+TIMEOUT = Refusal(408, "request_timeout", "The request was not sent in time.")
+
+
+class Refused(Exception):
+    """Leaves a parser callback; httptools wraps it in its own error, which ends in `send_400_response`."""
+
+
+class ConnectionState(ServerState):
+    """What all connections of a server share."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        self.limits = limits
+        self.draining = False
+
+
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 connection inside `Limits`. A whole request in one read costs no timer."""
+
+    server_state: ConnectionState
+    flow: FlowControl
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.limits = self.server_state.limits
+        self._reading_head = True
+        self._head_bytes = 0
+        self._chunk_bytes = 0
+        self._refusal = MALFORMED
+        self._refused = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._arm(self.limits.header_time)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        self._chunk_bytes = len(data)
+        if self._reading_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._refused or self.transport.get_protocol() is not self:
+            return
+        if self._reading_head:
+            if self._head_bytes > self.limits.header_bytes:
+                self.refuse(HEADERS_TOO_LARGE)
+            elif self._head_bytes and self._timer is None:
+                self._arm(self.limits.header_time)
+        elif self.cycle is not None and self.cycle.more_body:
+            self._disarm()
+            self._arm(self.limits.body_idle)
+
+    # Parser callbacks ---------------------------------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        if not url.isascii():
+            raise self._refusing(MALFORMED)
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) >= self.limits.header_fields:
+            raise self._refusing(HEADERS_TOO_LARGE)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if max(self._head_bytes, self._chunk_bytes) > self.limits.header_bytes:
+            exact = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if exact > self.limits.header_bytes:
+                raise self._refusing(HEADERS_TOO_LARGE)
+        if not self.url.startswith(
+            (b"/", b"http://", b"https://")
+        ):  # CONNECT's form, OPTIONS *: nothing here takes them
+            raise self._refusing(MALFORMED)
+        self._reading_head = False
+        self._disarm()
+        super().on_headers_complete()
+        if self.server_state.draining and self.cycle is not None:
+            self.cycle.keep_alive = False  # the client's next request goes to somebody who stays
+
+    def on_message_complete(self) -> None:
+        self._reading_head = True
+        self._head_bytes = 0
+        self._disarm()
+        super().on_message_complete()
+
+    def _refusing(self, refusal: Refusal) -> Refused:
+        self._refusal = refusal
+        return Refused(refusal.code)
+
+    # Refusals -----------------------------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn calls this for everything its parser refuses, also for what our callbacks refused."""
+        self.refuse(self._refusal)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answers in the product's one error shape, then closes; never writes into a response already begun."""
+        self._refused = True
+        self._disarm()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            answering = cycle.response_started or bool(self.pipeline)
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if answering:
+                self.transport.close()
+                return
+        elif not self._reading_head:  # the answer is out already, the rest of the body never came
+            self.transport.close()
+            return
+        body = msgspec.json.encode({"error": {"code": refusal.code, "message": refusal.message, "request_id": None}})
+        self.transport.write(
+            STATUS_LINE[refusal.status]
+            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            + body
+        )
+        # Closing with unread bytes in the kernel sends a reset that can overtake the answer.
+        self.transport.write_eof()
+        self.loop.call_later(LINGER, self.transport.close)
+
+    def _arm(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused:  # we are the slow side: the body waits for its reader
+            self._arm(self.limits.body_idle)
+        elif self._reading_head and not self._head_bytes:
+            self.transport.close()
+        else:
+            self.refuse(TIMEOUT)
+
+    def handle_websocket_upgrade(self) -> None:
+        self._disarm()
+        super().handle_websocket_upgrade()

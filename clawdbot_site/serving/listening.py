@@ -1,0 +1,42 @@
+"""The web server's address: bound once, handed down to whoever accepts on it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+
+class AddressTaken(Exception):
+    """Its text is one clear line for the person who started the server."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound TCP socket that does not listen yet: a client that comes too early is refused, not left waiting."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise AddressTaken(f"HOST {host!r} is not an address of this machine: {error.strerror}.") from None
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressTaken(
+                f"Port {port} on {host} is taken by another program. Stop it, or choose another: PORT={port + 1} make run"
+            ) from None
+        raise AddressTaken(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def base_url(host: str, port: int) -> str:
+    """Where a client on this machine reaches the server."""
+    if host in ("", "0.0.0.0"):  # noqa: S104  # compared, not bound
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,134 @@
+"""One web worker: a uvicorn server that finishes what it has begun before it goes.
+
+On SIGTERM: readiness is false at once; after `drain_delay` (the time a load balancer needs to notice) the listeners
+close; turns in flight get `drain_timeout` together; then uvicorn's own shutdown closes WebSockets with 1012.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
+
+import msgspec
+import uvicorn
+
+from clawdbot_site.serving.limits import ConnectionState, LimitedHttpProtocol, Limits
+
+log = logging.getLogger("clawdbot.server")
+
+LAST_WORDS = 5.0  # seconds cancelled requests get to write their journal entries
+
+
+class Served(Protocol):
+    """What a worker serves. `app` is an ASGI callable."""
+
+    app: Any
+
+    async def startup(self) -> None:
+        """Called on the running loop before the worker accepts a connection."""
+
+    async def shutdown(self) -> None:
+        """Called last, when no request is running."""
+
+    async def drain(self) -> None:
+        """From the call on `ready()` is false; returns when no turn is running. Called more than once."""
+
+    def ready(self) -> bool: ...
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Seconds."""
+
+    delay: float = 0.0
+    timeout: float = 75.0
+
+
+class DrainingServer(uvicorn.Server):
+    def __init__(
+        self,
+        served: Served,
+        *,
+        limits: Limits | None = None,
+        drain: Drain | None = None,
+        started: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`started` is called once, when the worker accepts connections."""
+        limits = limits or Limits()
+        super().__init__(
+            uvicorn.Config(
+                served.app,
+                loop="uvloop",
+                http=LimitedHttpProtocol,
+                ws="websockets-sansio",
+                ws_max_size=limits.websocket_message,
+                ws_per_message_deflate=False,  # deltas are small; a deflate window costs more than it saves
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level="error",  # at "info" every handshake is logged with its query string, which may hold a ticket
+                access_log=False,
+                proxy_headers=False,  # forwarded headers are judged in one place, by TRUSTED_PROXIES
+                server_header=False,
+                timeout_keep_alive=limits.keep_alive,
+                backlog=2048,
+            )
+        )
+        self.server_state = ConnectionState(limits)
+        self._served = served
+        self._drain = drain or Drain()
+        self._started = started
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A second signal changes nothing: who is in a hurry kills. uvicorn would cut all streams at a second SIGINT,
+        and end the process with the signal it was stopped by."""
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._served.startup()
+        await super().startup(sockets)
+        self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        deadline = time.monotonic() + self._drain.delay + self._drain.timeout
+        await self._finish_turns(sockets or [], deadline)
+        self.config.timeout_graceful_shutdown = max(1, round(deadline - time.monotonic()))
+        await super().shutdown(sockets)
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS)
+        await self._served.shutdown()
+
+    async def _finish_turns(self, sockets: list[socket.socket], deadline: float) -> None:
+        self.server_state.draining = True
+        unready = asyncio.ensure_future(self._served.drain())
+        await asyncio.sleep(self._drain.delay)
+        for server in self.servers:
+            server.close()
+        for listener in sockets:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, LimitedHttpProtocol):
+                connection.shutdown()  # idle: closed; busy: closed after its answer
+        await unready  # turns that were let in while it waited are the second call's
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                await self._served.drain()
+            return
+        log.warning("turns still running after %s s are cut", self._drain.timeout)
+
+
+def run_worker(
+    served: Served,
+    listener: socket.socket,
+    *,
+    limits: Limits | None = None,
+    drain: Drain | None = None,
+    started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serves in this process until SIGTERM or SIGINT, then drains and returns."""
+    DrainingServer(served, limits=limits, drain=drain, started=started).run(sockets=[listener])

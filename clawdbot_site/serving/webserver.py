@@ -1,0 +1,45 @@
+"""The web server as a whole: the supervisor and, in its forks, one draining server each."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+from collections.abc import Callable
+
+from clawdbot_site.serving.limits import Limits
+from clawdbot_site.serving.server import LAST_WORDS, Drain, Served, run_worker
+from clawdbot_site.serving.supervisor import Supervisor
+
+MARGIN = 5.0  # seconds beyond all of a worker's own time limits before it is killed
+
+
+def stop_time(drain: Drain) -> float:
+    """Seconds from SIGTERM after which a worker is killed."""
+    return drain.delay + drain.timeout + LAST_WORDS + MARGIN
+
+
+def serve(
+    create: Callable[[], Served],
+    listener: socket.socket,
+    *,
+    workers: int,
+    limits: Limits | None = None,
+    drain: Drain | None = None,
+    all_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serves until SIGTERM or SIGINT. `create` is called in every worker, after the fork."""
+    drain = drain or Drain()
+    _raise_file_limit()
+
+    def run(started: Callable[[], None]) -> None:
+        run_worker(create(), listener, limits=limits, drain=drain, started=started)
+
+    Supervisor(run, workers, stop_time=stop_time(drain), all_ready=all_ready, stopping=listener.close).serve()
+
+
+def _raise_file_limit() -> None:
+    """A connection is a file; the usual soft limit of 1,024 is kept only for programs that still call select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

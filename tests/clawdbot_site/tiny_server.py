@@ -1,0 +1,100 @@
+"""A small application behind the real server, run as its own process: `tiny_server.py WORKERS [header_time]`.
+
+Prints `port N`, then `ready` once all workers are."""
+
+import asyncio
+import json
+import os
+import sys
+
+from clawdbot_site.serving.limits import Limits
+from clawdbot_site.serving.listening import bind
+from clawdbot_site.serving.server import Drain
+from clawdbot_site.serving.webserver import serve
+
+EVENTS = 20
+
+
+class Tiny:
+    def __init__(self) -> None:
+        self.turns = 0
+        self.draining = False
+
+    async def startup(self) -> None: ...
+
+    async def shutdown(self) -> None:
+        print("shut down", flush=True)
+
+    async def drain(self) -> None:
+        self.draining = True
+        while self.turns:
+            await asyncio.sleep(0.01)
+
+    def ready(self) -> bool:
+        return not self.draining
+
+    async def app(self, scope, receive, send) -> None:
+        if scope["type"] == "websocket":
+            await self.socket(receive, send)
+        elif scope["path"] == "/stream":
+            await self.stream(send)
+        elif scope["path"] == "/crash":
+            os._exit(9)
+        else:
+            size, more = 0, True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                size, more = size + len(message["body"]), message.get("more_body", False)
+            body = {"pid": os.getpid(), "ready": self.ready(), "size": size}
+            await self.answer(send, 200 if self.ready() else 503, json.dumps(body).encode())
+
+    async def answer(self, send, status: int, body: bytes) -> None:
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def stream(self, send) -> None:
+        self.turns += 1
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for number in range(EVENTS):
+                await send({"type": "http.response.body", "body": b"data: %d\n\n" % number, "more_body": True})
+                await asyncio.sleep(0.05)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self.turns -= 1
+
+    async def socket(self, receive, send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            self.turns += 1
+            try:
+                for number in range(EVENTS):
+                    await send({"type": "websocket.send", "text": str(number)})
+                    await asyncio.sleep(0.05)
+            finally:
+                self.turns -= 1
+
+
+def main() -> None:
+    time = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
+    listener = bind("127.0.0.1", 0)
+    print("port", listener.getsockname()[1], flush=True)
+    serve(
+        Tiny,
+        listener,
+        workers=int(sys.argv[1]),
+        limits=Limits(header_time=time, body_idle=time),
+        drain=Drain(delay=0.5, timeout=10),
+        all_ready=lambda: print("ready", flush=True),
+    )
+
+
+if __name__ == "__main__":
+    main()
