@@ -106,7 +106,7 @@ def _names_tenant(node: WhereNode, owner: models.Model | None) -> bool:
 
 
 def _on_tenant(lookup: Lookup[Any]) -> bool:
-    if getattr(getattr(lookup.lhs, "target", None), "name", "") != "tenant":
+    if getattr(getattr(lookup.lhs, "target", None), "name", "") not in ("tenant", "tenant_id"):
         return False
     return lookup.lookup_name in ("exact", "in") or (lookup.lookup_name == "isnull" and lookup.rhs is True)
 

@@ -1,0 +1,39 @@
+"""Where the journal lives: on its own database alias, with its own writer; nothing else is there."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db import models
+
+ALIAS: Final = "journal"
+JOURNAL_MODELS: Final = frozenset({"auditentry", "journalworker"})
+
+
+def is_journal(alias: str) -> bool:
+    """The alias itself, or the `journal-<number>` a further slot file is migrated under."""
+    return alias == ALIAS or alias.startswith(f"{ALIAS}-")
+
+
+class JournalRouter:
+    """Reads and migrations of the journal's models go to `journal`; every other model stays where it is.
+
+    A data migration of the journal says so with `hints={"journal": True}`."""
+
+    def db_for_read(self, model: type[models.Model], **hints: Any) -> str | None:
+        return ALIAS if _on_journal(model) else None
+
+    def db_for_write(self, model: type[models.Model], **hints: Any) -> str | None:
+        return self.db_for_read(model)
+
+    def allow_relation(self, one: models.Model, other: models.Model, **hints: Any) -> bool | None:
+        return False if _on_journal(type(one)) != _on_journal(type(other)) else None
+
+    def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints: Any) -> bool:
+        if model_name is None:
+            return is_journal(db) == bool(hints.get("journal"))
+        return is_journal(db) == (app_label == "compliance" and model_name.lower() in JOURNAL_MODELS)
+
+
+def _on_journal(model: type[models.Model]) -> bool:
+    return model._meta.app_label == "compliance" and model._meta.model_name in JOURNAL_MODELS

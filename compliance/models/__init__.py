@@ -1,0 +1,5 @@
+"""The tables of compliance: the journal (on its own database) and, beside it, the word lists."""
+
+from compliance.models.journal import AuditEntry, JournalWorker
+
+__all__ = ["AuditEntry", "JournalWorker"]

@@ -1,0 +1,107 @@
+"""The journal as tables. Migrations make them and the ORM reads them; only `compliance.journal` writes them."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from django.db import models
+
+from tenants.scoping import ScopedQuerySet
+
+
+class AppendOnly(TypeError):
+    """Somebody tried to write the journal through the ORM: a mistake in the program."""
+
+
+class JournalQuerySet(ScopedQuerySet["AuditEntry"]):
+    """Scoped by tenant like every tenant's table, and for reading only."""
+
+    def create(self, **kwargs: Any) -> NoReturn:
+        raise AppendOnly("the journal is written by its writer only")
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnly("the journal is written by its writer only")
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise AppendOnly("a journal entry never changes")
+
+    def delete(self) -> NoReturn:
+        raise AppendOnly("a journal entry is never deleted")
+
+
+class AuditEntry(models.Model):
+    """One append-only entry. `tenant_id` is a plain number: tenants live in another database.
+
+    `id` is the order of writing inside one worker; turn ids sort by time, so listings run by `turn_id`. `body` is the
+    JSON of `engine.types.Intent` or `Completion` exactly as it was committed; the columns beside it are for finding it.
+    `user` and `key_id` are the intent's; `state` is the completion's."""
+
+    class Kind(models.TextChoices):
+        INTENT = "intent", "Intent"
+        COMPLETION = "completion", "Completion"
+
+    class State(models.TextChoices):
+        COMPLETED = "completed", "Completed"
+        REFUSED = "refused", "Refused"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+        ABORTED = "aborted", "Aborted"
+
+    turn_id = models.CharField(max_length=64)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    tenant_id = models.BigIntegerField()
+    at = models.FloatField(help_text="Unix seconds.")
+    worker = models.CharField(max_length=64)
+    # NULL rather than '' so that turns without a session cost nothing in the partial index
+    session_id = models.CharField(max_length=200, null=True)  # noqa: DJ001
+    user = models.CharField(max_length=300)
+    key_id = models.BigIntegerField(null=True)
+    model = models.CharField(max_length=200)
+    instance = models.CharField(max_length=200)
+    state = models.CharField(max_length=16, choices=State.choices)
+    body = models.BinaryField()
+
+    objects = JournalQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-turn_id", "id"]
+        verbose_name_plural = "audit entries"
+        constraints = [models.UniqueConstraint(fields=["turn_id", "kind"], name="audit_once")]
+        indexes = [
+            models.Index(fields=["tenant_id", "turn_id"], name="audit_by_tenant"),
+            models.Index(
+                fields=["tenant_id", "session_id", "turn_id"],
+                name="audit_by_session",
+                condition=models.Q(session_id__isnull=False),
+            ),
+            models.Index(
+                fields=["tenant_id", "user", "turn_id"], name="audit_by_user", condition=models.Q(kind="intent")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.turn_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnly("the journal is written by its writer only")
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnly("a journal entry is never deleted")
+
+
+class JournalWorker(models.Model):
+    """A process that writes the journal, or one that died and whose open turns are not closed yet.
+
+    `heartbeat` is written every second. No open turn of the worker has an id below `oldest_open`."""
+
+    worker = models.CharField(max_length=64, primary_key=True)
+    slot = models.PositiveSmallIntegerField()
+    started = models.FloatField(help_text="Unix seconds.")
+    heartbeat = models.FloatField(help_text="Unix seconds.")
+    oldest_open = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["slot", "started"]
+
+    def __str__(self) -> str:
+        return self.worker
