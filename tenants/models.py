@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from tenants.scoping import LiveModel, ScopedManager, TenantScopedModel
+from tenants.validation import clean_name, clean_network, clean_scopes, clean_slug
 
 
 class User(LiveModel, AbstractUser):
@@ -43,6 +44,10 @@ class Tenant(LiveModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        self.slug = clean_slug(self.slug)
+        self.name = clean_name(self.name)
 
 
 class Role(models.TextChoices):
@@ -97,6 +102,10 @@ class ApiKey(TenantScopedModel):
     def __str__(self) -> str:
         return f"{self.name} ({self.hint}…)"
 
+    def clean(self) -> None:
+        self.name = clean_name(self.name)
+        self.scopes = clean_scopes(self.scopes)
+
 
 class IpRule(TenantScopedModel):
     """An address or network a tenant's callers may come from. No rule: from everywhere."""
@@ -112,6 +121,9 @@ class IpRule(TenantScopedModel):
 
     def __str__(self) -> str:
         return self.network
+
+    def clean(self) -> None:
+        self.network = clean_network(self.network)
 
 
 class ConfigVersion(models.Model):

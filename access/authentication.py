@@ -1,0 +1,165 @@
+"""From a request's headers to a `Principal`, the same for every edge.
+
+`Authorization: Bearer cb_…` or `X-API-Key: cb_…` is an API key, `Authorization: Bearer <JWT>` a member who signed in.
+With both headers the key counts: SDKs that insist on a bearer token send a dummy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from engine.errors import Forbidden, IpNotAllowed, StoreUnavailable, TenantSuspended, Unauthenticated
+from engine.snapshots import Cell
+from engine.types import Principal
+from tenants import keys
+from tenants.credentials import Credentials, KeyView, MemberView
+from tenants.directory import TenantTable, TenantView
+from tenants.networks import contains
+from tenants.proxies import TrustedProxies, UntrustedChain
+from tenants.tokens import Claims, TokenVerifier
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+KEY_ROLE = "developer"
+ROLE_SCOPES = {
+    "owner": frozenset({"chat", "sessions", "audit", "manage"}),
+    "admin": frozenset({"chat", "sessions", "audit", "manage"}),
+    "developer": frozenset({"chat", "sessions"}),
+    "auditor": frozenset({"audit"}),
+    "member": frozenset({"chat", "sessions"}),
+}
+
+
+class Authenticator:
+    """One a process. `headers` are ASGI's (names in lower case), `peer` the other end's address, None on a unix socket.
+
+    Raises Unauthenticated, TenantSuspended, IpNotAllowed; StoreUnavailable when a credential that is not in memory
+    cannot be looked up."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        tokens: TokenVerifier,
+        tenants: Cell[TenantTable],
+        trusted_proxies: TrustedProxies,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._credentials = credentials
+        self._tokens = tokens
+        self._tenants = tenants
+        self._proxies = trusted_proxies
+        self._clock = clock
+
+    def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
+        """The caller, if memory alone can tell; None: await `authenticate`."""
+        secret = _credential(headers)
+        if secret.startswith(keys.PREFIX):
+            key = self._credentials.keys.cached(keys.digest(secret))
+            return None if key is None else self._by_key(key, headers, peer)
+        claims = self._tokens.verify(secret)
+        member = self._credentials.members.cached(claims.member)
+        return None if member is None else self._by_token(claims, member, headers, peer)
+
+    async def authenticate(self, headers: RawHeaders, peer: str | None) -> Principal:
+        principal = self.cached(headers, peer)
+        return principal if principal is not None else await self._look_up(headers, peer)
+
+    async def _look_up(self, headers: RawHeaders, peer: str | None) -> Principal:
+        secret = _credential(headers)
+        if secret.startswith(keys.PREFIX):
+            key = await self._credentials.keys.resolve(keys.digest(secret)) if keys.well_formed(secret) else None
+            if key is not None:
+                return self._by_key(key, headers, peer)
+        else:
+            claims = self._tokens.verify(secret)
+            member = await self._credentials.members.resolve(claims.member)
+            if member is not None:
+                return self._by_token(claims, member, headers, peer)
+        raise Unauthenticated
+
+    def _by_key(self, key: KeyView, headers: RawHeaders, peer: str | None) -> Principal:
+        if key.expires_at is not None and key.expires_at <= self._clock():
+            raise Unauthenticated("The API key has expired.")
+        tenant = self._admit(key.tenant_id, headers, peer)
+        name = f"key:{key.id}"
+        return Principal(
+            tenant_id=tenant.id,
+            tenant=tenant.slug,
+            kind="key",
+            subject=name,
+            user=name,
+            role=KEY_ROLE,
+            scopes=key.scopes,
+            key_id=key.id,
+        )
+
+    def _by_token(self, claims: Claims, member: MemberView, headers: RawHeaders, peer: str | None) -> Principal:
+        tenant = self._admit(member.tenant_id, headers, peer)
+        if claims.tenant != tenant.slug:
+            raise Unauthenticated
+        return Principal(
+            tenant_id=tenant.id,
+            tenant=tenant.slug,
+            kind="member",
+            subject=f"member:{member.id}",
+            user=str(member.id),
+            role=member.role,
+            scopes=ROLE_SCOPES[member.role],
+            member_id=member.id,
+        )
+
+    def _admit(self, tenant_id: int, headers: RawHeaders, peer: str | None) -> TenantView:
+        tenant = self._tenants.value.by_id.get(tenant_id)
+        if tenant is None:  # created within the last second
+            raise StoreUnavailable("The tenant is being set up.", retry_after=1)
+        if not tenant.is_active:
+            raise TenantSuspended
+        if tenant.networks:
+            self._check_address(tenant, headers, peer)
+        return tenant
+
+    def _check_address(self, tenant: TenantView, headers: RawHeaders, peer: str | None) -> None:
+        try:
+            address = self._proxies.caller(peer, headers)
+        except UntrustedChain:
+            raise IpNotAllowed from None
+        if address is None or not contains(tenant.networks, address):
+            raise IpNotAllowed
+
+
+def with_user(principal: Principal, user: str | None) -> Principal:
+    """The principal of a turn. An API key's caller may name its own users; they are namespaced by the key, so that
+    no key can speak for another's users or for a member. A member is always themselves."""
+    if not user or principal.kind != "key":
+        return principal
+    return msgspec.structs.replace(principal, user=f"{principal.subject}:{user}")
+
+
+def require_scope(principal: Principal, scope: str) -> None:
+    """Raises Forbidden."""
+    if scope not in principal.scopes:
+        raise Forbidden(f"This credential lacks the scope {scope}.")
+
+
+def _credential(headers: RawHeaders) -> str:
+    """The secret the caller shows. A header given twice is ambiguous: a proxy in front may have read the other one."""
+    key = bearer = None
+    for name, value in headers:
+        if name == b"x-api-key":
+            if key is not None:
+                raise Unauthenticated("X-API-Key is given twice.")
+            key = value
+        elif name == b"authorization":
+            if bearer is not None:
+                raise Unauthenticated("Authorization is given twice.")
+            bearer = value
+    if key is not None:
+        secret = key.decode("latin-1").strip()
+        if not secret.startswith(keys.PREFIX):
+            raise Unauthenticated
+        return secret
+    if bearer is None or bearer[:7].lower() != b"bearer ":
+        raise Unauthenticated
+    return bearer[7:].decode("latin-1").strip()

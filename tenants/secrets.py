@@ -1,0 +1,84 @@
+"""Secrets at rest: AES-256-GCM, bound to the row they belong to.
+
+Sealed form: `v1.<key id>.<base64url of nonce (12 bytes), ciphertext and tag (16 bytes)>`. The key is derived from a
+master key by HKDF-SHA256 with the purpose as its label; tenant, row and purpose are associated data, so that a
+ciphertext copied to another row, tenant or use does not open."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+
+VERSION = "v1"
+NONCE = 12
+KEY_ID = 4
+
+
+class SealBroken(ValueError):
+    """The text is not sealed by one of our keys for this row, or was altered."""
+
+
+class Vault:
+    """Seals with the first master key, opens with any: to rotate, put a new one in front and seal again."""
+
+    def __init__(self, master_keys: Sequence[str]) -> None:
+        if not master_keys or not all(master_keys):
+            raise ValueError("a master key is needed, and none may be empty")
+        self._masters = {_derive(master, "key id", KEY_ID).hex(): master for master in reversed(master_keys)}
+        self._first = _derive(master_keys[0], "key id", KEY_ID).hex()
+
+    def seal(self, plain: str, *, tenant_id: int | None, row_id: int, purpose: str) -> str:
+        """`tenant_id` None: a row of the platform. `row_id` is the row's primary key: save it before its secret."""
+        nonce = os.urandom(NONCE)
+        associated = _associated(self._first, tenant_id, row_id, purpose)
+        sealed = self._cipher(self._first, purpose).encrypt(nonce, plain.encode(), associated)
+        return f"{VERSION}.{self._first}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+
+    def open(self, sealed: str, *, tenant_id: int | None, row_id: int, purpose: str) -> str:
+        """The plain text. Raises SealBroken."""
+        version, _, rest = sealed.partition(".")
+        key_id, _, body = rest.partition(".")
+        if version != VERSION or key_id not in self._masters:
+            raise SealBroken("sealed by a key or in a form that is not known here")
+        try:
+            raw = base64.b64decode(body, altchars=b"-_", validate=True)
+            associated = _associated(key_id, tenant_id, row_id, purpose)
+            return self._cipher(key_id, purpose).decrypt(raw[:NONCE], raw[NONCE:], associated).decode()
+        except (InvalidTag, binascii.Error, ValueError) as error:
+            raise SealBroken("altered, or sealed for another row") from error
+
+    def _cipher(self, key_id: str, purpose: str) -> AESGCM:
+        return AESGCM(_derive(self._masters[key_id], purpose, 32))
+
+
+def seal(plain: str, *, tenant_id: int | None, row_id: int, purpose: str) -> str:
+    """`Vault.seal` with the master keys of the settings (a comma list; the first seals)."""
+    return _platform_vault().seal(plain, tenant_id=tenant_id, row_id=row_id, purpose=purpose)
+
+
+def open_sealed(sealed: str, *, tenant_id: int | None, row_id: int, purpose: str) -> str:
+    """`Vault.open` with the master keys of the settings. Raises SealBroken."""
+    return _platform_vault().open(sealed, tenant_id=tenant_id, row_id=row_id, purpose=purpose)
+
+
+def _platform_vault() -> Vault:
+    return Vault([part.strip() for part in settings.MASTER_KEY.split(",")])
+
+
+def _derive(master: str, purpose: str, length: int) -> bytes:
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=b"clawdbot " + purpose.encode()).derive(
+        master.encode()
+    )
+
+
+def _associated(key_id: str, tenant_id: int | None, row_id: int, purpose: str) -> bytes:
+    tenant = "platform" if tenant_id is None else str(tenant_id)
+    return "\x00".join((VERSION, key_id, purpose, tenant, str(row_id))).encode()

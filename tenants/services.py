@@ -1,0 +1,127 @@
+"""What can be done to tenants, members and keys. The admin, the console, the management API and commands call these.
+
+Every refusal is a django ValidationError with a dictionary of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from tenants import keys
+from tenants.models import ApiKey, IpRule, Member, Role, Tenant, User
+from tenants.validation import clean_scopes
+
+ATTEMPTS = 20
+
+
+def create_tenant(*, slug: str, name: str, **limits: Any) -> Tenant:
+    """A tenant with a store database of its own. `limits` are `session_ttl`, `requests_per_minute`,
+    `tokens_per_minute`, `concurrent_turns` and `store_url`."""
+    for _ in range(ATTEMPTS):
+        tenant = Tenant(slug=slug, name=name, store_database=_free_database(), **limits)
+        tenant.full_clean(exclude={"store_database"})
+        try:
+            with transaction.atomic():
+                tenant.save(force_insert=True)
+                return tenant
+        except IntegrityError:  # somebody else took the database (or the slug: full_clean says so next)
+            continue
+    raise ValidationError({"slug": "Too many tenants are being created at once; try again."})
+
+
+def suspend_tenant(*, tenant: Tenant) -> None:
+    """Its callers get 403 `tenant_suspended` from the next second on; nothing is deleted."""
+    _set_active(tenant, False)
+
+
+def resume_tenant(*, tenant: Tenant) -> None:
+    _set_active(tenant, True)
+
+
+def add_member(*, tenant: Tenant, user: User, role: str = Role.MEMBER) -> Member:
+    member = Member(tenant=tenant, user=user, role=role)
+    _clean(member, "user")
+    member.save(force_insert=True)
+    return member
+
+
+def change_role(*, member: Member, role: str) -> None:
+    member.role = role
+    _clean(member, "role")
+    member.save(update_fields=["role"])
+
+
+def remove_member(*, member: Member) -> None:
+    member.delete()
+
+
+def create_api_key(
+    *,
+    tenant: Tenant,
+    name: str,
+    scopes: Iterable[str] = (),
+    expires_at: datetime | None = None,
+    created_by: User | None = None,
+) -> tuple[ApiKey, str]:
+    """The row and the key itself, which is nowhere else and never seen again. No scopes: chat and sessions."""
+    if expires_at is not None and expires_at <= timezone.now():
+        raise ValidationError({"expires_at": "This lies in the past."})
+    plain = keys.new_key()
+    row = ApiKey(
+        tenant=tenant,
+        name=name,
+        digest=keys.digest(plain),
+        hint=keys.hint(plain),
+        scopes=clean_scopes(scopes),
+        expires_at=expires_at,
+        created_by=created_by,
+    )
+    row.full_clean(exclude={"digest"})
+    row.save(force_insert=True)
+    return row, plain
+
+
+def revoke_api_key(*, key: ApiKey) -> None:
+    """Refused everywhere within two seconds. Revoking twice keeps the first time."""
+    if key.revoked_at is None:
+        key.revoked_at = timezone.now()
+        key.save(update_fields=["revoked_at"])
+
+
+def allow_network(*, tenant: Tenant, network: str, note: str = "") -> IpRule:
+    """From the first one on, the tenant's callers must come from one of its networks."""
+    rule = IpRule(tenant=tenant, network=network, note=note)
+    _clean(rule, "network")
+    rule.save(force_insert=True)
+    return rule
+
+
+def _free_database() -> int:
+    taken = set(Tenant.objects.values_list("store_database", flat=True))
+    databases = range(settings.FIRST_TENANT_DATABASE, settings.VALKEY_DATABASES)
+    for database in databases:
+        if database not in taken:
+            return database
+    raise ValidationError({"store_database": f"All {len(databases)} store databases are taken (VALKEY_DATABASES)."})
+
+
+def _set_active(tenant: Tenant, active: bool) -> None:
+    tenant.is_active = active
+    tenant.save(update_fields=["is_active"])
+
+
+def _clean(row: Member | IpRule, field: str) -> None:
+    """Puts what a constraint over several fields says beside the field people can change."""
+    try:
+        row.full_clean()
+    except ValidationError as error:
+        messages = error.message_dict
+        if "__all__" in messages:
+            messages.setdefault(field, []).extend(messages.pop("__all__"))
+        raise ValidationError(messages) from None

@@ -1,0 +1,78 @@
+"""Verifies our JSON Web Tokens (RFC 7519) on the request path; `access.management.tokens` issues them.
+
+Algorithm, key, issuer and audience are fixed: nothing a token says of itself chooses how it is checked (RFC 8725)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jwt
+import msgspec
+
+from engine.errors import Unauthenticated
+from tenants.recent import Recent
+
+MAX_LENGTH = 4096  # ours have about 400 characters
+MAX_HEADER = 256  # the header is parsed before the signature is checked: too short to be nested deep
+
+Kind = Literal["access", "refresh"]
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """Who a token was issued to. `expires_at` is in Unix seconds."""
+
+    member: int
+    tenant: str
+    exp: float
+
+
+class TokenVerifier:
+    """`options` are Django's SIMPLE_JWT settings. A good token is remembered by its SHA-256 until it expires."""
+
+    def __init__(
+        self, options: Mapping[str, Any], *, capacity: int = 20_000, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._key: str = options.get("VERIFYING_KEY") or options["SIGNING_KEY"]
+        self._algorithm: str = options["ALGORITHM"]
+        self._issuer: str = options["ISSUER"]
+        self._audience: str = options["AUDIENCE"]
+        self._clock = clock
+        self._good: Recent[bytes, Claims] = Recent(capacity)
+
+    def verify(self, token: str, kind: Kind = "access") -> Claims:
+        """Raises Unauthenticated. Whether the member is still one is the caller's to ask."""
+        digest = hashlib.sha256(f"{kind} {token}".encode("utf-8", "replace")).digest()
+        claims = self._good.get(digest)
+        if claims is None:
+            claims = self._check(token, kind)
+            self._good.put(digest, claims)
+        elif claims.exp <= self._clock():
+            self._good.drop(digest)
+            raise Unauthenticated("The token has expired.")
+        return claims
+
+    def _check(self, token: str, kind: Kind) -> Claims:
+        if len(token) > MAX_LENGTH or len(token.partition(".")[0]) > MAX_HEADER or not token.isascii():
+            raise Unauthenticated
+        try:
+            payload = jwt.decode(
+                token,
+                self._key,
+                algorithms=[self._algorithm],
+                issuer=self._issuer,
+                audience=self._audience,
+                options={"require": ["exp", "iat", "iss", "aud", "jti"], "verify_iat": False},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The token has expired.") from None
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise Unauthenticated from None
+        if payload.get("token_type") != kind:
+            raise Unauthenticated
+        try:
+            return msgspec.convert(payload, Claims)
+        except msgspec.ValidationError:
+            raise Unauthenticated from None
