@@ -3,6 +3,7 @@
 EngineError
 ├── InvalidRequest            the request itself is wrong
 │   ├── PayloadTooLarge
+│   ├── TenantRequired        whoever signs in has several tenants and named none
 │   ├── ContextTooLong        no reachable model has room for it
 │   └── UpstreamRejected      the model's own service calls the request wrong
 ├── ContentBlocked            a sensitive-word list forbids the input
@@ -16,6 +17,7 @@ EngineError
 │   └── TurnNotFound
 ├── MethodNotAllowed
 ├── Conflict                  somebody else changed or holds it
+│   └── TurnCancelled         its own caller stopped it
 ├── RateLimited               ask again after `retry_after` seconds
 │   └── BudgetExceeded
 ├── UpstreamError             the model's service failed
@@ -59,6 +61,11 @@ class InvalidRequest(EngineError):
 class PayloadTooLarge(InvalidRequest):
     code = "payload_too_large"
     text = "The request is larger than allowed."
+
+
+class TenantRequired(InvalidRequest):
+    code = "tenant_required"
+    text = "You belong to several tenants; say which."
 
 
 class ContextTooLong(InvalidRequest):
@@ -124,6 +131,11 @@ class MethodNotAllowed(EngineError):
 class Conflict(EngineError):
     code = "conflict"
     text = "The resource was changed meanwhile."
+
+
+class TurnCancelled(Conflict):
+    code = "cancelled"
+    text = "The turn was cancelled."
 
 
 class RateLimited(EngineError):
