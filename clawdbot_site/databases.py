@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from tenants.addresses import numbered as numbered  # settings.py asks for it here
+
 SOCKET_PATH_LIMIT = 100  # the kernel takes 108 bytes with the closing NUL; room for a suffix
 
 
@@ -57,16 +59,6 @@ def valkey(name: str, host: str, password: str, socket: Path) -> list[str]:
             raise ImproperlyConfigured(f"{name}: {node.strip()!r} is not host:port")
         nodes.append(f"redis://{login}{address}:{port}")
     return nodes
-
-
-def numbered(url: str, database: int) -> str:
-    """The same server, another database."""
-    if url.startswith("unix://"):
-        path, _, query = url.partition("?")
-        kept = [pair for pair in query.split("&") if pair and not pair.startswith("db=")]
-        return f"{path}?{'&'.join([*kept, f'db={database}'])}"
-    parts = urlsplit(url)
-    return parts._replace(path=f"/{database}").geturl()
 
 
 def broker(url: str) -> str:

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from engine.types import Principal
+from tenants import keys
 
 PASSWORD = "correct horse battery staple"
 
@@ -33,7 +33,7 @@ class Person:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.key.encode()).hexdigest()
+        return keys.digest(self.key)
 
     @property
     def principal(self) -> Principal:
@@ -67,7 +67,7 @@ class Person:
 ACME = Company(id=1, slug="acme", name="Acme", store_database=16)
 GLOBEX = Company(id=2, slug="globex", name="Globex", store_database=17)
 
-ALICE = Person(id=1, username="alice", company=ACME, role="owner", key="cb_" + "a" * 43)
-BOB = Person(id=2, username="bob", company=ACME, role="member", key="cb_" + "b" * 43)
-CHARLIE = Person(id=3, username="charlie", company=GLOBEX, role="owner", key="cb_" + "c" * 43)
+ALICE = Person(id=1, username="alice", company=ACME, role="owner", key=keys.from_digits("a" * 43))
+BOB = Person(id=2, username="bob", company=ACME, role="member", key=keys.from_digits("b" * 43))
+CHARLIE = Person(id=3, username="charlie", company=GLOBEX, role="owner", key=keys.from_digits("c" * 43))
 EVERYBODY = (ALICE, BOB, CHARLIE)

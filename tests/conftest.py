@@ -24,6 +24,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.db import connections  # noqa: E402
 
+from tenants import keys  # noqa: E402
 from tenants.models import ApiKey, Member, Tenant, User  # noqa: E402
 from tests import cast as people  # noqa: E402
 from tests.services.valkey import ValkeyServer  # noqa: E402
@@ -86,7 +87,7 @@ def cast(db: None) -> SimpleNamespace:
         user = User.objects.create_user(person.username, password=person.password, id=person.id)
         member = Member.objects.create(id=person.id, tenant=tenant, user=user, role=person.role)
         key = ApiKey.objects.create(
-            id=person.id, tenant=tenant, name=person.username, digest=person.digest, hint=person.key[:8]
+            id=person.id, tenant=tenant, name=person.username, digest=person.digest, hint=keys.hint(person.key)
         )
         setattr(rows, person.username, member)
         setattr(rows, f"{person.username}_key", key)

