@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engine.types import Principal
 from tenants import keys
+from tenants.directory import TenantTable, TenantView
 
 PASSWORD = "correct horse battery staple"
 
@@ -18,6 +19,12 @@ class Company:
     slug: str
     name: str
     store_database: int
+
+    def view(self, **settings: object) -> TenantView:
+        """The tenant as the request path sees it; unlimited unless `settings` say more."""
+        return TenantView(
+            id=self.id, slug=self.slug, name=self.name, **{"store_database": self.store_database, **settings}
+        )
 
 
 @dataclass(frozen=True)
@@ -71,3 +78,9 @@ ALICE = Person(id=1, username="alice", company=ACME, role="owner", key=keys.from
 BOB = Person(id=2, username="bob", company=ACME, role="member", key=keys.from_digits("b" * 43))
 CHARLIE = Person(id=3, username="charlie", company=GLOBEX, role="owner", key=keys.from_digits("c" * 43))
 EVERYBODY = (ALICE, BOB, CHARLIE)
+
+
+def tenant_table(*views: TenantView) -> TenantTable:
+    """Acme and Globex, or the given ones in their place."""
+    by_id = {view.id: view for view in (ACME.view(), GLOBEX.view(), *views)}
+    return TenantTable(by_id, {view.slug: view for view in by_id.values()})

@@ -1,0 +1,84 @@
+"""The only way to a store: the platform's own database, and each tenant's.
+
+A tenant lives in its own numbered database of the platform's server, or on its own server (`Tenant.store_url`). A
+handle is for the moment it was asked for: ask again for the next command, so that a changed address is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from engine.errors import StoreUnavailable, TenantSuspended
+from engine.snapshots import Cell
+from tenants.addresses import numbered
+from tenants.directory import TenantTable, TenantView
+from tenants.valkey import Connection
+
+log = logging.getLogger(__name__)
+
+PLATFORM_DATABASE: Final = 0
+MAX_OPEN: Final = 256
+
+
+class Stores:
+    """Connections of one event loop, opened when first asked for. At most `max_open` tenants' stay open: of the idle
+    ones the least recently used is closed first.
+
+    `nodes` are the URLs of the platform's server; the first one counts while there is no cluster."""
+
+    def __init__(self, nodes: Sequence[str], tenants: Cell[TenantTable], *, max_open: int = MAX_OPEN) -> None:
+        self._server = nodes[0]
+        self._tenants = tenants
+        self._max_open = max_open
+        self._platform = Connection(numbered(self._server, PLATFORM_DATABASE))
+        self._open: OrderedDict[str, Connection] = OrderedDict()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def platform(self) -> Connection:
+        """Counters and limits; nothing anybody said."""
+        return self._platform
+
+    def tenant(self, tenant_id: int) -> Connection:
+        """The tenant's own database. Raises TenantSuspended for a tenant that is gone, StoreUnavailable if its own
+        address cannot be read."""
+        view = self._tenants.value.by_id.get(tenant_id)
+        if view is None:
+            raise TenantSuspended
+        url = self._address(view)
+        connection = self._open.get(url)
+        if connection is None:
+            connection = self._connect(url, view)
+        self._open.move_to_end(url)
+        return connection
+
+    def _address(self, view: TenantView) -> str:
+        return view.store_url or numbered(self._server, view.store_database)
+
+    def _connect(self, url: str, view: TenantView) -> Connection:
+        try:
+            connection = Connection(url)
+        except ValueError as error:
+            log.error("the store of tenant %s has no valid address: %s", view.slug, error)
+            raise StoreUnavailable from None
+        self._open[url] = connection
+        self._make_room()
+        return connection
+
+    def _make_room(self) -> None:
+        spare = len(self._open) - self._max_open
+        if spare <= 0:
+            return
+        *older, _ = self._open
+        for url in [url for url in older if self._open[url].idle][:spare]:
+            task = asyncio.get_running_loop().create_task(self._open.pop(url).close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Ends every connection once it has its answers, at most two seconds."""
+        connections = [self._platform, *self._open.values()]
+        self._open.clear()
+        await asyncio.gather(*(connection.close() for connection in connections), *self._closing)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.errors import StoreUnavailable, TenantSuspended
+from engine.snapshots import Cell
+from tenants.directory import TenantView
+from tenants.isolation import Stores
+from tests.cast import ACME, GLOBEX, tenant_table
+from tests.services.valkey import ValkeyServer
+
+
+@pytest.fixture
+def tenants():
+    return Cell(tenant_table())
+
+
+@pytest.fixture
+async def stores(valkey_url, tenants):
+    stores = Stores([valkey_url], tenants)
+    yield stores
+    await stores.close()
+
+
+async def test_it_gives_every_tenant_its_own_database(stores):
+    await stores.tenant(ACME.id).call("SET", "secret", "of acme")
+    assert await stores.tenant(GLOBEX.id).call("GET", "secret") is None
+    assert await stores.platform().call("GET", "secret") is None
+    assert b" db=16 " in await stores.tenant(ACME.id).call("CLIENT", "INFO")
+    assert b" db=17 " in await stores.tenant(GLOBEX.id).call("CLIENT", "INFO")
+    assert b" db=0 " in await stores.platform().call("CLIENT", "INFO")
+
+
+async def test_it_keeps_one_connection_a_tenant(stores):
+    assert stores.tenant(ACME.id) is stores.tenant(ACME.id)
+    assert stores.tenant(ACME.id) is not stores.tenant(GLOBEX.id)
+
+
+async def test_it_sends_a_tenant_with_its_own_server_there(stores, tenants, tmp_path):
+    own = ValkeyServer(tmp_path)
+    own.start()
+    try:
+        await stores.tenant(ACME.id).call("SET", "where", "shared")
+        tenants.swap(tenant_table(ACME.view(store_url=f"{own.url}?db=3")))
+        assert await stores.tenant(ACME.id).call("GET", "where") is None
+        assert b" db=3 " in await stores.tenant(ACME.id).call("CLIENT", "INFO")
+    finally:
+        own.kill()
+    with pytest.raises(StoreUnavailable):
+        await stores.tenant(ACME.id).call("PING")
+    assert await stores.tenant(GLOBEX.id).call("PING") == b"PONG"
+
+
+async def test_it_has_nothing_for_a_tenant_that_is_gone(stores):
+    with pytest.raises(TenantSuspended):
+        stores.tenant(99)
+
+
+async def test_it_calls_a_store_with_a_broken_address_unavailable(stores, tenants):
+    tenants.swap(tenant_table(ACME.view(store_url="http://nonsense")))
+    with pytest.raises(StoreUnavailable):
+        stores.tenant(ACME.id)
+
+
+async def test_it_closes_idle_connections_of_the_least_recently_used(valkey_url, tenants):
+    stores = Stores([valkey_url], tenants, max_open=2)
+    views = [TenantView(id=number, slug=f"t{number}", name="", store_database=number + 20) for number in range(5, 11)]
+    tenants.swap(tenant_table(*views))
+    for view in views:
+        assert await stores.tenant(view.id).call("SET", "who", view.id) == b"OK"
+    for view in views:
+        assert await stores.tenant(view.id).call("GET", "who") == str(view.id).encode()
+    assert len(stores._open) == 2
+    await asyncio.sleep(0.05)
+    listed = await stores.platform().call("CLIENT", "LIST")
+    assert listed.count(b"name=clawdbot ") == 3
+    await stores.close()
+
+
+async def test_it_never_closes_a_connection_somebody_waits_on(valkey_url, tenants):
+    stores = Stores([valkey_url], tenants, max_open=1)
+    waiting = stores.tenant(ACME.id).send("BLPOP", "list", 0)
+    await asyncio.sleep(0.02)
+    await stores.tenant(GLOBEX.id).call("PING")
+    assert not waiting.done()
+    other = Stores([valkey_url], tenants)
+    await other.tenant(ACME.id).call("RPUSH", "list", "there")
+    assert await waiting == [b"list", b"there"]
+    await other.close()
+    await stores.close()

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.errors import RateLimited, StoreUnavailable, TenantSuspended
+from engine.snapshots import Cell
+from engine.types import ChatRequest, Instance, Message, Usage
+from tenants.isolation import Stores
+from tenants.limits import Limits
+from tests.cast import ACME, ALICE, BOB, CHARLIE, tenant_table
+
+REQUEST = ChatRequest(messages=[Message("user", "hello")])
+INSTANCE = Instance(id=1, name="m")
+
+
+@pytest.fixture
+def tenants():
+    return Cell(tenant_table())
+
+
+@pytest.fixture
+async def stores(valkey_url, tenants):
+    stores = Stores([valkey_url], tenants)
+    yield stores
+    await stores.close()
+
+
+@pytest.fixture
+async def limits(stores, tenants):
+    limits = Limits(stores, tenants)
+    yield limits
+    limits.close()
+
+
+async def admit_many(limits, count, person=ALICE, prefix="turn"):
+    admits = (limits.admit(person.principal, REQUEST, f"{prefix}{number}") for number in range(count))
+    results = await asyncio.gather(*admits, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, RateLimited)]
+    passed = [result for result in results if not isinstance(result, BaseException)]
+    assert len(refused) + len(passed) == count
+    return passed, refused
+
+
+async def test_it_lets_exactly_ten_of_a_hundred_pass(limits, tenants):
+    tenants.swap(tenant_table(ACME.view(requests_per_minute=10)))
+    passed, refused = await admit_many(limits, 100)
+    assert len(passed) == 10
+    assert all(59 < error.retry_after <= 60 for error in refused)
+
+
+async def test_it_counts_over_all_workers_and_users_of_a_tenant(limits, tenants, valkey_url):
+    tenants.swap(tenant_table(ACME.view(requests_per_minute=10)))
+    other_stores = Stores([valkey_url], tenants)
+    other = Limits(other_stores, tenants)
+    (here, _), (there, _) = await asyncio.gather(
+        admit_many(limits, 50), admit_many(other, 50, person=BOB, prefix="other")
+    )
+    assert len(here) + len(there) == 10
+    passed, _ = await admit_many(limits, 50, person=CHARLIE)
+    assert len(passed) == 50
+    await other_stores.close()
+
+
+async def test_it_lets_the_next_pass_when_the_oldest_is_a_minute_old(limits, tenants, stores):
+    tenants.swap(tenant_table(ACME.view(requests_per_minute=3)))
+    await admit_many(limits, 3)
+    seconds, micros = await stores.platform().call("TIME")
+    now = int(seconds) * 1000 + int(micros) // 1000
+    key = f"limits:{{{ACME.id}}}:requests"
+    await stores.platform().call("LSET", key, 0, now - 60_000)
+    await stores.platform().call("LSET", key, 1, now - 20_000)
+    passed, refused = await admit_many(limits, 5)
+    assert len(passed) == 1
+    assert all(39 < error.retry_after <= 40 for error in refused)
+
+
+async def test_it_follows_a_changed_limit(limits, tenants):
+    tenants.swap(tenant_table(ACME.view(requests_per_minute=5)))
+    assert len((await admit_many(limits, 10))[0]) == 5
+    tenants.swap(tenant_table(ACME.view(requests_per_minute=8)))
+    assert len((await admit_many(limits, 10))[0]) == 3
+    tenants.swap(tenant_table(ACME.view(requests_per_minute=2)))
+    assert len((await admit_many(limits, 10))[0]) == 0
+    tenants.swap(tenant_table(ACME.view(requests_per_minute=0)))
+    assert len((await admit_many(limits, 10))[0]) == 0
+
+
+async def test_it_bounds_turns_at_the_same_time(limits, tenants):
+    tenants.swap(tenant_table(ACME.view(concurrent_turns=4)))
+    passed, refused = await admit_many(limits, 40)
+    assert len(passed) == 4
+    assert all(error.retry_after > 0 for error in refused)
+    passed[0].release()
+    passed[0].release()
+    assert len((await admit_many(limits, 10, prefix="more"))[0]) == 1
+
+
+async def test_it_counts_no_request_that_found_no_slot(limits, tenants):
+    tenants.swap(tenant_table(ACME.view(concurrent_turns=1, requests_per_minute=3)))
+    passed, _ = await admit_many(limits, 10)
+    assert len(passed) == 1
+    passed[0].release()
+    assert len((await admit_many(limits, 1, prefix="second"))[0]) == 1
+
+
+async def test_it_gets_the_slots_of_a_dead_worker_back_and_keeps_those_of_a_living_one(stores, tenants):
+    tenants.swap(tenant_table(ACME.view(concurrent_turns=2)))
+    living, dead = Limits(stores, tenants, lease=0.3), Limits(stores, tenants, lease=0.3)
+    await living.admit(ALICE.principal, REQUEST, "living")
+    await dead.admit(ALICE.principal, REQUEST, "dead")
+    dead.close()
+    await asyncio.sleep(0.7)
+    assert len((await admit_many(living, 5, prefix="later"))[0]) == 1
+    living.close()
+
+
+async def test_it_takes_a_cancelled_admission_back(limits, tenants, stores):
+    tenants.swap(tenant_table(ACME.view(concurrent_turns=2)))
+    await stores.platform().call("PING")
+    tasks = [asyncio.create_task(limits.admit(ALICE.principal, REQUEST, f"t{number}")) for number in range(2)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(task.cancelled() for task in tasks)
+    assert len((await admit_many(limits, 5, prefix="next"))[0]) == 2
+
+
+async def test_it_reserves_tokens_and_settles_what_was_used(limits, tenants):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1000)))
+    first = await limits.reserve(ALICE.principal, INSTANCE, 100, 700)
+    with pytest.raises(RateLimited) as caught:
+        await limits.reserve(ALICE.principal, INSTANCE, 100, 400)
+    assert 16 < caught.value.retry_after <= 18
+    first.settle(Usage(prompt_tokens=100, completion_tokens=100))
+    first.settle(Usage())
+    second = await limits.reserve(ALICE.principal, INSTANCE, 100, 650)
+    second.settle(Usage())
+    await limits.reserve(ALICE.principal, INSTANCE, 100, 650)
+
+
+async def test_it_lets_exactly_as_many_tokens_pass_as_there_are(limits, tenants):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1000)))
+    reserves = (limits.reserve(ALICE.principal, INSTANCE, 50, 50) for _ in range(100))
+    results = await asyncio.gather(*reserves, return_exceptions=True)
+    assert sum(not isinstance(result, RateLimited) for result in results) == 10
+
+
+async def test_it_lets_a_turn_larger_than_the_limit_pass_alone_and_in_debt(limits, tenants):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1000)))
+    await limits.reserve(ALICE.principal, INSTANCE, 1500, 500)
+    with pytest.raises(RateLimited) as caught:
+        await limits.reserve(ALICE.principal, INSTANCE, 1, 1)
+    assert 59 < caught.value.retry_after <= 61
+
+
+async def test_it_asks_nobody_for_an_unlimited_tenant(tenants, tmp_path):
+    away = Stores([f"unix://{tmp_path}/nobody.sock"], tenants)
+    limits = Limits(away, tenants)
+    admission = await limits.admit(ALICE.principal, REQUEST, "turn")
+    reservation = await limits.reserve(ALICE.principal, INSTANCE, 10, None)
+    admission.release()
+    reservation.settle(Usage())
+    tenants.swap(tenant_table(ACME.view(requests_per_minute=10, tokens_per_minute=10, concurrent_turns=1)))
+    with pytest.raises(StoreUnavailable):
+        await limits.admit(ALICE.principal, REQUEST, "turn")
+    with pytest.raises(StoreUnavailable):
+        await limits.reserve(ALICE.principal, INSTANCE, 10, None)
+    assert not limits._held
+    await limits.admit(CHARLIE.principal, REQUEST, "turn")
+    await away.close()
+
+
+async def test_it_knows_no_tenant_that_is_gone(limits, tenants):
+    tenants.swap(tenants.value.__class__())
+    with pytest.raises(TenantSuspended):
+        await limits.admit(ALICE.principal, REQUEST, "turn")
