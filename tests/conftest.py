@@ -22,12 +22,17 @@ import pytest  # noqa: E402
 django.setup()
 
 from django.conf import settings  # noqa: E402
+
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one takes half a second a person
+
 from django.db import connections  # noqa: E402
 
 from tenants import keys  # noqa: E402
 from tenants.models import ApiKey, Member, Tenant, User  # noqa: E402
 from tests import cast as people  # noqa: E402
 from tests.services.valkey import ValkeyServer  # noqa: E402
+
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the safe ones cost 0.5 s a person
 
 DATABASE_FIXTURES = {"db", "transactional_db", "cast"}
 
