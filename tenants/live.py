@@ -10,13 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import redis
 from django.conf import settings
 from django.db import Error as DatabaseFailure
-from django.db import close_old_connections, connections, transaction
+from django.db import close_old_connections, connection, connections, transaction
 from django.db.models import F
 from redis.backoff import NoBackoff
 from redis.client import PubSub
@@ -51,16 +51,23 @@ def announce(section: str) -> None:
         if not versions.update(version=F("version") + 1):
             ConfigVersion.objects.get_or_create(section=section)
             versions.update(version=F("version") + 1)
-        transaction.on_commit(partial(_publish, section))
+        announcement = _Announcement(section)
+        if all(announcement != function for _, function, *_ in connection.run_on_commit):  # a thousand rows: said once
+            transaction.on_commit(announcement)
 
 
-def _publish(section: str) -> None:
-    """Best effort: who does not hear it reads the version row."""
-    try:
-        with bus(settings.VALKEY_NODES[0], BUS_TIMEOUT) as client:
-            client.publish(CHANNEL, section)
-    except BUS_AWAY as error:
-        logger.warning("the change bus is away, %s goes live by polling: %s", section, error)
+@dataclass(frozen=True)
+class _Announcement:
+    """What is said on the bus once the transaction holds. Best effort: who does not hear it reads the version row."""
+
+    section: str
+
+    def __call__(self) -> None:
+        try:
+            with bus(settings.VALKEY_NODES[0], BUS_TIMEOUT) as client:
+                client.publish(CHANNEL, self.section)
+        except BUS_AWAY as error:
+            logger.warning("the change bus is away, %s goes live by polling: %s", self.section, error)
 
 
 def bus(url: str, timeout: float) -> redis.Redis:

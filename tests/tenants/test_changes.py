@@ -2,7 +2,7 @@ import pytest
 from django.db import transaction
 
 from tenants.changes import HIDDEN
-from tenants.live import announce
+from tenants.live import CHANNEL, announce, bus
 from tenants.models import ApiKey, ConfigVersion, Member, Tenant, User
 from tenants.signals import config_changed
 
@@ -70,6 +70,20 @@ def test_it_counts_the_section_up_with_every_change(cast):
     cast.bob_key.delete()
     announce("keys")
     assert version("keys") == before + 3
+
+
+def test_it_speaks_once_on_the_bus_for_a_transaction_of_many_changes(transactional_db, cast, valkey_url):
+    with bus(valkey_url, 5) as client, client.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(CHANNEL)
+        listener.get_message(timeout=5)
+        with transaction.atomic():
+            for name in ("a", "b", "c"):
+                cast.alice_key.name = name
+                cast.alice_key.save()
+            cast.alice.save()
+        client.publish(CHANNEL, "end")
+        said = [message["data"] for message in iter(lambda: listener.get_message(timeout=0.2), None)]
+    assert said == [b"keys", b"members", b"end"]
 
 
 def test_it_forgets_the_count_when_the_change_is_rolled_back(cast):
