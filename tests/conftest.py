@@ -22,9 +22,6 @@ import pytest  # noqa: E402
 django.setup()
 
 from django.conf import settings  # noqa: E402
-
-settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one takes half a second a person
-
 from django.db import connections  # noqa: E402
 
 from tenants import keys  # noqa: E402
