@@ -1,12 +1,21 @@
 #!/usr/bin/env python
-"""Django's command line for this project."""
+"""Django's command line for this project. Reads `.env` beside it first (ENV_FILE names another, empty: none)."""
 
 import os
 import sys
+from pathlib import Path
+
+from clawdbot_site.serving import dotenv
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
+    file = os.environ.get("ENV_FILE", ".env")
+    try:
+        if file:
+            dotenv.load(Path(__file__).resolve().parent / file, os.environ)
+    except dotenv.BadLine as error:
+        sys.exit(str(error))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

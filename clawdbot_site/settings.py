@@ -58,7 +58,10 @@ STORAGES = {
 }
 CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": CACHE_URL}}
 CHANNEL_LAYERS = {
-    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [{"address": CHANNEL_URL}]}}
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": CHANNEL_URL}]},
+    }
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 
@@ -69,10 +72,11 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+JOB_RETENTION_DAYS = env.whole("JOB_RETENTION_DAYS", 30, low=1)
 
 # Django -----------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "daphne",  # before staticfiles: its runserver is the development server
+    "clawdbot_site",  # before staticfiles: its runserver, daphne's, is the development server
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -89,7 +93,6 @@ INSTALLED_APPS = [
     "plugins",
     "compliance",
     "access",
-    "clawdbot_site",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -133,6 +136,21 @@ WHITENOISE_MAX_AGE = 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
+
+UNFOLD = {
+    "SITE_TITLE": "Clawdbot",
+    "SITE_HEADER": "Clawdbot",
+    "SITE_SUBHEADER": "Platform",
+    "SITE_SYMBOL": "forum",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_LANGUAGES": False,
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": "access.console.navigation.platform",
+    },
+}
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

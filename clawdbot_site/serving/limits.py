@@ -107,7 +107,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self.headers) >= self.limits.header_fields:
             raise self._refusing(HEADERS_TOO_LARGE)
-        super().on_header(name, value)
+        name = name.lower()  # as uvicorn does, written out: it runs for every field
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if max(self._head_bytes, self._chunk_bytes) > self.limits.header_bytes:

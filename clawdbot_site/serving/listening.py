@@ -26,7 +26,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise AddressTaken(
-                f"Port {port} on {host} is taken by another program. Stop it, or choose another: PORT={port + 1} make run"
+                f"Port {port} on {host} is taken by another program. Stop it or choose another: PORT=… make run"
             ) from None
         raise AddressTaken(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
     listener.set_inheritable(True)

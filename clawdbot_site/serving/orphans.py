@@ -12,7 +12,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int, with_signal: int = signal.SIGTERM) -> None:
-    """Call in the child: the kernel sends `with_signal` when the process `parent` ends. On Linux only; no-op elsewhere."""
+    """Call in the child: the kernel sends `with_signal` when the process `parent` ends. Linux only."""
     if _LIBC is None:
         return
     _LIBC.prctl(PR_SET_PDEATHSIG, with_signal, 0, 0, 0)

@@ -79,7 +79,7 @@ class DrainingServer(uvicorn.Server):
                 backlog=2048,
             )
         )
-        self.server_state = ConnectionState(limits)
+        self.server_state: ConnectionState = ConnectionState(limits)
         self._served = served
         self._drain = drain or Drain()
         self._started = started

@@ -62,7 +62,7 @@ def _be_worker(run: Run, writer: int, parent: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; only the supervisor answers
-        run(lambda: os.write(writer, b"r") and None)
+        run(lambda: _tell(writer))
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
@@ -71,6 +71,10 @@ def _be_worker(run: Run, writer: int, parent: int) -> None:
     finally:
         logging.shutdown()
         os._exit(code)
+
+
+def _tell(writer: int) -> None:
+    os.write(writer, b"r")
 
 
 class Supervisor:

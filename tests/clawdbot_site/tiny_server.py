@@ -15,6 +15,11 @@ from clawdbot_site.serving.webserver import serve
 EVENTS = 20
 
 
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 class Tiny:
     def __init__(self) -> None:
         self.turns = 0
@@ -23,7 +28,7 @@ class Tiny:
     async def startup(self) -> None: ...
 
     async def shutdown(self) -> None:
-        print("shut down", flush=True)
+        say("shut down")
 
     async def drain(self) -> None:
         self.draining = True
@@ -85,14 +90,14 @@ class Tiny:
 def main() -> None:
     time = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
     listener = bind("127.0.0.1", 0)
-    print("port", listener.getsockname()[1], flush=True)
+    say("port", listener.getsockname()[1])
     serve(
         Tiny,
         listener,
         workers=int(sys.argv[1]),
         limits=Limits(header_time=time, body_idle=time),
         drain=Drain(delay=0.5, timeout=10),
-        all_ready=lambda: print("ready", flush=True),
+        all_ready=lambda: say("ready"),
     )
 
 

@@ -1,0 +1,42 @@
+# The words everybody can guess. Every one sets itself up: no other preparation is needed than python3 (3.11+), gcc, make.
+PY := .venv/bin/python
+SHELL := /bin/bash
+
+.PHONY: run test lint bench bench-peers soak docs
+
+run:
+	@tools/venv.sh run
+	@$(PY) manage.py up
+
+test:
+	@tools/venv.sh dev
+	@$(PY) -m pytest -q -n 2 -m "not server"
+	@$(PY) -m pytest -q -m server
+
+lint:
+	@tools/venv.sh dev
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy .
+	@.venv/bin/lint-imports
+	@$(PY) manage.py makemigrations --check --dry-run
+
+bench:
+	@tools/venv.sh dev
+	@$(PY) -m benchmarks.inprocess
+	@$(PY) -m benchmarks.gateway
+
+# The same measurement beside other gateways, in an environment of their own.
+bench-peers:
+	@tools/venv.sh dev
+	@$(PY) -m benchmarks.peers
+	@$(PY) -m benchmarks.gateway --peers
+
+# make soak NAME=…: one of the long runs; without a name they are listed.
+soak:
+	@tools/venv.sh dev
+	@$(PY) -m benchmarks.soak $(NAME)
+
+docs:
+	@tools/venv.sh dev
+	@$(PY) -m pytest -q tests/test_docs.py tests/clawdbot_site/test_settings_page.py

@@ -1,0 +1,112 @@
+"""What stops the start: settings that are unsafe, stores of a kind that cannot do the work."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+KNOWN_SECRETS = {
+    "changeme",
+    "change-me",
+    "secret",
+    "password",
+    "django-insecure",
+    "insecure",
+    "default",
+    "example",
+    "test",
+}
+SHORTEST_SECRET = 32
+STORES = "stores"
+
+
+@register("clawdbot")
+def unsafe_settings(app_configs: Sequence[AppConfig] | None = None, **named: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if not settings.DEBUG:
+        for number, name in enumerate(("SECRET_KEY", "MASTER_KEY"), 1):
+            if _guessable(getattr(settings, name)):
+                found.append(
+                    Error(
+                        f"{name} is short or well known; unset it (one is then made and kept under var/) or give "
+                        f"{SHORTEST_SECRET} random characters.",
+                        id=f"clawdbot.E00{number}",
+                    )
+                )
+        if settings.SECRET_KEY == settings.MASTER_KEY:
+            found.append(Error("SECRET_KEY and MASTER_KEY must differ.", id="clawdbot.E003"))
+    elif not _loopback(settings.HOST):
+        found.append(
+            Error(
+                f"DEBUG shows internals to everybody who reaches HOST {settings.HOST}; turn it off.", id="clawdbot.E004"
+            )
+        )
+    return found
+
+
+def _guessable(secret: str) -> bool:
+    lowered = secret.lower()
+    return len(secret) < SHORTEST_SECRET or any(lowered.startswith(known) for known in KNOWN_SECRETS)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@register(STORES, deploy=True)
+def standalone_stores(app_configs: Sequence[AppConfig] | None = None, **named: Any) -> list[CheckMessage]:
+    """Asks the servers; runs when the product starts (and with `check --deploy`), not with every command."""
+    urls = {"BROKER_URL": settings.BROKER_URL, "CHANNEL_URL": settings.CHANNEL_URL, "CACHE_URL": settings.CACHE_URL}
+    return store_problems(urls)
+
+
+def store_problems(urls: dict[str, str]) -> list[CheckMessage]:
+    """An Error for each URL that is a cluster, a Warning for each that does not answer. `urls`: setting name to URL."""
+    found: list[CheckMessage] = []
+    for name, url in urls.items():
+        client = _client(url)
+        if client is None:
+            continue
+        shown = _shown(url)
+        try:
+            clustered = bool(client.info("cluster").get("cluster_enabled"))
+        except redis.RedisError as error:
+            found.append(Warning(f"{name}: {shown} does not answer ({error}).", id="clawdbot.W010"))
+        else:
+            if clustered:
+                found.append(
+                    Error(
+                        f"{name}: {shown} is a cluster; only sessions may live in one: set {name} to a standalone one.",
+                        id="clawdbot.E010",
+                    )
+                )
+        finally:
+            client.close()
+    return found
+
+
+def _client(url: str) -> redis.Redis | None:
+    """None: not a Redis protocol (a broker may be RabbitMQ)."""
+    parts = urlsplit(url)
+    if parts.scheme == "redis+socket":  # Kombu's spelling
+        url = f"unix://{parts.path}"
+    elif parts.scheme not in ("redis", "rediss", "unix"):
+        return None
+    client: redis.Redis = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+    return client
+
+
+def _shown(url: str) -> str:
+    """The address without its password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,0 +1,49 @@
+"""`manage.py webserver`: the production web server, WORKERS processes on HOST:PORT."""
+
+import os
+import socket
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import run_checks
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from clawdbot_site import asgi, checks
+from clawdbot_site.serving import listening, webserver
+from clawdbot_site.serving.server import Drain
+
+
+class Command(BaseCommand):
+    help = "Serves the application; SIGTERM drains, SIGHUP replaces the workers one by one."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--fd", type=int, help="an inherited socket that is bound already")
+        parser.add_argument("--ready-fd", type=int, help="gets one byte when all workers are ready")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        for problem in run_checks(tags=[checks.STORES], include_deployment_checks=True):
+            if problem.is_serious():
+                raise CommandError(problem.msg)
+            self.stderr.write(problem.msg)
+        webserver.serve(
+            asgi.create,
+            self._listener(options["fd"]),
+            workers=settings.WORKERS,
+            drain=Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT),
+            all_ready=lambda: self._ready(options["ready_fd"]),
+        )
+
+    def _listener(self, inherited: int | None) -> socket.socket:
+        if inherited is not None:
+            return socket.socket(fileno=inherited)
+        try:
+            return listening.bind(settings.HOST, settings.PORT)
+        except listening.AddressTaken as reason:
+            raise CommandError(str(reason)) from None
+
+    def _ready(self, descriptor: int | None) -> None:
+        if descriptor is None:
+            self.stdout.write(f"Serving {listening.base_url(settings.HOST, settings.PORT)}")
+            self.stdout.flush()
+        else:
+            os.write(descriptor, b"r")

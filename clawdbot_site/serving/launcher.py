@@ -1,0 +1,165 @@
+"""`make run`: everything a fresh machine needs, as children of one process that stops them all."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from django.conf import settings
+from django.core.management import call_command
+
+from clawdbot_site import checks
+from clawdbot_site.serving import bootstrap, listening, localmodel, lock, models, valkey
+from clawdbot_site.serving.processes import Child, Family
+from clawdbot_site.serving.server import Drain
+from clawdbot_site.serving.webserver import stop_time
+
+READY_TIME = 120.0  # seconds the web workers get for their first start
+Say = Callable[[str], None]
+
+
+class CannotStart(Exception):
+    """Its text is one clear line."""
+
+
+class Stop(BaseException):
+    """SIGINT, SIGTERM or SIGHUP reached the launcher; like KeyboardInterrupt, nothing catches it on the way."""
+
+
+@contextmanager
+def _signals_raise_stop() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stop
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def up(say: Say) -> None:
+    """Runs the product until Ctrl-C or SIGTERM. Raises CannotStart with a line for the person at the terminal."""
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(_signals_raise_stop())
+            stack.enter_context(lock.hold(settings.VAR_DIR))
+            listener = stack.enter_context(listening.bind(settings.HOST, settings.PORT))
+            Launcher(say).run(listener.fileno(), listener.close)
+    except (lock.FolderInUse, listening.AddressTaken, valkey.ValkeyMissing) as reason:
+        raise CannotStart(str(reason)) from None
+    except Stop:
+        say("Stopped.")
+
+
+class Launcher:
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._logs: Path = settings.VAR_DIR / "log"
+        self._family = Family(say)
+
+    def run(self, listener: int, close_listener: Callable[[], None]) -> None:
+        try:
+            self._refuse_unfit_settings()
+            self._start_valkey()
+            self._migrate()
+            models.ensure(self._start_model())
+            made = bootstrap.seed()
+            self._start_web(listener)
+            self._start_background()
+            bootstrap.announce(made, self._say)
+            while True:
+                time.sleep(0.2)
+                self._family.tend()
+        except Stop:
+            self._say("Stopping; answers already begun are finished first (Ctrl-C again: at once).")
+            raise
+        finally:
+            close_listener()
+            self._family.stop()
+
+    def _refuse_unfit_settings(self) -> None:
+        urls = {"BROKER_URL": settings.BROKER_URL, "CHANNEL_URL": settings.CHANNEL_URL, "CACHE_URL": settings.CACHE_URL}
+        stores = checks.store_problems({name: url for name, url in urls.items() if not _embedded(url)})
+        for problem in [*checks.unsafe_settings(), *stores]:
+            if problem.is_serious():
+                raise CannotStart(problem.msg)
+            self._say(problem.msg)
+
+    def _start_valkey(self) -> None:
+        if settings.REDIS_HOST:
+            self._say("Sessions live in REDIS_HOST; the embedded Valkey is not started.")
+            return
+        child = valkey.child(
+            folder=settings.VAR_DIR / "valkey",
+            socket=settings.VALKEY_SOCKET,
+            databases=settings.VALKEY_DATABASES,
+            log=self._logs / "valkey.log",
+        )
+        self._family.start(child)
+        valkey.wait_until_ready(settings.VALKEY_SOCKET, lambda: child.exit_code is not None)
+        self._say("Valkey is up (embedded, unix socket).")
+
+    def _start_model(self) -> int | None:
+        """Starts loading; the port, or None when no local model runs."""
+        if not models.local_model_wanted():
+            return None
+        reason = localmodel.missing()
+        if reason:
+            self._say(f"No local model: {reason}. The echo adapter answers instead; set MODEL_ENDPOINT for a real one.")
+            return None
+        port = localmodel.free_port()
+        command = _manage("localmodel", "--port", str(port))
+        self._family.start(Child("local model", command, log=self._logs / "localmodel.log", stop_time=2.0))
+        self._say(f"Loading the local model ({localmodel.MODEL_NAME}) …")
+        return port
+
+    def _migrate(self) -> None:
+        self._say("Preparing the databases …")
+        (settings.VAR_DIR / "journal").mkdir(parents=True, exist_ok=True)
+        for alias in settings.DATABASES:
+            call_command("migrate", database=alias, interactive=False, verbosity=0)
+
+    def _start_web(self, listener: int) -> None:
+        self._say("Starting the web server …")
+        reader, writer = os.pipe()  # both stay open: a restarted child writes into it again
+        command = _manage("webserver", "--fd", str(listener), "--ready-fd", str(writer))
+        drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
+        web = Child("web server", command, pass_fds=(listener, writer), stop_time=stop_time(drain) + 5.0)
+        self._family.start(web)
+        deadline = time.monotonic() + READY_TIME
+        while not select.select([reader], [], [], 0.1)[0]:
+            if web.exit_code is not None:
+                raise CannotStart(f"The web server does not start (exit code {web.exit_code}); the reason is above.")
+            if time.monotonic() > deadline:
+                raise CannotStart(f"The web server was not ready within {READY_TIME:.0f} s; the reason is above.")
+
+    def _start_background(self) -> None:
+        schedule = settings.VAR_DIR / "celery"
+        schedule.mkdir(parents=True, exist_ok=True)
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        worker = _celery("worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "INFO", *quiet)
+        beat = _celery("beat", "--schedule", str(schedule / "beat"), "--pidfile", "", "--loglevel", "INFO")
+        self._family.start(Child("background worker", worker, log=self._logs / "worker.log", stop_time=10.0))
+        self._family.start(Child("schedule", beat, log=self._logs / "beat.log"))
+
+
+def _embedded(url: str) -> bool:
+    return str(settings.VALKEY_SOCKET) in url
+
+
+def _manage(*arguments: str) -> list[str]:
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+
+
+def _celery(command: str, *arguments: str) -> list[str]:
+    program = [sys.executable, "-m", "celery", "--workdir", str(settings.BASE_DIR), "-A", "clawdbot_site"]
+    return [*program, command, *arguments]

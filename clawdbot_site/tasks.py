@@ -1,0 +1,45 @@
+"""The platform's own background work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from celery import shared_task
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from tenants import jobs
+from tenants.models import Job
+
+BATCH = 200
+
+
+@shared_task  # type: ignore[untyped-decorator]  # celery ships no types
+def remove_old_jobs(days: int | None = None) -> int:
+    """Removes finished jobs older than `days` (JOB_RETENTION_DAYS) and the objects that hold their results; it is a job
+    itself, so that its progress can be watched. Returns how many went. Safe to run twice, also at once."""
+    job = jobs.queue_job(tenant_id=None, kind="remove_old_jobs", created_by="schedule")
+    jobs.start_job(job_id=job.pk)
+    before = timezone.now() - timedelta(days=settings.JOB_RETENTION_DAYS if days is None else days)
+    finished = Job.objects.everywhere().filter(finished_at__lt=before).exclude(pk=job.pk)
+    total, removed = finished.count(), 0
+    try:
+        for batch in _batches(list(finished.order_by("pk").values_list("pk", "result_name"))):
+            for _, result in batch:
+                if result:
+                    default_storage.delete(result)
+            Job.objects.everywhere().filter(pk__in=[pk for pk, _ in batch]).delete()
+            removed += len(batch)
+            jobs.report_progress(job_id=job.pk, percent=100 * removed / max(total, 1))
+    except OSError as error:
+        jobs.fail_job(job_id=job.pk, error=f"object storage: {error.strerror}")
+        raise
+    jobs.finish_job(job_id=job.pk)
+    return removed
+
+
+def _batches(rows: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    for start in range(0, len(rows), BATCH):
+        yield rows[start : start + BATCH]

@@ -1,0 +1,69 @@
+import pytest
+from django.core.checks import run_checks
+
+from clawdbot_site import checks
+from clawdbot_site.serving import listening
+from tests.services.valkey import ValkeyServer
+
+
+def ids(found) -> list[str]:
+    return [problem.id for problem in found]
+
+
+def test_it_finds_nothing_in_the_defaults():
+    assert ids(run_checks(tags=["clawdbot"])) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("SECRET_KEY", "short", "clawdbot.E001"),
+        ("SECRET_KEY", "django-insecure-" + "x" * 60, "clawdbot.E001"),
+        ("MASTER_KEY", "changeme" * 8, "clawdbot.E002"),
+    ],
+)
+def test_it_refuses_a_known_or_short_secret(settings, name, value, problem):
+    setattr(settings, name, value)
+    assert ids(checks.unsafe_settings()) == [problem]
+
+
+def test_it_refuses_one_secret_for_both_purposes(settings):
+    settings.SECRET_KEY = settings.MASTER_KEY = "k" * 50
+    assert ids(checks.unsafe_settings()) == ["clawdbot.E003"]
+
+
+def test_it_allows_debug_on_loopback_only(settings):
+    settings.DEBUG, settings.SECRET_KEY = True, "short"
+    settings.HOST = "127.0.0.1"
+    assert checks.unsafe_settings() == []
+    settings.HOST = "0.0.0.0"
+    assert ids(checks.unsafe_settings()) == ["clawdbot.E004"]
+
+
+def test_it_accepts_a_standalone_store(valkey_url):
+    assert checks.store_problems({"CACHE_URL": valkey_url, "BROKER_URL": "amqp://rabbit"}) == []
+
+
+def test_it_refuses_a_cluster_in_one_line(tmp_path):
+    port = listening.bind("127.0.0.1", 0)
+    number = port.getsockname()[1]
+    port.close()
+    options = ["--port", str(number), "--cluster-enabled", "yes", "--cluster-port", "0", "--bind", "127.0.0.1"]
+    server = ValkeyServer(tmp_path, options=options)
+    server.start()
+    try:
+        (problem,) = checks.store_problems({"CHANNEL_URL": f"{server.url}?db=0"})
+    finally:
+        server.kill()
+    assert problem.id == "clawdbot.E010"
+    assert problem.is_serious()
+    assert problem.msg.startswith("CHANNEL_URL: ")
+    assert "\n" not in problem.msg
+
+
+def test_it_warns_of_a_store_that_does_not_answer_and_hides_its_password():
+    (problem,) = checks.store_problems({"CACHE_URL": "redis://:hush@127.0.0.1:1/3"})
+    assert problem.id == "clawdbot.W010"
+    assert not problem.is_serious()
+    assert "hush" not in problem.msg
+    assert "127.0.0.1:1/3" in problem.msg

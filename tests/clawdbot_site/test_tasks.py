@@ -1,0 +1,48 @@
+from datetime import timedelta
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from clawdbot_site.celery import app
+from clawdbot_site.tasks import remove_old_jobs
+from tenants import jobs
+from tenants.models import Job
+
+
+@pytest.fixture
+def finished(db):
+    def make(days: float, result: str = "") -> Job:
+        job = jobs.queue_job(tenant_id=None, kind="replay")
+        jobs.finish_job(job_id=job.pk, result_name=result)
+        when = timezone.now() - timedelta(days=days)
+        Job.objects.everywhere().filter(pk=job.pk).update(finished_at=when)
+        return job
+
+    return make
+
+
+def test_it_removes_old_jobs_with_their_results(finished):
+    name = default_storage.save("jobs/old.json", ContentFile(b"{}"))
+    kept = default_storage.save("jobs/new.json", ContentFile(b"{}"))
+    old, new = finished(31, name), finished(29, kept)
+    running = jobs.queue_job(tenant_id=None, kind="replay")
+    assert remove_old_jobs() == 1
+    left = set(Job.objects.everywhere().exclude(kind="remove_old_jobs").values_list("pk", flat=True))
+    assert left == {new.pk, running.pk}
+    assert old.pk not in left
+    assert not default_storage.exists(name)
+    assert default_storage.exists(kept)
+
+
+def test_it_leaves_a_job_row_that_says_it_is_done(finished):
+    finished(40)
+    remove_old_jobs()
+    row = Job.objects.everywhere().get(kind="remove_old_jobs")
+    assert (row.state, row.progress) == (Job.State.DONE, 100)
+
+
+def test_it_is_known_to_the_worker_by_the_name_the_schedule_uses():
+    app.autodiscover_tasks(force=True)
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
