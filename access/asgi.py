@@ -1,0 +1,92 @@
+"""What the bare ASGI edges share: the types of the protocol, reading a bounded body, sending a whole answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from access.bodies import MAX_BYTES
+from engine.errors import InvalidRequest, PayloadTooLarge
+
+Scope = MutableMapping[str, Any]
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+RawHeaders = list[tuple[bytes, bytes]]
+
+BODY_TIMEOUT = 30.0  # seconds between two pieces of a body
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole: nobody is there to be answered."""
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+    """The request's body. Raises PayloadTooLarge as soon as it is known to be too large, InvalidRequest when it stalls,
+    ClientGone."""
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > 19 or int(length) > MAX_BYTES:
+        raise PayloadTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                event = await receive()
+        except TimeoutError:
+            raise InvalidRequest("The body did not arrive in time.") from None
+        if event["type"] == "http.disconnect":
+            raise ClientGone
+        piece = event.get("body", b"")
+        size += len(piece)
+        if size > MAX_BYTES:
+            raise PayloadTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
+        if not event.get("more_body", False):
+            return b"".join([*pieces, piece]) if pieces else piece
+        pieces.append(piece)
+
+
+def request_id(headers: dict[bytes, bytes]) -> str:
+    """The caller's own `X-Request-Id` where it is safe to repeat, else a new one."""
+    given = headers.get(b"x-request-id")
+    if given is not None and _REQUEST_ID.match(given):
+        return given.decode("ascii")
+    return os.urandom(16).hex()
+
+
+def header_value(text: str) -> bytes:
+    """Text as a header may carry it; what is not printable ASCII is percent-encoded."""
+    if text.isascii() and text.isprintable():
+        return text.encode("ascii")
+    return quote(text, safe=" !#$&'()*+,/:;=?@[]~").encode("ascii")
+
+
+def peer(scope: Scope) -> str | None:
+    """The other end's address; None on a unix socket."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+async def respond(
+    send: Send, status: int, body: bytes, headers: RawHeaders, *, content_type: bytes = b"application/json"
+) -> None:
+    """A whole answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,97 @@
+"""The one JSON guard in front of every edge: bytes from outside in, a plain object out, `InvalidRequest` for the rest.
+
+Only what `parse` returns travels on, re-encoded where it leaves again: of duplicate keys the last wins, here and
+everywhere behind. The ordinary body pays for one parse and a few byte counts: every opening bracket and every comma
+counted proves depth and size, and without a `\\u0000` in the bytes no string can hold a NUL. Only a body that these
+counts cannot clear is walked. orjson itself refuses invalid UTF-8, byte order marks, lone surrogates, NaN, infinities
+and what lies deeper than 1,024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from engine.errors import InvalidRequest, PayloadTooLarge
+from engine.types import Json
+
+MAX_BYTES = 2 * 1024 * 1024
+MAX_DEPTH = 64
+MAX_WIDTH = 4_096  # keys of one object, elements of one array
+MAX_ITEMS = 32_768  # keys and elements of the whole body
+MAX_INTEGER = 2**64
+
+_DIGITS = bytes(ord("0") if chr(byte) in "123456789" else byte for byte in range(256))
+_LONG_NUMBER = b"0" * 20
+_ESCAPED_NUL = b"\\u0000"
+
+Path = tuple[str | int, ...]
+
+
+def parse(body: bytes) -> Json:
+    """The JSON object of a body. Raises PayloadTooLarge, or InvalidRequest with the `param` at fault where one is."""
+    if len(body) > MAX_BYTES:
+        raise PayloadTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+    if type(value) is not dict:
+        raise InvalidRequest("The body must be a JSON object.")
+    if not _plain(body):
+        _walk(value)
+    return value
+
+
+def _plain(body: bytes) -> bool:
+    """Whether the bytes alone prove that the body keeps every bound."""
+    openings = body.count(b"{") + body.count(b"[")
+    return (
+        openings <= MAX_DEPTH
+        and openings + body.count(b",") <= MAX_WIDTH
+        and _ESCAPED_NUL not in body
+        and _LONG_NUMBER not in body.translate(_DIGITS)
+    )
+
+
+def _walk(root: Json) -> None:
+    stack: list[tuple[Path, Any]] = [((), root)]
+    items = 0
+    while stack:
+        path, value = stack.pop()
+        children = _children(path, value)
+        if children is None:
+            continue
+        if len(path) >= MAX_DEPTH:
+            raise InvalidRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", param=name_of(path[:1]))
+        if len(value) > MAX_WIDTH:
+            what = "keys in one object" if type(value) is dict else "elements in one array"
+            raise InvalidRequest(f"The body has more than {MAX_WIDTH} {what}.", param=name_of(path))
+        items += len(value)
+        if items > MAX_ITEMS:
+            raise InvalidRequest(f"The body has more than {MAX_ITEMS} keys and elements.")
+        stack.extend(children)
+
+
+def _children(path: Path, value: Any) -> Iterator[tuple[Path, Any]] | None:
+    """What a container holds; None for a scalar that may pass."""
+    kind = type(value)
+    if kind is dict:
+        if any("\0" in key for key in value):
+            raise InvalidRequest("A key holds a NUL character.", param=name_of(path))
+        return (((*path, key), child) for key, child in value.items())
+    if kind is list:
+        return (((*path, index), child) for index, child in enumerate(value))
+    if kind is str and "\0" in value:
+        raise InvalidRequest("NUL characters are not allowed.", param=name_of(path))
+    if kind is float and abs(value) >= MAX_INTEGER:
+        raise InvalidRequest("A number is too large.", param=name_of(path))
+    return None
+
+
+def name_of(path: Path) -> str | None:
+    """`messages[0].content`, as OpenAI's errors name a parameter; None for the body itself."""
+    name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return name.removeprefix(".")[:200] or None

@@ -1,0 +1,256 @@
+"""The OpenAI wire format: `/v1/chat/completions`, `/v1/models`, `/v1/models/{id}`; a bare ASGI callable.
+
+Source: OpenAI's API reference (chat completions, their chunks, models, errors). What its clients need beyond that:
+`finish_reason` before every end of a stream, one id for all chunks, `logprobs`, `refusal` and `error.param` present
+even where they are null. The frequent bytes are templates around one encoded string.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import aclosing
+
+import orjson
+
+from access import asgi, bodies, errors, events, schemas
+from access.asgi import RawHeaders, Receive, Scope, Send
+from access.authentication import require_scope, with_user
+from access.disconnects import Watcher
+from access.parts import Parts
+from engine.errors import EngineError, MethodNotAllowed, ModelNotFound, NotFound
+from engine.types import ChatRequest, Choice, Delta, Done, Json, Principal, Start
+from routing.table import PublicModel
+
+COMPLETIONS = "/v1/chat/completions"
+MODELS = "/v1/models"
+MODEL = "/v1/models/{id}"
+STREAM_END = b"data: [DONE]\n\n"
+
+
+class OpenAIEdge:
+    """Errors before the first byte have their HTTP status; after it an event with the envelope ends the stream. A
+    client that leaves cancels its turn."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        call = _Call(scope, receive, send, headers, asgi.request_id(headers))
+        path = scope["path"].rstrip("/")
+        try:
+            if path == COMPLETIONS:
+                await self._complete(call)
+            else:
+                await self._models(call, path)
+        except asgi.ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001  # the border: everything becomes an answer
+            await call.refuse(errors.public(error))
+
+    async def _identify(self, call: _Call) -> Principal:
+        authenticator, headers, peer = self._parts.authenticator, call.scope["headers"], asgi.peer(call.scope)
+        principal = authenticator.cached(headers, peer) or await authenticator.authenticate(headers, peer)
+        require_scope(principal, "chat")
+        return principal
+
+    # /v1/chat/completions ----------------------------------------------------------------------------------------
+
+    async def _complete(self, call: _Call) -> None:
+        call.expect("POST", COMPLETIONS)
+        principal = await self._identify(call)
+        request = call.request(await asgi.read_body(call.receive, call.headers))
+        principal = with_user(principal, request.user)
+        with Watcher(call.receive) as watcher, self._parts.running.running(principal) as running:
+            async with aclosing(self._parts.engine.stream(principal, request)) as turn:
+                start = await anext(turn)
+                assert type(start) is Start
+                running.started(start.id)
+                stream = ChunkStream(start, schemas.include_usage(request)) if request.stream else None
+                if stream is not None:
+                    await call.open_stream(start)
+                async for event in turn:
+                    if type(event) is Delta:
+                        if stream is not None:
+                            await call.write(stream.chunk(event))
+                    elif type(event) is Done:
+                        watcher.close()
+                        if stream is not None:
+                            await call.write(stream.end(event), more=False)
+                        else:
+                            await call.answer(completion(event), turn_headers(event.id, event.model))
+
+    # /v1/models --------------------------------------------------------------------------------------------------
+
+    async def _models(self, call: _Call, path: str) -> None:
+        if path != MODELS and not path.startswith(f"{MODELS}/"):
+            raise NotFound
+        call.expect("GET", MODELS if path == MODELS else MODEL)
+        principal = await self._identify(call)
+        models = self._parts.router.public_models(principal.tenant_id)
+        if path == MODELS:
+            await call.answer({"object": "list", "data": [_model(model) for model in models]})
+            return
+        name = path.removeprefix(f"{MODELS}/")
+        for model in models:
+            if model.id == name:
+                await call.answer(_model(model))
+                return
+        raise ModelNotFound(param="model")
+
+
+class _Call:
+    """One HTTP request of this edge and its answer."""
+
+    __slots__ = ("headers", "number", "opened", "receive", "scope", "send")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], number: str) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.headers = headers
+        self.number = number
+        self.opened = False
+
+    def expect(self, method: str, route: str) -> None:
+        self.scope["route"] = route
+        if self.scope["method"] != method:
+            raise MethodNotAllowed
+
+    def request(self, body: bytes) -> ChatRequest:
+        session_id = self.headers.get(b"x-session-id")
+        language = self.headers.get(b"accept-language")
+        return schemas.openai_request(
+            bodies.parse(body),
+            request_id=self.number,
+            session_id=session_id.decode("latin-1") if session_id is not None else None,
+            accept_language=language.decode("latin-1") if language is not None else None,
+        )
+
+    async def answer(self, body: Json, headers: RawHeaders | None = None, status: int = 200) -> None:
+        number = (b"x-request-id", self.number.encode("ascii"))
+        await asgi.respond(self.send, status, orjson.dumps(body), [number, *(headers or ())])
+
+    async def open_stream(self, start: Start) -> None:
+        self.opened = True
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+            (b"x-request-id", self.number.encode("ascii")),
+            *turn_headers(start.id, start.model),
+        ]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def write(self, data: bytes, more: bool = True) -> None:
+        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def refuse(self, error: EngineError) -> None:
+        body = errors.openai_body(error)
+        if self.opened:
+            await self.write(b"data: " + orjson.dumps(body) + b"\n\n", more=False)
+        else:
+            await self.answer(body, errors.raw_headers(error), errors.translation(error).status)
+
+
+def _model(model: PublicModel) -> Json:
+    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+
+
+def turn_headers(turn_id: str, model: str) -> RawHeaders:
+    return [(b"x-clawdbot-model", asgi.header_value(model)), (b"x-clawdbot-decision", turn_id.encode("ascii"))]
+
+
+class ChunkStream:
+    """The chunks of one stream. The role comes with the first delta of each choice."""
+
+    __slots__ = ("_after", "_before", "_include_usage", "_roles")
+
+    def __init__(self, start: Start, include_usage: bool) -> None:
+        head = orjson.dumps(
+            {
+                "id": f"chatcmpl-{start.id}",
+                "object": "chat.completion.chunk",
+                "created": int(time.time()),
+                "model": start.model,
+                "system_fingerprint": None,
+            }
+        )
+        self._before = b"data: " + head[:-1] + b',"choices":['
+        self._after = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
+        self._include_usage = include_usage
+        self._roles: set[int] = set()
+
+    def chunk(self, delta: Delta) -> bytes:
+        if delta.index in self._roles and _only_content(delta):
+            return b'%b{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null}%b' % (
+                self._before,
+                delta.index,
+                orjson.dumps(delta.content),
+                self._after,
+            )
+        return self._whole(delta.index, self._delta(delta), delta.logprobs, None)
+
+    def _delta(self, delta: Delta) -> Json:
+        body: Json = {}
+        if delta.index not in self._roles:
+            self._roles.add(delta.index)
+            body = {"role": "assistant", "content": delta.content, "refusal": delta.refusal}
+        elif delta.content is not None:
+            body["content"] = delta.content
+        if delta.reasoning is not None:
+            body["reasoning_content"] = delta.reasoning
+        if delta.tool_calls:
+            body["tool_calls"] = delta.tool_calls
+        if delta.refusal is not None:
+            body["refusal"] = delta.refusal
+        return body
+
+    def _whole(self, index: int, delta: Json, logprobs: Json | None, finish_reason: str | None) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+        return self._before + orjson.dumps(choice) + self._after
+
+    def end(self, done: Done) -> bytes:
+        """Every choice's finish reason, the usage where it was asked for, and the end mark."""
+        pieces = []
+        for choice in done.choices:
+            first = {} if choice.index in self._roles else {"role": "assistant", "content": "", "refusal": None}
+            pieces.append(self._whole(choice.index, first, None, choice.finish_reason))
+        if self._include_usage:
+            usage = orjson.dumps(events.usage(done.usage))
+            pieces.append(b'%b],"usage":%b}\n\n' % (self._before, usage))
+        return b"".join([*pieces, STREAM_END])
+
+
+def _only_content(delta: Delta) -> bool:
+    return (
+        delta.content is not None
+        and delta.reasoning is None
+        and delta.tool_calls is None
+        and delta.refusal is None
+        and delta.logprobs is None
+    )
+
+
+def completion(done: Done) -> Json:
+    """The whole answer, a `chat.completion`."""
+    return {
+        "id": f"chatcmpl-{done.id}",
+        "object": "chat.completion",
+        "created": done.created,
+        "model": done.model,
+        "choices": [_choice(choice) for choice in done.choices],
+        "usage": events.usage(done.usage),
+        "system_fingerprint": done.system_fingerprint,
+    }
+
+
+def _choice(choice: Choice) -> Json:
+    message = events.message(choice.message)
+    message.setdefault("refusal", None)
+    return {
+        "index": choice.index,
+        "message": message,
+        "logprobs": choice.logprobs,
+        "finish_reason": choice.finish_reason,
+    }

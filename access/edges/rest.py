@@ -1,0 +1,116 @@
+"""`POST /api/chat`: Clawdbot's own chat contract in DRF, as one JSON answer or as server-sent events."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+
+from access import errors, events, schemas
+from access.asgi import Send, header_value
+from access.authentication import with_user
+from access.disconnects import Watcher
+from access.lean import SelfSending
+from access.parts import Parts
+from access.views import LeanView
+from engine.errors import EngineError
+from engine.types import ChatRequest, Delta, Done, Event, Principal, Start
+
+NO_STORE = "no-store"
+
+
+class ChatView(LeanView):
+    """Answers a turn. Errors before the first event have their HTTP status; after it they are an `error` event."""
+
+    http_method_names = ["post"]
+
+    async def post(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        body = self.body()
+        chat = schemas.chat_request(
+            body,
+            edge="sse" if body.get("stream") is True else "rest",
+            request_id=self.lean_request.request_id,
+            accept_language=request.META.get("HTTP_ACCEPT_LANGUAGE"),
+        )
+        principal = with_user(self.principal, chat.user)
+        if chat.stream:
+            return EventStream(self.parts, principal, chat)
+        done = await self._answer(principal, chat)
+        response = self.json(events.answer(done))
+        response["Cache-Control"] = NO_STORE
+        response["X-Clawdbot-Model"] = header_value(done.model).decode("ascii")
+        response["X-Clawdbot-Decision"] = done.id
+        return response
+
+    async def _answer(self, principal: Principal, chat: ChatRequest) -> Done:
+        with self.parts.running.running(principal) as running:
+            async with aclosing(self.parts.engine.stream(principal, chat)) as turn:
+                async for event in turn:
+                    if type(event) is Start:
+                        running.started(event.id)
+                    elif type(event) is Done:
+                        return event
+        raise AssertionError("a turn ends with Done or raises")
+
+
+class EventStream(SelfSending):
+    """A turn as server-sent events `start`, `delta`, `done`, `error` (WHATWG HTML, 9.2). Every event's id is
+    `generation.sequence`: the turn's id and a count from 0."""
+
+    def __init__(self, parts: Parts, principal: Principal, chat: ChatRequest) -> None:
+        super().__init__(content_type="text/event-stream")
+        self._parts = parts
+        self._principal = principal
+        self._chat = chat
+        self._generation = b""
+        self._sequence = 0
+
+    async def deliver(self, send: Send, watcher: Watcher) -> None:
+        try:
+            with self._parts.running.running(self._principal) as running:
+                async with aclosing(self._parts.engine.stream(self._principal, self._chat)) as turn:
+                    async for event in turn:
+                        if type(event) is Start:
+                            running.started(event.id)
+                            await self._open(event, send)
+                        last = type(event) is Done
+                        if last:
+                            watcher.close()
+                        await send({"type": "http.response.body", "body": self._frame(event), "more_body": not last})
+        except Exception as error:
+            shown = errors.public(error)
+            if not self._generation:
+                raise shown from error
+            watcher.close()
+            await send({"type": "http.response.body", "body": self._failure(shown)})
+
+    async def _open(self, start: Start, send: Send) -> None:
+        self._generation = start.id.encode("ascii")
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+            (b"x-clawdbot-model", header_value(start.model)),
+            (b"x-clawdbot-decision", self._generation),
+            (b"x-request-id", self._chat.request_id.encode("ascii")),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    def _frame(self, event: Event) -> bytes:
+        if type(event) is Delta:
+            return self._encode(b"delta", orjson.dumps(events.delta(event)))
+        if type(event) is Done:
+            return self._encode(b"done", orjson.dumps(events.done(event)))
+        assert type(event) is Start
+        return self._encode(b"start", orjson.dumps(events.start(event)))
+
+    def _failure(self, error: EngineError) -> bytes:
+        return self._encode(b"error", orjson.dumps(errors.event(error, self._chat.request_id)))
+
+    def _encode(self, name: bytes, data: bytes) -> bytes:
+        frame = b"id: %b.%d\nevent: %b\ndata: %b\n\n" % (self._generation, self._sequence, name, data)
+        self._sequence += 1
+        return frame

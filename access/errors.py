@@ -1,0 +1,167 @@
+"""The one table from an error of the engine to what a protocol says of it, and the bodies that carry it.
+
+An error looks itself up by its class, then by its nearest ancestor in the table. A test holds `docs/errors.md` to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any, NamedTuple
+
+import orjson
+from django.http import Http404, HttpResponse
+from rest_framework import exceptions
+
+from engine import errors
+from engine.errors import EngineError
+from engine.types import Json
+
+log = logging.getLogger(__name__)
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Translation(NamedTuple):
+    """HTTP status, WebSocket close code, gRPC status name, and the `type` of OpenAI's error envelope."""
+
+    status: int
+    close: int
+    grpc: str
+    kind: str
+
+
+TABLE: dict[type[EngineError], Translation] = {
+    EngineError: Translation(500, 1011, "INTERNAL", "server_error"),
+    errors.InvalidRequest: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
+    errors.PayloadTooLarge: Translation(413, 1009, "INVALID_ARGUMENT", "invalid_request_error"),
+    errors.ContextTooLong: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
+    errors.NotSupported: Translation(400, 4400, "UNIMPLEMENTED", "invalid_request_error"),
+    errors.UpstreamRejected: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
+    errors.ContentBlocked: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
+    errors.Unauthenticated: Translation(401, 4401, "UNAUTHENTICATED", "authentication_error"),
+    errors.Forbidden: Translation(403, 4403, "PERMISSION_DENIED", "permission_error"),
+    errors.IpNotAllowed: Translation(403, 4403, "PERMISSION_DENIED", "permission_error"),
+    errors.TenantSuspended: Translation(403, 4403, "PERMISSION_DENIED", "permission_error"),
+    errors.NotFound: Translation(404, 4404, "NOT_FOUND", "invalid_request_error"),
+    errors.MethodNotAllowed: Translation(405, 4400, "UNIMPLEMENTED", "invalid_request_error"),
+    errors.Conflict: Translation(409, 4409, "ABORTED", "conflict_error"),
+    errors.TurnCancelled: Translation(409, 4409, "CANCELLED", "conflict_error"),
+    errors.RateLimited: Translation(429, 4429, "RESOURCE_EXHAUSTED", "rate_limit_error"),
+    errors.BudgetExceeded: Translation(429, 4429, "RESOURCE_EXHAUSTED", "rate_limit_error"),
+    errors.UpstreamError: Translation(502, 1011, "UNAVAILABLE", "server_error"),
+    errors.UpstreamTimeout: Translation(504, 1011, "DEADLINE_EXCEEDED", "server_error"),
+    errors.UpstreamBusy: Translation(429, 4429, "RESOURCE_EXHAUSTED", "rate_limit_error"),
+    errors.Unavailable: Translation(503, 1013, "UNAVAILABLE", "server_error"),
+}
+
+DEFAULT_PAUSE = 1.0  # seconds; what Retry-After says where the error does not know better
+PAUSE_STATUSES = frozenset({429, 503})
+
+
+def translation(error: EngineError | type[EngineError]) -> Translation:
+    kind = error if isinstance(error, type) else type(error)
+    return next(TABLE[base] for base in kind.__mro__ if base in TABLE)
+
+
+def public(error: BaseException) -> EngineError:
+    """The error as it may be shown. What is not ours is a mistake in the program: logged here, told as nothing more
+    than `internal_error`."""
+    if isinstance(error, EngineError):
+        return error
+    log.error("a request failed", exc_info=error)
+    return EngineError()
+
+
+def body(error: EngineError, request_id: str) -> Json:
+    """`{"error": {"code", "message", "request_id"}}`, with `param` where a field is at fault."""
+    inner: Json = {"code": error.code, "message": error.message, "request_id": request_id}
+    if error.param is not None:
+        inner["param"] = error.param
+    return {"error": inner}
+
+
+def event(error: EngineError, request_id: str) -> Json:
+    """The `error` event of server-sent events and WebSocket."""
+    return {"code": error.code, "message": error.message, "request_id": request_id, "retryable": error.retryable}
+
+
+def openai_body(error: EngineError) -> Json:
+    """OpenAI's envelope, with the code and the wording its clients recognise."""
+    code, message = error.code, error.message
+    if isinstance(error, errors.ContentBlocked):
+        code = "content_filter"
+    elif isinstance(error, errors.ContextTooLong):
+        message = f"This model's maximum context length is exceeded. {message}"
+    return {"error": {"message": message, "type": translation(error).kind, "param": error.param, "code": code}}
+
+
+def headers(error: EngineError) -> list[tuple[str, str]]:
+    """The headers that belong to the error's status: Retry-After in whole seconds, WWW-Authenticate, Allow."""
+    status = translation(error).status
+    found = []
+    if status in PAUSE_STATUSES and (error.retryable or error.retry_after is not None):
+        pause = error.retry_after if error.retry_after is not None else DEFAULT_PAUSE
+        found.append(("Retry-After", str(max(1, math.ceil(pause)))))
+    if status == 401:
+        found.append(("WWW-Authenticate", 'Bearer realm="clawdbot"'))
+    return found
+
+
+def raw_headers(error: EngineError) -> Headers:
+    """The same for a bare ASGI answer."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers(error)]
+
+
+def response(error: EngineError, request_id: str) -> HttpResponse:
+    """The same as a Django response."""
+    return HttpResponse(
+        orjson.dumps(body(error, request_id)),
+        status=translation(error).status,
+        content_type="application/json",
+        headers=dict(headers(error)),
+    )
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """DRF's EXCEPTION_HANDLER: every error of a view in the one shape."""
+    request = context.get("request")
+    request_id = getattr(getattr(request, "_request", request), "request_id", "")
+    answer = response(public(_from_framework(error)), request_id)
+    if isinstance(error, exceptions.MethodNotAllowed) and (view := context.get("view")) is not None:
+        answer["Allow"] = ", ".join(view.allowed_methods)
+    return answer
+
+
+def _from_framework(error: Exception) -> Exception:
+    """What Django and DRF raise of their own, in our words."""
+    match error:
+        case Http404() | exceptions.NotFound():
+            return errors.NotFound()
+        case exceptions.MethodNotAllowed():
+            return errors.MethodNotAllowed()
+        case exceptions.AuthenticationFailed() | exceptions.NotAuthenticated():
+            return errors.Unauthenticated()
+        case exceptions.PermissionDenied():
+            return errors.Forbidden()
+        case exceptions.Throttled():
+            return errors.RateLimited(retry_after=getattr(error, "wait", None))
+        case exceptions.ValidationError():
+            return _invalid(error)
+        case exceptions.APIException() if error.status_code < 500:
+            return errors.InvalidRequest(str(error.detail))
+    return error
+
+
+def _invalid(error: exceptions.ValidationError) -> errors.InvalidRequest:
+    """The first complaint of a serializer, with its field."""
+    detail: Any = error.detail
+    param: list[str] = []
+    while isinstance(detail, dict | list) and detail:
+        if isinstance(detail, dict):
+            key, detail = next(iter(detail.items()))
+            if key != "non_field_errors":
+                param.append(str(key))
+        else:
+            detail = detail[0]
+    return errors.InvalidRequest(str(detail), param=".".join(param) or None)

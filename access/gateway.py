@@ -1,0 +1,96 @@
+"""The ASGI application in front of everything: hands each connection to the edge that serves it and counts answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from access import errors
+from access.asgi import App, Event, Receive, Scope, Send
+from access.edges.openai import OpenAIEdge
+from access.edges.websocket import ChatConsumer
+from access.health import Health
+from access.lean import LeanHandler
+from access.metrics import MetricsPage
+from access.parts import Parts
+from access.urls import urlpatterns
+from engine.errors import NotFound
+
+OTHER = "other"
+SECTIONS = frozenset({"admin", "api", "chat", "console", "static"})
+
+
+class Gateway:
+    """`/v1/…` is the OpenAI edge, the chat contract under `/api/` DRF on the lean handler, `/metrics` and health are
+    bare callables, `/ws/chat` Channels; `django` serves the rest and `lifespan` the server's own events."""
+
+    def __init__(self, parts: Parts, *, django: App, lifespan: App, health: Health, metrics_token: str) -> None:
+        self._metrics = parts.metrics
+        self._openai = OpenAIEdge(parts)
+        self._lean = LeanHandler(urlpatterns(parts), django)
+        self._django = django
+        self._lifespan = lifespan
+        self._sockets: Mapping[str, App] = {"/ws/chat": ChatConsumer.as_asgi(parts=parts)}
+        self._pages: Mapping[str, App] = {
+            "/metrics": MetricsPage(parts.metrics, metrics_token),
+            "/livez": health,
+            "/readyz": health,
+            "/startupz": health,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "websocket":
+            await self._sockets.get(scope["path"].rstrip("/"), _no_such_socket)(scope, receive, send)
+        else:
+            await self._lifespan(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 0
+
+        async def counted(event: Event) -> None:
+            nonlocal status
+            if event["type"] == "http.response.start":
+                status = event["status"]
+            await send(event)
+
+        try:
+            await self._edge_of(scope["path"])(scope, receive, counted)
+        finally:
+            self._metrics.request(
+                scope.get("route") or _section(scope["path"]), _method(scope["method"]), status or 499
+            )
+
+    def _edge_of(self, path: str) -> App:
+        if path.startswith("/v1/"):
+            return self._openai
+        if path.startswith("/api/"):
+            return self._lean
+        return self._pages.get(path.rstrip("/"), self._django)
+
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _method(method: str) -> str:
+    return method if method in METHODS else OTHER
+
+
+def _section(path: str) -> str:
+    """What Django's own pages are counted as: their part of the site, since callers choose the rest of a path."""
+    first = path[1:].partition("/")[0]
+    return f"/{first}/" if first in SECTIONS else OTHER
+
+
+async def _no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuses the handshake: 404 where the server can answer it over HTTP."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": errors.TABLE[NotFound].close})
+        return
+    body = orjson.dumps(errors.body(NotFound(), ""))
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

@@ -1,0 +1,39 @@
+"""`/livez`, `/readyz`, `/startupz`: whether the process answers, may be sent work, has started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import orjson
+
+from access.asgi import Receive, Scope, Send, respond
+
+Probe = Callable[[], Awaitable[bool]]
+
+TIMEOUT = 1.0  # seconds a probe may take
+
+
+class Health:
+    """`/livez` asks nothing: the loop answers. `ready` and `started` are probes by name; one that is false, raises or
+    takes over a second makes the answer 503 with the names of all such."""
+
+    def __init__(self, *, ready: Mapping[str, Probe], started: Mapping[str, Probe]) -> None:
+        self._probes: dict[str, Mapping[str, Probe]] = {"/livez": {}, "/readyz": ready, "/startupz": started}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].rstrip("/")
+        scope["route"] = path
+        probes = self._probes[path]
+        holds = await asyncio.gather(*(_ask(probe) for probe in probes.values()))
+        failed = [name for name, good in zip(probes, holds, strict=True) if not good]
+        body = orjson.dumps({"status": "unavailable", "failed": failed} if failed else {"status": "ok"})
+        await respond(send, 503 if failed else 200, body, [(b"cache-control", b"no-store")])
+
+
+async def _ask(probe: Probe) -> bool:
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return await probe()
+    except Exception:  # noqa: BLE001  # the border: a probe that fails in any way says no
+        return False

@@ -1,0 +1,21 @@
+"""`POST /api/ws-ticket`: a short-lived ticket that opens `/ws/chat` where no header can be sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from access.tickets import LIFETIME
+from access.views import LeanView
+
+
+class WebSocketTicket(LeanView):
+    http_method_names = ["post"]
+
+    async def post(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        ticket = await self.parts.tickets.issue(self.lean_request.scope["headers"])
+        response = self.json({"ticket": ticket, "expires_in": LIFETIME})
+        response["Cache-Control"] = "no-store"
+        return response

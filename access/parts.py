@@ -1,0 +1,67 @@
+"""What the edges are handed, and what they ask of it. `clawdbot_site/wiring.py` fills it once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from access.asgi import RawHeaders
+from access.metrics import Metrics
+from access.tickets import Tickets
+from access.turns import RunningTurns
+from compliance.journal.reader import TurnRecord
+from engine.engine import Engine
+from engine.types import ChatRequest, Json, Message, Principal
+from routing.table import PublicModel
+
+
+class Authenticator(Protocol):
+    """Who is calling (see `access.authentication`)."""
+
+    def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
+        """The answer from memory alone; None: it takes `authenticate`. Raises like that."""
+
+    async def authenticate(self, headers: RawHeaders, peer: str | None) -> Principal:
+        """Raises Unauthenticated, IpNotAllowed, TenantSuspended, StoreUnavailable."""
+
+
+class SessionStore(Protocol):
+    """The sessions of a tenant (see `sessions_app.store`). Unknown and foreign ids alike raise SessionNotFound."""
+
+    async def list(self, principal: Principal, limit: int, cursor: str | None) -> Json: ...
+
+    async def read(self, principal: Principal, session_id: str) -> Json: ...
+
+    async def patch(self, principal: Principal, session_id: str, changes: Json) -> Json: ...
+
+    async def delete(self, principal: Principal, session_id: str) -> None: ...
+
+
+class RouteReader(Protocol):
+    """What the router tells people (see `routing.router`)."""
+
+    def public_models(self, tenant_id: int) -> Sequence[PublicModel]: ...
+
+    def explain(
+        self, principal: Principal, request: ChatRequest, messages: Sequence[Message], features: Json | None = None
+    ) -> Json: ...
+
+
+class TurnReader(Protocol):
+    """Recorded turns: `compliance.journal.reader.JournalReader.turn`."""
+
+    async def __call__(self, tenant_id: int, turn_id: str) -> TurnRecord:
+        """Raises TurnNotFound for unknown and foreign ids, StoreUnavailable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    engine: Engine
+    authenticator: Authenticator
+    sessions: SessionStore
+    router: RouteReader
+    read_turn: TurnReader
+    tickets: Tickets
+    metrics: Metrics
+    running: RunningTurns = field(default_factory=RunningTurns)

@@ -1,0 +1,279 @@
+"""What a chat request may say: one schema for every edge, from a guarded object to `ChatRequest`.
+
+Known fields are typed and bounded, a wrong one is `InvalidRequest` with its `param`; unknown fields are accepted and
+dropped, in messages and content parts too: nothing unknown reaches an adapter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from engine.errors import InvalidRequest
+from engine.types import AUTO, ChatRequest, Json, Message
+
+MAX_MESSAGES = 2_000
+ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+PARAMS: Final = frozenset(
+    {
+        "frequency_penalty", "logit_bias", "logprobs", "n", "parallel_tool_calls", "presence_penalty",
+        "reasoning_effort", "response_format", "seed", "service_tier", "stop", "stream_options", "tool_choice",
+        "top_logprobs", "top_p", "verbosity",
+    }
+)  # fmt: skip
+PARTS: Final[dict[str, tuple[str, type]]] = {
+    "text": ("text", str),
+    "image_url": ("image_url", dict),
+    "input_audio": ("input_audio", dict),
+    "file": ("file", dict),
+    "refusal": ("refusal", str),
+}
+
+Name = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+SessionId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+Language = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$")]
+Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Text = Annotated[str, Meta(max_length=256)]
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class ChatFields(msgspec.Struct, kw_only=True):
+    """What every edge's chat body may hold."""
+
+    model: Name | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    max_tokens: Tokens | None = None
+    stream: bool | None = None
+    tools: list[Json] | None = None
+    metadata: Json | None = None
+    user: Text | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: Text | Annotated[list[Text], Meta(max_length=16)] | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    response_format: Json | None = None
+    tool_choice: str | Json | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Text | None = None
+    service_tier: Text | None = None
+    verbosity: Text | None = None
+    stream_options: StreamOptions | None = None
+
+
+class ChatBody(ChatFields, kw_only=True):
+    """`POST /api/chat` and the `chat` frame of `/ws/chat`: `message` or `messages`."""
+
+    message: Annotated[str, Meta(min_length=1)] | None = None
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_MESSAGES)] | None = None
+    session_id: SessionId | None = None
+    user_profile: Json | None = None
+    language: Language | None = None
+
+
+class OpenAIBody(ChatFields, kw_only=True):
+    """`POST /v1/chat/completions`."""
+
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    max_completion_tokens: Tokens | None = None
+
+
+Body = TypeVar("Body")
+
+
+def fields(body: Json, kind: Callable[..., Body] | type[Body]) -> Body:
+    """A guarded object as a typed struct. Raises InvalidRequest that names the field."""
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+
+
+def chat_request(body: Json, *, edge: str, request_id: str, accept_language: str | None = None) -> ChatRequest:
+    """A chat body of our own contract. It is always remembered: without `session_id` in a new session."""
+    chat: ChatBody = fields(body, ChatBody)
+    if (chat.message is None) == (chat.messages is None):
+        raise InvalidRequest("Give either message or messages.", param="message")
+    messages = [Message("user", chat.message)] if chat.message is not None else _messages(chat.messages or [])
+    return ChatRequest(
+        messages=messages,
+        model=chat.model or AUTO,
+        temperature=chat.temperature,
+        max_tokens=chat.max_tokens,
+        stream=chat.stream is True,
+        tools=_tools(chat.tools),
+        params=_params(body),
+        metadata=chat.metadata or {},
+        session_id=chat.session_id,
+        remember=True,
+        user=chat.user,
+        user_profile=chat.user_profile,
+        language=chat.language or preferred_language(accept_language),
+        edge=edge,
+        request_id=request_id,
+    )
+
+
+def openai_request(
+    body: Json, *, request_id: str, session_id: str | None = None, accept_language: str | None = None
+) -> ChatRequest:
+    """An OpenAI chat body. `session_id` (the `X-Session-Id` header) makes it a remembered turn, of a new session if
+    there is none of that name."""
+    chat: OpenAIBody = fields(body, OpenAIBody)
+    if session_id is not None:
+        session_id = safe_session_id(session_id, "X-Session-Id")
+    return ChatRequest(
+        messages=_messages(chat.messages),
+        model=chat.model or AUTO,
+        temperature=chat.temperature,
+        max_tokens=chat.max_completion_tokens if chat.max_completion_tokens is not None else chat.max_tokens,
+        stream=chat.stream is True,
+        tools=_tools(chat.tools),
+        params=_params(body),
+        metadata=chat.metadata or {},
+        session_id=session_id,
+        remember=session_id is not None,
+        create_session=session_id is not None,
+        user=chat.user,
+        language=preferred_language(accept_language),
+        edge="openai",
+        request_id=request_id,
+    )
+
+
+def include_usage(request: ChatRequest) -> bool:
+    """Whether a stream ends with a chunk of usage."""
+    options = request.params.get("stream_options")
+    return bool(options and options.get("include_usage"))
+
+
+class ProfilePatch(msgspec.Struct, kw_only=True):
+    """`PATCH /api/sessions/{id}`; what is absent stays."""
+
+    user_profile: Json | msgspec.UnsetType = msgspec.UNSET
+    name: Annotated[str, Meta(max_length=200)] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ScoreBody(msgspec.Struct, kw_only=True):
+    """`POST /api/route/score`."""
+
+    text: str
+
+
+def safe_session_id(value: str, param: str = "session_id") -> str:
+    if not _SESSION_ID.match(value):
+        raise InvalidRequest(f"{param} must be 1 to 128 letters, digits, dots, underscores or hyphens.", param=param)
+    return value
+
+
+def preferred_language(header: str | None) -> str | None:
+    """The best language of an Accept-Language header (RFC 9110, 12.5.4); None for `*`, nonsense or nothing."""
+    if not header:
+        return None
+    best, best_weight = None, 0.0
+    for item in header[:1000].split(","):
+        match = _RANGE.match(item)
+        if match is None:
+            continue
+        weight = float(match[2] or 1)
+        if weight > best_weight:
+            best, best_weight = match[1], weight
+    return best
+
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+_RANGE = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,3})\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?))?\s*\Z")
+_AT_PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`\Z")
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    """msgspec says "Expected `int`, got `str` - at `$.max_tokens`"."""
+    text = str(error)
+    at = _AT_PATH.search(text)
+    param = at[1] if at else _missing(text)
+    reason = (text[: at.start()] if at else text).replace("`", "")
+    if "matching regex" in reason:
+        reason = "has characters that are not allowed"
+    return InvalidRequest(f"{param}: {reason}." if param else f"{reason}.", param=param or None)
+
+
+def _missing(text: str) -> str:
+    match = re.fullmatch(r"Object missing required field `(\w+)`", text)
+    return match[1] if match else ""
+
+
+def _params(body: Json) -> Json:
+    return {key: value for key, value in body.items() if key in PARAMS and value is not None}
+
+
+def _messages(messages: list[Message]) -> list[Message]:
+    return [
+        message
+        if type(message.content) is str and message.tool_calls is None and message.role in _SAID
+        else _checked(message, f"messages[{index}]")
+        for index, message in enumerate(messages)
+    ]
+
+
+_SAID = frozenset({"system", "developer", "user", "assistant"})
+
+
+def _checked(message: Message, at: str) -> Message:
+    if message.role not in ROLES:
+        raise InvalidRequest(f"{at}.role: must be one of {', '.join(sorted(ROLES))}.", param=f"{at}.role")
+    if message.content is None and not (message.role == "assistant" and (message.tool_calls or message.refusal)):
+        raise InvalidRequest(f"{at}.content: is missing.", param=f"{at}.content")
+    if message.role == "tool" and not message.tool_call_id:
+        raise InvalidRequest(f"{at}.tool_call_id: is missing.", param=f"{at}.tool_call_id")
+    changes: dict[str, Any] = {}
+    if isinstance(message.content, list):
+        changes["content"] = [_part(part, f"{at}.content[{index}]") for index, part in enumerate(message.content)]
+    if message.tool_calls is not None:
+        calls = [_tool_call(call, f"{at}.tool_calls[{index}]") for index, call in enumerate(message.tool_calls)]
+        changes["tool_calls"] = calls or None
+    return msgspec.structs.replace(message, **changes)
+
+
+def _part(part: Json, at: str) -> Json:
+    kind = part.get("type")
+    if not isinstance(kind, str) or kind not in PARTS:
+        raise InvalidRequest(f"{at}.type: must be one of {', '.join(PARTS)}.", param=f"{at}.type")
+    key, shape = PARTS[kind]
+    value = part.get(key)
+    if not isinstance(value, shape):
+        raise InvalidRequest(f"{at}.{key}: is missing or of the wrong type.", param=f"{at}.{key}")
+    return {"type": kind, key: value}
+
+
+def _tool_call(call: Json, at: str) -> Json:
+    function = call.get("function")
+    if not isinstance(call.get("id"), str):
+        raise InvalidRequest(f"{at}.id: must be a string.", param=f"{at}.id")
+    if not isinstance(function, dict) or not all(isinstance(function.get(key), str) for key in ("name", "arguments")):
+        raise InvalidRequest(f"{at}.function: needs name and arguments, both strings.", param=f"{at}.function")
+    return {
+        "id": call["id"],
+        "type": "function",
+        "function": {"name": function["name"], "arguments": function["arguments"]},
+    }
+
+
+def _tools(tools: list[Json] | None) -> list[Json] | None:
+    for index, tool in enumerate(tools or ()):
+        function = tool.get("function")
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+            at = f"tools[{index}].function"
+            raise InvalidRequest(f"{at}: needs a name.", param=at)
+    return [{"type": "function", "function": tool["function"]} for tool in tools or ()] or None

@@ -1,0 +1,34 @@
+"""The routes of the lean handler. Each answers with and without the final slash, never by redirect."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, re_path
+
+from access.edges.rest import ChatView
+from access.management.routes import RouteExplain, RouteScore
+from access.management.sessions import SessionDetail, SessionList
+from access.management.tickets import WebSocketTicket
+from access.management.turns import TurnCancel, TurnDetail
+from access.parts import Parts
+from access.views import LeanView
+
+ROUTES: dict[str, type[LeanView]] = {
+    "/api/chat": ChatView,
+    "/api/sessions": SessionList,
+    "/api/sessions/{session_id}": SessionDetail,
+    "/api/turns/{turn_id}": TurnDetail,
+    "/api/turns/{turn_id}/cancel": TurnCancel,
+    "/api/route/explain": RouteExplain,
+    "/api/route/score": RouteScore,
+    "/api/ws-ticket": WebSocketTicket,
+}
+
+
+def urlpatterns(parts: Parts) -> list[URLPattern]:
+    """Each pattern's name is its template, which metrics count by."""
+    return [re_path(_pattern(template), view.as_view(parts=parts), name=template) for template, view in ROUTES.items()]
+
+
+def _pattern(template: str) -> str:
+    steps = (rf"(?P<{step[1:-1]}>[^/]+)" if step.startswith("{") else step for step in template[1:].split("/"))
+    return rf"^{'/'.join(steps)}/?\Z"

@@ -1,0 +1,73 @@
+"""What every view on the lean handler shares: an asynchronous DRF view that knows its caller."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import msgspec
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from access import bodies, errors
+from access.asgi import Scope, peer
+from access.authentication import require_scope
+from access.lean import LeanRequest
+from access.parts import Parts
+from engine.types import Json, Principal
+
+encode = msgspec.json.Encoder().encode
+
+
+class LeanView(APIView):
+    """DRF's dispatch with awaited handlers. The caller is resolved before `initial()`, which then runs from memory:
+    `request.user` is the `Principal`. Bodies come through the JSON guard, answers leave as JSON whatever is accepted.
+    """
+
+    parts: Parts = None  # type: ignore[assignment]  # handed in by as_view()
+    principal: Principal
+    needs: ClassVar[str] = "chat"
+    authentication_classes = ()
+    permission_classes = ()
+    http_method_names = ["get", "post", "patch", "delete"]
+
+    async def dispatch(self, request: LeanRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        self.args, self.kwargs = args, kwargs
+        self.request = wrapped = self.initialize_request(request, *args, **kwargs)
+        try:
+            scope = cast(Scope, request.scope)
+            self.principal = await self.parts.authenticator.authenticate(scope["headers"], peer(scope))
+            wrapped.user = self.principal  # type: ignore[assignment]
+            self.initial(wrapped, *args, **kwargs)
+            method = request.method.lower() if request.method else ""
+            handler = getattr(self, method, None) if method in self.http_method_names else None
+            response: HttpResponseBase = await (handler or self.refuse_method)(wrapped, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  # the border: DRF's handler turns every error into the one shape
+            response = self.handle_exception(error)
+        return response
+
+    async def refuse_method(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.http_method_not_allowed(request, *args, **kwargs)
+        raise AssertionError("http_method_not_allowed raises")
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        require_scope(self.principal, self.needs)
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        return None, "application/json"
+
+    def get_exception_handler(self) -> Any:
+        return errors.exception_handler
+
+    @property
+    def lean_request(self) -> LeanRequest:
+        return self.request._request  # type: ignore[return-value]
+
+    def body(self) -> Json:
+        """The guarded JSON object of the request."""
+        return bodies.parse(self.lean_request.body)
+
+    def json(self, value: Any, status: int = 200) -> HttpResponse:
+        return HttpResponse(encode(value), status=status, content_type="application/json")

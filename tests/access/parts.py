@@ -1,0 +1,139 @@
+"""The whole gateway around the small in-memory parts of `tests.engine.parts`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from access.asgi import RawHeaders, respond
+from access.gateway import Gateway
+from access.health import Health
+from access.metrics import Metrics
+from access.parts import Parts
+from access.tickets import Tickets
+from compliance.journal.reader import TurnRecord
+from engine.errors import EngineError, TurnNotFound, Unauthenticated
+from engine.types import ChatRequest, Message, Principal
+from routing.table import PublicModel
+from tests.access.asgi_client import Client
+from tests.cast import ALICE, BOB, CHARLIE
+from tests.engine import parts as engine_parts
+from tests.engine.parts import MemoryJournal, ScriptedModel
+
+CHAT_ONLY = "cb_chat_only"
+
+
+class KnownKeys:
+    """Authenticates the cast by their API keys. `revoked` holds keys that are refused, `away` an error for all."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, Principal] = {person.key: person.key_principal for person in (ALICE, BOB, CHARLIE)}
+        self.people[CHAT_ONLY] = Principal(
+            tenant_id=1, tenant="acme", kind="key", subject="key:9", user="key:9", scopes=frozenset({"sessions"})
+        )
+        self.revoked: set[str] = set()
+        self.away: EngineError | None = None
+
+    def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
+        if self.away is not None:
+            raise self.away
+        given = dict(headers).get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
+        if given not in self.people or given in self.revoked:
+            raise Unauthenticated
+        return self.people[given]
+
+    async def authenticate(self, headers: RawHeaders, peer: str | None) -> Principal:
+        principal = self.cached(headers, peer)
+        assert principal is not None
+        return principal
+
+
+class PlainRoutes:
+    def __init__(self, names: Sequence[str]) -> None:
+        self.models = [PublicModel(name, 1_700_000_000, "platform") for name in names]
+
+    def public_models(self, tenant_id: int) -> list[PublicModel]:
+        return self.models
+
+    def explain(
+        self, principal: Principal, request: ChatRequest, messages: Sequence[Message], features: Any = None
+    ) -> dict[str, Any]:
+        return {"model": request.model, "instance": "scripted", "features": {"messages": len(messages)}}
+
+
+class TicketStore:
+    """SET and GETDEL of Valkey."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+
+    async def call(self, *words: Any) -> Any:
+        if words[0] == "SET":
+            self.values[words[1]] = words[2]
+            return b"OK"
+        assert words[0] == "GETDEL"
+        return self.values.pop(words[1], None)
+
+
+class Recorded:
+    """Reads turns back from the journal in memory."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.journal = journal
+
+    async def __call__(self, tenant_id: int, turn_id: str) -> TurnRecord:
+        for intent in self.journal.intents:
+            if (intent.tenant_id, intent.turn_id) == (tenant_id, turn_id):
+                ends = [end for end in self.journal.completions if end.turn_id == turn_id]
+                return TurnRecord(turn_id, intent, ends[0] if ends else None)
+        raise TurnNotFound
+
+
+async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+    """Stands where Django's stock handler is."""
+    await respond(send, 404, b"{}", [])
+
+
+@dataclass
+class Site:
+    """A gateway, what is behind it, and Alice in front of it."""
+
+    app: Gateway
+    parts: Parts
+    behind: engine_parts.Parts
+    keys: KnownKeys
+    tickets: TicketStore
+
+    @property
+    def alice(self) -> Client:
+        return self.client(ALICE.key)
+
+    def client(self, key: str) -> Client:
+        return Client(self.app, {"Authorization": f"Bearer {key}"})
+
+    @property
+    def stranger(self) -> Client:
+        return Client(self.app)
+
+
+def build(*models: ScriptedModel, sessions: Any = None, health: Health | None = None, **options: Any) -> Site:
+    engine, behind = engine_parts.build(*models, **options)
+    keys, store = KnownKeys(), TicketStore()
+    parts = Parts(
+        engine=engine,
+        authenticator=keys,
+        sessions=sessions,
+        router=PlainRoutes(["auto", "scripted", "openai/gpt-4o"]),
+        read_turn=Recorded(behind.journal),
+        tickets=Tickets(store),
+        metrics=Metrics(),
+    )
+    app = Gateway(
+        parts,
+        django=elsewhere,
+        lifespan=elsewhere,
+        health=health or Health(ready={}, started={}),
+        metrics_token="scrape me",
+    )
+    return Site(app, parts, behind, keys, store)
