@@ -1,0 +1,127 @@
+"""Compiles the rows of routing into the table the request path reads."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import defaultdict
+
+import msgspec
+
+from adapters import registry
+from adapters.base import AdapterConfig, InvalidAdapterConfig
+from engine.outbound import HttpClient
+from engine.types import Instance
+from routing.conditions import ConditionError, compile_condition
+from routing.health import Health
+from routing.models import ModelGrant, ModelInstance, RoutingRule
+from routing.services import api_key_of
+from routing.table import Entry, RoutingTable, Rule
+from tenants.secrets import SealBroken
+
+log = logging.getLogger(__name__)
+
+
+def compile_routing(previous: RoutingTable, http: HttpClient, *, timeout: float) -> RoutingTable:
+    """Reads the database: for a thread, never for the event loop. `timeout` (seconds) is for instances without one.
+
+    What did not change is taken over from `previous`: adapters with their connections, health, whose turn it is. An
+    instance that cannot be built and a rule that does not compile are left out and logged."""
+    granted: defaultdict[int, set[int]] = defaultdict(set)
+    for instance_id, tenant_id in ModelGrant.objects.everywhere().values_list("instance_id", "tenant_id"):
+        granted[instance_id].add(tenant_id)
+    rows = ModelInstance.objects.everywhere().filter(enabled=True).select_related("tenant").order_by("id")
+    entries = [
+        entry
+        for row in rows
+        if (entry := _entry(row, granted[row.pk], previous.entries.get(row.pk), http, timeout)) is not None
+    ]
+    rules = [_rule(row) for row in RoutingRule.objects.everywhere().filter(enabled=True).order_by("id")]
+    return RoutingTable(entries, [rule for rule in rules if rule is not None], previous.rotations)
+
+
+async def close_replaced(previous: RoutingTable, current: RoutingTable) -> None:
+    """Lets go of the adapters that no longer serve; calls still running go on."""
+    kept = {id(entry.adapter) for entry in current.entries.values()}
+    for entry in previous.entries.values():
+        if id(entry.adapter) not in kept:
+            await entry.adapter.close()
+
+
+def _entry(
+    row: ModelInstance, granted: set[int], before: Entry | None, http: HttpClient, timeout: float
+) -> Entry | None:
+    instance = _instance(row, timeout)
+    fingerprint = _fingerprint(row, instance)
+    if before is not None and before.fingerprint == fingerprint:
+        adapter, health = before.adapter, before.health
+    else:
+        try:
+            config = AdapterConfig(
+                endpoint=row.endpoint,
+                api_key=api_key_of(row),
+                timeout=instance.timeout,
+                upstream_model=row.upstream_model,
+                options=row.options,
+            )
+            adapter, health = registry.build(row.adapter, config, http), Health()
+        except (InvalidAdapterConfig, SealBroken) as error:
+            log.error("model instance %s (%s) is left out: %s", row.pk, row, error)
+            return None
+    listed = row.tenant_id is None and row.sharing == ModelInstance.Sharing.LISTED
+    return Entry(
+        instance=instance,
+        label=row.label,
+        adapter=adapter,
+        health=health,
+        fingerprint=fingerprint,
+        owner=row.tenant.slug if row.tenant is not None else "",
+        tenants=frozenset(granted) if listed else None,
+        created=int(row.created_at.timestamp()),
+    )
+
+
+def _instance(row: ModelInstance, timeout: float) -> Instance:
+    return Instance(
+        id=row.pk,
+        name=row.name,
+        tenant_id=row.tenant_id,
+        adapter=row.adapter,
+        endpoint=row.endpoint,
+        upstream_model=row.upstream_model,
+        version=row.version,
+        weight=row.weight,
+        context_window=row.context_window,
+        max_concurrency=row.max_concurrency,
+        languages=tuple(row.languages),
+        price_in=float(row.price_in),
+        price_out=float(row.price_out),
+        timeout=timeout if row.timeout is None else row.timeout,
+        allow_private=row.allow_private,
+    )
+
+
+def _fingerprint(row: ModelInstance, instance: Instance) -> str:
+    """Of everything the adapter is built from, and of whose it is; the key in its sealed form."""
+    built_from = (
+        row.tenant_id, row.adapter, row.endpoint, row.sealed_key, instance.timeout, row.upstream_model, row.options,
+        row.allow_private,
+    )  # fmt: skip
+    return hashlib.sha256(msgspec.json.encode(built_from, order="deterministic")).hexdigest()
+
+
+def _rule(row: RoutingRule) -> Rule | None:
+    try:
+        conditions = tuple(compile_condition(text) for text in row.conditions)
+    except ConditionError as error:
+        log.error("routing rule %s (%s) is left out: %s", row.pk, row, error)
+        return None
+    return Rule(
+        id=row.pk,
+        name=str(row),
+        tenant_id=row.tenant_id,
+        priority=row.priority,
+        model=row.model,
+        weight=row.weight,
+        conditions=conditions,
+    )

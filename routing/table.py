@@ -1,0 +1,212 @@
+"""The compiled routing configuration: immutable rows, and for every tenant the view of what it may use.
+
+Views are made when a tenant first asks and kept as long as the table; tenants without anything of their own share
+one. Only the event loop's thread looks at views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from math import gcd, lcm
+from typing import Final
+
+import msgspec
+
+from engine.ports import Adapter
+from engine.types import AUTO, Instance
+from routing.conditions import Condition
+from routing.features import Features
+from routing.health import Health
+from routing.selection import Rotation, Rotations
+
+MAX_NAME: Final = 200  # characters of a model's name
+REMEMBERED: Final = 512  # pools of rules that matched together, a view
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A model instance in service. `owner` is its tenant's slug, or empty; `tenants` who may use a shared one (None:
+    all); `created` Unix seconds; `fingerprint` changes with what its adapter was built from."""
+
+    instance: Instance
+    label: str = ""
+    adapter: Adapter
+    health: Health
+    fingerprint: str = ""
+    owner: str = ""
+    tenants: frozenset[int] | None = None
+    created: int = 0
+
+    def serves(self, tenant_id: int | None) -> bool:
+        if self.instance.tenant_id is not None:
+            return self.instance.tenant_id == tenant_id
+        return self.tenants is None or tenant_id in self.tenants
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A routing rule; its conditions must all hold. `name` is what a decision record says."""
+
+    id: int
+    name: str
+    tenant_id: int | None = None
+    priority: int = 0
+    model: str
+    weight: int = 1
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def tests_model(self) -> bool:
+        return any("model" in condition.fields for condition in self.conditions)
+
+    def matches(self, features: Features) -> bool:
+        return all(condition.test(features) for condition in self.conditions)
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """`model` is the public name an answer carries; empty: the requested one."""
+
+    entry: Entry
+    weight: int
+    model: str
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """Candidates that take turns; `rotation` goes by their places here. `rules` brought them together."""
+
+    candidates: tuple[Candidate, ...]
+    rotation: Rotation
+    rules: tuple[str, ...] = ()
+
+
+class PublicModel(msgspec.Struct, frozen=True):
+    """A line of `/v1/models`. `owned_by` is a tenant's slug, or `platform`."""
+
+    id: str
+    created: int
+    owned_by: str
+
+
+class View:
+    """What one tenant may use."""
+
+    def __init__(self, entries: Sequence[Entry], rules: Sequence[Rule], rotations: Rotations) -> None:
+        self._rotations = rotations
+        self._pools: dict[tuple[int, ...], Pool | None] = {}
+        named: dict[str, list[Entry]] = {}
+        for entry in entries:
+            named.setdefault(entry.instance.name, []).append(entry)
+        self.named = {
+            name: self._pool([Candidate(entry, entry.instance.weight, "" if "*" in name else name) for entry in found])
+            for name, found in named.items()
+        }
+        wildcards = [name for name in named if "*" in name]
+        self._wildcards = sorted(wildcards, key=lambda name: (-len(name.replace("*", "")), name))
+        choosable = [
+            Candidate(entry, entry.instance.weight, model) for entry in entries if (model := _own_model(entry))
+        ]
+        self.everything = self._pool(choosable) if choosable else None
+        ordered = sorted(rules, key=lambda rule: (rule.tenant_id is None, -rule.priority, rule.id))
+        self._groups = [tuple(group) for _, group in groupby(ordered, lambda rule: (rule.tenant_id, rule.priority))]
+        self._naming = [group for group in (tuple(r for r in g if r.tests_model) for g in self._groups) if group]
+
+    def pool_of(self, name: str) -> Pool | None:
+        """The instances of a public name: the exact one before wildcards, of those the most specific."""
+        if (pool := self.named.get(name)) is not None and "*" not in name:
+            return pool
+        if "*" in name or len(name) > MAX_NAME:
+            return None
+        return next((self.named[pattern] for pattern in self._wildcards if matches(pattern, name)), None)
+
+    def ruled(self, features: Features, *, auto: bool) -> Pool | None:
+        """The pool of the first priority at which a rule matches and has an instance; None: no rule decides."""
+        for group in self._groups if auto else self._naming:
+            matched = tuple([rule for rule in group if rule.matches(features)])
+            if matched and (pool := self._joined(matched)) is not None:
+                return pool
+        return None
+
+    def _joined(self, rules: tuple[Rule, ...]) -> Pool | None:
+        key = tuple([rule.id for rule in rules])
+        if key not in self._pools:
+            if len(self._pools) >= REMEMBERED:
+                self._pools.clear()
+            self._pools[key] = self._join(rules)
+        return self._pools[key]
+
+    def _join(self, rules: Sequence[Rule]) -> Pool | None:
+        """A rule's weight is the share of its model; the model's instances divide it by their own weights."""
+        parts = [(rule, pool.candidates) for rule in rules if (pool := self.pool_of(rule.model)) is not None]
+        if not parts:
+            return None
+        scale = lcm(*(sum(candidate.weight for candidate in candidates) for _, candidates in parts))
+        shares: dict[tuple[int, str], int] = {}
+        entries = {}
+        for rule, candidates in parts:
+            unit = rule.weight * scale // sum(candidate.weight for candidate in candidates)
+            for candidate in candidates:
+                key = (candidate.entry.instance.id, candidate.model or rule.model)
+                shares[key] = shares.get(key, 0) + unit * candidate.weight
+                entries[key] = candidate.entry
+        divisor = gcd(*shares.values())
+        joined = [Candidate(entries[key], share // divisor, key[1]) for key, share in shares.items()]
+        return self._pool(joined, tuple(rule.name for rule, _ in parts))
+
+    def _pool(self, candidates: Sequence[Candidate], rules: tuple[str, ...] = ()) -> Pool:
+        members = [(candidate.entry.instance.id, candidate.weight) for candidate in candidates]
+        return Pool(tuple(candidates), self._rotations.of(members), rules)
+
+
+class RoutingTable:
+    """All instances and rules. Built in a thread, then only read."""
+
+    def __init__(
+        self, entries: Iterable[Entry] = (), rules: Iterable[Rule] = (), rotations: Rotations | None = None
+    ) -> None:
+        self.entries = {entry.instance.id: entry for entry in entries}
+        self.rules = tuple(rules)
+        self.rotations = rotations or Rotations()
+        self._views: dict[int | None, View] = {}
+        self._special = {tenant for entry in self.entries.values() for tenant in entry.tenants or ()}
+        self._special.update(entry.instance.tenant_id for entry in self.entries.values() if entry.instance.tenant_id)
+        self._special.update(rule.tenant_id for rule in self.rules if rule.tenant_id)
+
+    def view(self, tenant_id: int) -> View:
+        key = tenant_id if tenant_id in self._special else None
+        view = self._views.get(key)
+        if view is None:
+            entries = [entry for entry in self.entries.values() if entry.serves(key)]
+            rules = [rule for rule in self.rules if rule.tenant_id in (None, key)]
+            view = self._views[key] = View(entries, rules, self.rotations)
+        return view
+
+    def public_models(self, tenant_id: int) -> list[PublicModel]:
+        """`auto`, then every name the tenant can ask for, sorted; wildcards are not names."""
+        listed = {}
+        for name, pool in self.view(tenant_id).named.items():
+            if "*" not in name:
+                entry = pool.candidates[0].entry
+                listed[name] = PublicModel(name, entry.created, entry.owner or "platform")
+        return [PublicModel(AUTO, 0, "platform"), *(listed[name] for name in sorted(listed))]
+
+
+def _own_model(entry: Entry) -> str:
+    """The public name of an instance nobody named; empty: behind a wildcard, and not knowing what to send upstream."""
+    name, upstream = entry.instance.name, entry.instance.upstream_model
+    if "*" not in name:
+        return name
+    if not upstream or matches(name, upstream):
+        return upstream
+    return name.replace("*", upstream, 1).replace("*", "")
+
+
+def matches(pattern: str, name: str) -> bool:
+    """`*` stands for any characters, also none. Linear: each piece is taken at its first place."""
+    first, *middle, last = pattern.split("*")
+    if len(name) < len(first) + len(last) or not name.startswith(first) or not name.endswith(last):
+        return False
+    place, end = len(first), len(name) - len(last)
+    for piece in middle:
+        found = name.find(piece, place, end)
+        if found < 0:
+            return False
+        place = found + len(piece)
+    return True

@@ -1,0 +1,76 @@
+"""What people may enter about models and rules. Each function returns the clean value or raises a django
+ValidationError that names the field. Models call them from `clean()`: forms, services and commands refuse the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import cast
+
+from django.core.exceptions import ValidationError
+
+from adapters import registry
+from adapters.base import AdapterConfig, InvalidAdapterConfig
+from engine.outbound import HttpClient
+from engine.types import AUTO
+from routing.conditions import ConditionError, compile_condition
+from routing.table import MAX_NAME
+
+MAX_CONDITIONS = 50
+
+_NAME = re.compile(r"[\w.:/@+*-]+\Z")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
+
+
+def clean_model_name(name: object, *, field: str = "name") -> str:
+    """Letters of any script, digits and `. : / @ + - _`; `*` stands for any characters; `auto` is taken."""
+    if not isinstance(name, str) or not _NAME.match(name) or len(name) > MAX_NAME:
+        raise ValidationError({field: f"Use 1 to {MAX_NAME} letters, digits and . : / @ + - _ (and * as a wildcard)."})
+    if name == AUTO:
+        raise ValidationError({field: "'auto' means that the rules decide; no model can have this name."})
+    return name
+
+
+def clean_languages(languages: object) -> list[str]:
+    """Primary language subtags such as `zh`, in lower case, each once."""
+    if isinstance(languages, str) or not isinstance(languages, Iterable):
+        raise ValidationError({"languages": "A list is needed, such as [zh, en]."})
+    tags = [str(tag) for tag in languages]
+    if bad := [tag for tag in tags if not _LANGUAGE.match(tag)]:
+        raise ValidationError({"languages": f"{bad[0]!r} is not a language tag such as zh or en."})
+    return list(dict.fromkeys(re.split("[-_]", tag)[0].lower() for tag in tags))
+
+
+def clean_conditions(conditions: object) -> list[str]:
+    """A list of conditions that compile; the message says which one and where in it."""
+    if not isinstance(conditions, list) or not all(isinstance(text, str) for text in conditions):
+        raise ValidationError({"conditions": "A list of conditions is needed."})
+    if len(conditions) > MAX_CONDITIONS:
+        raise ValidationError({"conditions": f"At most {MAX_CONDITIONS} conditions."})
+    for number, text in enumerate(conditions, 1):
+        try:
+            compile_condition(text)
+        except ConditionError as error:
+            raise ValidationError({"conditions": f"Condition {number}, {error}."}) from None
+    return conditions
+
+
+def clean_endpoint(endpoint: str) -> str:
+    """Without a user or password: those would be shown and dumped in clear."""
+    endpoint = endpoint.strip()
+    if "@" in endpoint.partition("://")[2].partition("/")[0]:
+        raise ValidationError({"endpoint": "Give the key as api_key, not inside the address."})
+    return endpoint
+
+
+def check_adapter(name: str, config: AdapterConfig) -> None:
+    """Builds the adapter and throws it away: it opens nothing, so it needs no client."""
+    try:
+        adapter = registry.get(name)
+    except InvalidAdapterConfig as error:
+        raise ValidationError({"adapter": str(error)}) from None
+    try:
+        adapter(config, cast(HttpClient, None))
+    except InvalidAdapterConfig as error:
+        field = str(error).partition(":")[0]
+        raise ValidationError({field if field in ("endpoint", "options") else "adapter": str(error)}) from None

@@ -1,0 +1,63 @@
+"""A routing table in memory for tests: no database, a clock that stands still until it is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.base import AdapterConfig
+from adapters.echo import EchoAdapter
+from engine.snapshots import Cell
+from engine.types import ChatRequest, Instance, Message
+from routing.conditions import compile_condition
+from routing.health import Health
+from routing.router import RuleRouter
+from routing.table import Entry, RoutingTable, Rule
+from tests.cast import ALICE
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def entry(number: int, name: str, *, tenants: frozenset[int] | None = None, owner: str = "", **fields: Any) -> Entry:
+    instance = Instance(id=number, name=name, **fields)
+    adapter = EchoAdapter(AdapterConfig(), None)  # type: ignore[arg-type]
+    return Entry(instance=instance, adapter=adapter, health=Health(), tenants=tenants, owner=owner, created=number)
+
+
+def rule(number: int, model: str, *conditions: str, **fields: Any) -> Rule:
+    compiled = tuple(compile_condition(text) for text in conditions)
+    return Rule(id=number, name=fields.pop("name", f"rule-{number}"), model=model, conditions=compiled, **fields)
+
+
+class Fleet:
+    """A router over these entries and rules; `ask` chooses for Alice unless told otherwise."""
+
+    def __init__(self, entries: Sequence[Entry], rules: Sequence[Rule] = ()) -> None:
+        self.clock = Clock()
+        self.cell = Cell(RoutingTable(entries, rules))
+        self.router = RuleRouter(self.cell, clock=self.clock, monotonic=self.clock)
+
+    def ask(
+        self, text: str = "Hi", *, by: Any = ALICE, exclude: Sequence[int] = (), found: Any = None, **fields: Any
+    ) -> Any:
+        messages = [Message(role="user", content=text)]
+        request = ChatRequest(messages=messages, **fields)
+        return self.router.choose(by.principal, request, messages, found or {}, exclude)
+
+    def answered(self, count: int, **fields: Any) -> list[str]:
+        """The models of so many calls, each over before the next."""
+        return [self.answer(**fields) for _ in range(count)]
+
+    def answer(self, **fields: Any) -> str:
+        route = self.ask(**fields)
+        route.outcome(None)
+        return str(route.instance.name)
+
+    def health(self, number: int) -> Health:
+        return self.cell.value.entries[number].health
