@@ -5,6 +5,7 @@ EngineError
 │   ├── PayloadTooLarge
 │   ├── TenantRequired        whoever signs in has several tenants and named none
 │   ├── ContextTooLong        no reachable model has room for it
+│   ├── NotSupported          a good request for something that is not there yet
 │   └── UpstreamRejected      the model's own service calls the request wrong
 ├── ContentBlocked            a sensitive-word list forbids the input
 ├── Unauthenticated           no credential, or none we accept
@@ -71,6 +72,11 @@ class TenantRequired(InvalidRequest):
 class ContextTooLong(InvalidRequest):
     code = "context_length_exceeded"
     text = "The conversation is longer than the context window of the model."
+
+
+class NotSupported(InvalidRequest):
+    code = "not_supported"
+    text = "This is not supported."
 
 
 class UpstreamRejected(InvalidRequest):
