@@ -1,0 +1,98 @@
+"""How a session lies in its tenant's database: key names and the scripts that read and write them.
+
+A session is a hash (`version last_active model_version user_profile name system`) and a list with one JSON array of
+messages a turn; the leading system messages live in the hash, where a new one replaces the old. A sorted set a user
+holds its session ids by the microsecond of their last turn. All keys of a user share the hash tag `{tenant:user}`, so
+each script touches one shard of a cluster. Times are the server's.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from tenants.valkey import Script
+
+FIELDS: Final = ("version", "last_active", "model_version", "user_profile", "name", "system")
+MAX_LISTED: Final = 10_000  # session ids a user's index remembers; the sessions themselves are not bounded by it
+NOW: Final = "local t = redis.call('TIME') "
+
+# Keys: session, turns. Arguments: ms to live from now (0: leave it). Returns {fields, turns}, or nil if there is none.
+READ: Final = Script(
+    f"""
+local fields = redis.call('HMGET', KEYS[1], {", ".join(f"'{name}'" for name in FIELDS)})
+if not fields[1] then return nil end
+if ARGV[1] ~= '0' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+  redis.call('PEXPIRE', KEYS[2], ARGV[1])
+end
+return {{fields, redis.call('LRANGE', KEYS[2], 0, -1)}}
+"""
+)
+
+# Keys: session, turns, index. Arguments: session id, the turn, ms to live, '1' if the session may be new; then pairs of
+# fields to set. Returns the new version, 0 if the session was deleted meanwhile.
+APPEND: Final = Script(
+    NOW
+    + f"""
+if ARGV[4] == '0' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local ttl = tonumber(ARGV[3])
+redis.call('HSET', KEYS[1], 'last_active', t[1], unpack(ARGV, 5))
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+if ARGV[2] ~= '' then redis.call('RPUSH', KEYS[2], ARGV[2]) end
+redis.call('PEXPIRE', KEYS[1], ttl)
+redis.call('PEXPIRE', KEYS[2], ttl)
+local now = string.format('%.0f', t[1] * 1000000 + t[2])
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', t[1] * 1000000 + t[2] - (ttl + 60000) * 1000))
+redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -{MAX_LISTED + 1})
+redis.call('PEXPIRE', KEYS[3], ttl)
+return version
+"""
+)
+
+# Keys: session. Arguments: pairs of fields to set. Returns the new version, 0 if there is no such session.
+PATCH: Final = Script(
+    """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV))
+return redis.call('HINCRBY', KEYS[1], 'version', 1)
+"""
+)
+
+# Keys: session, turns, index. Arguments: session id. Returns 0 if there is no such session.
+DELETE: Final = Script(
+    """
+redis.call('ZREM', KEYS[3], ARGV[1])
+return redis.call('DEL', KEYS[1], KEYS[2])
+"""
+)
+
+
+class Home(msgspec.Struct, frozen=True):
+    """Whose sessions: the names of the keys of one user of one tenant."""
+
+    tenant_id: int
+    user: str
+
+    @property
+    def tag(self) -> str:
+        return f"{{{self.tenant_id}:{quote(self.user, safe=':@')}}}"
+
+    @property
+    def index(self) -> str:
+        return f"sessions:{self.tag}"
+
+    def session(self, session_id: str) -> str:
+        return f"session:{self.tag}:{session_id}"
+
+    def keys(self, session_id: str) -> list[str]:
+        """The hash and the list."""
+        session = self.session(session_id)
+        return [session, f"{session}:turns"]
+
+    def owner(self, session_id: str) -> str:
+        """Where an API key's home notes which of the key's users has the session."""
+        return f"owner:{self.tag}:{session_id}"

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.snapshots import Cell
+from sessions_app.store import SessionStore
+from tenants.isolation import Stores
+from tests.cast import tenant_table
+
+
+@pytest.fixture
+def tenants():
+    return Cell(tenant_table())
+
+
+@pytest.fixture
+async def stores(valkey_url, tenants):
+    stores = Stores([valkey_url], tenants)
+    yield stores
+    await stores.close()
+
+
+@pytest.fixture
+def store(stores, tenants):
+    return SessionStore(stores, tenants, session_ttl=3600)
