@@ -24,7 +24,8 @@ def sql(name: str, url: str) -> dict[str, Any]:
             "NAME": parts.path[1:] or ":memory:",
             "OPTIONS": {
                 "timeout": 20,
-                "transaction_mode": "IMMEDIATE",
+                # who reads the journal must never take the write lock of its writer
+                "transaction_mode": "DEFERRED" if name == "JOURNAL_URL" else "IMMEDIATE",
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
             },
         }
@@ -44,7 +45,7 @@ def sql(name: str, url: str) -> dict[str, Any]:
 
 
 def valkey(name: str, host: str, password: str, socket: Path) -> list[str]:
-    """The nodes of `REDIS_HOST` as URLs: a host, host:port, a comma list of them, or a URL; empty: the embedded server."""
+    """The nodes of `REDIS_HOST` (a host, host:port, a comma list, or a URL) as URLs; empty: the embedded server."""
     if not host:
         return [f"unix://{socket}"]
     if "://" in host:
@@ -71,7 +72,7 @@ def broker(url: str) -> str:
 
 
 def socket_path(var: Path) -> Path:
-    """Where the embedded Valkey listens: under `var`, or in the temporary folder when that path is too long for a socket."""
+    """Where the embedded Valkey listens: under `var`, or in the temporary folder when that is too long for a socket."""
     path = (var / "valkey" / "valkey.sock").resolve()
     if len(str(path)) <= SOCKET_PATH_LIMIT:
         return path

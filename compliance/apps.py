@@ -1,9 +1,8 @@
-from pathlib import Path
-
 from django.apps import AppConfig
-from django.db import connections
+from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate, pre_migrate
 
-from compliance.database import ALIAS
+from compliance.database import first_file
 
 
 class ComplianceConfig(AppConfig):
@@ -11,6 +10,11 @@ class ComplianceConfig(AppConfig):
     label = "compliance"
 
     def ready(self) -> None:
-        journal = connections[ALIAS]
-        if journal.vendor == "sqlite" and not journal.is_in_memory_db():
-            Path(journal.settings_dict["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        from compliance.journal import union  # noqa: PLC0415  # needs the app registry
+
+        first = first_file()
+        if first is not None:
+            first.parent.mkdir(parents=True, exist_ok=True)  # SQLite makes files, not folders
+        connection_created.connect(union.on_connection_created)
+        pre_migrate.connect(union.on_pre_migrate, sender=self)
+        post_migrate.connect(union.on_post_migrate, sender=self)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
-from django.db import models
+from django.db import connections, models
 
 ALIAS: Final = "journal"
 JOURNAL_MODELS: Final = frozenset({"auditentry", "journalworker"})
@@ -13,6 +14,15 @@ JOURNAL_MODELS: Final = frozenset({"auditentry", "journalworker"})
 def is_journal(alias: str) -> bool:
     """The alias itself, or the `journal-<number>` a further slot file is migrated under."""
     return alias == ALIAS or alias.startswith(f"{ALIAS}-")
+
+
+def first_file() -> Path | None:
+    """The journal's first SQLite file; None when it is no file but a server or memory."""
+    settings = connections[ALIAS].settings_dict
+    name = str(settings["NAME"])
+    if connections[ALIAS].vendor != "sqlite" or name == ":memory:" or name.startswith("file:"):
+        return None
+    return Path(name)
 
 
 class JournalRouter:

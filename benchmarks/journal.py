@@ -1,0 +1,98 @@
+"""What the journal costs: `python -m benchmarks.journal [seconds]` prints CPU a turn (two durable entries) and latency.
+
+CPU is the whole process (event loop, writer thread), so it includes the tasks that play the turns; the line `bare` is
+the same loop over futures that are resolved at once, to be subtracted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="clawdbot-bench-"))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
+
+import django  # noqa: E402
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+
+from compliance.journal.opening import open_journal  # noqa: E402
+from engine.turn import new_turn_id  # noqa: E402
+from engine.types import Choice, Completion, Intent, Message, Usage  # noqa: E402
+
+QUESTION = [Message(role="user", content="x" * 330)]
+ANSWER = [Choice(message=Message(role="assistant", content="y" * 600), finish_reason="stop")]
+
+
+class Bare:
+    def intent(self, intent: Intent) -> asyncio.Future[None]:
+        return self.completion(intent)
+
+    def completion(self, entry: object) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        loop.call_soon(future.set_result, None)
+        return future
+
+
+def entries(session: bool) -> tuple[Intent, Completion]:
+    now = time.time()
+    turn, named = new_turn_id(now), "s-" + os.urandom(8).hex() if session else None
+    intent = Intent(
+        turn_id=turn, tenant_id=1, at=now, edge="openai", request_id="req-" + turn, subject="key:1", user="key:1",
+        key_id=1, session_id=named, instance="mock", rules=["small"], messages=QUESTION,
+        decision={"candidates": [{"instance": "mock", "weight": 60, "score": 1.0}], "features": {"max_tokens": 100}},
+    )  # fmt: skip
+    completion = Completion(
+        turn_id=turn, tenant_id=1, at=now, state="completed", session_id=named, model="mock", instance="mock",
+        choices=ANSWER, usage=Usage(prompt_tokens=80, completion_tokens=150), ttft=0.01, duration=0.02,
+    )  # fmt: skip
+    return intent, completion
+
+
+async def run(journal: object, clients: int, seconds: float, session: bool) -> tuple[int, list[float], float]:
+    turns, waits = 0, []
+    until = time.perf_counter() + seconds
+    samples = [entries(session) for _ in range(40_000)]
+
+    async def client() -> None:
+        nonlocal turns
+        while time.perf_counter() < until and turns < len(samples):
+            intent, completion = samples[turns]
+            turns += 1
+            began = time.perf_counter()
+            await journal.intent(intent)  # type: ignore[attr-defined]
+            waits.append(time.perf_counter() - began)
+            await journal.completion(completion)  # type: ignore[attr-defined]
+
+    before = time.process_time()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return turns, waits, (time.process_time() - before) / turns * 1e6
+
+
+async def measure(seconds: float) -> None:
+    journal = JOURNAL
+    await journal.start()
+    for clients in (1, 16, 64, 256):
+        for session in (False, True):
+            _, _, bare = await run(Bare(), clients, seconds, session)
+            turns, waits, cost = await run(journal, clients, seconds, session)
+            waits.sort()
+            print(
+                f"clients {clients:4} session {session!s:5} turns {turns:7} CPU us/turn {cost:6.1f} (bare {bare:5.1f}) "
+                f"intent ms p50 {statistics.median(waits) * 1e3:.2f} p99 {waits[int(len(waits) * 0.99)] * 1e3:.2f}"
+            )
+    await journal.stop()
+
+
+if __name__ == "__main__":
+    call_command("migrate", database="journal", verbosity=0, skip_checks=True)
+    JOURNAL = open_journal()
+    asyncio.run(measure(float(sys.argv[1]) if len(sys.argv) > 1 else 3.0))
+    print("file", sum(p.stat().st_size for p in Path(os.environ["VAR_DIR"]).rglob("journal*")) >> 20, "MiB")

@@ -1,0 +1,149 @@
+"""Reads what all workers wrote, through the ORM. The functions block; `JournalReader` is for the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+from django.db import DatabaseError, connections
+
+from compliance.database import ALIAS
+from compliance.journal.union import see_all_slots
+from compliance.models.journal import AuditEntry, JournalQuerySet
+from engine.errors import StoreUnavailable, TurnNotFound
+from engine.types import Completion, Intent
+
+Kind = AuditEntry.Kind
+T = TypeVar("T")
+
+
+class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A turn as it was recorded; without a completion it is still in flight."""
+
+    turn_id: str
+    intent: Intent
+    completion: Completion | None = None
+
+
+class TurnSummary(msgspec.Struct, frozen=True):
+    """A line of a listing. `state` is `in_flight` until the completion is there; then `ended` is its time."""
+
+    turn_id: str
+    tenant_id: int
+    at: float
+    user: str
+    key_id: int | None
+    session_id: str | None
+    model: str
+    instance: str
+    state: str
+    ended: float | None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """`next` is the `before` of the following page, None at the end."""
+
+    turns: list[TurnSummary]
+    next: str | None
+
+
+def entries() -> JournalQuerySet:
+    """All entries, still to be scoped (`for_tenant`, or `everywhere` for the platform); bodies come when asked for."""
+    see_all_slots(connections[ALIAS])
+    return AuditEntry.objects.defer("body")
+
+
+def entries_of(tenant_id: int, turn_id: str) -> list[AuditEntry]:
+    """The entries of one turn, with their bodies, in the order they were written."""
+    see_all_slots(connections[ALIAS])
+    return list(AuditEntry.objects.for_tenant(tenant_id).filter(turn_id=turn_id).order_by("id"))
+
+
+def turn(tenant_id: int, turn_id: str) -> TurnRecord:
+    """Raises TurnNotFound, also for a turn of another tenant."""
+    bodies = {entry.kind: bytes(entry.body) for entry in entries_of(tenant_id, turn_id)}
+    if Kind.INTENT not in bodies:
+        raise TurnNotFound()
+    completion = bodies.get(Kind.COMPLETION)
+    return TurnRecord(
+        turn_id,
+        msgspec.json.decode(bodies[Kind.INTENT], type=Intent),
+        msgspec.json.decode(completion, type=Completion) if completion is not None else None,
+    )
+
+
+def turns(
+    tenant_id: int,
+    *,
+    before: str | None = None,
+    limit: int = 50,
+    session_id: str | None = None,
+    user: str | None = None,
+) -> Page:
+    """A tenant's turns, newest first, `limit` a page, those started before the turn `before`."""
+    found = entries().for_tenant(tenant_id).filter(kind=Kind.INTENT).order_by("-turn_id")
+    named: dict[str, Any] = {"turn_id__lt": before, "session_id": session_id, "user": user}
+    found = found.filter(**{name: value for name, value in named.items() if value is not None})
+    intents = list(found[: limit + 1])
+    shown = intents[:limit]
+    ends = _completions(tenant_id, [intent.turn_id for intent in shown])
+    return Page(
+        [_summary(intent, ends.get(intent.turn_id)) for intent in shown],
+        shown[-1].turn_id if len(intents) > limit else None,
+    )
+
+
+def _completions(tenant_id: int, turn_ids: Sequence[str]) -> dict[str, AuditEntry]:
+    found = entries().for_tenant(tenant_id).filter(turn_id__in=turn_ids, kind=Kind.COMPLETION)
+    return {entry.turn_id: entry for entry in found}
+
+
+def _summary(intent: AuditEntry, completion: AuditEntry | None) -> TurnSummary:
+    return TurnSummary(
+        turn_id=intent.turn_id,
+        tenant_id=intent.tenant_id,
+        at=intent.at,
+        user=intent.user,
+        key_id=intent.key_id,
+        session_id=intent.session_id,
+        model=completion.model if completion else intent.model,
+        instance=completion.instance if completion else intent.instance,
+        state=completion.state if completion else "in_flight",
+        ended=completion.at if completion else None,
+    )
+
+
+class JournalReader:
+    """The reads a request needs, from the event loop: one thread with its own connection does them."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+
+    async def turn(self, tenant_id: int, turn_id: str) -> TurnRecord:
+        """Raises TurnNotFound, StoreUnavailable."""
+        return await self._read(partial(turn, tenant_id, turn_id))
+
+    async def turns(self, tenant_id: int, **filters: Any) -> Page:
+        """The arguments of `turns`. Raises StoreUnavailable."""
+        return await self._read(partial(turns, tenant_id, **filters))
+
+    def close(self) -> None:
+        """Blocking."""
+        self._thread.submit(connections.close_all)
+        self._thread.shutdown()
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _fresh, read)
+
+
+def _fresh(read: Callable[[], T]) -> T:
+    connections[ALIAS].close_if_unusable_or_obsolete()
+    try:
+        return read()
+    except DatabaseError as error:
+        connections[ALIAS].close()
+        raise StoreUnavailable() from error

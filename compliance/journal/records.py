@@ -1,0 +1,48 @@
+"""What the journal writes: engine entries as rows of `compliance_auditentry`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from engine.types import Completion, Intent
+
+COLUMNS: Final = (
+    "turn_id", "kind", "tenant_id", "at", "worker", "session_id", "user", "key_id", "model", "instance", "state",
+    "body",
+)  # fmt: skip
+
+# The columns in the order of COLUMNS.
+Row = tuple[str, str, int, float, str, str | None, str, int | None, str, str, str, bytes]
+
+INTENT: Final = "intent"
+COMPLETION: Final = "completion"
+
+# What a record can do to its own encoding: lone surrogates, numbers beyond 64 bits, foreign types, too deep nesting.
+ENCODING_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError)
+
+_encode = msgspec.json.Encoder().encode
+
+
+def intent_row(intent: Intent, worker: str) -> Row:
+    """Raises one of ENCODING_ERRORS."""
+    return (
+        intent.turn_id, INTENT, intent.tenant_id, intent.at, worker, intent.session_id, intent.user, intent.key_id,
+        intent.model, intent.instance, "", _encode(intent),
+    )  # fmt: skip
+
+
+def completion_row(completion: Completion, worker: str) -> Row:
+    """Raises one of ENCODING_ERRORS."""
+    return (
+        completion.turn_id, COMPLETION, completion.tenant_id, completion.at, worker, completion.session_id, "", None,
+        completion.model, completion.instance, completion.state, _encode(completion),
+    )  # fmt: skip
+
+
+def unrecordable(turn_id: str, tenant_id: int, at: float, worker: str) -> Row:
+    """Ends a turn whose own completion cannot be stored, so that its intent does not stay open."""
+    return completion_row(
+        Completion(turn_id=turn_id, tenant_id=tenant_id, at=at, state="failed", error="unrecordable"), worker
+    )

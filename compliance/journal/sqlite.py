@@ -1,0 +1,181 @@
+"""The journal on SQLite: a raw connection, WAL, synchronous=FULL, one multi-row INSERT a batch, one writer a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from itertools import chain
+from typing import Final
+
+from compliance.journal import slots
+from compliance.journal.records import COLUMNS, Row, completion_row
+from compliance.journal.slots import Slot
+from compliance.journal.store import RecordRefused, StoreAway
+from engine.types import Completion
+
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT: Final = 0.25  # seconds; whoever else locks the file is a guest there
+DEAD_AFTER: Final = 5.0  # seconds without a heartbeat
+SWEEP_CHUNK: Final = 256
+IDS_PER_SLOT_BITS: Final = 48  # the number of the slot stands above: ids are unique over all files
+
+# A record's own fault; everything else sqlite3 raises is the database's. Bindings raise Overflow- and UnicodeErrors.
+_REFUSALS: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    ValueError,
+)
+_PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL}  # the connection itself is still good
+
+_NAMES: Final = ", ".join(f'"{column}"' for column in COLUMNS)
+_INSERT: Final = f"INSERT INTO compliance_auditentry ({_NAMES}) VALUES "  # noqa: S608  # our own names
+_VALUES: Final = f"({', '.join('?' * len(COLUMNS))})"
+_BEAT: Final = """
+    INSERT INTO compliance_journalworker (worker, slot, started, heartbeat, oldest_open) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (worker) DO UPDATE SET heartbeat = excluded.heartbeat, oldest_open = excluded.oldest_open"""
+_DEAD: Final = "SELECT worker, oldest_open FROM compliance_journalworker WHERE worker <> ? AND heartbeat <= ?"
+_OPEN_TURNS: Final = """
+    SELECT turn_id, tenant_id, session_id, model, instance FROM compliance_auditentry AS entry
+    WHERE turn_id >= ? AND kind = 'intent' AND worker = ? AND NOT EXISTS (
+        SELECT 1 FROM compliance_auditentry AS end WHERE end.turn_id = entry.turn_id AND end.kind = 'completion')
+    ORDER BY turn_id LIMIT ?"""
+
+
+class SqliteStore:
+    """Writes the file of `slot`, which it holds from now on and releases with `close`."""
+
+    def __init__(self, slot: Slot, worker: str) -> None:
+        self.slot = slot
+        self.worker = worker
+        self.started = time.time()
+        self._database: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._statements: dict[int, str] = {}
+
+    def open(self) -> None:
+        try:
+            self._connect()
+            self.end_abandoned(before=time.time())
+        except sqlite3.Error as error:
+            raise StoreAway(f"{self.slot.path}: {error}") from error
+
+    def append(self, rows: Sequence[Row]) -> None:
+        count = len(rows)
+        statement = self._statements.get(count)
+        if statement is None:
+            statement = self._statements[count] = _INSERT + ", ".join([_VALUES] * count)
+        self._execute(statement, list(chain.from_iterable(rows)))
+
+    def beat(self, oldest_open: str) -> None:
+        self._execute(_BEAT, (self.worker, self.slot.number, self.started, time.time(), oldest_open))
+
+    def sweep(self) -> int:
+        ended = 0
+        for number in slots.existing(self.slot.first):
+            slot = slots.take(self.slot.first, number) if number != self.slot.number else None
+            if slot is None:
+                continue  # its writer lives: the kernel frees the lock of a dead one
+            other = SqliteStore(slot, self.worker)
+            try:
+                other._connect()
+                ended += other.end_abandoned(before=time.time() - DEAD_AFTER)
+            except sqlite3.Error as error:
+                raise StoreAway(f"{slot.path}: {error}") from error
+            finally:
+                other.close(finished=False)
+        return ended
+
+    def close(self, *, finished: bool) -> None:
+        try:
+            if finished:
+                self._execute("DELETE FROM compliance_journalworker WHERE worker = ?", (self.worker,))
+        except (StoreAway, RecordRefused) as error:
+            log.warning("the journal worker %s could not take its leave: %s", self.worker, error)
+        finally:
+            self._disconnect()
+            self.slot.release()
+
+    def end_abandoned(self, *, before: float) -> int:
+        """Ends as `aborted` what workers that fell silent before then left open in this file. This process holds the
+        file's lock, so they are dead. Short transactions: readers and a coming writer are not held up."""
+        ended = 0
+        assert self._database is not None
+        for worker, oldest_open in self._database.execute(_DEAD, (self.worker, before)).fetchall():
+            while open_turns := self._database.execute(_OPEN_TURNS, (oldest_open, worker, SWEEP_CHUNK)).fetchall():
+                self.append([self._aborted(*turn) for turn in open_turns])
+                ended += len(open_turns)
+            self._execute("DELETE FROM compliance_journalworker WHERE worker = ?", (worker,))
+            log.warning("journal worker %s is dead; %d open turns so far were ended as aborted", worker, ended)
+        return ended
+
+    def _aborted(self, turn_id: str, tenant_id: int, session_id: str | None, model: str, instance: str) -> Row:
+        completion = Completion(
+            turn_id=turn_id,
+            tenant_id=tenant_id,
+            at=time.time(),
+            state="aborted",
+            error="worker_lost",
+            session_id=session_id,
+            model=model,
+            instance=instance,
+        )
+        return completion_row(completion, self.worker)
+
+    def _execute(self, statement: str, parameters: Sequence[object]) -> None:
+        try:
+            if self._database is None or self._identity() != self._file:
+                self._connect()  # SQLite would go on writing a file that was moved or deleted
+            assert self._database is not None
+            self._database.execute(statement, parameters)
+        except _REFUSALS as error:
+            raise RecordRefused(str(error)) from error
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING:
+                self._disconnect()
+            raise StoreAway(f"{self.slot.path}: {error}") from error
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self.slot.path)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _connect(self) -> None:
+        """Raises sqlite3.Error. Never makes a file: a journal that vanished is an outage, not a fresh start."""
+        self._disconnect()
+        database = sqlite3.connect(
+            f"{self.slot.path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=SWEEP_CHUNK,
+        )
+        try:
+            (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise sqlite3.OperationalError(f"no write-ahead log here, but {mode}")
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA cache_size = -8000")  # KiB; the pages of the indexes stay in memory
+            database.execute(
+                "INSERT INTO sqlite_sequence (name, seq) SELECT 'compliance_auditentry', ? WHERE NOT EXISTS "
+                "(SELECT 1 FROM sqlite_sequence WHERE name = 'compliance_auditentry')",
+                (self.slot.number << IDS_PER_SLOT_BITS,),
+            )
+        except sqlite3.Error:
+            database.close()
+            raise
+        self._database, self._file = database, self._identity()
+
+    def _disconnect(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None

@@ -1,0 +1,282 @@
+"""Group commit: many turns, few fsyncs. One writer thread, at most one batch in flight.
+
+`intent` and `completion` only append; the first of a tick of the event loop schedules a kick, which hands everything
+that waits to the thread. The thread commits it as one statement and comes back with one `call_soon_threadsafe`, which
+resolves the futures and hands over what gathered meanwhile. So the batch grows with the load, by itself (P. Helland et
+al., "Group commit timers and high volume transaction systems", 1987)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from compliance.journal.committing import CommitThread
+from compliance.journal.records import (
+    COMPLETION,
+    ENCODING_ERRORS,
+    INTENT,
+    Row,
+    completion_row,
+    intent_row,
+    unrecordable,
+)
+from compliance.journal.store import Store, StoreAway
+from engine.errors import AuditUnavailable, EngineError, InvalidRequest
+from engine.types import Completion, Intent
+
+log = logging.getLogger(__name__)
+
+CUT_ROWS: Final = 256
+CUT_BYTES: Final = 4 << 20  # keeps a transaction far below 50 ms
+TICK: Final = 0.1  # seconds between two looks at the deadlines
+PAUSE: Final = 0.1  # seconds before a failed batch is tried again
+SWEEP: Final = 5.0
+
+
+class _Entry(NamedTuple):
+    row: Row
+    future: asyncio.Future[None]
+    since: float
+
+
+class JournalWriter:
+    """`engine.ports.Journal` over a `Store`. Belongs to the event loop that starts it.
+
+    An entry that is not durable after `deadline` seconds fails with AuditUnavailable. An intent that still waits then
+    is given up, so the turn leaves no trace; one that is already with the database may yet be written, and the end the
+    engine records for its turn follows it. The end of a turn with a durable intent is never given up: it waits until
+    the database is back. The end of a turn whose intent was given up is not written. So the balance always holds.
+
+    What waits is bounded: `max_waiting` entries or `max_bytes` of bodies, then intents fail at once; ends are as many
+    as there are open turns."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        deadline: float = 2.0,
+        late: float = 0.25,
+        max_waiting: int = 10_000,
+        max_bytes: int = 64 << 20,
+    ) -> None:
+        self._store = store
+        self._deadline = deadline - TICK
+        self._late = late
+        self._max_waiting = max_waiting
+        self._max_bytes = max_bytes
+        self._waiting: list[_Entry] = []
+        self._flight: list[_Entry] = []
+        self._flying_since = 0.0
+        self._bytes = 0
+        self._open: dict[str, None] = {}
+        self._unrecordable: set[str] = set()
+        self._broken = True
+        self._kicked = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._thread = CommitThread(store, self._open, landed=self._landed, beaten=self._beaten)
+        self._sweeper: asyncio.Task[None] | None = None
+
+    # For wiring --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Ends what a dead worker left open, then takes entries. Raises AuditUnavailable: the database is away."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            await asyncio.to_thread(self._thread.open)
+        except StoreAway as error:
+            self._store.close(finished=False)
+            raise AuditUnavailable(f"The audit journal cannot be opened: {error}") from error
+        self._broken = False
+        self._thread.start(self._loop)
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self, timeout: float = 5.0) -> None:
+        """Commits what waits, for at most `timeout` seconds, and gives the slot back. What stays open is ended as
+        aborted by the next worker."""
+        if self._sweeper is None:
+            return
+        self._sweeper.cancel()
+        until = self._loop.time() + timeout
+        while (self._waiting or self._flight) and self._loop.time() < until:
+            await asyncio.sleep(0.01)
+        self._stopping = True
+        await asyncio.to_thread(self._thread.stop, timeout)
+        self._broken = True
+        for entry in [*self._flight, *self._waiting]:
+            _fail(entry.future, AuditUnavailable())
+
+    # engine.ports.Journal ----------------------------------------------------------------------------------------
+
+    @property
+    def healthy(self) -> bool:
+        return not self._broken and (not self._flight or self._loop.time() - self._flying_since <= self._late)
+
+    def intent(self, intent: Intent) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self._stopping or len(self._waiting) >= self._max_waiting or self._bytes >= self._max_bytes:
+            return _fail(future, AuditUnavailable())
+        try:
+            row = intent_row(intent, self._store.worker)
+        except ENCODING_ERRORS:
+            return _fail(future, _refusal())
+        self._open[intent.turn_id] = None
+        return self._put(row, future)
+
+    def completion(self, completion: Completion) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = self._loop.create_future()
+        turn_id = completion.turn_id
+        if self._stopping:
+            return _fail(future, AuditUnavailable())
+        if turn_id not in self._open:  # its intent was refused or given up: there is nothing to end
+            if completion.state == "completed":
+                return _fail(future, AuditUnavailable())
+            future.set_result(None)
+            return future
+        try:
+            row = completion_row(completion, self._store.worker)
+        except ENCODING_ERRORS:
+            self._stand_in(turn_id, completion.tenant_id)
+            return _fail(future, _refusal())
+        return self._put(row, future)
+
+    # On the event loop -------------------------------------------------------------------------------------------
+
+    def _put(self, row: Row, future: asyncio.Future[None]) -> asyncio.Future[None]:
+        self._waiting.append(_Entry(row, future, self._loop.time()))
+        self._bytes += len(row[-1])
+        if not self._kicked and not self._flight:
+            self._kicked = True
+            self._loop.call_soon(self._kick)
+            if self._watch is None:
+                self._watch = self._loop.call_later(TICK, self._tick)
+        return future
+
+    def _kick(self) -> None:
+        self._kicked = False
+        if self._flight or not self._waiting or self._stopping:
+            return
+        cut = self._cut()
+        self._flight = self._waiting[:cut]
+        del self._waiting[:cut]
+        self._flying_since = self._loop.time()
+        self._thread.hand([entry.row for entry in self._flight])
+
+    def _cut(self) -> int:
+        if self._bytes <= CUT_BYTES:
+            return CUT_ROWS
+        size = 0
+        for count, entry in enumerate(self._waiting[:CUT_ROWS]):
+            size += len(entry.row[-1])
+            if size > CUT_BYTES:
+                return count or 1
+        return CUT_ROWS
+
+    def _landed(self, done: int, refused: set[int], error: StoreAway | None) -> None:
+        """The first `done` of the batch in flight are durable, or refused; the others will be tried again."""
+        batch, self._flight = self._flight, []
+        for index, (row, future, _) in enumerate(batch[:done]):
+            self._bytes -= len(row[-1])
+            if index in refused:
+                self._refused(row, future)
+                continue
+            if row[1] == COMPLETION:
+                self._open.pop(row[0], None)
+                self._unrecordable.discard(row[0])
+            if not future.done():
+                future.set_result(None)
+        if error is None:
+            self._recovered()
+            self._kick()
+            return
+        self._waiting[:0] = batch[done:]
+        self._lost(error)
+        self._give_up(self._loop.time() - self._deadline)
+        self._kicked = True
+        self._loop.call_later(PAUSE, self._kick)
+
+    def _refused(self, row: Row, future: asyncio.Future[None]) -> None:
+        turn_id, kind, tenant_id, *_ = row
+        _fail(future, _refusal())
+        if kind == INTENT:
+            self._open.pop(turn_id, None)
+            self._withdraw({turn_id}, _refusal)
+        else:
+            self._stand_in(turn_id, tenant_id)
+
+    def _give_up(self, limit: float) -> None:
+        """Fails what waits since before `limit`. Intents leave the queue, the ends of durable turns stay."""
+        overdue = {entry.row[0] for entry in self._waiting if entry.since <= limit and entry.row[1] == INTENT}
+        for entry in self._waiting:
+            if entry.since <= limit:
+                _fail(entry.future, AuditUnavailable())
+        for turn_id in overdue:
+            self._open.pop(turn_id, None)
+        if overdue:
+            self._withdraw(overdue, AuditUnavailable)
+
+    def _withdraw(self, turn_ids: set[str], why: Callable[[], EngineError]) -> None:
+        """Takes everything about turns that will have no intent out of the queue."""
+        kept: list[_Entry] = []
+        for entry in self._waiting:
+            if entry.row[0] in turn_ids:
+                self._bytes -= len(entry.row[-1])
+                _fail(entry.future, why())
+            else:
+                kept.append(entry)
+        self._waiting = kept
+
+    def _tick(self) -> None:
+        limit = self._loop.time() - self._deadline
+        for entry in self._flight:
+            if entry.since <= limit:
+                _fail(entry.future, AuditUnavailable())
+        if self._waiting and self._waiting[0].since <= limit:
+            self._give_up(limit)
+        self._watch = self._loop.call_later(TICK, self._tick) if self._waiting or self._flight else None
+
+    def _beaten(self, error: StoreAway | None) -> None:
+        if error is not None:
+            self._lost(error)
+        elif not self._waiting:
+            self._recovered()
+
+    def _lost(self, error: StoreAway) -> None:
+        if not self._broken:
+            log.error("the audit journal cannot commit: %s", error)
+        self._broken = True
+
+    def _recovered(self) -> None:
+        if self._broken:
+            log.warning("the audit journal commits again")
+        self._broken = False
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            try:
+                await asyncio.to_thread(self._store.sweep)
+            except StoreAway as error:
+                log.error("the open turns of dead journal workers could not be ended: %s", error)
+
+    def _stand_in(self, turn_id: str, tenant_id: int) -> None:
+        """Ends a turn in place of a completion that cannot be stored; if that cannot be either, it stays open."""
+        if turn_id in self._open and turn_id not in self._unrecordable:
+            self._unrecordable.add(turn_id)
+            row = unrecordable(turn_id, tenant_id, time.time(), self._store.worker)
+            self._put(row, self._loop.create_future())
+
+
+def _fail(future: asyncio.Future[None], error: EngineError) -> asyncio.Future[None]:
+    """Failed, but silent when nobody ever looks."""
+    if not future.done():
+        future.set_exception(error)
+        future.exception()
+    return future
+
+
+def _refusal() -> InvalidRequest:
+    return InvalidRequest("The request holds something the audit journal cannot record.")

@@ -1,0 +1,101 @@
+"""A journal of its own in a temporary folder, for the suites of the journal, and entries to put into it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from compliance.journal.slots import claim
+from compliance.journal.sqlite import SqliteStore
+from compliance.journal.writer import JournalWriter
+from engine.turn import new_turn_id
+from engine.types import Choice, Completion, Intent, Message, Usage
+
+
+@pytest.fixture(scope="session")
+def empty_journal(tmp_path_factory: pytest.TempPathFactory, django_db_blocker) -> Path:
+    """A migrated file to copy: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("journal") / "journal.sqlite3"
+    with django_db_blocker.unblock(), named(path):
+        call_command("migrate", database="journal", verbosity=0, skip_checks=True)
+        with connections["journal"].cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+class named:  # noqa: N801  # used as a statement: with named(path)
+    """The alias `journal` is this file for a while."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        connections["journal"].close()
+        self.before = connections["journal"].settings_dict["NAME"]
+        connections["journal"].settings_dict["NAME"] = str(self.path)
+
+    def __exit__(self, *_: object) -> None:
+        connections["journal"].close()
+        connections["journal"].settings_dict["NAME"] = self.before
+
+
+@pytest.fixture
+def journal_file(tmp_path: Path, empty_journal: Path) -> Path:
+    """The first file of a new journal, without Django."""
+    return Path(shutil.copy(empty_journal, tmp_path / "journal.sqlite3"))
+
+
+@pytest.fixture
+def journal_alias(journal_file: Path, django_db_blocker, monkeypatch: pytest.MonkeyPatch):
+    """The same, and the ORM reads it, in a test's own event loop too."""
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    with django_db_blocker.unblock(), named(journal_file):
+        yield journal_file
+
+
+@pytest.fixture
+async def journal(journal_file: Path):
+    """A started writer."""
+    writer = writer_on(journal_file)
+    await writer.start()
+    yield writer
+    await writer.stop()
+
+
+def writer_on(path: Path, worker: str = "w1", **options: float) -> JournalWriter:
+    return JournalWriter(SqliteStore(claim(path), worker), **options)
+
+
+def intent(turn_id: str | None = None, **fields: object) -> Intent:
+    now = time.time()
+    given = {"tenant_id": 1, "at": now, "edge": "openai", "request_id": "r", "subject": "key:1", "user": "key:1"}
+    messages = [Message(role="user", content="Hi")]
+    return Intent(turn_id=turn_id or new_turn_id(now), messages=messages, **{**given, **fields})
+
+
+def completion(of: Intent, state: str = "completed", text: str = "Hello", **fields: object) -> Completion:
+    choices = [Choice(message=Message(role="assistant", content=text), finish_reason="stop")]
+    given = {"tenant_id": of.tenant_id, "at": time.time(), "state": state, "session_id": of.session_id}
+    usage = Usage(prompt_tokens=1, completion_tokens=1)
+    return Completion(turn_id=of.turn_id, choices=choices, usage=usage, **{**given, **fields})
+
+
+def rows(path: Path, columns: str = "turn_id, kind, state") -> list[tuple]:
+    """What another process sees."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        return database.execute(f"SELECT {columns} FROM compliance_auditentry ORDER BY id").fetchall()
+
+
+def kinds(path: Path) -> dict[str, list[str]]:
+    """The kinds of the entries (states, for ends) by turn."""
+    found: dict[str, list[str]] = {}
+    for turn_id, kind, state in rows(path):
+        found.setdefault(turn_id, []).append(state or kind)
+    return found

@@ -1,0 +1,212 @@
+"""The database is locked, full, read-only, gone or slow: callers hear in time, and it comes back without a restart."""
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from compliance.journal.slots import claim
+from compliance.journal.sqlite import SqliteStore
+from compliance.journal.store import StoreAway
+from compliance.journal.writer import JournalWriter
+from engine.errors import AuditUnavailable
+from tests.compliance.journals import completion, intent, kinds, rows
+
+
+class SlowStore(SqliteStore):
+    """A disk that stands still while `gate` is closed, and fails while `error` is set."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error = None
+        self.batches = []
+
+    def append(self, rows):
+        self.gate.wait(10)
+        if self.error:
+            raise self.error
+        self.batches.append(len(rows))
+        super().append(rows)
+
+
+@pytest.fixture
+async def slow(journal_file):
+    """(store, writer) with a deadline short enough to wait for."""
+    store = SlowStore(claim(journal_file), "w1")
+    writer = JournalWriter(store, deadline=0.5, late=0.1, max_waiting=50)
+    await writer.start()
+    yield store, writer
+    store.gate.set()
+    store.error = None
+    await writer.stop()
+
+
+async def until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        await asyncio.sleep(0.01)
+
+
+def lock(path):
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    return other
+
+
+async def fails(future, within=0.6):
+    began = time.monotonic()
+    with pytest.raises(AuditUnavailable):
+        await future
+    assert time.monotonic() - began < within + 0.5  # the half second is for a busy machine
+
+
+async def test_it_fails_entries_in_time_while_the_file_is_locked_and_recovers(slow, journal_file):
+    _, writer = slow
+    first = intent()
+    await writer.intent(first)
+    with closing(lock(journal_file)) as other:
+        lost = intent()
+        await fails(writer.intent(lost))
+        assert not writer.healthy
+        writer.completion(completion(lost, "failed"))  # its intent will be given up: then there is nothing to end
+        ending = writer.completion(completion(first))
+        await fails(ending)
+        other.execute("ROLLBACK")
+    await until(lambda: writer.healthy)
+    await writer.intent(after := intent())
+    assert kinds(journal_file) == {first.turn_id: ["intent", "completed"], after.turn_id: ["intent"]}
+
+
+async def test_it_fails_while_the_database_is_full_and_recovers(slow, journal_file):
+    store, writer = slow
+    await writer.intent(intent())
+    (pages,) = store._database.execute("PRAGMA page_count").fetchone()
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    await fails(writer.intent(intent(params={"text": "x" * 100_000})))
+    assert not writer.healthy
+    store._database.execute("PRAGMA max_page_count = 1000000")
+    await writer.intent(intent(params={"text": "x" * 100_000}))
+    assert writer.healthy
+    assert len(rows(journal_file)) == 2
+
+
+async def test_it_fails_while_the_database_is_read_only_and_recovers(slow, journal_file):
+    store, writer = slow
+    store._database.execute("PRAGMA query_only = ON")
+    assert await writer.intent(intent()) is None  # a new connection is as good as new
+    store.error = StoreAway("attempt to write a readonly database")
+    await fails(writer.intent(intent()))
+    store.error = None
+    await until(lambda: writer.healthy)
+    await writer.intent(intent())
+    assert len(rows(journal_file)) == 2
+
+
+async def test_it_fails_while_the_file_is_gone_and_writes_on_when_it_is_back(slow, journal_file):
+    _, writer = slow
+    await writer.intent(kept := intent())
+    away = journal_file.with_name("elsewhere")
+    os.rename(journal_file, away)
+    await fails(writer.intent(intent()))
+    assert not writer.healthy
+    assert not journal_file.exists()
+    os.rename(away, journal_file)
+    await until(lambda: writer.healthy)
+    await writer.completion(completion(kept))
+    assert kinds(journal_file) == {kept.turn_id: ["intent", "completed"]}
+
+
+async def test_it_is_unhealthy_while_a_commit_is_late(slow):
+    store, writer = slow
+    store.gate.clear()
+    future = writer.intent(intent())
+    await asyncio.sleep(0)
+    assert writer.healthy
+    await until(lambda: not writer.healthy, 1.0)
+    store.gate.set()
+    await future
+    assert writer.healthy
+
+
+async def test_it_fails_an_intent_at_the_deadline_and_ends_its_turn_when_it_is_written_late(slow, journal_file):
+    store, writer = slow
+    store.gate.clear()
+    flying, waiting = intent(), intent()
+    first = writer.intent(flying)
+    await asyncio.sleep(0.05)
+    second = writer.intent(waiting)
+    await fails(first)
+    await fails(second)
+    ends = [writer.completion(completion(one, "failed")) for one in (flying, waiting)]
+    store.gate.set()
+    await asyncio.gather(*ends)
+    assert kinds(journal_file) == {flying.turn_id: ["intent", "failed"]}
+
+
+async def test_it_keeps_the_ends_of_durable_turns_until_they_are_written(slow, journal_file):
+    store, writer = slow
+    asked = [intent() for _ in range(5)]
+    await asyncio.gather(*(writer.intent(one) for one in asked))
+    store.error = StoreAway("gone")
+    ends = [writer.completion(completion(one)) for one in asked]
+    for end in ends:
+        await fails(end)
+    store.error = None
+    await until(lambda: len(rows(journal_file)) == 10)
+    assert set(map(tuple, kinds(journal_file).values())) == {("intent", "completed")}
+
+
+async def test_it_takes_only_so_many_entries_while_nothing_is_written(slow, journal_file):
+    store, writer = slow
+    store.gate.clear()
+    writer.intent(intent())
+    await asyncio.sleep(0.05)
+    waiting = [writer.intent(intent()) for _ in range(50)]
+    began = time.monotonic()
+    with pytest.raises(AuditUnavailable):
+        await writer.intent(intent())
+    assert time.monotonic() - began < 0.2
+    store.gate.set()
+    await asyncio.gather(*waiting)
+    assert len(rows(journal_file)) == 51
+
+
+async def test_it_takes_only_so_many_bytes_while_nothing_is_written(journal_file):
+    store = SlowStore(claim(journal_file), "w1")
+    writer = JournalWriter(store, max_bytes=100_000)
+    await writer.start()
+    store.gate.clear()
+    large = [writer.intent(intent(params={"text": "x" * 60_000})) for _ in range(2)]
+    with pytest.raises(AuditUnavailable):
+        await writer.intent(intent())
+    store.gate.set()
+    await asyncio.gather(*large)
+    await writer.intent(intent())
+    await writer.stop()
+
+
+async def test_it_gathers_what_comes_during_a_commit_into_one_batch(slow):
+    store, writer = slow
+    store.gate.clear()
+    first = writer.intent(intent())
+    await asyncio.sleep(0.02)
+    others = [writer.intent(intent()) for _ in range(40)]
+    store.gate.set()
+    await asyncio.gather(first, *others)
+    assert store.batches == [1, 40]
+
+
+async def test_it_survives_a_mistake_in_the_store(slow, journal_file):
+    store, writer = slow
+    store.error = RuntimeError("a bug")
+    await fails(writer.intent(intent()))
+    store.error = None
+    await writer.intent(intent())
+    assert len(rows(journal_file)) == 1
