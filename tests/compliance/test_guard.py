@@ -154,6 +154,13 @@ def test_it_keeps_choices_and_channels_apart():
     assert output.flush() == [Delta(content="坏")]
 
 
+def test_it_keeps_every_channel_back_when_the_end_of_one_blocks():
+    released, output = answer(Delta(content="坏"), Delta(reasoning="so bad"), block=["坏人", "bad"])
+    assert released == [Delta(reasoning="so ")]
+    assert output.flush() == []
+    assert output.blocked
+
+
 @pytest.mark.parametrize("field", ["content", "reasoning", "refusal"])
 def test_it_stops_every_channel_at_a_blocked_word(field):
     released, output = answer(Delta(content="好", index=1), Delta(**{field: "so 坏人"}), block=["坏人", "好的"])
