@@ -1,0 +1,201 @@
+"""The one client for outgoing HTTP. Callers know `HttpClient`; which library moves the bytes is decided in the wiring.
+
+A redirect is an answer like any other, cookies are never kept, and a failure is always an UpstreamError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, Final, NoReturn, Protocol
+from weakref import WeakKeyDictionary, WeakSet
+
+import aiohttp
+import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
+
+from engine.errors import UpstreamError, UpstreamTimeout
+
+MAX_BODY: Final = 16 * 1024 * 1024
+RESENDS: Final = 3
+DNS_SECONDS: Final = 60
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """Seconds. `connect` covers name, TCP and TLS; `read` is the longest silence, before the first byte as between two;
+    `total` bounds the whole exchange. Build one a caller and keep it."""
+
+    connect: float
+    read: float
+    total: float | None = None
+
+
+class HttpResponse(Protocol):
+    """An answer whose head has arrived. Whoever got it closes it; both ways of reading end at the same single body."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names are matched without regard to case."""
+
+    async def read(self, limit: int = MAX_BODY) -> bytes:
+        """The whole body. Raises UpstreamError beyond `limit` bytes, when it is cut off, UpstreamTimeout when late."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives, never an empty piece. Raises like `read`, without a limit."""
+
+    async def close(self) -> None:
+        """Gives the connection back when the body was read to its end, else closes it at once. Safe to call twice."""
+
+
+class HttpClient(Protocol):
+    """Raises UpstreamTimeout when a limit of `timeouts` passes, UpstreamError for any other failure to get an answer.
+
+    Cancelling the caller closes the connection. A request is sent again only where the connection had been kept from
+    an earlier one and was closed without a byte of an answer: the server had given it up meanwhile (RFC 9112, 9.3.1).
+    """
+
+    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> HttpResponse: ...
+
+    async def get(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> HttpResponse: ...
+
+    async def close(self) -> None:
+        """Closes the kept connections of the running event loop."""
+
+
+# Over aiohttp -----------------------------------------------------------------------------------------------------
+
+# ValueError: a URL or a header that cannot be sent, or a compressed body that cannot be unpacked.
+_FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
+
+_reused: ContextVar[bool] = ContextVar("reused", default=False)
+
+
+def _fail(error: Exception) -> NoReturn:
+    if isinstance(error, TimeoutError):
+        raise UpstreamTimeout() from error
+    if isinstance(error, aiohttp.ClientConnectorError):
+        raise UpstreamError("The model's service cannot be reached.") from error
+    raise UpstreamError() from error
+
+
+@lru_cache(maxsize=1024)
+def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=timeouts.total, connect=timeouts.connect, sock_read=timeouts.read)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes in `_reused` whether the running task was given a connection that had served before."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=0, ttl_dns_cache=DNS_SECONDS)
+        self._served: WeakSet[object] = WeakSet()
+
+    async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
+        connection = await super().connect(*args, **kwargs)
+        protocol = connection.protocol
+        if protocol in self._served:
+            _reused.set(True)
+        else:
+            _reused.set(False)
+            self._served.add(protocol)
+        return connection
+
+
+class AiohttpResponse:
+    """HttpResponse over aiohttp, and the iterator of its own chunks: leaving that early leaves no generator behind."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    async def read(self, limit: int = MAX_BODY) -> bytes:
+        content = self._response.content
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while part := await content.readany():
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    self._response.close()
+                    raise UpstreamError("The model's service answered with too much.")
+        except _FAILURES as error:
+            _fail(error)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._response.content.readany()
+        except _FAILURES as error:
+            _fail(error)
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def close(self) -> None:
+        self._response.close()
+
+
+class AiohttpClient:
+    """HttpClient over aiohttp: one session an event loop, made at its first request; connections without number, since
+    an instance's concurrency is the router's business. Nagle's delay is off: aiohttp sets TCP_NODELAY itself."""
+
+    def __init__(self) -> None:
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+
+    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> HttpResponse:
+        return await self._request("POST", url, headers, body, timeouts)
+
+    async def get(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> HttpResponse:
+        return await self._request("GET", url, headers, None, timeouts)
+
+    async def close(self) -> None:
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session is not None:
+            await session.close()
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> AiohttpResponse:
+        session = self._session()
+        timeout = _client_timeout(timeouts)
+        resends = RESENDS
+        while True:
+            _reused.set(False)
+            try:
+                response = await session.request(
+                    method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
+                )
+                return AiohttpResponse(response)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if not (resends and _reused.get()):
+                    _fail(error)
+                resends -= 1
+            except _FAILURES as error:
+                _fail(error)
+
+    def _session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is None:
+            session = self._sessions[loop] = aiohttp.ClientSession(
+                connector=_Connector(),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "clawdbot", "Accept-Encoding": "identity"},
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        return session
