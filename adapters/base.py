@@ -1,0 +1,69 @@
+"""What every adapter is. `docs/adapters.md` shows a whole one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from typing import ClassVar
+
+import msgspec
+
+from engine.outbound import HttpClient
+from engine.types import Delta, End, Json, ModelCall
+
+
+class InvalidAdapterConfig(ValueError):
+    """An adapter cannot be built from this configuration; the text names the field and never holds the key."""
+
+
+class AdapterConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One model instance as its adapter sees it. `timeout` in seconds; `options` are the adapter's own."""
+
+    endpoint: str = ""
+    api_key: str = ""
+    timeout: float = 30.0
+    upstream_model: str = ""
+    options: Json = {}
+
+    def __repr__(self) -> str:
+        return f"AdapterConfig(endpoint={self.endpoint!r}, upstream_model={self.upstream_model!r})"
+
+
+class BaseModelAdapter(ABC):
+    """One wire format, bound to one model instance. Many calls run at a time: what belongs to a call lives in `stream`.
+
+    `name` is what an instance's `adapter` says, `label` what people read. `capabilities` are facts for consoles and
+    tests, out of: `chat`, `tools`, `reasoning`, `refusal`, `logprobs`, `choices` (more than one), `usage` (counted by
+    the service itself).
+
+    `__init__` refuses a configuration with InvalidAdapterConfig and opens nothing. Adapters own no connection: `http`
+    is shared by all and closed by whoever made it.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    capabilities: ClassVar[frozenset[str]] = frozenset({"chat"})
+
+    def __init__(self, config: AdapterConfig, http: HttpClient) -> None:
+        self.config = config
+        self.http = http
+
+    @abstractmethod
+    def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
+        """Answers one call: any number of Deltas, none of them empty, then exactly one End, the last.
+
+        With `call.request.stream` each Delta is yielded as soon as its bytes are here; without, one Delta a choice is
+        as good. Tool calls are fragments with an `index`; those of one call join in order. `End.usage` is None unless
+        the model's service counted.
+
+        Raises nothing but EngineError, whatever arrives: UpstreamError (also for a refused key, an unknown model, an
+        answer that makes no sense or stops without an end), UpstreamTimeout, UpstreamBusy with `retry_after`, and for
+        a request the service calls wrong UpstreamRejected or ContextTooLong. Their texts are shown to clients: neither
+        key nor address nor the service's own words, but for the explanation of a rejection.
+
+        Closing the generator or cancelling its task closes the upstream connection before it returns.
+        """
+
+    async def close(self) -> None:
+        """The instance is gone or changed. Calls still running go on; only what the adapter itself made is let go."""
+        return

@@ -1,0 +1,252 @@
+"""Answers of the OpenAI chat format, typed: what does not fit the types is refused, what is not named is not read.
+
+Source: the OpenAI API reference, chat completions; `reasoning_content` after DeepSeek and llama.cpp, `reasoning` after
+vLLM and OpenRouter, `extra_content` (signatures that must come back with a tool call) after Gemini.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from adapters.refusals import broken_stream
+from adapters.sse import EventParser
+from engine.errors import UpstreamError
+from engine.types import Delta, End, Json, Usage
+
+Index = Annotated[int, Meta(ge=0, le=1023)]
+Count = Annotated[int, Meta(ge=0, le=2**40)]
+Scalar = str | int | float | bool | None
+
+FINISH_REASONS: Final = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "function_call": "tool_calls",
+    "max_tokens": "length",
+}
+MAX_STREAM: Final = 64 * 1024 * 1024
+FAILED: Final = frozenset({"error", "abort"})  # vLLM: the engine gave the request up
+DONE: Final = b"[DONE]"
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    index: Index | None = None
+    id: str | None = None
+    type: str | None = None
+    function: _Function | None = None
+    extra_content: dict[str, dict[str, Scalar]] | None = None
+
+
+class _Token(msgspec.Struct, omit_defaults=True):
+    token: str
+    logprob: float
+    bytes: list[Annotated[int, Meta(ge=0, le=255)]] | None
+    top_logprobs: list[_Token] = []
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Token] | None = None
+    refusal: list[_Token] | None = None
+
+
+class _Said(msgspec.Struct):
+    """A `delta` of a stream or a whole `message`."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: Index = 0
+    delta: _Said | None = None
+    message: _Said | None = None
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: Count | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: Count | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+    def counted(self) -> Usage:
+        prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
+        return Usage(
+            prompt_tokens=self.prompt_tokens or 0,
+            completion_tokens=self.completion_tokens or 0,
+            cached_tokens=(prompt.cached_tokens or 0) if prompt is not None else 0,
+            reasoning_tokens=(completion.reasoning_tokens or 0) if completion is not None else 0,
+        )
+
+
+class _Body(msgspec.Struct):
+    """One chunk of a stream or the one object of an answer without."""
+
+    id: str | None = None
+    object: str | None = None
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    system_fingerprint: str | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+class Answer:
+    """Reads one answer: `read` each chunk, or the whole of an unstreamed one, then take `end`.
+
+    Both raise UpstreamError when the service says so or makes no sense."""
+
+    __slots__ = ("_calls", "_done", "_fingerprint", "_finished", "_id", "_spoken", "_usage")
+
+    def __init__(self) -> None:
+        self._calls: dict[int, int] = {}  # choice: highest index of a tool call
+        self._spoken: set[int] = set()
+        self._finished: dict[int, str] = {}
+        self._done = False
+        self._usage: _Usage | None = None
+        self._id: str | None = None
+        self._fingerprint: str | None = None
+
+    @property
+    def done(self) -> bool:
+        """The service said that nothing follows."""
+        return self._done
+
+    @property
+    def finished(self) -> bool:
+        """The end was said, or a finish reason for every choice: the answer may stop here."""
+        return self._done or (bool(self._finished) and self._spoken <= self._finished.keys())
+
+    def read(self, data: bytes) -> list[Delta]:
+        if data == DONE:
+            self._done = True
+            return []
+        try:
+            body = _decode(data)
+        except (ValueError, RecursionError) as error:
+            raise UpstreamError("The model's service answered with something else than a chat answer.") from error
+        if body.error is not None or body.object == "error":
+            raise broken_stream(body.error)
+        if body.id is not None:
+            self._id = body.id
+        if body.system_fingerprint is not None:
+            self._fingerprint = body.system_fingerprint
+        if body.usage is not None:
+            self._usage = body.usage
+        if not body.choices:
+            return []
+        deltas = []
+        for choice in body.choices:
+            delta = self._delta(choice)
+            if delta is not None:
+                deltas.append(delta)
+        return deltas
+
+    def end(self) -> End:
+        """Choices without a finish reason are taken as ended well, once `finished`."""
+        for index in self._spoken:
+            self._finished.setdefault(index, "tool_calls" if index in self._calls else "stop")
+        if not self._finished:
+            raise UpstreamError("The model's service gave no answer.")
+        return End(
+            finish_reasons=self._finished,
+            usage=self._usage.counted() if self._usage is not None else None,
+            upstream_id=self._id,
+            system_fingerprint=self._fingerprint,
+        )
+
+    def _delta(self, choice: _Choice) -> Delta | None:
+        index = choice.index
+        self._spoken.add(index)
+        if choice.finish_reason:
+            if choice.finish_reason in FAILED:
+                raise UpstreamError("The model's service gave the answer up.")
+            self._finished[index] = FINISH_REASONS.get(choice.finish_reason, "stop")
+        said = choice.delta or choice.message
+        if said is None:
+            return None
+        content, refusal = said.content or None, said.refusal or None
+        reasoning = said.reasoning_content or said.reasoning or None
+        calls = self._fragments(index, said.tool_calls) if said.tool_calls else None
+        logprobs = _plain(choice.logprobs) if choice.logprobs is not None else None
+        if content is None and reasoning is None and calls is None and refusal is None and logprobs is None:
+            return None
+        return Delta(content, reasoning, calls, index, refusal, logprobs)
+
+    def _fragments(self, choice: int, calls: list[_ToolCall]) -> list[Json]:
+        """As stream fragments. Where a service gives no index, an id begins the next call."""
+        fragments = []
+        for call in calls:
+            last = self._calls.get(choice, -1)
+            index = call.index if call.index is not None else (last + 1 if call.id or last < 0 else last)
+            self._calls[choice] = max(index, last)
+            fragment: Json = {"index": index}
+            if call.id:
+                fragment["id"] = call.id
+                fragment["type"] = call.type or "function"
+            if call.function is not None:
+                function = {"name": call.function.name, "arguments": call.function.arguments}
+                fragment["function"] = {key: value for key, value in function.items() if value is not None}
+            if call.extra_content:
+                fragment["extra_content"] = call.extra_content
+            fragments.append(fragment)
+        return fragments
+
+
+class StreamedAnswer(Answer):
+    """An answer that arrives as server-sent events: `feed` each piece as it comes, `finish` when no more does."""
+
+    __slots__ = ("_parser", "_size")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parser = EventParser()
+        self._size = 0
+
+    def feed(self, piece: bytes) -> Iterator[Delta]:
+        self._size += len(piece)
+        if self._size > MAX_STREAM:
+            raise UpstreamError("The model's service answered with too much.")
+        return self._read_all(self._parser.feed(piece))
+
+    def finish(self) -> Iterator[Delta]:
+        """Raises UpstreamError when the stream was cut off: neither a finish reason nor the end was said."""
+        if not self.finished:
+            yield from self._read_all(self._parser.rest())
+        if not self.finished:
+            raise UpstreamError("The model's service ended its answer without finishing it.")
+
+    def _read_all(self, events: Iterable[bytes]) -> Iterator[Delta]:
+        for data in events:
+            if self.done:
+                return
+            yield from self.read(data)
+
+
+def _plain(logprobs: _Logprobs) -> Json | None:
+    kept = {kind: entries for kind in ("content", "refusal") if (entries := getattr(logprobs, kind))}
+    return msgspec.to_builtins(kept) if kept else None

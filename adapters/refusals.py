@@ -1,0 +1,125 @@
+"""What an HTTP status other than success means, in the OpenAI format and its relatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import msgspec
+
+from engine.errors import (
+    ContextTooLong,
+    EngineError,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+
+MAX_MESSAGE: Final = 500
+MAX_WAIT: Final = 3600.0
+
+REJECTED: Final = frozenset({400, 413, 422})
+TIMED_OUT: Final = frozenset({408, 504})
+BUSY: Final = 429
+OUT_OF_CREDIT: Final = "insufficient_quota"  # OpenAI says 429 for it, but waiting does not help
+
+# How services say that the conversation is too long, as a code or type or somewhere in the text, lower case.
+CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error", "context_window_exceeded"})
+CONTEXT_WORDS: Final = (
+    "maximum context length",  # OpenAI, vLLM
+    "context length exceeded",
+    "exceeds the available context size",  # llama.cpp
+    "longer than the maximum model length",  # vLLM
+    "maximum input length",  # SGLang, text-generation-inference
+    "exceeds the model's context",
+    "exceeds context window",
+    "exceeds the context window",
+    "prompt is too long",  # Anthropic and gateways before it
+)
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    """The error object of an answer, as far as it can be trusted: text, code or type in lower case, a parameter."""
+
+    message: str = ""
+    codes: frozenset[str] = frozenset()
+    param: str | None = None
+
+
+def complaint(error: Any) -> Complaint:
+    """Reads `{"message", "type", "code", "param"}`, or a mere text."""
+    if isinstance(error, str):
+        return Complaint(message=error)
+    if not isinstance(error, dict):
+        return Complaint()
+    message, param = error.get("message"), error.get("param")
+    codes = {str(error[key]).lower() for key in ("code", "type") if isinstance(error.get(key), str | int)}
+    return Complaint(
+        message=message if isinstance(message, str) else "",
+        codes=frozenset(codes),
+        param=param if isinstance(param, str) else None,
+    )
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str = "") -> EngineError:
+    """The error to raise for an unsuccessful answer. Only a rejection's own message is shown, without `secret`."""
+    said = _read(body)
+    wait = retry_after(headers.get("Retry-After"))
+    if status in REJECTED:
+        kind = ContextTooLong if _says_too_long(said) else UpstreamRejected
+        return kind(_shown(said.message, secret) or None, param=said.param)
+    if status == BUSY and OUT_OF_CREDIT not in said.codes:
+        return UpstreamBusy(retry_after=wait)
+    if status in TIMED_OUT:
+        return UpstreamTimeout(retry_after=wait)
+    if status in (401, 403):
+        return UpstreamError("The model's service does not accept the credential configured for it.")
+    return UpstreamError(f"The model's service failed (HTTP {status}).", retry_after=wait)
+
+
+def broken_stream(error: Any) -> UpstreamError:
+    """The error to raise for an error object inside a stream that had begun as a success."""
+    said = complaint(error)
+    if str(BUSY) in said.codes or "rate_limit_exceeded" in said.codes:
+        return UpstreamBusy()
+    return UpstreamError("The model's service broke off its answer with an error.")
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds from now, of a number or an HTTP date (RFC 9110, 10.2.3); None for neither. At most an hour."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(value)
+            seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), MAX_WAIT) if math.isfinite(seconds) else None
+
+
+def _read(body: bytes) -> Complaint:
+    try:
+        answer = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return Complaint()
+    if not isinstance(answer, dict):
+        return Complaint()
+    return complaint(answer["error"] if "error" in answer else answer)
+
+
+def _says_too_long(said: Complaint) -> bool:
+    text = said.message.lower()
+    return not CONTEXT_CODES.isdisjoint(said.codes) or any(words in text for words in CONTEXT_WORDS)
+
+
+def _shown(message: str, secret: str) -> str:
+    if secret:
+        message = message.replace(secret, "***")
+    return "".join(sign if sign.isprintable() else " " for sign in message[:MAX_MESSAGE]).strip()

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.refusals import MAX_MESSAGE, broken_stream, refusal, retry_after
+from engine.errors import (
+    ContextTooLong,
+    EngineError,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+
+KEY = "sk-very-secret"
+
+
+def said(status: int, error: Any, **headers: str) -> EngineError:
+    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    return refusal(status, named, json.dumps({"error": error}).encode(), KEY)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (301, UpstreamError),
+        (400, UpstreamRejected),
+        (401, UpstreamError),
+        (402, UpstreamError),
+        (403, UpstreamError),
+        (404, UpstreamError),
+        (408, UpstreamTimeout),
+        (413, UpstreamRejected),
+        (422, UpstreamRejected),
+        (429, UpstreamBusy),
+        (500, UpstreamError),
+        (503, UpstreamError),
+        (504, UpstreamTimeout),
+        (529, UpstreamError),
+    ],
+)
+def test_it_knows_the_statuses(status: int, kind: type[EngineError]) -> None:
+    error = said(status, {"message": f"secret words {KEY}"})
+    assert type(error) is kind
+    assert KEY not in str(error)
+    if kind is not UpstreamRejected:
+        assert "secret words" not in str(error)
+
+
+def test_it_shows_what_is_wrong_with_a_request() -> None:
+    error = said(400, {"message": f"temperature\nmust be at most 2 {KEY}", "param": "temperature", "code": None})
+    assert error.message == "temperature must be at most 2 ***"
+    assert error.param == "temperature"
+    assert len(said(422, "x" * 10_000).message) == MAX_MESSAGE
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "…", "code": "context_length_exceeded"},
+        {"message": "This model's maximum context length is 4096 tokens. However, you requested 5000", "code": 400},
+        {"code": 400, "message": "the request exceeds the available context size", "type": "invalid_request_error"},
+        {"code": 400, "message": "…", "type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 8},
+        {"message": "The decoder prompt (length 5000) is longer than the maximum model length of 4096."},
+        "prompt is too long: 210000 tokens > 200000 maximum",
+    ],
+)
+def test_it_knows_a_conversation_that_is_too_long(error: Any) -> None:
+    assert type(said(400, error)) is ContextTooLong
+
+
+def test_it_reads_an_error_without_envelope() -> None:
+    body = json.dumps({"object": "error", "message": "maximum context length is 9", "type": "BadRequestError"}).encode()
+    assert type(refusal(400, {}, body)) is ContextTooLong
+
+
+def test_it_does_not_wait_for_an_empty_account() -> None:
+    error = said(429, {"message": "You exceeded your current quota", "code": "insufficient_quota"})
+    assert type(error) is UpstreamError
+
+
+def test_it_passes_on_how_long_to_wait() -> None:
+    assert said(429, "slow", retry_after="7").retry_after == 7
+    assert said(503, "loading", retry_after="2").retry_after == 2
+    assert said(429, "slow").retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("0", 0), ("1.5", 1.5), ("-3", 0), ("1e9", 3600), ("nan", None), ("inf", None), ("soon", None), ("", None)],
+)
+def test_it_reads_retry_after_as_seconds(value: str, seconds: float | None) -> None:
+    assert retry_after(value) == seconds
+
+
+def test_it_reads_retry_after_as_a_date() -> None:
+    wait = retry_after(format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True))
+    assert wait is not None
+    assert 60 < wait <= 100
+    assert retry_after("Sun, 06 Nov 1994 08:49:37 GMT") == 0
+
+
+def test_it_reads_a_rate_limit_inside_a_stream() -> None:
+    assert type(broken_stream({"code": 429, "message": "slow down"})) is UpstreamBusy
+    assert type(broken_stream({"message": "boom"})) is UpstreamError
+    assert type(broken_stream("boom")) is UpstreamError
+
+
+@given(
+    st.integers(100, 999),
+    st.binary()
+    | st.builds(
+        lambda value: json.dumps(value).encode(),
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.text() | st.just("error"),
+            lambda inner: (
+                st.lists(inner) | st.dictionaries(st.sampled_from(["error", "message", "code", "type", "param"]), inner)
+            ),
+        ),
+    ),
+    st.text(),
+)
+def test_it_makes_an_engine_error_of_anything(status: int, body: bytes, wait: str) -> None:
+    assert isinstance(refusal(status, {"Retry-After": wait}, body, KEY), EngineError)
