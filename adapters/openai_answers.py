@@ -47,11 +47,14 @@ class _ToolCall(msgspec.Struct):
     extra_content: dict[str, dict[str, Scalar]] | None = None
 
 
-class _Token(msgspec.Struct, omit_defaults=True):
+class _Alternative(msgspec.Struct):
     token: str
     logprob: float
-    bytes: list[Annotated[int, Meta(ge=0, le=255)]] | None
-    top_logprobs: list[_Token] = []
+    bytes: list[Annotated[int, Meta(ge=0, le=255)]] | None = None
+
+
+class _Token(_Alternative):
+    top_logprobs: list[_Alternative] = []
 
 
 class _Logprobs(msgspec.Struct):

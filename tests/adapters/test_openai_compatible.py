@@ -141,7 +141,10 @@ async def test_it_sends_no_credential_without_a_key(http: AiohttpClient, upstrea
 
 async def test_it_reads_everything_of_a_whole_answer(adapter: Any, upstream: Upstream) -> None:
     body = wire.message_object("Hi", reasoning="hm", refusal="no")
-    tokens = {"content": [{"token": "H", "logprob": -1.0, "bytes": None, "top_logprobs": []}], "refusal": None}
+    tokens = {
+        "content": [{"token": "H", "logprob": -1.0, "top_logprobs": [{"token": "h", "logprob": -2}]}],
+        "refusal": None,
+    }
     body["choices"][0]["logprobs"] = tokens
     second = {"index": 1, "message": {"role": "assistant", "content": "Ho"}, "finish_reason": None}
     body["choices"].append(second)
@@ -154,7 +157,8 @@ async def test_it_reads_everything_of_a_whole_answer(adapter: Any, upstream: Ups
     assert len(heard.deltas) == 2
     first, other = heard.choices
     assert (first.message.content, first.message.reasoning_content, first.message.refusal) == ("Hi", "hm", "no")
-    assert first.logprobs == {"content": [{"token": "H", "logprob": -1.0, "bytes": None}]}
+    top = [{"token": "h", "logprob": -2.0, "bytes": None}]
+    assert first.logprobs == {"content": [{"token": "H", "logprob": -1.0, "bytes": None, "top_logprobs": top}]}
     assert (other.index, other.message.content, other.finish_reason) == (1, "Ho", "stop")
     end = heard.ends[0]
     assert end.usage == Usage(prompt_tokens=7, completion_tokens=2, cached_tokens=4, reasoning_tokens=1)
