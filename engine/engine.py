@@ -130,7 +130,7 @@ class Engine:
     def _check_input(self, turn: Turn, messages: Sequence[Message]) -> None:
         turn.messages, verdicts = self.guard.input(turn.principal, messages)
         if verdicts:
-            turn.verdicts.extend(verdicts)
+            turn.verdicts.extend(verdict for verdict in verdicts if verdict not in turn.verdicts)
             if any(verdict.action == "block" for verdict in verdicts):
                 turn.messages = messages
                 raise ContentBlocked()

@@ -48,6 +48,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     `messages` are the new ones when the turn is remembered, else all. `params` are the other sampling parameters of the
     OpenAI format, already reduced to known names: nothing else of a body reaches an adapter. `remember` opens a session
     (a new one without `session_id`); `create_session` lets an unknown `session_id` start one instead of 404.
+    `instance_id` asks for that very model instance and no other; only consoles set it.
     """
 
     messages: list[Message]
@@ -64,6 +65,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     user_profile: Json | None = None
     language: str | None = None
+    instance_id: int | None = None
     edge: str = "rest"
     request_id: str = ""
 

@@ -139,11 +139,12 @@ class RuleRouter:
         exclude: Sequence[int],
     ) -> _Choice:
         features = Features(principal, request, messages, found, self._clock())
-        view = self._table.value.view(principal.tenant_id)
-        auto = request.model in ("", AUTO)
-        pool = view.ruled(features, auto=auto)
-        if pool is None:
-            pool = view.everything if auto else view.pool_of(request.model)
+        if request.instance_id is not None:
+            pool = self._table.value.only(request.instance_id)
+        else:
+            view = self._table.value.view(principal.tenant_id)
+            auto = request.model in ("", AUTO)
+            pool = view.ruled(features, auto=auto) or (view.everything if auto else view.pool_of(request.model))
         if pool is None:
             raise ModelNotFound(param="model")
         eligible, removed = self._eligible(pool, exclude)

@@ -178,6 +178,13 @@ class RoutingTable:
             view = self._views[key] = View(entries, rules, self.rotations)
         return view
 
+    def only(self, instance_id: int) -> Pool | None:
+        """Just this instance, whoever it serves: for the platform's own tests of it."""
+        entry = self.entries.get(instance_id)
+        if entry is None:
+            return None
+        return Pool((Candidate(entry, 1, _own_model(entry)),), Rotation([1]))
+
     def public_models(self, tenant_id: int) -> list[PublicModel]:
         """`auto`, then every name the tenant can ask for, sorted; wildcards are not names."""
         listed = {}

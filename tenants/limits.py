@@ -153,6 +153,8 @@ class Limits:
         self._renewal: asyncio.TimerHandle | None = None
 
     async def admit(self, principal: Principal, request: ChatRequest, turn_id: str) -> Admission:
+        if principal.kind == "system":  # the platform's operator, at a test button
+            return UNLIMITED
         view = self._view(principal)
         requests, turns = view.requests_per_minute, view.concurrent_turns
         if requests is None and turns is None:
@@ -176,6 +178,8 @@ class Limits:
     async def reserve(
         self, principal: Principal, instance: Instance, prompt_tokens: int, max_tokens: int | None
     ) -> Reservation:
+        if principal.kind == "system":
+            return UNLIMITED
         view = self._view(principal)
         limit = view.tokens_per_minute
         if limit is None:

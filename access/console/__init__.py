@@ -1,0 +1,1 @@
+"""The consoles: django-unfold on Django's admin machinery."""

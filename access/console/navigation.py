@@ -1,0 +1,41 @@
+"""The side bar of the platform console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+GROUPS = [
+    (_("Tenants"), ["tenants.tenant", "tenants.member", "tenants.user", "tenants.apikey", "tenants.iprule"]),
+    (_("Models"), ["routing.modelinstance", "routing.routingrule"]),
+    (_("Compliance"), ["compliance.sensitivewordlist", "compliance.auditentry"]),
+    (_("Operation"), ["plugins.pluginactivation", "tenants.job"]),
+]
+SCREENS = {
+    "tenants.tenant": (_("Tenants"), "domain"),
+    "tenants.member": (_("Members"), "group"),
+    "tenants.user": (_("Users"), "person"),
+    "tenants.apikey": (_("API keys"), "key"),
+    "tenants.iprule": (_("Allowed addresses"), "lan"),
+    "routing.modelinstance": (_("Model instances"), "smart_toy"),
+    "routing.routingrule": (_("Routing rules"), "alt_route"),
+    "compliance.sensitivewordlist": (_("Word lists"), "gpp_maybe"),
+    "compliance.auditentry": (_("Journal"), "receipt_long"),
+    "plugins.pluginactivation": (_("Plugins"), "extension"),
+    "tenants.job": (_("Jobs"), "progress_activity"),
+}
+
+
+def platform(request: HttpRequest) -> list[dict[str, Any]]:
+    """Groups of screens, as django-unfold wants them."""
+    return [
+        {"title": title, "separator": True, "items": [_item(screen) for screen in screens]} for title, screens in GROUPS
+    ]
+
+
+def _item(screen: str) -> dict[str, Any]:
+    title, icon = SCREENS[screen]
+    return {"title": title, "icon": icon, "link": reverse(f"admin:{screen.replace('.', '_')}_changelist")}

@@ -1,0 +1,30 @@
+"""The platform console put together: every screen at its model."""
+
+from __future__ import annotations
+
+from access.console.extensions import PluginActivationAdmin
+from access.console.models import ModelInstanceAdmin, RoutingRuleAdmin
+from access.console.people import ApiKeyAdmin, IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmin, UserAdmin
+from access.console.records import AuditEntryAdmin, WordListAdmin
+from access.console.site import PlatformSite
+from compliance.models import AuditEntry, SensitiveWordList
+from plugins.models import PluginActivation
+from routing.models import ModelInstance, RoutingRule
+from tenants.models import ApiKey, IpRule, Job, Member, Tenant, User
+
+
+def platform_site() -> PlatformSite:
+    """The site for `/admin/`."""
+    site = PlatformSite(name="admin")
+    site.register(Tenant, TenantAdmin)
+    site.register(User, UserAdmin)
+    site.register(Member, MemberAdmin)
+    site.register(ApiKey, ApiKeyAdmin)
+    site.register(IpRule, IpRuleAdmin)
+    site.register(Job, JobAdmin)
+    site.register(ModelInstance, ModelInstanceAdmin)
+    site.register(RoutingRule, RoutingRuleAdmin)
+    site.register(SensitiveWordList, WordListAdmin)
+    site.register(AuditEntry, AuditEntryAdmin)
+    site.register(PluginActivation, PluginActivationAdmin)
+    return site

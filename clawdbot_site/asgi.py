@@ -1,0 +1,42 @@
+"""The ASGI entry points: `create()` for the production server, `application` for any other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
+django.setup()
+
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402  # the apps must be loaded before anything of ours
+
+from access.asgi import Receive, Scope, Send  # noqa: E402
+from clawdbot_site.wiring import Application  # noqa: E402
+
+
+def create() -> Application:
+    """One application, not started: the server calls `startup` on its event loop."""
+    return Application(ASGIHandler())  # type: ignore[no-untyped-call]
+
+
+class SelfStarting:
+    """For servers without our life cycle, such as `runserver`: starts at the first connection and never drains."""
+
+    def __init__(self) -> None:
+        self._application: Application | None = None
+        self._starting: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return
+        if self._starting is None:
+            self._application = create()
+            self._starting = asyncio.get_running_loop().create_task(self._application.startup())
+        await asyncio.shield(self._starting)
+        assert self._application is not None
+        await self._application.app(scope, receive, send)
+
+
+application = SelfStarting()

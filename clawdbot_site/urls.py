@@ -1,0 +1,29 @@
+"""Django's own pages: the platform console, tokens, the API's description. The request path's routes are in
+`access/gateway.py` and `access/urls.py`."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from access import errors
+from access.console.platform import platform_site
+from access.management import tokens
+from engine.errors import NotFound
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """The one error shape, also for addresses nobody serves."""
+    return JsonResponse(errors.body(NotFound(), request.headers.get("X-Request-Id", "")), status=404)
+
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/admin/")),
+    path("admin/", platform_site().urls),
+    path("api/", include(tokens.urlpatterns)),
+    re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
+    re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+]
+handler404 = "clawdbot_site.urls.not_found"

@@ -1,0 +1,175 @@
+"""The one place that knows everybody: builds the engine and its parts once a process and hands them down.
+
+application = Application()          # nothing is opened yet
+await application.startup()          # compiles the configuration, opens the journal, starts the threads
+... application.app is the ASGI callable ...
+await application.drain(); await application.shutdown()
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from django.conf import settings
+
+from access.asgi import App, Receive, Scope, Send
+from access.authentication import Authenticator
+from access.console.site import SCOPE_KEY, EngineBridge
+from access.gateway import Gateway
+from access.health import Health
+from access.metrics import Metrics
+from access.parts import Parts
+from access.tickets import Tickets
+from compliance.guard import GuardTable, WordGuard
+from compliance.journal.opening import open_journal
+from compliance.journal.reader import JournalReader
+from compliance.journal.writer import JournalWriter
+from compliance.wordlists import compile_guard
+from engine.engine import Engine
+from engine.outbound import AiohttpClient
+from engine.snapshots import Cell
+from plugins.activations import compile_plugins
+from plugins.chain import PluginChain, PluginTable
+from routing.router import RuleRouter
+from routing.snapshot import close_replaced, compile_routing
+from routing.table import RoutingTable
+from sessions_app.store import SessionStore
+from tenants.credentials import Credentials
+from tenants.directory import TenantTable, compile_tenants
+from tenants.isolation import Stores
+from tenants.limits import Limits
+from tenants.live import LiveConfig
+from tenants.proxies import TrustedProxies
+from tenants.tokens import TokenVerifier
+
+
+class Application:
+    """What a worker serves (`clawdbot_site.serving.server.Served`). Making it opens nothing."""
+
+    def __init__(self, django: App) -> None:
+        self.tenants: Cell[TenantTable] = Cell(TenantTable(by_id={}, by_slug={}))
+        self._routes: Cell[RoutingTable] = Cell(RoutingTable())
+        self._words: Cell[GuardTable] = Cell(GuardTable())
+        self._plugins: Cell[PluginTable] = Cell(PluginTable())
+        self.live = LiveConfig(settings.VALKEY_NODES[0])
+        self.credentials = Credentials()
+        self.http = AiohttpClient()
+        self.metrics = Metrics()
+        self.reader = JournalReader()
+        self._django = django
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started = False
+        self._draining = False
+        self._register()
+        self._serve: App = _not_started
+
+    def _register(self) -> None:
+        """Which rows become which snapshot, and when: `tenants.live` calls these in its thread."""
+        self.live.register("tenants", compile_tenants, self.tenants.swap)
+        self.live.register("routing", self._compile_routes, self._swap_routes)
+        self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap)
+        self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._plugins.swap)
+        self.credentials.register(self.live)
+
+    def _compile_routes(self) -> RoutingTable:
+        return compile_routing(self._routes.value, self.http, timeout=settings.MODEL_TIMEOUT)
+
+    def _swap_routes(self, table: RoutingTable) -> None:
+        replaced = self._routes.value
+        self._routes.swap(table)
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(close_replaced(replaced, table), self._loop)
+
+    async def startup(self) -> None:
+        """Raises what keeps a worker from starting: no database, an unusable journal."""
+        self._loop = loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self.live.load)
+        self.journal: JournalWriter = await asyncio.to_thread(open_journal)
+        await self.journal.start()
+        self.stores = Stores(settings.VALKEY_NODES, self.tenants)
+        self.limits = Limits(self.stores, self.tenants)
+        self.sessions = SessionStore(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
+        router = RuleRouter(self._routes)
+        self.engine = Engine(
+            limiter=self.limits,
+            sessions=self.sessions,
+            guard=WordGuard(self._words),
+            plugins=PluginChain(self._plugins),
+            router=router,
+            journal=self.journal,
+            meter=self.metrics,
+        )
+        parts = Parts(
+            engine=self.engine,
+            authenticator=Authenticator(
+                self.credentials,
+                TokenVerifier(settings.SIMPLE_JWT),
+                self.tenants,
+                TrustedProxies(settings.TRUSTED_PROXIES),
+            ),
+            sessions=self.sessions,
+            router=router,
+            read_turn=self.reader.turn,
+            tickets=Tickets(self.stores.platform()),
+            metrics=self.metrics,
+        )
+        self.credentials.start()
+        self.live.start()
+        health = Health(
+            ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
+            started={"started": self._accepts},
+        )
+        django = _bridged(self._django, EngineBridge(self.engine, loop))
+        self._serve = Gateway(
+            parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
+        )
+        self._started = True
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI callable."""
+        await self._serve(scope, receive, send)
+
+    def ready(self) -> bool:
+        return self._started and not self._draining
+
+    async def _accepts(self) -> bool:
+        return self.ready()
+
+    async def _journal_commits(self) -> bool:
+        return self.journal.healthy
+
+    async def _store_answers(self) -> bool:
+        return await self.stores.platform().call("PING") == b"PONG"
+
+    async def drain(self) -> None:
+        """Readiness is false from the call on; returns when no turn is running and all are recorded."""
+        self._draining = True
+        if self._started:
+            await self.engine.drain()
+
+    async def shutdown(self) -> None:
+        """Closes what `startup` opened, in the opposite order; what still waits is committed first."""
+        if not self._started:
+            return
+        await asyncio.to_thread(self.live.stop)
+        await asyncio.to_thread(self.credentials.stop)
+        await self.engine.drain()
+        self.limits.close()
+        await self.http.close()
+        await self.stores.close()
+        await self.journal.stop()
+        await asyncio.to_thread(self.reader.close)
+
+
+async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RuntimeError("the application has not started")
+
+
+def _bridged(django: App, bridge: EngineBridge) -> App:
+    """Django's pages find the engine in their request's scope."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[SCOPE_KEY] = bridge
+        await django(scope, receive, send)
+
+    return app
