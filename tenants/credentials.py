@@ -33,6 +33,8 @@ V = TypeVar("V")
 BATCH = 500  # rows of one query; SQLite takes 999 parameters and more
 QUEUE = 10_000  # look-ups that may wait; beyond that the database is away or we are under attack
 
+STOP_TIMEOUT = 2.0  # seconds; a database that hangs must not keep the process
+
 logger = logging.getLogger(__name__)
 
 
@@ -183,7 +185,7 @@ class Reader:
     def stop(self) -> None:
         self._bell.put(None)
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(STOP_TIMEOUT)
             self._thread = None
 
     def _run(self) -> None:

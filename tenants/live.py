@@ -30,6 +30,7 @@ T = TypeVar("T")
 CHANNEL = "clawdbot:config"
 BUS_TIMEOUT = 0.25  # seconds a saving request may lose to a bus that hangs
 NAP = 0.2  # seconds between two looks at the stop flag
+STOP_TIMEOUT = 5.0  # seconds; a database that hangs must not keep the process
 BUS_AWAY = (redis.RedisError, OSError)
 
 logger = logging.getLogger(__name__)
@@ -121,10 +122,10 @@ class LiveConfig:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; waits for a compilation that is running."""
+        """Ends the thread; waits a while for a compilation that is running."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(STOP_TIMEOUT)
             self._thread = None
 
     def look(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tenants.networks import Address, contains, parse_address, parse_network
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 
 UNIX = "unix"  # the word for peers on a unix socket, which have no address
 
@@ -39,7 +39,7 @@ class TrustedProxies:
         """The caller's address; None when nobody can say (a unix socket). `peer` is the socket's other end.
 
         Raises UntrustedChain."""
-        address = _entry(peer) if peer else None
+        address = _plain(peer) if peer else None
         if not self._trusts(address):
             return address
         chains = [chain for chain in (_x_forwarded_for(headers), _forwarded(headers)) if chain]
@@ -98,11 +98,15 @@ def _unquoted(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
 
 
+def _plain(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except ValueError:
+        raise UntrustedChain("a proxy passed on what is no address") from None
+
+
 def _entry(text: str) -> Address:
     """An address, perhaps with a port: `192.0.2.1:80`, `[2001:db8::1]:443`."""
     text = text.strip()
     match = _BRACKETED.match(text) or _WITH_PORT.match(text)
-    try:
-        return parse_address(match[1] if match else text)
-    except ValueError:
-        raise UntrustedChain("a proxy passed on what is no address") from None
+    return _plain(match[1] if match else text)

@@ -40,17 +40,18 @@ class TokenVerifier:
         self._issuer: str = options["ISSUER"]
         self._audience: str = options["AUDIENCE"]
         self._clock = clock
-        self._good: Recent[bytes, Claims] = Recent(capacity)
+        self._good: dict[Kind, Recent[bytes, Claims]] = {"access": Recent(capacity), "refresh": Recent(capacity)}
 
     def verify(self, token: str, kind: Kind = "access") -> Claims:
         """Raises Unauthenticated. Whether the member is still one is the caller's to ask."""
-        digest = hashlib.sha256(f"{kind} {token}".encode("utf-8", "replace")).digest()
-        claims = self._good.get(digest)
+        good = self._good[kind]
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        claims = good.get(digest)
         if claims is None:
             claims = self._check(token, kind)
-            self._good.put(digest, claims)
+            good.put(digest, claims)
         elif claims.exp <= self._clock():
-            self._good.drop(digest)
+            good.drop(digest)
             raise Unauthenticated("The token has expired.")
         return claims
 
