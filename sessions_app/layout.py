@@ -15,7 +15,7 @@ import msgspec
 
 from tenants.valkey import Script
 
-FIELDS: Final = ("version", "last_active", "model_version", "user_profile", "name", "system")
+FIELDS: Final = ("version", "last_active", "model_version", "user_profile", "name", "system")  # read in this order
 MAX_LISTED: Final = 10_000  # session ids a user's index remembers; the sessions themselves are not bounded by it
 NOW: Final = "local t = redis.call('TIME') "
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from engine.types import Json, Message
-from sessions_app.layout import FIELDS
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +18,13 @@ T = TypeVar("T")
 
 encode: Final = msgspec.json.Encoder().encode
 decode_turn: Final = msgspec.json.Decoder(list[Message]).decode
-decode_turns: Final = msgspec.json.Decoder(list[list[Message]]).decode
 decode_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Reading(Protocol):
+    """Decodes one value, if there is any."""
+
+    def __call__(self, decode: Callable[[bytes], T], raw: bytes | None) -> T | None: ...
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,40 +45,35 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(session_id: str, fields: Sequence[bytes | None], turns: Sequence[bytes] = ()) -> Record:
     """From the values of `layout.FIELDS` and the list."""
-    values = dict(zip(FIELDS, fields, strict=True))
+    try:
+        return _read(fields, turns, _strict)
+    except (msgspec.DecodeError, ValueError):
+        log.error("session %s holds bytes that cannot be read", session_id)
+        return _read(fields, turns, _tolerant)
 
-    def value(name: str, decode: Callable[[bytes], T], empty: T) -> T:
-        raw = values[name]
-        return empty if not raw else _tolerant(session_id, decode, raw, empty)
 
+def _read(fields: Sequence[bytes | None], turns: Sequence[bytes], value: Reading) -> Record:
+    version, last_active, model_version, user_profile, name, system = fields
     return Record(
-        version=value("version", int, 0),
-        last_active=value("last_active", int, 0),
-        model_version=value("model_version", bytes.decode, ""),
-        user_profile=value("user_profile", decode_object, {}),
-        name=value("name", bytes.decode, ""),
-        system=value("system", decode_turn, []),
-        turns=_read_turns(session_id, turns),
+        version=value(int, version) or 0,
+        last_active=value(int, last_active) or 0,
+        model_version=value(bytes.decode, model_version) or "",
+        user_profile=value(decode_object, user_profile) or {},
+        name=value(bytes.decode, name) or "",
+        system=value(decode_turn, system) or [],
+        turns=[value(decode_turn, raw) or [] for raw in turns],
     )
 
 
-def _read_turns(session_id: str, turns: Sequence[bytes]) -> list[list[Message]]:
-    """All in one go; one by one only where that fails, to lose no more than the broken ones."""
-    if not turns:
-        return []
-    try:
-        return decode_turns(b"[%b]" % b",".join(turns))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        nothing: list[Message] = []
-        return [turn for raw in turns if (turn := _tolerant(session_id, decode_turn, raw, nothing))]
+def _strict(decode: Callable[[bytes], T], raw: bytes | None) -> T | None:
+    return decode(raw) if raw else None
 
 
-def _tolerant(session_id: str, decode: Callable[[bytes], T], raw: bytes, empty: T) -> T:
+def _tolerant(decode: Callable[[bytes], T], raw: bytes | None) -> T | None:
     try:
-        return decode(raw)
+        return decode(raw) if raw else None
     except (msgspec.DecodeError, ValueError):
-        log.error("session %s holds %d bytes that cannot be read", session_id, len(raw))
-        return empty
+        return None
 
 
 def split_system(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
