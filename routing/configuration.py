@@ -42,7 +42,7 @@ def _condition(reader: Reader, node: Node) -> str:
     return text
 
 
-_MODEL: Final[Mapping[str, Read]] = {
+MODEL_KEYS: Final[Mapping[str, Read]] = {
     "name": Reader.text,
     "label": Reader.text,
     "adapter": Reader.text,
@@ -62,7 +62,7 @@ _MODEL: Final[Mapping[str, Read]] = {
     "tenants": Reader.texts,
     "enabled": Reader.flag,
 }
-_RULE: Final[Mapping[str, Read]] = {
+RULE_KEYS: Final[Mapping[str, Read]] = {
     "model": Reader.text,
     "weight": Reader.whole,
     "conditions": _conditions,
@@ -95,12 +95,12 @@ def load(text: str, *, tenant: Tenant | None, environ: Mapping[str, str]) -> Out
     node = parse(text)
     if node is None:
         raise ConfigurationError(1, 1, "expected models or routing_rules, found nothing")
-    model_keys = {key: read for key, read in _MODEL.items() if tenant is None or key != "tenants"}
+    model_keys = {key: read for key, read in MODEL_KEYS.items() if tenant is None or key != "tenants"}
     document = reader.block(
         node,
         {
             "models": lambda reader, node: [reader.block(item, model_keys) for item in reader.items(node)],
-            "routing_rules": lambda reader, node: [reader.block(item, _RULE) for item in reader.items(node)],
+            "routing_rules": lambda reader, node: [reader.block(item, RULE_KEYS) for item in reader.items(node)],
         },
     )
     outcome = Outcome()
@@ -118,7 +118,7 @@ def dump(*, tenant: Tenant | None) -> str:
     rules = _scope(RoutingRule, tenant).order_by("-priority", "id")
     document = {
         "models": [_model_lines(row, taken) for row in instances],
-        "routing_rules": [_lines(row, _RULE, ("model", "weight")) for row in rules],
+        "routing_rules": [_lines(row, RULE_KEYS, ("model", "weight")) for row in rules],
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
@@ -151,7 +151,7 @@ def _load_models(blocks: list[Block], tenant: Tenant | None, outcome: Outcome) -
 
 
 def _load_model(row: ModelInstance, block: Block, new: bool, outcome: Outcome) -> None:
-    changed = _fill(row, block, _MODEL)
+    changed = _fill(row, block, MODEL_KEYS)
     api_key: str | None = block.values.get("api_key")
     if api_key is not None and not new and api_key == _known_key(row):
         api_key = None
@@ -179,8 +179,8 @@ def _load_rules(blocks: list[Block], tenant: Tenant | None, outcome: Outcome) ->
         if "model" not in block.values:
             block.place.refuse("a rule needs a model")
         wanted = RoutingRule(tenant=tenant)
-        _fill(wanted, block, _RULE)
-        same = next((row for row in left if all(getattr(row, key) == getattr(wanted, key) for key in _RULE)), None)
+        _fill(wanted, block, RULE_KEYS)
+        same = next((row for row in left if all(getattr(row, key) == getattr(wanted, key) for key in RULE_KEYS)), None)
         if same is not None:
             left.remove(same)
             outcome.unchanged += 1
@@ -244,14 +244,14 @@ def _known_key(row: ModelInstance) -> str | None:
 
 
 def _model_lines(row: ModelInstance, taken: set[str]) -> dict[str, Any]:
-    lines = _lines(row, _MODEL, ("name", "adapter", "endpoint"))
+    lines = _lines(row, MODEL_KEYS, ("name", "adapter", "endpoint"))
     if row.sealed_key:
         lines["api_key"] = _placeholder(f"{row.name} {row.label} API_KEY", taken)
     if "options" in lines:
         lines["options"] = _masked(lines["options"], f"{row.name} {row.label}", taken)
     if row.sharing == ModelInstance.Sharing.LISTED:
         lines["tenants"] = _granted(row)
-    return {key: lines[key] for key in _MODEL if key in lines}
+    return {key: lines[key] for key in MODEL_KEYS if key in lines}
 
 
 def _lines(row: models.Model, keys: Mapping[str, Read], always: tuple[str, ...]) -> dict[str, Any]:

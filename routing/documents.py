@@ -128,7 +128,7 @@ class Reader:
             value = Decimal("nan")
         if not value.is_finite() or "_" in text:
             place_of(node).refuse(f"expected a number, found {text!r}")
-        return value
+        return value.normalize()
 
     def number(self, node: Node) -> float:
         return float(self.amount(node))

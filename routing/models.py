@@ -14,6 +14,7 @@ from tenants.models import Tenant
 from tenants.scoping import TenantScopedModel
 
 MAX_WEIGHT = 1_000_000
+COUNTS = [MinValueValidator(1), MaxValueValidator(1_000_000_000)]
 
 
 class ModelInstance(TenantScopedModel):
@@ -40,10 +41,10 @@ class ModelInstance(TenantScopedModel):
     weight = models.PositiveIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_WEIGHT)])
     version = models.CharField(max_length=100, blank=True)
     context_window = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Tokens; empty: unknown."
+        null=True, blank=True, validators=COUNTS, help_text="Tokens; empty: unknown."
     )
     max_concurrency = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Calls at a time in one worker; empty: any."
+        null=True, blank=True, validators=COUNTS, help_text="Calls at a time in one worker; empty: any."
     )
     languages = models.JSONField(default=list, blank=True, help_text="Such as zh, en; empty: any.")
     price_in = models.DecimalField(
@@ -125,7 +126,11 @@ class RoutingRule(TenantScopedModel):
         Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="+", help_text="Empty: for every tenant."
     )
     name = models.CharField(max_length=100, blank=True)
-    priority = models.IntegerField(default=0, help_text="Higher goes first.")
+    priority = models.IntegerField(
+        default=0,
+        validators=[MinValueValidator(-MAX_WEIGHT), MaxValueValidator(MAX_WEIGHT)],
+        help_text="Higher goes first.",
+    )
     model = models.CharField(max_length=200, help_text="A public name, as in a request.")
     weight = models.PositiveIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_WEIGHT)])
     conditions = models.JSONField(default=list, blank=True, help_text="All must hold; none: always.")

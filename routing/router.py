@@ -13,7 +13,7 @@ from engine.snapshots import Cell
 from engine.types import AUTO, ChatRequest, Instance, Json, Message, Principal
 from routing.features import Features
 from routing.health import Health
-from routing.table import Candidate, Pool, PublicModel, RoutingTable
+from routing.table import Candidate, Pool, PublicModel, Removal, RoutingTable
 
 RETRY_SECONDS = 1.0  # when every instance is at its limit of calls
 
@@ -62,7 +62,7 @@ class _Choice(msgspec.Struct):
     features: Features
     requested: str
     eligible: list[int]
-    removed: dict[int, str]
+    removed: dict[int, Removal]
 
     def model(self, candidate: Candidate) -> str:
         return candidate.model or self.requested
@@ -150,14 +150,14 @@ class RuleRouter:
         eligible, removed = self._eligible(pool, exclude)
         return _Choice(pool, features, request.model, eligible, removed)
 
-    def _eligible(self, pool: Pool, exclude: Sequence[int]) -> tuple[list[int], dict[int, str]]:
+    def _eligible(self, pool: Pool, exclude: Sequence[int]) -> tuple[list[int], dict[int, Removal]]:
         """The places that may be chosen, and why others may not. Cooling instances go when nobody else is left.
 
         Raises Overloaded when that leaves none, with the seconds until the first may be back."""
         now = self._monotonic()
         eligible: list[int] = []
         cooling: list[int] = []
-        removed: dict[int, str] = {}
+        removed: dict[int, Removal] = {}
         wait = None
         for place, candidate in enumerate(pool.candidates):
             entry = candidate.entry
@@ -178,5 +178,6 @@ class RuleRouter:
             raise Overloaded(retry_after=wait or RETRY_SECONDS)
         if not eligible:
             return cooling, removed
-        removed.update(dict.fromkeys(cooling, "cooling_down"))
+        for place in cooling:
+            removed[place] = "cooling_down"
         return eligible, removed

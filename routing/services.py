@@ -64,8 +64,7 @@ def ensure_default_instance(*, endpoint: str, api_key: str, name: str, timeout: 
         local.save(update_fields=["enabled"])
     instance = found or ModelInstance(label=ENVIRONMENT, allow_private=True)
     wanted = {"endpoint": endpoint, "name": name or "default", "upstream_model": name, "timeout": timeout}
-    known_key = api_key_of(instance)
-    if found is None or known_key != api_key or _differs(instance, wanted):
+    if _differs(instance, wanted) or api_key_of(instance) != api_key:
         save_instance(instance=instance, api_key=api_key)
     return instance
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from math import gcd, lcm
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -18,6 +18,8 @@ from routing.conditions import Condition
 from routing.features import Features
 from routing.health import Health
 from routing.selection import Rotation, Rotations
+
+Removal = Literal["tried", "max_concurrency", "rate_limited", "cooling_down"]  # why a candidate may not be chosen
 
 MAX_NAME: Final = 200  # characters of a model's name
 REMEMBERED: Final = 512  # pools of rules that matched together, a view

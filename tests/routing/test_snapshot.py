@@ -1,0 +1,126 @@
+import logging
+
+import pytest
+
+from engine.errors import ModelNotFound
+from engine.snapshots import Cell
+from engine.types import ChatRequest, Message
+from routing.models import ModelInstance, RoutingRule
+from routing.router import RuleRouter
+from routing.services import save_instance
+from routing.snapshot import close_replaced, compile_routing
+from routing.table import RoutingTable
+from tests.cast import ALICE, CHARLIE
+
+
+def compiled(previous=None):
+    return compile_routing(previous or RoutingTable(), None, timeout=30.0)
+
+
+def made(name, **fields):
+    api_key, tenants = fields.pop("api_key", None), fields.pop("tenants", None)
+    row = ModelInstance(name=name, **{"adapter": "echo", **fields})
+    return save_instance(instance=row, api_key=api_key, tenants=tenants)
+
+
+def ask(table, person, **fields):
+    messages = [Message(role="user", content="Hi")]
+    request = ChatRequest(messages=messages, **fields)
+    return RuleRouter(Cell(table)).choose(person.principal, request, messages, {}, ())
+
+
+def test_it_compiles_rows_into_what_the_request_path_reads(companies):
+    endpoint = "https://api.example.com/v1"
+    row = made(
+        "gpt-4",
+        adapter="openai_compatible",
+        endpoint=endpoint,
+        api_key="sk-1",
+        upstream_model="gpt-4o",
+        weight=3,
+        version="v1.2",
+        languages=["zh-CN", "en"],
+        price_in="0.5",
+        max_concurrency=7,
+        tenant=companies.acme,
+    )
+    entry = compiled().entries[row.pk]
+    instance = entry.instance
+    assert (instance.upstream_model, instance.weight, instance.version) == ("gpt-4o", 3, "v1.2")
+    assert (instance.languages, instance.price_in, instance.timeout) == (("zh", "en"), 0.5, 30.0)
+    assert (instance.max_concurrency, entry.owner, entry.adapter.config.api_key) == (7, "acme", "sk-1")
+    assert "sk-1" not in repr(entry)
+
+
+def test_it_keeps_what_did_not_change(companies):
+    kept, changed = made("kept"), made("changed")
+    first = compiled()
+    ask(first, ALICE)
+    kept.weight = 4
+    kept.save()
+    changed.timeout = 5
+    changed.save()
+    second = compiled(first)
+    assert second.entries[kept.pk].adapter is first.entries[kept.pk].adapter
+    assert second.entries[kept.pk].health is first.entries[kept.pk].health
+    assert second.entries[kept.pk].instance.weight == 4
+    assert second.entries[changed.pk].adapter is not first.entries[changed.pk].adapter
+    assert second.rotations is first.rotations
+
+
+async def closed_of(first, second):
+    gone = []
+    for number, entry in first.entries.items():
+
+        async def close(number=number):
+            gone.append(number)
+
+        entry.adapter.close = close
+    await close_replaced(first, second)
+    return gone
+
+
+def test_it_closes_only_adapters_that_no_longer_serve(companies, event_loop_policy):
+    kept, gone = made("kept"), made("gone")
+    first = compiled()
+    gone.enabled = False
+    gone.save()
+    second = compiled(first)
+    loop = event_loop_policy.new_event_loop()
+    try:
+        assert loop.run_until_complete(closed_of(first, second)) == [gone.pk]
+    finally:
+        loop.close()
+    assert list(second.entries) == [kept.pk]
+
+
+def test_it_leaves_out_what_cannot_be_built(companies, caplog):
+    good, sealed_elsewhere, nobody = made("good"), made("sealed", api_key="sk-1"), made("nobody")
+    ModelInstance.objects.everywhere().filter(pk=sealed_elsewhere.pk).update(sealed_key="v1.0.AAAA")
+    ModelInstance.objects.everywhere().filter(pk=nobody.pk).update(adapter="uninstalled")
+    RoutingRule.objects.create(model="good", conditions=["stream <"])
+    with caplog.at_level(logging.ERROR, "routing.snapshot"):
+        table = compiled()
+    assert list(table.entries) == [good.pk] and table.rules == ()
+    assert len(caplog.records) == 3 and "sk-1" not in caplog.text
+
+
+def test_it_serves_grants_tenants_and_rules(companies):
+    made("shared")
+    made("granted", tenants=[companies.globex])
+    own = made("own", tenant=companies.acme)
+    RoutingRule.objects.create(tenant=companies.acme, model="own", conditions=["max_tokens < 10"], name="small")
+    RoutingRule.objects.create(model="granted", conditions=["max_tokens < 10"], enabled=False)
+    table = compiled()
+    route = ask(table, ALICE, max_tokens=5)
+    assert (route.instance.id, route.rules) == (own.pk, ["small"])
+    assert ask(table, CHARLIE, model="granted").model == "granted"
+    for person, name in ((ALICE, "granted"), (CHARLIE, "own")):
+        with pytest.raises(ModelNotFound):
+            ask(table, person, model=name)
+
+
+def test_it_serves_nobody_when_the_last_grant_is_gone(companies):
+    row = made("granted", tenants=[companies.globex])
+    companies.globex.delete()
+    assert compiled().entries[row.pk].tenants == frozenset()
