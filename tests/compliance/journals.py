@@ -76,8 +76,8 @@ def writer_on(path: Path, worker: str = "w1", **options: float) -> JournalWriter
 def intent(turn_id: str | None = None, **fields: object) -> Intent:
     now = time.time()
     given = {"tenant_id": 1, "at": now, "edge": "openai", "request_id": "r", "subject": "key:1", "user": "key:1"}
-    messages = [Message(role="user", content="Hi")]
-    return Intent(turn_id=turn_id or new_turn_id(now), messages=messages, **{**given, **fields})
+    given["messages"] = [Message(role="user", content="Hi")]
+    return Intent(turn_id=turn_id or new_turn_id(now), **{**given, **fields})
 
 
 def completion(of: Intent, state: str = "completed", text: str = "Hello", **fields: object) -> Completion:
