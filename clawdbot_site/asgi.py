@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import cast
 
 import django
 
@@ -12,13 +13,13 @@ django.setup()
 
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402  # the apps must be loaded before anything of ours
 
-from access.asgi import Receive, Scope, Send  # noqa: E402
+from access.asgi import App, Receive, Scope, Send  # noqa: E402
 from clawdbot_site.wiring import Application  # noqa: E402
 
 
 def create() -> Application:
     """One application, not started: the server calls `startup` on its event loop."""
-    return Application(ASGIHandler())  # type: ignore[no-untyped-call]
+    return Application(cast(App, ASGIHandler()))
 
 
 class SelfStarting:

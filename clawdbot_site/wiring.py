@@ -139,7 +139,7 @@ class Application:
         return self.journal.healthy
 
     async def _store_answers(self) -> bool:
-        return await self.stores.platform().call("PING") == b"PONG"
+        return bool(await self.stores.platform().call("PING") == b"PONG")
 
     async def drain(self) -> None:
         """Readiness is false from the call on; returns when no turn is running and all are recorded."""

@@ -12,7 +12,9 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import msgspec
 
 from engine import retrying
 from engine.errors import (
@@ -27,7 +29,7 @@ from engine.errors import (
 )
 from engine.fencing import Fence
 from engine.folding import Fold, as_delta
-from engine.ports import Guard, Journal, Limiter, Meter, Plugins, Router, Sessions
+from engine.ports import Guard, Journal, Limiter, Meter, Plugins, Router, Session, Sessions
 from engine.turn import Turn
 from engine.types import ChatRequest, Delta, Done, End, Event, Message, ModelCall, Principal, State, Usage
 
@@ -43,7 +45,7 @@ class Engine:
         self,
         *,
         limiter: Limiter,
-        sessions: Sessions,
+        sessions: Sessions[Any],
         guard: Guard,
         plugins: Plugins,
         router: Router,
@@ -97,7 +99,7 @@ class Engine:
                                 break
                             event = await anext(upstream, None) or _cut_off()
                         else:
-                            turn.end = event
+                            turn.end = event if type(event) is End else None
             for delta in turn.release_rest(pending):
                 yield delta
             yield await self._finish(turn)
@@ -122,18 +124,34 @@ class Engine:
         if request.remember:
             turn.session = await self.sessions.open(principal, request)
         turn.decided = True
+        if turn.session is not None and turn.session.user_profile:
+            self._check_profile(turn, turn.session)
         self._check_input(turn, request.messages)
         turn.plugins = run = await self.plugins.pre(principal, request, turn.session, turn.messages, turn.id)
         if run.touched:
             self._check_input(turn, run.messages)
 
     def _check_input(self, turn: Turn, messages: Sequence[Message]) -> None:
-        turn.messages, verdicts = self.guard.input(turn.principal, messages)
+        turn.messages = messages
+        turn.messages = self._guarded(turn, messages)
+
+    def _guarded(self, turn: Turn, messages: Sequence[Message]) -> Sequence[Message]:
+        checked, verdicts = self.guard.input(turn.principal, messages)
         if verdicts:
             turn.verdicts.extend(verdict for verdict in verdicts if verdict not in turn.verdicts)
             if any(verdict.action == "block" for verdict in verdicts):
-                turn.messages = messages
                 raise ContentBlocked()
+        return checked
+
+    def _check_profile(self, turn: Turn, session: Session) -> None:
+        """The profile becomes part of the prompt, so it passes the guard like what is said."""
+        text = msgspec.json.encode(session.user_profile).decode()
+        [checked] = self._guarded(turn, [Message("system", text)])
+        if checked.content != text:
+            try:
+                session.user_profile = msgspec.json.decode(str(checked.content), type=dict[str, Any])
+            except msgspec.DecodeError:  # a mask that reaches over the edge of a value
+                raise ContentBlocked(param="user_profile") from None
 
     # 5 to 10 -----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from engine.types import (
     ChatRequest,
@@ -68,19 +68,22 @@ class Session(Protocol):
     user_profile: Json
 
 
-class Sessions(Protocol):
-    async def open(self, principal: Principal, request: ChatRequest) -> Session:
+S = TypeVar("S", bound=Session)
+
+
+class Sessions(Protocol[S]):
+    async def open(self, principal: Principal, request: ChatRequest) -> S:
         """Loads the session or starts one; nothing is written until `append`.
 
         Raises SessionNotFound, StoreUnavailable."""
 
-    def window(self, session: Session | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
+    def window(self, session: S | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
         """History and new messages as they go upstream, trimmed for this instance. Raises ContextTooLong."""
 
-    async def append(self, session: Session, messages: Sequence[Message], model_version: str) -> None:
+    async def append(self, session: S, messages: Sequence[Message], model_version: str) -> None:
         """Adds the turn in one atomic step: racing turns all stay. Raises StoreUnavailable."""
 
-    async def close(self, session: Session) -> None:
+    async def close(self, session: S) -> None:
         """Gives the session back, whatever became of the turn; never raises."""
 
 

@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from engine.engine import Engine
 from engine.errors import AuditUnavailable, ModelNotFound, Overloaded, SessionNotFound
 from engine.types import (
@@ -174,13 +176,18 @@ class MemorySessions:
     def __init__(self) -> None:
         self.kept: dict[str, Kept] = {}
         self.closed = 0
+        self.opened: list[Kept] = []
 
     async def open(self, principal: Principal, request: ChatRequest) -> Kept:
+        self.opened.append(await self._open(request))
+        return self.opened[-1]
+
+    async def _open(self, request: ChatRequest) -> Kept:
         if request.session_id is None:
             return Kept(f"s{len(self.kept) + 1}", created=True)
         if request.session_id in self.kept:
             kept = self.kept[request.session_id]
-            return Kept(kept.id, list(kept.history), version=kept.version)
+            return Kept(kept.id, list(kept.history), version=kept.version, user_profile=dict(kept.user_profile))
         if request.create_session:
             return Kept(request.session_id, created=True)
         raise SessionNotFound()
@@ -220,6 +227,7 @@ class WordsOutput:
 class WordsGuard:
     def __init__(self, words: Sequence[str] = ()) -> None:
         self.words = words
+        self.masks: dict[str, str] = {}
 
     def input(self, principal: Principal, messages: Sequence[Message]) -> tuple[Sequence[Message], list[Verdict]]:
         found = [
@@ -228,7 +236,13 @@ class WordsGuard:
             for message in messages
             if isinstance(message.content, str) and word in message.content
         ]
-        return messages, found
+        return [self._masked(message) for message in messages], found
+
+    def _masked(self, message: Message) -> Message:
+        content = message.content
+        for word, mask in self.masks.items():
+            content = content.replace(word, mask) if isinstance(content, str) else content
+        return msgspec.structs.replace(message, content=content)
 
     def output(self, principal: Principal) -> WordsOutput:
         return WordsOutput(self.words)

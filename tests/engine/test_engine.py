@@ -14,7 +14,7 @@ from engine.errors import (
     UpstreamTimeout,
 )
 from engine.types import Delta, Done, Message, Start, Usage
-from tests.engine.parts import ALICE, Run, ScriptedModel, ask, build
+from tests.engine.parts import ALICE, Kept, Run, ScriptedModel, ask, build
 
 
 async def events_of(engine, request):
@@ -264,3 +264,19 @@ async def test_it_estimates_usage_when_the_model_says_nothing():
     engine, _ = build(model)
     done = await engine.complete(ALICE, ask())
     assert done.usage == Usage(prompt_tokens=3, completion_tokens=2, estimated=True)
+
+
+async def test_it_filters_the_profile_of_a_session():
+    engine, parts = build(words=["bomb"])
+    profile = {"likes": "a bomb"}
+    parts.sessions.kept["s1"] = Kept("s1", user_profile=profile)
+    await text_until_error(engine, ask(remember=True, session_id="s1"), ContentBlocked)
+    assert parts.models[0].calls == [] and parts.journal.states == ["refused"]
+
+
+async def test_it_sends_a_masked_profile():
+    engine, parts = build()
+    parts.sessions.kept["s1"] = Kept("s1", user_profile={"name": "secret", "age": 3})
+    parts.guard.masks = {"secret": "******"}
+    await engine.complete(ALICE, ask(remember=True, session_id="s1"))
+    assert parts.sessions.opened[-1].user_profile == {"name": "******", "age": 3}
