@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -10,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from access.bodies import MAX_BYTES
-from engine.errors import InvalidRequest, PayloadTooLarge
+from engine.errors import PayloadTooLarge
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -18,8 +17,6 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
-
-BODY_TIMEOUT = 30.0  # seconds between two pieces of a body
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -29,19 +26,15 @@ class ClientGone(Exception):
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-    """The request's body. Raises PayloadTooLarge as soon as it is known to be too large, InvalidRequest when it stalls,
-    ClientGone."""
+    """The request's body. Raises PayloadTooLarge as soon as it is known to be too large, and ClientGone. A body that
+    stalls is the server's to end."""
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or len(length) > 19 or int(length) > MAX_BYTES:
         raise PayloadTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
     pieces: list[bytes] = []
     size = 0
     while True:
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                event = await receive()
-        except TimeoutError:
-            raise InvalidRequest("The body did not arrive in time.") from None
+        event = await receive()
         if event["type"] == "http.disconnect":
             raise ClientGone
         piece = event.get("body", b"")

@@ -11,29 +11,28 @@ from access.asgi import Receive, Scope, Send, respond
 
 Probe = Callable[[], Awaitable[bool]]
 
-TIMEOUT = 1.0  # seconds a probe may take
-
 
 class Health:
     """`/livez` asks nothing: the loop answers. `ready` and `started` are probes by name; one that is false, raises or
-    takes over a second makes the answer 503 with the names of all such."""
+    takes over `timeout` seconds makes the answer 503 with the names of all such."""
 
-    def __init__(self, *, ready: Mapping[str, Probe], started: Mapping[str, Probe]) -> None:
+    def __init__(self, *, ready: Mapping[str, Probe], started: Mapping[str, Probe], timeout: float = 1.0) -> None:
+        self._timeout = timeout
         self._probes: dict[str, Mapping[str, Probe]] = {"/livez": {}, "/readyz": ready, "/startupz": started}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].rstrip("/")
         scope["route"] = path
         probes = self._probes[path]
-        holds = await asyncio.gather(*(_ask(probe) for probe in probes.values()))
+        holds = await asyncio.gather(*(_ask(probe, self._timeout) for probe in probes.values()))
         failed = [name for name, good in zip(probes, holds, strict=True) if not good]
         body = orjson.dumps({"status": "unavailable", "failed": failed} if failed else {"status": "ok"})
         await respond(send, 503 if failed else 200, body, [(b"cache-control", b"no-store")])
 
 
-async def _ask(probe: Probe) -> bool:
+async def _ask(probe: Probe, timeout: float) -> bool:
     try:
-        async with asyncio.timeout(TIMEOUT):
+        async with asyncio.timeout(timeout):
             return await probe()
     except Exception:  # noqa: BLE001  # the border: a probe that fails in any way says no
         return False

@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 from django.urls import Resolver404, URLPattern, URLResolver
 from django.urls.resolvers import RegexPattern, ResolverMatch
+from django.utils.functional import cached_property
 
 from access import errors
-from access.asgi import App, ClientGone, RawHeaders, Receive, Scope, Send, read_body, request_id
+from access.asgi import App, ClientGone, RawHeaders, Receive, Scope, Send, read_body, request_id, respond
 from access.disconnects import Watcher
 from engine.errors import EngineError, InvalidRequest
 
@@ -36,18 +36,47 @@ class TouchedDatabase(RuntimeError):
 
 
 class LeanRequest(ASGIRequest):
-    """`headers_raw` are the server's own, lower-case; `request_id` is answered as `X-Request-Id`."""
+    """`headers_raw` are the server's own, in lower case; `request_id` is answered as `X-Request-Id`.
 
-    headers_raw: dict[bytes, bytes]
-    request_id: str
+    `META` takes longer than all the rest together, so it is made for who asks for it."""
+
+    def __init__(
+        self, scope: Scope, body: bytes, headers: dict[bytes, bytes], number: str, match: ResolverMatch
+    ) -> None:
+        self.scope = scope
+        self.path = self.path_info = scope["path"]
+        self.method = scope["method"]
+        self.resolver_match = match
+        self.headers_raw = headers
+        self.request_id = number
+        self._body = body
+
+    @cached_property
+    def META(self) -> dict[str, Any]:  # type: ignore[override]
+        return ASGIRequest(self.scope, BytesIO(self._body)).META
 
 
-class SelfSending(HttpResponseBase):
-    """A response that is sent while its view still works on it."""
+class Reply(Protocol):
+    """What a view may return besides an HttpResponse: an answer that sends itself."""
 
-    async def deliver(self, send: Send, watcher: Watcher) -> None:
+    async def deliver(self, request_id: str, send: Send, watcher: Watcher) -> None:
         """Sends everything. An EngineError before the first byte becomes an ordinary error answer."""
-        raise NotImplementedError
+
+
+class JsonReply:
+    """An encoded answer with the headers it needs and none of an HttpResponse's making."""
+
+    __slots__ = ("body", "headers", "status_code")
+
+    def __init__(self, body: bytes, status: int = 200, headers: RawHeaders | None = None) -> None:
+        self.body = body
+        self.status_code = status
+        self.headers = headers or []
+
+    async def deliver(self, request_id: str, send: Send, watcher: Watcher) -> None:
+        watcher.close()
+        headers = [*self.headers, (b"x-request-id", request_id.encode("ascii"))]
+        await respond(send, self.status_code, self.body, headers)
 
 
 class LeanHandler:
@@ -82,27 +111,25 @@ async def _serve(match: ResolverMatch, scope: Scope, receive: Receive, send: Sen
     headers = dict(scope["headers"])
     number = request_id(headers)
     try:
+        if not scope["query_string"].isascii():
+            raise InvalidRequest("The address is not valid.")
         body = await read_body(receive, headers)
-        request = LeanRequest(scope, BytesIO(body))
     except ClientGone:
         return
     except EngineError as error:
         await _send(errors.response(error, number), number, send)
         return
-    except UnicodeDecodeError:
-        await _send(errors.response(InvalidRequest("The address is not valid UTF-8."), number), number, send)
-        return
-    request.headers_raw, request.request_id, request.resolver_match = headers, number, match
+    request = LeanRequest(scope, body, headers, number, match)
     with Watcher(receive) as watcher:
-        response = await match.func(request, *match.args, **match.kwargs)
-        if isinstance(response, SelfSending):
+        reply = await match.func(request, *match.args, **match.kwargs)
+        if not isinstance(reply, HttpResponse):
             try:
-                await response.deliver(send, watcher)
+                await reply.deliver(number, send, watcher)
                 return
             except EngineError as error:
-                response = errors.response(error, number)
+                reply = errors.response(error, number)
         watcher.close()
-        await _send(response, number, send)
+        await _send(reply, number, send)
 
 
 async def _send(response: HttpResponse, number: str, send: Send) -> None:

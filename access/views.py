@@ -6,14 +6,13 @@ from typing import Any, ClassVar, cast
 
 import msgspec
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from access import bodies, errors
-from access.asgi import Scope, peer
+from access.asgi import RawHeaders, Scope, peer
 from access.authentication import require_scope
-from access.lean import LeanRequest
+from access.lean import JsonReply, LeanRequest, Reply
 from access.parts import Parts
 from engine.types import Json, Principal
 
@@ -32,7 +31,7 @@ class LeanView(APIView):
     permission_classes = ()
     http_method_names = ["get", "post", "patch", "delete"]
 
-    async def dispatch(self, request: LeanRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+    async def dispatch(self, request: LeanRequest, *args: Any, **kwargs: Any) -> HttpResponse | Reply:  # type: ignore[override]
         self.args, self.kwargs = args, kwargs
         self.request = wrapped = self.initialize_request(request, *args, **kwargs)
         try:
@@ -42,12 +41,12 @@ class LeanView(APIView):
             self.initial(wrapped, *args, **kwargs)
             method = request.method.lower() if request.method else ""
             handler = getattr(self, method, None) if method in self.http_method_names else None
-            response: HttpResponseBase = await (handler or self.refuse_method)(wrapped, *args, **kwargs)
+            response: HttpResponse | Reply = await (handler or self.refuse_method)(wrapped, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  # the border: DRF's handler turns every error into the one shape
             response = self.handle_exception(error)
         return response
 
-    async def refuse_method(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    async def refuse_method(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse | Reply:
         self.http_method_not_allowed(request, *args, **kwargs)
         raise AssertionError("http_method_not_allowed raises")
 
@@ -69,5 +68,9 @@ class LeanView(APIView):
         """The guarded JSON object of the request."""
         return bodies.parse(self.lean_request.body)
 
-    def json(self, value: Any, status: int = 200) -> HttpResponse:
-        return HttpResponse(encode(value), status=status, content_type="application/json")
+    def json(self, value: Any, status: int = 200, headers: RawHeaders | None = None) -> JsonReply:
+        return JsonReply(encode(value), status, headers)
+
+    def accept_language(self) -> str | None:
+        header = self.lean_request.headers_raw.get(b"accept-language")
+        return header.decode("latin-1") if header is not None else None

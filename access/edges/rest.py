@@ -6,20 +6,17 @@ from contextlib import aclosing
 from typing import Any
 
 import orjson
-from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from access import errors, events, schemas
-from access.asgi import Send, header_value
+from access.asgi import RawHeaders, Send, header_value
 from access.authentication import with_user
 from access.disconnects import Watcher
-from access.lean import SelfSending
+from access.lean import Reply
 from access.parts import Parts
 from access.views import LeanView
 from engine.errors import EngineError
 from engine.types import ChatRequest, Delta, Done, Event, Principal, Start
-
-NO_STORE = "no-store"
 
 
 class ChatView(LeanView):
@@ -27,23 +24,19 @@ class ChatView(LeanView):
 
     http_method_names = ["post"]
 
-    async def post(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    async def post(self, request: Request, *args: Any, **kwargs: Any) -> Reply:
         body = self.body()
         chat = schemas.chat_request(
             body,
             edge="sse" if body.get("stream") is True else "rest",
             request_id=self.lean_request.request_id,
-            accept_language=request.META.get("HTTP_ACCEPT_LANGUAGE"),
+            accept_language=self.accept_language(),
         )
         principal = with_user(self.principal, chat.user)
         if chat.stream:
             return EventStream(self.parts, principal, chat)
         done = await self._answer(principal, chat)
-        response = self.json(events.answer(done))
-        response["Cache-Control"] = NO_STORE
-        response["X-Clawdbot-Model"] = header_value(done.model).decode("ascii")
-        response["X-Clawdbot-Decision"] = done.id
-        return response
+        return self.json(events.answer(done), headers=_headers(done.id, done.model))
 
     async def _answer(self, principal: Principal, chat: ChatRequest) -> Done:
         with self.parts.running.running(principal) as running:
@@ -56,19 +49,26 @@ class ChatView(LeanView):
         raise AssertionError("a turn ends with Done or raises")
 
 
-class EventStream(SelfSending):
+def _headers(turn_id: str, model: str) -> RawHeaders:
+    return [
+        (b"cache-control", b"no-store"),
+        (b"x-clawdbot-model", header_value(model)),
+        (b"x-clawdbot-decision", turn_id.encode("ascii")),
+    ]
+
+
+class EventStream:
     """A turn as server-sent events `start`, `delta`, `done`, `error` (WHATWG HTML, 9.2). Every event's id is
     `generation.sequence`: the turn's id and a count from 0."""
 
     def __init__(self, parts: Parts, principal: Principal, chat: ChatRequest) -> None:
-        super().__init__(content_type="text/event-stream")
         self._parts = parts
         self._principal = principal
         self._chat = chat
         self._generation = b""
         self._sequence = 0
 
-    async def deliver(self, send: Send, watcher: Watcher) -> None:
+    async def deliver(self, request_id: str, send: Send, watcher: Watcher) -> None:
         try:
             with self._parts.running.running(self._principal) as running:
                 async with aclosing(self._parts.engine.stream(self._principal, self._chat)) as turn:
@@ -91,10 +91,8 @@ class EventStream(SelfSending):
         self._generation = start.id.encode("ascii")
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),
-            (b"x-clawdbot-model", header_value(start.model)),
-            (b"x-clawdbot-decision", self._generation),
+            *_headers(start.id, start.model),
             (b"x-request-id", self._chat.request_id.encode("ascii")),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

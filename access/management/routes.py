@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpResponse
 from rest_framework.request import Request
 
 from access import schemas
 from access.authentication import with_user
+from access.lean import JsonReply
 from access.views import LeanView
 from routing.complexity import complexity_score
 
@@ -18,12 +18,12 @@ class RouteExplain(LeanView):
 
     http_method_names = ["post"]
 
-    async def post(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
         chat = schemas.chat_request(
             self.body(),
             edge="rest",
             request_id=self.lean_request.request_id,
-            accept_language=request.META.get("HTTP_ACCEPT_LANGUAGE"),
+            accept_language=self.accept_language(),
         )
         principal = with_user(self.principal, chat.user)
         return self.json(self.parts.router.explain(principal, chat, chat.messages))
@@ -34,6 +34,6 @@ class RouteScore(LeanView):
 
     http_method_names = ["post"]
 
-    async def post(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
         body = schemas.fields(self.body(), schemas.ScoreBody)
         return self.json({"complexity_score": complexity_score(body.text)})

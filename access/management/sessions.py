@@ -9,43 +9,56 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from access import schemas
+from access.authentication import with_user
+from access.lean import JsonReply
 from access.views import LeanView
 from engine.errors import InvalidRequest, SessionNotFound
+from engine.types import Principal
 
 PAGE = 50
 LARGEST_PAGE = 200
+MAX_USER = 256
 
 
-class SessionList(LeanView):
-    """GET `?limit=&cursor=`: the newest first, with the cursor of the next page."""
+class SessionView(LeanView):
+    """`?user=` names one of the users an API key speaks for, as the body of a turn does."""
 
     needs = "sessions"
+
+    @property
+    def owner(self) -> Principal:
+        user = self.request.GET.get("user")
+        if user is not None and len(user) > MAX_USER:
+            raise InvalidRequest(f"user has more than {MAX_USER} characters.", param="user")
+        return with_user(self.principal, user)
+
+
+class SessionList(SessionView):
+    """GET `?limit=&cursor=`: the newest first, with the cursor of the next page."""
+
     http_method_names = ["get"]
 
-    async def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
         limit, cursor = request.GET.get("limit", str(PAGE)), request.GET.get("cursor")
         if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= LARGEST_PAGE):
             raise InvalidRequest(f"limit must be 1 to {LARGEST_PAGE}.", param="limit")
-        if cursor is not None:
-            schemas.safe_session_id(cursor, "cursor")
-        return self.json(await self.parts.sessions.list(self.principal, int(limit), cursor))
+        return self.json(await self.parts.sessions.list(self.owner, int(limit), cursor))
 
 
-class SessionDetail(LeanView):
+class SessionDetail(SessionView):
     """GET, PATCH `{user_profile?, name?}` and DELETE of one session; unknown and foreign ids alike are 404."""
 
-    needs = "sessions"
     http_method_names = ["get", "patch", "delete"]
 
-    async def get(self, request: Request, session_id: str, **kwargs: Any) -> HttpResponse:
-        return self.json(await self.parts.sessions.read(self.principal, _known_form(session_id)))
+    async def get(self, request: Request, session_id: str, **kwargs: Any) -> JsonReply:
+        return self.json(await self.parts.sessions.read(self.owner, _known_form(session_id)))
 
-    async def patch(self, request: Request, session_id: str, **kwargs: Any) -> HttpResponse:
+    async def patch(self, request: Request, session_id: str, **kwargs: Any) -> JsonReply:
         changes = msgspec.to_builtins(schemas.fields(self.body(), schemas.ProfilePatch))
-        return self.json(await self.parts.sessions.patch(self.principal, _known_form(session_id), changes))
+        return self.json(await self.parts.sessions.patch(self.owner, _known_form(session_id), changes))
 
     async def delete(self, request: Request, session_id: str, **kwargs: Any) -> HttpResponse:
-        await self.parts.sessions.delete(self.principal, _known_form(session_id))
+        await self.parts.sessions.delete(self.owner, _known_form(session_id))
         return HttpResponse(status=204)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpResponse
 from rest_framework.request import Request
 
+from access.lean import JsonReply
 from access.tickets import LIFETIME
 from access.views import LeanView
 
@@ -14,8 +14,6 @@ from access.views import LeanView
 class WebSocketTicket(LeanView):
     http_method_names = ["post"]
 
-    async def post(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
         ticket = await self.parts.tickets.issue(self.lean_request.scope["headers"])
-        response = self.json({"ticket": ticket, "expires_in": LIFETIME})
-        response["Cache-Control"] = "no-store"
-        return response
+        return self.json({"ticket": ticket, "expires_in": LIFETIME}, headers=[(b"cache-control", b"no-store")])

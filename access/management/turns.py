@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from django.http import HttpResponse
 from rest_framework.request import Request
 
+from access.lean import JsonReply
 from access.views import LeanView
 from engine.errors import TurnNotFound
 
@@ -20,7 +20,7 @@ class TurnDetail(LeanView):
 
     http_method_names = ["get"]
 
-    async def get(self, request: Request, turn_id: str, **kwargs: Any) -> HttpResponse:
+    async def get(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:
         if not _TURN_ID.match(turn_id):
             raise TurnNotFound
         record = await self.parts.read_turn(self.principal.tenant_id, turn_id)
@@ -42,6 +42,6 @@ class TurnCancel(LeanView):
 
     http_method_names = ["post"]
 
-    async def post(self, request: Request, turn_id: str, **kwargs: Any) -> HttpResponse:
+    async def post(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:
         self.parts.running.cancel(self.principal, turn_id)
         return self.json({"id": turn_id, "state": "cancelling"}, status=202)

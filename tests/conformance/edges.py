@@ -67,6 +67,7 @@ async def within(seconds: float, condition: Any) -> None:
 class EdgeSuite:
     streams = False  # whether the caller sees pieces
     partial = False  # whether an error can come after the first piece
+    creates_sessions = False  # whether an unknown session id starts one
 
     async def ask(self, client: Client, body: dict[str, Any] | bytes, session_id: str | None = None) -> Outcome:
         """Sends one chat request (`body` without what chooses streaming, or raw bytes) and reads the whole answer."""
@@ -190,14 +191,12 @@ class EdgeSuite:
         outcome = await self.chat(build(), model="missing")
         assert outcome.code == "model_not_found" and outcome.status in (404, None)
 
-    async def test_it_knows_no_such_session(self) -> None:
-        """Only where a session must exist before it is named."""
-        if type(self).creates_sessions:
-            pytest.skip("this protocol starts a session by its name")
+    async def test_it_starts_a_session_by_its_name_only_if_that_is_its_way(self) -> None:
         outcome = await self.ask(build().alice, {"messages": HI}, session_id="nobodys")
-        assert outcome.code == "session_not_found" and outcome.status in (404, None)
-
-    creates_sessions = False
+        if self.creates_sessions:
+            assert outcome.session_id == "nobodys" and outcome.text == "Hello"
+        else:
+            assert outcome.code == "session_not_found" and outcome.status in (404, None)
 
     async def test_it_hands_on_the_limiters_refusal(self) -> None:
         site = build()

@@ -1,0 +1,209 @@
+import asyncio
+import json
+
+import pytest
+
+from engine.errors import IpNotAllowed, StoreUnavailable
+from tests.access.asgi_client import Client, Closed, Refused
+from tests.access.parts import build
+from tests.cast import ALICE
+from tests.conformance.edges import HI, within
+from tests.engine.parts import ScriptedModel
+
+
+async def closing_code(socket):
+    with pytest.raises(Closed) as caught:
+        while True:
+            await socket.frame()
+    return caught.value.code
+
+
+async def test_it_selects_bearer():
+    async with build().stranger.socket(subprotocols=["bearer", ALICE.key]) as socket:
+        assert await socket.connect() == "bearer"
+        socket.send({"type": "ping", "ref": 7})
+        assert await socket.frame() == {"type": "pong", "ref": 7}
+
+
+async def test_it_opens_with_a_ticket_once():
+    site = build()
+    issued = (await site.alice.post("/api/ws-ticket")).json
+    assert issued["expires_in"] == 60
+    path = f"/ws/chat?ticket={issued['ticket']}"
+    async with site.stranger.socket(path) as socket:
+        assert await socket.connect() is None
+        socket.send({"type": "chat", "messages": HI})
+        assert (await socket.until("done"))[-1]["message"]["content"] == "Hello"
+    async with site.stranger.socket(path) as socket:
+        with pytest.raises(Refused):
+            await socket.connect()
+
+
+@pytest.mark.parametrize("path", ["/ws/chat", "/ws/chat?ticket=nonsense", "/ws/chat?ticket=%ff", "/ws/chat?ticket="])
+async def test_it_refuses_strangers_in_http(path):
+    async with build().stranger.socket(path) as socket:
+        with pytest.raises(Refused) as refusal:
+            await socket.connect()
+    assert refusal.value.status == 401 and json.loads(refusal.value.body)["error"]["code"] == "unauthenticated"
+
+
+async def test_it_refuses_with_a_close_code_where_http_is_no_choice():
+    async with build().stranger.socket(extensions={}) as socket:
+        with pytest.raises(Closed) as refusal:
+            await socket.connect()
+    assert refusal.value.code == 4401
+
+
+async def test_it_refuses_other_addresses():
+    site = build()
+    site.keys.away = IpNotAllowed()
+    async with site.alice.socket() as socket:
+        with pytest.raises(Refused) as refusal:
+            await socket.connect()
+    assert refusal.value.status == 403
+
+
+async def test_there_is_no_other_socket():
+    async with build().alice.socket("/ws/other") as socket:
+        with pytest.raises(Refused) as refusal:
+            await socket.connect()
+    assert refusal.value.status == 404
+
+
+async def test_it_answers_turns_side_by_side():
+    gate = asyncio.Event()
+    async with build(ScriptedModel([gate, "slow"])).alice.socket() as socket:
+        await socket.connect()
+        socket.send({"type": "chat", "ref": "a", "messages": HI})
+        socket.send({"type": "ping", "ref": "p"})
+        assert (await socket.frame())["ref"] == "p"
+        socket.send({"type": "chat", "ref": "b", "messages": HI})
+        gate.set()
+        done = [(await socket.until("done"))[-1] for _ in range(2)]
+        assert {frame["ref"] for frame in done} == {"a", "b"}
+
+
+async def test_it_cancels_one_turn_and_keeps_the_other():
+    gate = asyncio.Event()
+    model = ScriptedModel(["a", gate])
+    site = build(model)
+    async with site.alice.socket() as socket:
+        await socket.connect()
+        for ref in ("one", "two"):
+            socket.send({"type": "chat", "ref": ref, "messages": HI})
+        for _ in range(2):
+            await socket.until("delta")
+        socket.send({"type": "cancel", "ref": "one"})
+        frame = await socket.frame()
+        assert (frame["type"], frame["ref"], frame["code"]) == ("error", "one", "cancelled")
+        assert model.closed == 1
+        gate.set()
+        assert (await socket.until("done"))[-1]["ref"] == "two"
+    assert sorted(site.behind.journal.states) == ["cancelled", "completed"]
+
+
+async def test_it_cancels_a_turn_that_has_not_begun():
+    model = ScriptedModel([asyncio.Event()])
+    async with build(model).alice.socket() as socket:
+        await socket.connect()
+        socket.send({"type": "chat", "ref": "one", "messages": HI})
+        socket.send({"type": "cancel", "ref": "one"})
+        assert (await socket.frame())["code"] == "cancelled"
+        socket.send({"type": "cancel", "ref": "one"})
+        assert (await socket.frame())["code"] == "turn_not_found"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x00\x01",
+        "",
+        "hello",
+        "[]",
+        "{}",
+        '{"type": 5}',
+        '{"type": "sing"}',
+        '{"type": "chat"}',
+        '{"type": "ping", "ref": {}}',
+    ],
+)
+async def test_it_answers_nonsense_with_an_error_and_goes_on(frame):
+    async with build().alice.socket() as socket:
+        await socket.connect()
+        socket.send(frame)
+        error = await socket.frame()
+        assert (error["type"], error["code"], error["retryable"]) == ("error", "invalid_request", False)
+        socket.send({"type": "chat", "messages": HI})
+        assert (await socket.until("done"))[-1]["finish_reason"] == "stop"
+
+
+async def test_it_does_not_resume_yet():
+    async with build().alice.socket() as socket:
+        await socket.connect()
+        socket.send({"type": "resume", "ref": "r", "turn_id": "t"})
+        assert (await socket.frame())["code"] == "not_supported"
+
+
+async def test_it_refuses_a_ref_in_use_and_too_many_turns():
+    async with build(ScriptedModel([asyncio.Event()])).alice.socket() as socket:
+        await socket.connect()
+        for ref in [0, 0, *range(1, 9)]:
+            socket.send({"type": "chat", "ref": ref, "messages": HI})
+        twice, many = await socket.frame(), await socket.frame()
+        assert (twice["ref"], twice["code"]) == (0, "invalid_request")
+        assert (many["ref"], many["code"]) == (8, "rate_limited")
+
+
+async def test_it_closes_on_a_flood():
+    model = ScriptedModel([asyncio.Event()])
+    async with build(model).alice.socket() as socket:
+        await socket.connect()
+        socket.send({"type": "chat", "messages": HI})
+        await within(1, lambda: model.calls)
+        for _ in range(30):
+            socket.send({"type": "ping"})
+        assert await closing_code(socket) == 4429
+        await within(0.5, lambda: model.closed)
+
+
+async def test_it_closes_on_a_frame_that_is_too_big():
+    async with build().alice.socket() as socket:
+        await socket.connect()
+        socket.send({"type": "chat", "message": "你" * 90_000})
+        assert await closing_code(socket) == 1009
+
+
+async def test_it_closes_when_its_key_is_revoked():
+    model = ScriptedModel(["a", asyncio.Event()])
+    site = build(model)
+    async with site.alice.socket() as socket:
+        await socket.connect()
+        socket.send({"type": "chat", "messages": HI})
+        await socket.until("delta")
+        site.keys.revoked.add(ALICE.key)
+        async with asyncio.timeout(2):
+            assert await closing_code(socket) == 4401
+        await within(0.5, lambda: model.closed)
+
+
+async def test_it_stays_open_while_nobody_can_say_who_is_calling():
+    site = build()
+    async with site.alice.socket() as socket:
+        await socket.connect()
+        site.keys.away = StoreUnavailable()
+        await asyncio.sleep(0.6)
+        socket.send({"type": "ping"})
+        assert (await socket.frame())["type"] == "pong"
+
+
+async def test_it_counts_open_sockets():
+    site = build()
+    async with site.alice.socket() as socket:
+        await socket.connect()
+        assert b"clawdbot_websockets 1.0" in site.parts.metrics.text()
+    assert b"clawdbot_websockets 0.0" in site.parts.metrics.text()
+
+
+async def test_it_leaves_a_client_alone_that_only_connects():
+    async with Client(build().app, {"Authorization": f"Bearer {ALICE.key}"}).socket() as socket:
+        await socket.connect()
