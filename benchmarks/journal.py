@@ -1,6 +1,6 @@
 """What the journal costs: `python -m benchmarks.journal [seconds]` prints CPU a turn (two durable entries) and latency.
 
-CPU is the whole process (event loop, writer thread), so it includes the tasks that play the turns; the line `bare` is
+CPU is the whole process (uvloop, writer thread), so it includes the tasks that play the turns; the line `bare` is
 the same loop over futures that are resolved at once, to be subtracted."""
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="clawdbot-bench-"))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
 
 import django  # noqa: E402
+import uvloop  # noqa: E402
 
 django.setup()
 
@@ -58,8 +59,8 @@ def entries(session: bool) -> tuple[Intent, Completion]:
 
 async def run(journal: object, clients: int, seconds: float, session: bool) -> tuple[int, list[float], float]:
     turns, waits = 0, []
+    samples = [entries(session) for _ in range(30_000)]
     until = time.perf_counter() + seconds
-    samples = [entries(session) for _ in range(40_000)]
 
     async def client() -> None:
         nonlocal turns
@@ -76,6 +77,27 @@ async def run(journal: object, clients: int, seconds: float, session: bool) -> t
     return turns, waits, (time.process_time() - before) / turns * 1e6
 
 
+async def run_at(journal: object, rate: int, seconds: float) -> tuple[int, list[float], float]:
+    """Turns that begin evenly spread, each with 20 ms of model between its entries: batches as a gateway has them."""
+    samples = [entries(False) for _ in range(int(rate * seconds))]
+    waits: list[float] = []
+
+    async def turn(intent: Intent, completion: Completion) -> None:
+        began = time.perf_counter()
+        await journal.intent(intent)  # type: ignore[attr-defined]
+        waits.append(time.perf_counter() - began)
+        await asyncio.sleep(0.02)
+        await journal.completion(completion)  # type: ignore[attr-defined]
+
+    before, start, tasks = time.process_time(), time.perf_counter(), []
+    for number, (intent, completion) in enumerate(samples):
+        if (ahead := start + number / rate - time.perf_counter()) > 0.0005:
+            await asyncio.sleep(ahead)
+        tasks.append(asyncio.create_task(turn(intent, completion)))
+    await asyncio.gather(*tasks)
+    return len(samples), waits, (time.process_time() - before) / len(samples) * 1e6
+
+
 async def measure(seconds: float) -> None:
     journal = JOURNAL
     await journal.start()
@@ -83,16 +105,24 @@ async def measure(seconds: float) -> None:
         for session in (False, True):
             _, _, bare = await run(Bare(), clients, seconds, session)
             turns, waits, cost = await run(journal, clients, seconds, session)
-            waits.sort()
-            print(
-                f"clients {clients:4} session {session!s:5} turns {turns:7} CPU us/turn {cost:6.1f} (bare {bare:5.1f}) "
-                f"intent ms p50 {statistics.median(waits) * 1e3:.2f} p99 {waits[int(len(waits) * 0.99)] * 1e3:.2f}"
-            )
+            show(f"clients {clients:4} session {session!s:5}", turns, waits, cost, bare)
+    for rate in (100, 500, 1000, 2000):
+        _, _, bare = await run_at(Bare(), rate, seconds)
+        turns, waits, cost = await run_at(journal, rate, seconds)
+        show(f"turns a second {rate:4}", turns, waits, cost, bare)
     await journal.stop()
+
+
+def show(what: str, turns: int, waits: list[float], cost: float, bare: float) -> None:
+    waits.sort()
+    print(
+        f"{what:27} turns {turns:7} CPU us/turn {cost:6.1f} (bare {bare:5.1f}) "
+        f"intent ms p50 {statistics.median(waits) * 1e3:.2f} p99 {waits[int(len(waits) * 0.99)] * 1e3:.2f}"
+    )
 
 
 if __name__ == "__main__":
     call_command("migrate", database="journal", verbosity=0, skip_checks=True)
     JOURNAL = open_journal()
-    asyncio.run(measure(float(sys.argv[1]) if len(sys.argv) > 1 else 3.0))
+    uvloop.run(measure(float(sys.argv[1]) if len(sys.argv) > 1 else 3.0))
     print("file", sum(p.stat().st_size for p in Path(os.environ["VAR_DIR"]).rglob("journal*")) >> 20, "MiB")

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 BUSY_TIMEOUT: Final = 0.25  # seconds; whoever else locks the file is a guest there
 DEAD_AFTER: Final = 5.0  # seconds without a heartbeat
 SWEEP_CHUNK: Final = 256
+STATEMENTS: Final = 64  # prepared ones, one a number of rows: about 1.5 KiB a row each, 2 ms to prepare again
 IDS_PER_SLOT_BITS: Final = 48  # the number of the slot stands above: ids are unique over all files
 
 # A record's own fault; everything else sqlite3 raises is the database's. Bindings raise Overflow- and UnicodeErrors.
@@ -157,7 +158,7 @@ class SqliteStore:
             timeout=BUSY_TIMEOUT,
             isolation_level=None,
             check_same_thread=False,
-            cached_statements=SWEEP_CHUNK,
+            cached_statements=STATEMENTS,
         )
         try:
             (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
