@@ -39,4 +39,4 @@ soak:
 
 docs:
 	@tools/venv.sh dev
-	@$(PY) -m pytest -q tests/test_docs.py tests/clawdbot_site/test_settings_page.py
+	@$(PY) -m pytest -q tests/clawdbot_site/test_settings_page.py $(wildcard tests/test_docs*.py)

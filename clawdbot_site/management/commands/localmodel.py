@@ -14,7 +14,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=0, help="0: a free one")
-        parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+        parser.add_argument("--threads", type=int, default=localmodel.default_threads(os.cpu_count() or 1))
 
     def handle(self, *args: Any, **options: Any) -> None:
         reason = localmodel.missing()
