@@ -12,6 +12,7 @@ import time
 from contextlib import aclosing
 from urllib.parse import parse_qs
 
+import msgspec
 import orjson
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
@@ -186,7 +187,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _chat(self, frame: Json, ref: Ref) -> None:
         assert self._principal is not None
-        request = schemas.chat_request(frame, edge="websocket", request_id=os.urandom(16).hex())
+        asked = schemas.chat_request(frame, edge="websocket", request_id=os.urandom(16).hex())
+        request = msgspec.structs.replace(asked, stream=True)  # frames are a stream, whatever the body says
         key: object = ref if ref is not None else object()
         if key in self._turns:
             raise InvalidRequest("A turn with this ref is still running.", param="ref")

@@ -207,3 +207,13 @@ async def test_it_counts_open_sockets():
 async def test_it_leaves_a_client_alone_that_only_connects():
     async with Client(build().app, {"Authorization": f"Bearer {ALICE.key}"}).socket() as socket:
         await socket.connect()
+
+
+@pytest.mark.parametrize("said", [{}, {"stream": False}, {"stream": None}])
+async def test_it_has_the_model_stream_whatever_the_frame_says(said):
+    model = ScriptedModel()
+    async with build(model).alice.socket() as socket:
+        await socket.connect()
+        socket.send({"type": "chat", "messages": HI, **said})
+        await socket.until("done")
+    assert model.calls[0].request.stream
