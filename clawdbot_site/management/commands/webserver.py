@@ -8,7 +8,8 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from clawdbot_site import asgi, checks
+from clawdbot_site import checks
+from clawdbot_site.asgi import create
 from clawdbot_site.serving import listening, webserver
 from clawdbot_site.serving.server import Drain
 
@@ -26,7 +27,7 @@ class Command(BaseCommand):
                 raise CommandError(problem.msg)
             self.stderr.write(problem.msg)
         webserver.serve(
-            asgi.create,
+            create,
             self._listener(options["fd"]),
             workers=settings.WORKERS,
             drain=Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT),
