@@ -28,7 +28,8 @@ LAST_WORDS = 5.0  # seconds cancelled requests get to write their journal entrie
 class Served(Protocol):
     """What a worker serves. `app` is an ASGI callable."""
 
-    app: Any
+    @property
+    def app(self) -> Any: ...
 
     async def startup(self) -> None:
         """Called on the running loop before the worker accepts a connection."""
