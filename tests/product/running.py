@@ -1,0 +1,283 @@
+"""The whole product in a folder of its own, started as a user starts it and stopped by its process id.
+
+with Product(folder, LOCAL_MODEL="off").up() as product:
+    product.access["api_key"]; product.http().post("/api/chat", json={"message": "Hello"})
+    product.operate("value = Tenant.objects.count()")       # an operator's hands: the ORM, in another process
+assert product.processes() == []
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+
+ROOT = Path(__file__).parents[2]
+START_TIME = 100.0  # seconds; generous, because other suites share the machine
+STOP_TIME = 60.0
+UP = "Ctrl-C stops everything."
+
+# Runs Python text line by line and answers with what it left in `value`.
+OPERATOR = """
+import json, sys, traceback
+import django
+django.setup()
+from django.utils import timezone
+from adapters import registry
+from compliance.models import *
+from compliance.wordlists import replace_words
+from routing.models import ModelInstance, RoutingRule
+from routing.services import save_instance
+from tenants import services
+from tenants.models import ApiKey, Member, Tenant, User
+names = dict(globals())
+for line in sys.stdin:
+    try:
+        exec(json.loads(line), names)
+        answer = {"value": names.pop("value", None)}
+    except Exception:
+        answer = {"error": traceback.format_exc()}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+def until(true: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    """What `true` gives as soon as it is true; a failure that names `what` otherwise."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.02)
+    return found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+class Product:
+    """`environment` are settings; everything else that could be one is kept out."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.port = int(environment.get("PORT") or free_port())
+        self.log = folder.parent / f"{folder.name}.log"
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        self.environment = {
+            **kept,
+            "PYTHONUNBUFFERED": "1",
+            "DJANGO_SETTINGS_MODULE": "clawdbot_site.settings",
+            "ENV_FILE": "",
+            "VAR_DIR": str(folder),
+            "PORT": str(self.port),
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self._operator: subprocess.Popen[str] | None = None
+
+    # Life ------------------------------------------------------------------------------------------------------------
+
+    def launch(self, *command: str) -> None:
+        """Starts without waiting, in a session of its own, like a terminal's foreground job."""
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command or [sys.executable, "manage.py", "up"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def up(self, *command: str) -> Self:
+        self.launch(*command)
+        try:
+            until(lambda: UP in self.said() or self.process.poll() is not None, "the product is up", START_TIME)
+            assert self.process.poll() is None, self.said()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def send(self, number: int) -> None:
+        """To the launcher's process group, as a terminal sends Ctrl-C."""
+        os.killpg(self.process.pid, number)
+
+    def wait(self, seconds: float = STOP_TIME) -> int:
+        return self.process.wait(seconds)
+
+    def end(self) -> None:
+        """However it is: no process of it is left."""
+        if self._operator is not None:
+            self._operator.stdin.close()
+            self._operator.wait(20)
+            self._operator.stdout.close()
+            self._operator = None
+        if self.process is not None and self.process.poll() is None:
+            self.send(signal.SIGTERM)
+            try:
+                self.wait()
+            except subprocess.TimeoutExpired:
+                self.send(signal.SIGKILL)
+                self.process.wait(10)
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    # Processes -------------------------------------------------------------------------------------------------------
+
+    def processes(self) -> list[int]:
+        """Everything that runs with this folder as its VAR_DIR, whoever its parent is by now."""
+        mark, found = str(self.folder).encode(), []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != (self._operator.pid if self._operator else 0):
+                with contextlib.suppress(OSError):
+                    if mark in (entry / "environ").read_bytes() or mark in (entry / "cmdline").read_bytes():
+                        found.append(int(entry.name))
+        return sorted(found)
+
+    def child(self, word: str) -> int:
+        """The one child of the launcher with `word` in its command line."""
+        (found,) = [pid for pid in self._launched() if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return found
+
+    def _launched(self) -> list[int]:
+        """The launcher's children; it is itself a child where `make` started it."""
+        family, generation = [], [self.process.pid]
+        while generation:
+            generation = [child for pid in generation for child in children(pid)]
+            family += generation
+        return family
+
+    def workers(self) -> list[int]:
+        return children(self.child("\0webserver\0"))
+
+    # Talking to it ---------------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def access(self) -> dict[str, str]:
+        return json.loads((self.folder / "bootstrap.json").read_text())
+
+    @property
+    def key(self) -> str:
+        return self.access["api_key"]
+
+    def http(self, key: str | None = None, **options: Any) -> httpx2.Client:
+        """A client with the given key, the first start's or (key="") none."""
+        secret = self.key if key is None else key
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False, **options)
+
+    def ask(self, text: str = "Hello", key: str | None = None, **fields: Any) -> httpx2.Response:
+        """One `POST /api/chat` on a connection of its own."""
+        with self.http(key) as client:
+            return client.post("/api/chat", json={"message": text, **fields})
+
+    @contextlib.contextmanager
+    def at_worker(self, pid: int) -> Iterator[http.client.HTTPConnection]:
+        """A connection that this worker serves: the others are stopped while it is accepted."""
+        others = [other for other in self.workers() if other != pid]
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        for other in others:
+            os.kill(other, signal.SIGSTOP)
+        try:
+            connection.request("GET", "/livez")
+            connection.getresponse().read()
+        finally:
+            for other in others:
+                os.kill(other, signal.SIGCONT)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @contextlib.contextmanager
+    def at_every_worker(self) -> Iterator[list[http.client.HTTPConnection]]:
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(self.at_worker(pid)) for pid in self.workers()]
+
+    # An operator's hands ---------------------------------------------------------------------------------------------
+
+    def operate(self, code: str) -> Any:
+        """Runs Python with the product's models at hand in another process; what it leaves in `value` comes back."""
+        if self._operator is None:
+            self._operator = subprocess.Popen(
+                [sys.executable, "-c", OPERATOR],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        self._operator.stdin.write(json.dumps(code) + "\n")
+        self._operator.stdin.flush()
+        answer = json.loads(self._operator.stdout.readline())
+        assert "error" not in answer, answer["error"]
+        return answer["value"]
+
+    def manage(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+
+def chat_on(connection: http.client.HTTPConnection, key: str, **body: Any) -> tuple[int, dict[str, Any]]:
+    """One `/api/chat` on a connection that is open already: status and answer."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    connection.request("POST", "/api/chat", json.dumps({"message": "Hello", **body}), headers)
+    response = connection.getresponse()
+    return response.status, json.loads(response.read())
+
+
+def events_of(text: str) -> list[tuple[str, str, Any]]:
+    """(id, event, data) of server-sent events."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def one_line(text: str) -> str:
+    """The only line of a complaint."""
+    lines: Sequence[str] = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) == 1, text
+    return lines[0]
