@@ -165,17 +165,12 @@ class Product:
         return sorted(found)
 
     def child(self, word: str) -> int:
-        """The one child of the launcher with `word` in its command line."""
-        (found,) = [pid for pid in self._launched() if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        return found
-
-    def _launched(self) -> list[int]:
-        """The launcher's children; it is itself a child where `make` started it."""
-        family, generation = [], [self.process.pid]
-        while generation:
-            generation = [child for pid in generation for child in children(pid)]
-            family += generation
-        return family
+        """The child of the launcher with `word` in its command line (its forks have the same); 0: none right now."""
+        for pid in children(self.process.pid):
+            with contextlib.suppress(OSError):
+                if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+        return 0
 
     def workers(self) -> list[int]:
         return children(self.child("\0webserver\0"))
