@@ -24,6 +24,13 @@ def text(name: str, default: str = "") -> str:
     return os.environ.get(name, default).strip()
 
 
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = text(name, default).lower()
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name}: {value!r} is none of {', '.join(allowed)}")
+    return value
+
+
 def flag(name: str, default: bool) -> bool:
     value = text(name, "on" if default else "off").lower()
     if value in TRUE:

@@ -33,6 +33,7 @@ MODEL_NAME = env.text("MODEL_NAME")
 API_KEY = env.text("API_KEY")
 MODEL_TIMEOUT = env.seconds("MODEL_TIMEOUT", 30)
 LOCAL_MODEL = env.flag("LOCAL_MODEL", True)
+HTTP_CLIENT = env.choice("HTTP_CLIENT", "direct", ("direct", "aiohttp"))
 SESSION_TTL = env.whole("SESSION_TTL", 3600, low=1)
 
 # Stores -----------------------------------------------------------------------------------------------------------

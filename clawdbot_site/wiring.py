@@ -9,6 +9,7 @@ await application.drain(); await application.shutdown()
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from django.conf import settings
 
@@ -26,7 +27,8 @@ from compliance.journal.reader import JournalReader
 from compliance.journal.writer import JournalWriter
 from compliance.wordlists import compile_guard
 from engine.engine import Engine
-from engine.outbound import AiohttpClient
+from engine.http1 import DirectClient
+from engine.outbound import AiohttpClient, HttpClient
 from engine.snapshots import Cell
 from plugins.activations import compile_plugins
 from plugins.chain import PluginChain, PluginTable
@@ -43,6 +45,9 @@ from tenants.proxies import TrustedProxies
 from tenants.tokens import TokenVerifier
 
 
+HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
+
+
 class Application:
     """What a worker serves (`clawdbot_site.serving.server.Served`). Making it opens nothing."""
 
@@ -53,7 +58,7 @@ class Application:
         self._plugins: Cell[PluginTable] = Cell(PluginTable())
         self.live = LiveConfig(settings.VALKEY_NODES[0])
         self.credentials = Credentials()
-        self.http = AiohttpClient()
+        self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
         self._django = django

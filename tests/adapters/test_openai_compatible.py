@@ -9,7 +9,7 @@ import pytest
 from adapters.base import AdapterConfig, InvalidAdapterConfig
 from adapters.openai_compatible import OpenAICompatibleAdapter, chat_url
 from engine.errors import UpstreamBusy, UpstreamError, UpstreamTimeout
-from engine.outbound import AiohttpClient
+from engine.http1 import DirectClient
 from engine.types import Message, Usage
 from tests.adapters import upstream as wire
 from tests.adapters.upstream import CUT, HANG, RESET, Upstream
@@ -18,7 +18,7 @@ from tests.conformance.adapters import TOOL, Heard, call, listen
 
 @pytest.fixture
 async def http() -> Any:
-    client = AiohttpClient()
+    client = DirectClient()
     yield client
     await client.close()
 
@@ -31,7 +31,7 @@ async def upstream() -> Any:
 
 
 @pytest.fixture
-def adapter(http: AiohttpClient, upstream: Upstream) -> Any:
+def adapter(http: DirectClient, upstream: Upstream) -> Any:
     def build(timeout: float = 10, **options: Any) -> OpenAICompatibleAdapter:
         config = AdapterConfig(endpoint=upstream.url, api_key="sk-secret", timeout=timeout, options=options)
         return OpenAICompatibleAdapter(config, http)
@@ -77,7 +77,7 @@ def test_it_refuses_what_is_no_address(endpoint: str) -> None:
 def test_it_refuses_a_configuration_that_cannot_work(key: str, options: Any, what: str) -> None:
     config = AdapterConfig(endpoint="http://h", api_key=key, options=options)
     with pytest.raises(InvalidAdapterConfig, match=what) as caught:
-        OpenAICompatibleAdapter(config, AiohttpClient())
+        OpenAICompatibleAdapter(config, DirectClient())
     assert key not in str(caught.value) or key == "k"
 
 
@@ -134,7 +134,7 @@ async def test_it_bends_to_a_vendor_by_options(adapter: Any, upstream: Upstream)
     assert heard.ends[0].usage is None
 
 
-async def test_it_sends_no_credential_without_a_key(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_sends_no_credential_without_a_key(http: DirectClient, upstream: Upstream) -> None:
     await listen(OpenAICompatibleAdapter(AdapterConfig(endpoint=upstream.url), http), call(stream=False))
     assert "authorization" not in upstream.requests[0].headers
 

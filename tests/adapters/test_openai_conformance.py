@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.base import AdapterConfig, BaseModelAdapter
 from adapters.openai_compatible import OpenAICompatibleAdapter
-from engine.outbound import AiohttpClient
+from engine.http1 import DirectClient
 from tests.adapters import upstream as wire
 from tests.adapters.replay import ReplayClient
 from tests.adapters.upstream import CUT, HANG, Upstream
@@ -35,7 +35,7 @@ FAILURES: dict[str, list[Any]] = {
 class TestOpenAIConformance(AdapterConformance):
     @asynccontextmanager
     async def serving(self, answer: Answer) -> AsyncIterator[BaseModelAdapter]:
-        http = AiohttpClient()
+        http = DirectClient()
         try:
             async with Upstream() as self.upstream:
                 self.upstream.answers(*_scripts(answer), choose=wire.by_stream)

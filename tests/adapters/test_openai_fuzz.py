@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from adapters.base import AdapterConfig
 from adapters.openai_compatible import OpenAICompatibleAdapter
 from engine.errors import EngineError
+from engine.http1 import DirectClient
 from engine.outbound import AiohttpClient, HttpClient
 from engine.types import Delta, End
 from tests.adapters import upstream as wire
@@ -132,9 +133,11 @@ tails = st.binary(max_size=40) | st.sampled_from(
 
 
 @settings(quick, max_examples=120)
-@given(heads, fields, tails, st.booleans())
-async def test_it_survives_any_bytes_of_a_server(head: bytes, lines: list[bytes], tail: bytes, stream: bool) -> None:
-    http = AiohttpClient()
+@given(st.sampled_from([DirectClient, AiohttpClient]), heads, fields, tails, st.booleans())
+async def test_it_survives_any_bytes_of_a_server(
+    kind: type[HttpClient], head: bytes, lines: list[bytes], tail: bytes, stream: bool
+) -> None:
+    http = kind()
     try:
         async with Upstream() as upstream:
             upstream.answers([head + b"".join(lines) + b"\r\n" + tail, CUT])

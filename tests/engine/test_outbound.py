@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from engine.errors import UpstreamError, UpstreamTimeout
-from engine.outbound import AiohttpClient, Timeouts
+from engine.http1 import DirectClient
+from engine.outbound import AiohttpClient, HttpClient, Timeouts
 from tests.adapters import upstream as wire
 from tests.adapters.upstream import CUT, HANG, RESET, Upstream
 
@@ -16,9 +17,9 @@ PATIENT = Timeouts(connect=5, read=5)
 SHORT = Timeouts(connect=5, read=0.1)
 
 
-@pytest.fixture
-async def http() -> Any:
-    client = AiohttpClient()
+@pytest.fixture(params=[DirectClient, AiohttpClient])
+async def http(request: pytest.FixtureRequest) -> Any:
+    client = request.param()
     yield client
     await client.close()
 
@@ -29,11 +30,11 @@ async def upstream() -> Any:
         yield server
 
 
-async def post(http: AiohttpClient, upstream: Upstream, timeouts: Timeouts = PATIENT, **headers: str) -> Any:
+async def post(http: HttpClient, upstream: Upstream, timeouts: Timeouts = PATIENT, **headers: str) -> Any:
     return await http.post(upstream.url, headers=headers, body=b"ping", timeouts=timeouts)
 
 
-async def test_it_posts_and_reads_the_whole(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_posts_and_reads_the_whole(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.answer(201, b"pong", x_y="z"))
     response = await post(http, upstream, Authorization="Bearer k")
     assert (response.status, response.headers["X-Y"], await response.read()) == (201, "z", b"pong")
@@ -44,19 +45,19 @@ async def test_it_posts_and_reads_the_whole(http: AiohttpClient, upstream: Upstr
     assert request.headers["accept-encoding"] == "identity"
 
 
-async def test_it_gets(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_gets(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.answer(200, b"here"))
     response = await http.get(upstream.url, headers={}, timeouts=PATIENT)
     assert (await response.read(), upstream.requests[0].method) == (b"here", "GET")
 
 
-async def test_it_gives_chunks_as_they_arrive(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_gives_chunks_as_they_arrive(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.streamed([b"one", b"two", b"three"], pause=0.02))
     response = await post(http, upstream)
     assert [chunk async for chunk in response.chunks()] == [b"one", b"two", b"three"]
 
 
-async def test_it_keeps_connections_and_never_a_cookie(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_keeps_connections_and_never_a_cookie(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.answer(200, b"pong", set_cookie="a=b; Path=/"))
     for _ in range(3):
         response = await post(http, upstream)
@@ -66,7 +67,7 @@ async def test_it_keeps_connections_and_never_a_cookie(http: AiohttpClient, upst
     assert all("cookie" not in request.headers for request in upstream.requests)
 
 
-async def test_it_opens_as_many_connections_as_calls(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_opens_as_many_connections_as_calls(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers([0.1, *wire.answer(200, b"pong")])
     responses = await asyncio.gather(*(post(http, upstream) for _ in range(150)))
     assert upstream.connections == 150
@@ -74,25 +75,25 @@ async def test_it_opens_as_many_connections_as_calls(http: AiohttpClient, upstre
         await response.close()
 
 
-async def test_it_follows_no_redirect(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_follows_no_redirect(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.answer(302, b"", location="/elsewhere"))
     assert (await post(http, upstream)).status == 302
     assert len(upstream.requests) == 1
 
 
-async def test_it_unpacks_what_was_packed_unasked(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_unpacks_what_was_packed_unasked(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.answer(200, gzip.compress(b"pong" * 100), content_encoding="gzip"))
     assert await (await post(http, upstream)).read() == b"pong" * 100
 
 
-async def test_it_refuses_more_than_the_limit(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_refuses_more_than_the_limit(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers([*wire.streamed([b"x" * 1000] * 10)[:-1], HANG])
     with pytest.raises(UpstreamError, match="too much"):
         await (await post(http, upstream)).read(limit=5000)
     await upstream.closed(1)
 
 
-async def test_it_closes_the_connection_of_an_unfinished_answer(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_closes_the_connection_of_an_unfinished_answer(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers([*wire.streamed([b"one"])[:-1], HANG])
     response = await post(http, upstream)
     assert await anext(response.chunks()) == b"one"
@@ -102,7 +103,7 @@ async def test_it_closes_the_connection_of_an_unfinished_answer(http: AiohttpCli
     await upstream.closed(1)
 
 
-async def test_it_closes_the_connection_when_cancelled(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_closes_the_connection_when_cancelled(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers([HANG])
     task = asyncio.create_task(post(http, upstream))
     await upstream.asked(1)
@@ -115,7 +116,7 @@ async def test_it_closes_the_connection_when_cancelled(http: AiohttpClient, upst
 @pytest.mark.parametrize(("step", "kind"), [(CUT, UpstreamError), (RESET, UpstreamError), (HANG, UpstreamTimeout)])
 @pytest.mark.parametrize("sent", [0, 1, 2])
 async def test_it_maps_every_failure(
-    sent: int, step: Any, kind: type[UpstreamError], http: AiohttpClient, upstream: Upstream
+    sent: int, step: Any, kind: type[UpstreamError], http: HttpClient, upstream: Upstream
 ) -> None:
     upstream.answers([*wire.streamed([b"one", b"two"])[:sent], step])
     with pytest.raises(UpstreamError) as caught:
@@ -126,13 +127,13 @@ async def test_it_maps_every_failure(
     assert len(upstream.requests) == 1
 
 
-async def test_it_bounds_the_total(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_bounds_the_total(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.streamed([b"x"] * 100, pause=0.05))
     with pytest.raises(UpstreamTimeout):
         await (await post(http, upstream, Timeouts(5, 5, 0.3))).read()
 
 
-async def test_it_says_when_nobody_listens(http: AiohttpClient) -> None:
+async def test_it_says_when_nobody_listens(http: HttpClient) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: refuses
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
@@ -140,7 +141,7 @@ async def test_it_says_when_nobody_listens(http: AiohttpClient) -> None:
             await http.post(url, headers={}, body=b"", timeouts=PATIENT)
 
 
-async def test_it_gives_up_connecting(http: AiohttpClient) -> None:
+async def test_it_gives_up_connecting(http: HttpClient) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -154,26 +155,26 @@ async def test_it_gives_up_connecting(http: AiohttpClient) -> None:
 @pytest.mark.parametrize(
     "url", ["", "nowhere", "ftp://127.0.0.1/", "http://", "http://[", "http://a..b/", "http://\x00/"]
 )
-async def test_it_refuses_what_is_no_address(url: str, http: AiohttpClient) -> None:
+async def test_it_refuses_what_is_no_address(url: str, http: HttpClient) -> None:
     with pytest.raises(UpstreamError):
         await http.post(url, headers={}, body=b"", timeouts=PATIENT)
 
 
-async def test_it_sends_again_on_a_connection_given_up_while_idle(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_sends_again_on_a_connection_given_up_while_idle(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.answer(200, b"one"), [CUT], wire.answer(200, b"two"))
     assert await (await post(http, upstream)).read() == b"one"
     assert await (await post(http, upstream)).read() == b"two"
     assert [request.connection for request in upstream.requests] == [1, 1, 2]
 
 
-async def test_it_never_sends_again_on_a_new_connection(http: AiohttpClient, upstream: Upstream) -> None:
+async def test_it_never_sends_again_on_a_new_connection(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers([CUT])
     with pytest.raises(UpstreamError):
         await post(http, upstream)
     assert len(upstream.requests) == 1
 
 
-async def test_it_sends_without_delay(http: AiohttpClient, upstream: Upstream, monkeypatch: Any) -> None:
+async def test_it_sends_without_delay(http: HttpClient, upstream: Upstream, monkeypatch: Any) -> None:
     made: list[socket.socket] = []
     loop = asyncio.get_running_loop()
     create = loop.create_connection
@@ -189,8 +190,9 @@ async def test_it_sends_without_delay(http: AiohttpClient, upstream: Upstream, m
     assert [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in made] == [1]
 
 
-def test_it_serves_every_event_loop() -> None:
-    client = AiohttpClient()
+@pytest.mark.parametrize("kind", [DirectClient, AiohttpClient])
+def test_it_serves_every_event_loop(kind: Any) -> None:
+    client = kind()
 
     async def once() -> bytes:
         async with Upstream() as upstream:
