@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, cast
 from urllib.parse import urlsplit
@@ -21,13 +20,11 @@ from weakref import WeakKeyDictionary
 import httptools
 
 from engine.errors import UpstreamError, UpstreamTimeout
-from engine.outbound import MAX_BODY, RESENDS, HttpResponse, Timeouts
+from engine.exchange import Exchange
+from engine.outbound import RESENDS, HttpResponse, Timeouts
 
 MAX_HEAD: Final = 128 * 1024
-HIGH_WATER: Final = 256 * 1024  # bytes of a body nobody has read yet before the socket is left alone
 IDLE_SECONDS: Final = 60.0
-UNPACKED: Final = 64 * 1024  # bytes unpacked at a time
-ENCODINGS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
 class Origin(NamedTuple):
@@ -36,189 +33,6 @@ class Origin(NamedTuple):
     secure: bool
     host: str
     port: int
-
-
-class Headers(Mapping[str, str]):
-    """Header fields by name without regard to case; of a repeated one the last."""
-
-    __slots__ = ("_fields",)
-
-    def __init__(self, fields: dict[str, str]) -> None:
-        self._fields = fields
-
-    def __getitem__(self, name: str) -> str:
-        return self._fields[name.lower()]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-
-class Exchange:
-    """One request and its answer, which it is to the caller (`HttpResponse`). Knows its connection until the answer is
-    whole; that then serves others."""
-
-    __slots__ = (
-        "_buffer", "_connection", "_deadline", "_error", "_fields", "_loop", "_silence", "_size", "_unpack", "_waiter",
-        "answered", "headers", "over", "status",
-    )  # fmt: skip
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: Connection, timeouts: Timeouts) -> None:
-        self.status = 0
-        self.headers: Mapping[str, str] = {}
-        self.answered = False
-        self.over = False
-        self._loop = loop
-        self._connection: Connection | None = connection
-        self._silence = timeouts.read
-        self._deadline = None if timeouts.total is None else loop.time() + timeouts.total
-        self._fields: dict[str, str] = {}
-        self._buffer: deque[bytes] = deque()
-        self._size = 0
-        self._unpack: Callable[[bytes], list[bytes]] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._error: UpstreamError | None = None
-
-    # For the caller -----------------------------------------------------------------------------------------------
-
-    async def read(self, limit: int = MAX_BODY) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        async for part in self.chunks():
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                await self.close()
-                raise UpstreamError("The model's service answered with too much.")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        return self
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while not self._buffer:
-            self._raise_error()
-            if self.over:
-                raise StopAsyncIteration
-            await self.wait()
-        piece = self._buffer.popleft() if len(self._buffer) == 1 else b"".join(self._buffer)
-        self._buffer.clear()
-        self._size = 0
-        if self._connection is not None:
-            self._connection.resume()
-        return piece
-
-    async def close(self) -> None:
-        self._buffer.clear()
-        self.abandon()
-
-    def abandon(self) -> None:
-        """Closes the connection unless the answer was whole."""
-        self.over = True
-        if self._connection is not None:
-            self._connection.abort()
-            self._connection = None
-
-    async def wait(self) -> None:
-        """Until something has happened. Raises UpstreamTimeout; cancellation closes the connection."""
-        self._raise_error()
-        silence = self._silence
-        if self._deadline is not None:
-            silence = min(silence, self._deadline - self._loop.time())
-        self._waiter = waiter = self._loop.create_future()
-        timer = self._loop.call_later(max(0.0, silence), self._too_late)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            self.abandon()
-            raise
-        finally:
-            timer.cancel()
-            self._waiter = None
-        if not self._buffer:
-            self._raise_error()
-
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _too_late(self) -> None:
-        self.fail(UpstreamTimeout())
-        self.abandon()
-
-    # For the connection -------------------------------------------------------------------------------------------
-
-    def fail(self, error: UpstreamError) -> None:
-        if self._error is None and not self.over:
-            self._error = error
-            self._wake()
-
-    def field(self, name: bytes, value: bytes) -> None:
-        self._fields[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def head(self, status: int) -> None:
-        self.status = status
-        self.headers = Headers(self._fields)
-        self.answered = True
-        encoding = self._fields.get("content-encoding", "identity").strip().lower()
-        if encoding in ENCODINGS:
-            self._unpack = unpacker(ENCODINGS[encoding])
-        elif encoding != "identity":
-            self.fail(UpstreamError("The model's service packed its answer in a way nobody asked for."))
-        self._wake()
-
-    def forget_head(self) -> None:
-        """An interim answer (1xx) was not the answer."""
-        self._fields = {}
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the answer says itself where it ends, or ends with the connection."""
-        return "content-length" in self._fields or "chunked" in self._fields.get("transfer-encoding", "").lower()
-
-    def body(self, data: bytes) -> bool:
-        """True: the caller is behind, read no further for now."""
-        try:
-            pieces = [data] if self._unpack is None else self._unpack(data)
-        except zlib.error:
-            self.fail(UpstreamError())
-            return False
-        for piece in pieces:
-            self._buffer.append(piece)
-            self._size += len(piece)
-        if pieces:
-            self._wake()
-        return self._size > HIGH_WATER
-
-    def whole(self) -> None:
-        self.over = True
-        self._connection = None
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
-def unpacker(wbits: int) -> Callable[[bytes], list[bytes]]:
-    """Unpacks a body as it comes, in bounded pieces."""
-    inflate = zlib.decompressobj(wbits)
-
-    def unpack(data: bytes) -> list[bytes]:
-        pieces = []
-        while data:
-            piece = inflate.decompress(data, UNPACKED)
-            if piece:
-                pieces.append(piece)
-            data = inflate.unconsumed_tail
-        return pieces
-
-    return unpack
 
 
 class Connection(asyncio.Protocol):

@@ -22,6 +22,7 @@ class PluginActivation(TenantScopedModel):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = "plugin"
         ordering = ["tenant_id", "position", "id"]
         constraints = [models.UniqueConstraint(fields=["tenant", "plugin"], name="plugin_once")]
 

@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
             ],
             options={
+                'verbose_name': 'plugin',
                 'ordering': ['tenant_id', 'position', 'id'],
                 'constraints': [models.UniqueConstraint(fields=('tenant', 'plugin'), name='plugin_once')],
             },

@@ -29,9 +29,9 @@ def package(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("\n".join([f"[{registry.GROUP}]", *lines, ""]))
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
-    registry._classes.cache_clear()
+    registry.forget()
     yield
-    registry._classes.cache_clear()
+    registry.forget()
     for name in FILES:
         sys.modules.pop(name.removesuffix(".py"), None)
 

@@ -4,10 +4,6 @@ from plugins import registry
 from plugins.base import PluginBase, PluginSettings
 
 
-class Second(PluginBase):
-    name = "canned_answers"
-
-
 class Counted(PluginBase):
     name = "counted"
 
@@ -24,13 +20,6 @@ def test_it_knows_the_built_in_plugins():
 def test_it_names_what_there_is_instead():
     with pytest.raises(registry.InvalidPlugin, match="no plugin 'nothing'; there are: canned_answers"):
         registry.get("nothing")
-
-
-def test_it_leaves_a_name_to_the_first(caplog):
-    found = {"canned_answers": registry.get("canned_answers")}
-    registry._collect(found, Second, "elsewhere:Second")
-    assert found == {"canned_answers": registry.get("canned_answers")}
-    assert "'canned_answers' of elsewhere:Second is ignored" in caplog.text
 
 
 def test_it_reads_settings_by_their_types():

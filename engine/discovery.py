@@ -1,0 +1,89 @@
+"""Finds the extensions of one kind: the modules of a package of ours, and the entry points of outside packages. Both
+come in through the same door and none is preferred but by who was first to have a name."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from inspect import isabstract
+from types import ModuleType
+from typing import Generic, TypeVar, cast
+
+log = logging.getLogger(__name__)
+
+B = TypeVar("B")
+
+
+class Registry(Generic[B]):
+    """Subclasses of `base` by their `name`. `package` holds the built-ins; `group` names the entry points (a class or a
+    module that defines some); `unknown` makes the error for a name nobody has."""
+
+    def __init__(self, base: type[B], package: ModuleType, group: str, *, unknown: Callable[[str], Exception]) -> None:
+        self._base = base
+        self._package = package
+        self._group = group
+        self._unknown = unknown
+        self._found: dict[str, type[B]] | None = None
+
+    def get(self, name: str) -> type[B]:
+        """Raises what `unknown` makes of a text that lists the names there are."""
+        try:
+            return self._classes()[name]
+        except KeyError:
+            kind = self._group.rpartition(".")[2].removesuffix("s")
+            raise self._unknown(f"There is no {kind} {name!r}; there are: {', '.join(self.names())}.") from None
+
+    def forget(self) -> None:
+        """Looks again at the next question: packages have come or gone."""
+        self._found = None
+
+    def names(self) -> list[str]:
+        return sorted(self._classes())
+
+    def labels(self) -> dict[str, str]:
+        """Name to label, for forms."""
+        return {name: getattr(self.get(name), "label", "") or name for name in self.names()}
+
+    @contextmanager
+    def registered(self, *classes: type[B]) -> Iterator[None]:
+        """For tests: these exist, in place of any of the same name, until the block is left."""
+        before = self._classes()
+        self._found = {**before, **{_name(cls): cls for cls in classes}}
+        try:
+            yield
+        finally:
+            self._found = before
+
+    def _classes(self) -> dict[str, type[B]]:
+        """What is installed does not change while a process runs: looked up once."""
+        if self._found is None:
+            self._found = {}
+            for module in pkgutil.iter_modules(self._package.__path__, f"{self._package.__name__}."):
+                self._collect(self._found, importlib.import_module(module.name), module.name)
+            for entry in entry_points(group=self._group):
+                try:
+                    self._collect(self._found, entry.load(), entry.value)
+                except Exception:  # noqa: BLE001 - border: somebody else's package must not keep ours from starting
+                    log.exception("%s: %s of %s cannot be loaded", self._group, entry.name, entry.value)
+        return self._found
+
+    def _collect(self, found: dict[str, type[B]], origin: object, source: str) -> None:
+        """Adds the class, or those a module defines. The first to have a name keeps it."""
+        members = vars(origin).values() if isinstance(origin, ModuleType) else [origin]
+        for cls in members:
+            if not self._fits(cls) or (isinstance(origin, ModuleType) and cls.__module__ != origin.__name__):
+                continue
+            cls = cast(type[B], cls)
+            if found.setdefault(_name(cls), cls) is not cls:
+                log.error("%s: %r of %s is ignored, the name is taken", self._group, _name(cls), source)
+
+    def _fits(self, cls: object) -> bool:
+        return isinstance(cls, type) and issubclass(cls, self._base) and not isabstract(cls) and bool(_name(cls))
+
+
+def _name(cls: object) -> str:
+    return cast(str, getattr(cls, "name", ""))
