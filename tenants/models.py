@@ -40,7 +40,15 @@ class Tenant(LiveModel):
 
     class Meta:
         ordering = ["slug"]
-        constraints = [models.UniqueConstraint(Lower("slug"), name="tenant_slug_ci")]
+        constraints = [
+            models.UniqueConstraint(Lower("slug"), name="tenant_slug_ci"),
+            models.UniqueConstraint(
+                fields=["store_url"],
+                condition=~models.Q(store_url=""),
+                name="tenant_store_url_once",
+                violation_error_message="Another tenant has this store.",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -96,6 +104,7 @@ class ApiKey(TenantScopedModel):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "API key"
         ordering = ["-id"]
         indexes = [models.Index(fields=["tenant", "-id"], name="key_by_tenant")]
 
@@ -117,6 +126,8 @@ class IpRule(TenantScopedModel):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = "allowed address"
+        verbose_name_plural = "allowed addresses"
         constraints = [models.UniqueConstraint(fields=["tenant", "network"], name="ip_rule_once")]
 
     def __str__(self) -> str:

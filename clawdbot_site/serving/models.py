@@ -29,6 +29,9 @@ def ensure(local_port: int | None) -> None:
         name=settings.MODEL_NAME,
         timeout=settings.MODEL_TIMEOUT,
     )
+    if settings.MODEL_ENDPOINT:
+        for stand_in in _stand_ins():
+            stand_in.delete()
     if local_port is not None:
         ensure_local_instance(endpoint=f"http://127.0.0.1:{local_port}/v1", context_window=localmodel.CONTEXT)
     elif not ModelInstance.objects.everywhere().exists():

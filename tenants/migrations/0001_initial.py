@@ -140,4 +140,16 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['tenant', '-id'], name='key_by_tenant')],
             },
         ),
+        migrations.AlterModelOptions(
+            name='apikey',
+            options={'ordering': ['-id'], 'verbose_name': 'API key'},
+        ),
+        migrations.AlterModelOptions(
+            name='iprule',
+            options={'verbose_name': 'allowed address', 'verbose_name_plural': 'allowed addresses'},
+        ),
+        migrations.AddConstraint(
+            model_name='tenant',
+            constraint=models.UniqueConstraint(condition=models.Q(('store_url', ''), _negated=True), fields=('store_url',), name='tenant_store_url_once', violation_error_message='Another tenant has this store.'),
+        ),
     ]
