@@ -2,7 +2,8 @@
 
 `python -m benchmarks.mock_upstream PORT [--delay SECONDS] [--pace SECONDS]` answers `POST …/chat/completions` with 600
 bytes of JSON, or with 32 server-sent chunks when the body asks for a stream: in one write, or one each `pace` seconds.
-`GET /count` answers how many completions were asked for: load generators compare it with the answers they got."""
+`GET /count` answers how many completions were asked for: load generators compare it with the answers they got.
+`GET /set/DELAY/PACE` changes both."""
 
 from __future__ import annotations
 
@@ -94,14 +95,13 @@ class Mock(asyncio.Protocol):
             self.answer(head, rest[:length])
 
     def answer(self, head: bytes, body: bytes) -> None:
-        if head.startswith(b"GET /count"):
-            text = str(Mock.count).encode()
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+        if head.startswith(b"GET "):
+            self.transport.write(_plain(str(_page(head.split(b" ", 2)[1].decode()))))
             return
         Mock.count += 1
         stream = b'"stream":true' in body or b'"stream": true' in body
         if stream and Mock.pace:
-            asyncio.get_running_loop().create_task(self.paced())
+            asyncio.get_running_loop().call_later(Mock.delay, self.paced, 0)
         elif Mock.delay:
             asyncio.get_running_loop().call_later(Mock.delay, self.write, WHOLE_STREAM if stream else JSON_ANSWER)
         else:
@@ -111,12 +111,22 @@ class Mock(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.write(data)
 
-    async def paced(self) -> None:
-        await asyncio.sleep(Mock.delay)
-        self.write(STREAM_HEAD)
-        for piece in STREAM:
-            self.write(piece)
-            await asyncio.sleep(Mock.pace)
+    def paced(self, place: int) -> None:
+        """One chunk, and the next one in its time."""
+        self.write(STREAM_HEAD + STREAM[0] if place == 0 else STREAM[place])
+        if place + 1 < len(STREAM) and not self.transport.is_closing():
+            asyncio.get_running_loop().call_later(Mock.pace, self.paced, place + 1)
+
+
+def _plain(text: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+def _page(path: str) -> int:
+    """`/count`, and `/set/DELAY/PACE`, which answers the same."""
+    if path.startswith("/set/"):
+        Mock.delay, Mock.pace = map(float, path.removeprefix("/set/").split("/"))
+    return Mock.count
 
 
 async def serve(port: int) -> None:

@@ -1,0 +1,43 @@
+"""An upstream without sockets: the mock's bytes behind the seam of `engine.outbound`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+from benchmarks.mock_upstream import JSON_ANSWER, STREAM
+from engine.outbound import MAX_BODY, Timeouts
+
+ENDPOINT = "http://mock.invalid/v1"
+WHOLE = JSON_ANSWER.partition(b"\r\n\r\n")[2]
+EVENTS = [piece.split(b"\r\n", 1)[1].split(b"\r\n")[0] for piece in STREAM]
+STREAMED = b"".join(EVENTS)
+
+
+class CannedResponse:
+    status = 200
+
+    def __init__(self, stream: bool) -> None:
+        self._stream = stream
+        self.headers: Mapping[str, str] = {"Content-Type": "text/event-stream" if stream else "application/json"}
+
+    async def read(self, limit: int = MAX_BODY) -> bytes:
+        return WHOLE
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield STREAMED
+
+    async def close(self) -> None:
+        pass
+
+
+class CannedHttp:
+    """`engine.outbound.HttpClient`."""
+
+    async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> CannedResponse:
+        return CannedResponse(b'"stream":true' in body)
+
+    async def get(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> CannedResponse:
+        return CannedResponse(stream=False)
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,62 @@
+"""The measurements run; what they measure is nobody's business here."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import workload
+from benchmarks.processes import times
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "VAR_DIR": str(folder / "var")},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+@pytest.mark.server
+def test_it_prints_what_every_layer_costs(tmp_path):
+    figures = tmp_path / "figures.json"
+    ended = python(
+        "-m", "benchmarks.inprocess", "--rounds", "1", "--batch", "32", "--json", str(figures), folder=tmp_path
+    )
+    assert ended.returncode == 0, ended.stderr
+    measured = json.loads(figures.read_text())
+    assert {"/v1, everything on", "/api/chat, everything on (with a session)", "routing decision"} <= set(measured)
+    assert all(0 < least <= median for median, least in measured.values())
+
+
+def test_it_lists_the_long_runs(tmp_path):
+    ended = python("-m", "benchmarks.soak", folder=tmp_path)
+    assert ended.returncode == 0
+    assert "audit-kill" in ended.stdout
+
+
+def test_it_refuses_a_long_run_nobody_knows(tmp_path):
+    assert python("-m", "benchmarks.soak", "unheard-of", folder=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "bodies", [workload.openai(), workload.openai(stream=True), workload.rest(session_id="a" * 32)]
+)
+def test_it_asks_something_else_every_time_in_330_bytes(bodies):
+    made = [bodies(number) for number in range(200)]
+    assert {len(body) for body in made} == {workload.BODY_BYTES}
+    assert len(set(made)) == len(made)
+
+
+def test_it_counts_the_time_on_a_core():
+    before = times(os.getpid())
+    sum(range(3_000_000))
+    assert (times(os.getpid()) - before).ran > 0.005
