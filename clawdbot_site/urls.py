@@ -35,7 +35,7 @@ def _refusal(request: HttpRequest, error: EngineError) -> HttpResponse:
 
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/admin/")),
+    re_path(r"^(?:admin)?$", RedirectView.as_view(url="/admin/")),
     path("admin/", platform_site().urls),
     path("api/", include(tokens.urlpatterns)),
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
