@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from clawdbot_site import checks
@@ -72,7 +73,7 @@ class Launcher:
             self._refuse_unfit_settings()
             self._start_valkey()
             self._migrate()
-            models.ensure(self._start_model())
+            self._ensure_model(self._start_model())
             made = bootstrap.seed()
             self._start_web(listener)
             self._start_background()
@@ -122,6 +123,12 @@ class Launcher:
         self._family.start(Child("local model", command, log=self._logs / "localmodel.log", stop_time=2.0))
         self._say(f"Loading the local model ({localmodel.MODEL_NAME}) …")
         return port
+
+    def _ensure_model(self, local_port: int | None) -> None:
+        try:
+            models.ensure(local_port)
+        except ValidationError as refused:
+            raise CannotStart(f"MODEL_ENDPOINT cannot be used: {' '.join(refused.messages)}") from None
 
     def _migrate(self) -> None:
         self._say("Preparing the databases …")
