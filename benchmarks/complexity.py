@@ -22,7 +22,7 @@ from routing.features import complexity_score
 ENGLISH = (
     "Compare the two designs below and explain which of them scales better. The first keeps one queue per worker, the "
     "second shares a single queue of 1000 jobs between 16 workers. Each job takes 2 to 30 ms, and 5 percent fail and "
-    "are retried once. Estimate throughput and worst latency of both, step by step, and name all you took for it."
+    "are retried once. Estimate throughput and worst latency of both, step by step, and say all that you took."
 )
 CHINESE = (
     "请比较下面两种设计，并解释哪一种扩展性更好。第一种每个线程一个队列，第二种由16个线程共享一个1000个任务的队列。"
