@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
 from access.console.lines import LinesField
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, PlatformFormSet, everywhere
@@ -34,7 +34,10 @@ class ModelInstanceForm(PlatformForm):
         help_text=_("Kept encrypted and never shown. Empty: the key it has."),
     )
     remove_api_key = forms.BooleanField(
-        label=_("Remove the key"), required=False, help_text=_("Forget the key it has.")
+        label=_("Remove the key"),
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text=_("Forget the key it has."),
     )
     languages = LinesField(rows=3, help_text=_("One a line, such as zh or en; none: any."))
 
@@ -84,8 +87,8 @@ class GrantInline(TabularInline):
     formset = PlatformFormSet
     extra = 0
     autocomplete_fields = ["tenant"]
-    verbose_name = _("tenant it is granted to")
-    verbose_name_plural = _("tenants it is granted to (counts where sharing says so)")
+    verbose_name = _("grant")
+    verbose_name_plural = _("granted to (counts where sharing says so)")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         return everywhere(ModelGrant).select_related("tenant", "instance").order_by("tenant__slug")

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminPasswordWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOnlyAdmin
 from tenants import services
@@ -30,7 +30,10 @@ class TenantForm(PlatformForm):
         help_text=_("The tenant's own Valkey server, if it has one. It may hold a password and is never shown."),
     )
     remove_store_url = forms.BooleanField(
-        label=_("Remove the store address"), required=False, help_text=_("Back to the platform's own server.")
+        label=_("Remove the store address"),
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text=_("Back to the platform's own server."),
     )
 
     class Meta:
