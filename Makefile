@@ -24,6 +24,7 @@ lint:
 bench:
 	@tools/venv.sh dev
 	@$(PY) -m benchmarks.inprocess
+	@$(PY) -m benchmarks.handlers
 	@$(PY) -m benchmarks.gateway
 
 # The same measurement beside other gateways, in an environment of their own.

@@ -2,9 +2,9 @@
 
 Drives the real ASGI application with everything on (real Valkey and journal; the upstream's bytes are canned behind the
 seam of `engine.outbound`) with 32 requests at a time, and each layer by itself. Figures are the process's CPU time,
-threads included: the median over the rounds and the least. Others who use the machine slow the caches and the core down
-but take no CPU time, so the least holds nearly still. What is left out are the web server and the HTTP client:
-`benchmarks.gateway` measures those."""
+threads included, without the driver's own: the median over the rounds and the least. Others who use the machine slow
+its caches and cores down but take no CPU time, so the least holds nearly still. What is left out are the web server and
+the HTTP client: `benchmarks.gateway` measures those."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pathlib import Path
 import uvloop
 from django.conf import settings
 
+from access.asgi import App, Receive, Scope, Send, respond
 from benchmarks import rows, workload  # first: rows sets Django up
 from benchmarks.canned import ENDPOINT, CannedHttp
 from benchmarks.layers import PEER, Layers, authenticator
@@ -37,10 +38,10 @@ BATCH = 640  # requests a round
 
 
 class Caller:
-    """Requests as a server would hand them to the application, one conversation each."""
+    """Requests as a server would hand them to an application, one conversation each."""
 
-    def __init__(self, application: Application, path: str, key: str, talk: workload.Talk) -> None:
-        self._app = application.app
+    def __init__(self, app: App, path: str, key: str, talk: workload.Talk) -> None:
+        self._app = app
         self._path = path
         self._headers = [
             (b"host", b"127.0.0.1:8000"),
@@ -114,11 +115,17 @@ async def cost(works: list[Work], count: int) -> float:
     return (time.process_time() - began) / count * 1e6
 
 
-def whole(application: Application, keys: dict[str, str]) -> dict[str, list[Work]]:
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that does nothing: what is left is the driver."""
+    await receive()
+    await respond(send, 200, b'{"session_id":"00000000000000000000000000000000"}', [])
+
+
+def whole(app: App, keys: dict[str, str]) -> dict[str, list[Work]]:
     """What is measured from end to end."""
 
     def calls(path: str, tenant: str, talk: Callable[[], workload.Talk]) -> list[Work]:
-        return [Caller(application, path, keys[tenant], talk()).ask for _ in range(TOGETHER)]
+        return [Caller(app, path, keys[tenant], talk()).ask for _ in range(TOGETHER)]
 
     plain, streamed = workload.openai(), workload.openai(stream=True)
     completions = "/v1/chat/completions"
@@ -154,17 +161,27 @@ async def measure(
 ) -> Figures:
     """Microseconds by name: median and least."""
     async with started(application):
-        works = {**whole(application, keys), **await layers(application, keys["full"])}
-        works = {name: work for name, work in works.items() if only in name}
-        samples: dict[str, list[float]] = {name: [] for name in works}
-        gc.collect()
-        gc.freeze()
-        for number in range(rounds + 1):
-            for name, work in works.items():
-                sample = await cost(work, batch)
-                if number:  # the first one warms up
-                    samples[name].append(sample)
-        return {name: (statistics.median(sample), min(sample)) for name, sample in samples.items()}
+        works = {**whole(application.app, keys), **await layers(application, keys["full"])}
+        return await sampled(works, whole(nothing, keys), rounds, only, batch)
+
+
+async def sampled(
+    works: dict[str, list[Work]], drivers: dict[str, list[Work]], rounds: int, only: str = "", batch: int = BATCH
+) -> Figures:
+    """Each in turn, round after round, less what its driver alone takes."""
+    works = {name: work for name, work in works.items() if only in name}
+    samples: dict[str, list[float]] = {name: [] for name in works}
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)  # as a web worker does
+    for number in range(rounds + 1):
+        for name, work in works.items():
+            sample = await cost(work, batch)
+            if name in drivers:
+                sample -= await cost(drivers[name], batch)
+            if number:  # the first one warms up
+                samples[name].append(sample)
+    return {name: (statistics.median(sample), min(sample)) for name, sample in samples.items()}
 
 
 def start_valkey() -> Child:
