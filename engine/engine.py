@@ -24,6 +24,7 @@ from engine.errors import (
     NotFound,
     Overloaded,
     RateLimited,
+    StoreUnavailable,
     Unavailable,
     UpstreamError,
 )
@@ -206,8 +207,7 @@ class Engine:
         try:
             with Fence(intent):
                 first = await anext(upstream, None) or _cut_off()
-                if not intent.done():
-                    await intent
+                await intent
         except BaseException as error:
             await upstream.aclose()
             route.outcome(error)
@@ -239,15 +239,35 @@ class Engine:
             turn.route.outcome(None)
         if turn.reservation is not None:
             turn.reservation.settle(usage)
-        turn.recorded = True
-        await self.journal.completion(turn.completion("completed", "", choices, usage))
-        if turn.session is not None:
-            turn.appended = True
-            said = [*turn.messages, choices[0].message]
-            version = turn.route.instance.version if turn.route is not None else ""
-            await self.sessions.append(turn.session, said, version)
+        turn.completing = self.journal.completion(turn.completion("completed", "", choices, usage))
+        if turn.session is None:
+            await turn.completing
+        else:
+            await asyncio.shield(turn.completing)  # who leaves now must not take the answer from the session
+            await self._remember(turn, turn.session)
         self._count(turn, "completed", usage)
         return turn.done(choices, usage)
+
+    async def _remember(self, turn: Turn, session: Session) -> None:
+        """Adds a durable turn to its session. A store that is away does not undo the answer: it is tried again."""
+        turn.appended = True
+        said = [*turn.messages, turn.choices()[0].message]
+        version = turn.route.instance.version if turn.route is not None else ""
+        try:
+            await self.sessions.append(session, said, version, turn.id)
+        except StoreUnavailable as error:
+            log.warning("turn %s is not in session %s yet: %s", turn.id, session.id, error)
+            self._in_background(self._remember_later(session, said, version, turn.id))
+
+    async def _remember_later(self, session: Session, said: list[Message], version: str, turn_id: str) -> None:
+        for pause in retrying.STORE_PAUSES:
+            await asyncio.sleep(pause)
+            try:
+                return await self.sessions.append(session, said, version, turn_id)
+            except StoreUnavailable:
+                continue
+        log.error("turn %s could not be added to session %s; the journal has it", turn_id, session.id)
+        return None
 
     async def _leave(self, turn: Turn, error: BaseException) -> None:
         """How a turn ends without Done. An error is answered only once it is recorded; who leaves is not held up."""
@@ -266,13 +286,14 @@ class Engine:
         """The same way out for a refusal, a failure and a cancellation: instance, reservation, session, journal."""
         if turn.route is not None:
             turn.route.outcome(error)
-        if turn.session is not None and not turn.appended:
-            await self._leave_session(turn)
-        if turn.recorded or not turn.decided:
-            if not turn.decided:
-                self._count(turn, "rate_limited" if isinstance(error, RateLimited) else state, Usage())
+        if turn.completing is not None:
+            await self._end_completed(turn, turn.completing)
             return
-        turn.recorded = True
+        if turn.session is not None:
+            await self.sessions.close(turn.session)
+        if not turn.decided:
+            self._count(turn, "rate_limited" if isinstance(error, RateLimited) else state, Usage())
+            return
         choices, usage = (turn.choices(), turn.usage()) if turn.started else ([], Usage())
         if turn.reservation is not None:
             turn.reservation.settle(usage)
@@ -282,15 +303,20 @@ class Engine:
             self.journal.intent(turn.intent())
         await self.journal.completion(turn.completion(state, code, choices, usage))
 
-    async def _leave_session(self, turn: Turn) -> None:
-        """A turn whose completion is durable belongs to the session even if its reader left in that very moment."""
-        assert turn.session is not None
-        turn.appended = True
-        if not turn.recorded:
-            await self.sessions.close(turn.session)
-            return
-        version = turn.route.instance.version if turn.route is not None else ""
-        await self.sessions.append(turn.session, [*turn.messages, turn.choices()[0].message], version)
+    async def _end_completed(self, turn: Turn, completing: asyncio.Future[None]) -> None:
+        """The answer was whole, but its reader left or the journal failed in that very moment: the session has the turn
+        if, and only if, its completion is durable."""
+        state = "completed"
+        if turn.session is not None and not turn.appended:
+            try:
+                await completing
+                await self._remember(turn, turn.session)
+            except EngineError:
+                state = "failed"
+                await self.sessions.close(turn.session)
+        elif completing.done() and not completing.cancelled() and completing.exception() is not None:
+            state = "failed"
+        self._count(turn, state, turn.usage())
 
     def _count(self, turn: Turn, state: str, usage: Usage) -> None:
         self.meter.turn(

@@ -80,8 +80,10 @@ class Sessions(Protocol[S]):
     def window(self, session: S | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
         """History and new messages as they go upstream, trimmed for this instance. Raises ContextTooLong."""
 
-    async def append(self, session: S, messages: Sequence[Message], model_version: str) -> None:
-        """Adds the turn in one atomic step: racing turns all stay. Raises StoreUnavailable."""
+    async def append(self, session: S, messages: Sequence[Message], model_version: str, turn_id: str) -> None:
+        """Adds the turn in one atomic step: racing turns all stay; the same turn again changes nothing.
+
+        Raises StoreUnavailable, also when the turn may have been added."""
 
     async def close(self, session: S) -> None:
         """Gives the session back, whatever became of the turn; never raises."""

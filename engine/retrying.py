@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.errors import UpstreamError
 
 MAX_ATTEMPTS = 2
+STORE_PAUSES = (0.2, 1.0, 3.0, 10.0, 30.0)  # seconds before a session is written to again
 
 
 def may_retry(error: BaseException, attempts: int) -> bool:

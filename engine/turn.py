@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -35,9 +36,9 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "decided", "end", "fold", "id", "intended", "messages", "output",
-        "plugins", "principal", "recorded", "request", "reservation", "route", "session", "started", "time", "ttft",
-        "verdicts",
+        "admission", "appended", "attempts", "began", "completing", "decided", "end", "fold", "id", "intended",
+        "messages", "output", "plugins", "principal", "request", "reservation", "route", "session", "started", "time",
+        "ttft", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest) -> None:
@@ -60,7 +61,7 @@ class Turn:
         self.end: End | None = None
         self.decided = False
         self.intended = False
-        self.recorded = False
+        self.completing: asyncio.Future[None] | None = None
         self.appended = False
         self.started = False
 

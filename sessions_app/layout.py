@@ -16,6 +16,7 @@ import msgspec
 from tenants.valkey import Script
 
 FIELDS: Final = ("version", "last_active", "model_version", "user_profile", "name", "system")  # read in this order
+RECENT: Final = 8  # turns a session knows again
 MAX_LISTED: Final = 10_000  # session ids a user's index remembers; the sessions themselves are not bounded by it
 NOW: Final = "local t = redis.call('TIME') "
 
@@ -32,14 +33,20 @@ return {{fields, redis.call('LRANGE', KEYS[2], 0, -1)}}
 """
 )
 
-# Keys: session, turns, index. Arguments: session id, the turn, ms to live, '1' if the session may be new; then pairs of
-# fields to set. Returns the new version, 0 if the session was deleted meanwhile.
+# Keys: session, turns, index. Arguments: session id, the turn, ms to live, '1' if the session may be new, the turn's
+# id; then pairs of fields to set. Returns the new version, 0 if the session was deleted meanwhile. The last turns' ids are
+# kept: a turn whose reply was lost may be sent again.
 APPEND: Final = Script(
     NOW
     + f"""
 if ARGV[4] == '0' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local ttl = tonumber(ARGV[3])
-redis.call('HSET', KEYS[1], 'last_active', t[1], unpack(ARGV, 5))
+local recent = redis.call('HGET', KEYS[1], 'recent') or ''
+if ARGV[5] ~= '' and string.find(recent, ARGV[5], 1, true) then
+  return tonumber(redis.call('HGET', KEYS[1], 'version'))
+end
+recent = string.sub(ARGV[5] .. ' ' .. recent, 1, {RECENT * 33})
+redis.call('HSET', KEYS[1], 'last_active', t[1], 'recent', recent, unpack(ARGV, 6))
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 if ARGV[2] ~= '' then redis.call('RPUSH', KEYS[2], ARGV[2]) end
 redis.call('PEXPIRE', KEYS[1], ttl)

@@ -88,8 +88,10 @@ class SessionStore:
         profile = session.user_profile if session is not None else {}
         return context.window(history, messages, profile, instance.context_window)
 
-    async def append(self, session: OpenSession, messages: Sequence[Message], model_version: str) -> None:
-        """A session that was deleted while the turn ran stays deleted."""
+    async def append(
+        self, session: OpenSession, messages: Sequence[Message], model_version: str, turn_id: str = ""
+    ) -> None:
+        """A session that was deleted while the turn ran stays deleted. Without `turn_id` no repetition is noticed."""
         home = session.home
         system, said = records.split_system(messages)
         fields: list[str | bytes] = []
@@ -105,7 +107,7 @@ class SessionStore:
         if session.key_home is not None:
             connection.send("SET", session.key_home.owner(session.id), home.user, "PX", ttl)
         keys = [*home.keys(session.id), home.index]
-        if not await connection.run(APPEND, keys, session.id, turn, ttl, int(session.created), *fields):
+        if not await connection.run(APPEND, keys, session.id, turn, ttl, int(session.created), turn_id, *fields):
             log.info("session %s was deleted while a turn ran: the turn is not kept", session.id)
 
     async def close(self, session: OpenSession) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from engine.engine import Engine
-from engine.errors import AuditUnavailable, ModelNotFound, Overloaded, SessionNotFound
+from engine.errors import AuditUnavailable, ModelNotFound, Overloaded, SessionNotFound, StoreUnavailable
 from engine.types import (
     ChatRequest,
     Choice,
@@ -177,6 +177,8 @@ class MemorySessions:
         self.kept: dict[str, Kept] = {}
         self.closed = 0
         self.opened: list[Kept] = []
+        self.attempts = 0
+        self.away = 0  # how many appends fail
 
     async def open(self, principal: Principal, request: ChatRequest) -> Kept:
         self.opened.append(await self._open(request))
@@ -195,7 +197,11 @@ class MemorySessions:
     def window(self, session: Kept | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
         return [*(session.history if session else ()), *messages]
 
-    async def append(self, session: Kept, messages: Sequence[Message], model_version: str) -> None:
+    async def append(self, session: Kept, messages: Sequence[Message], model_version: str, turn_id: str) -> None:
+        self.attempts += 1
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable()
         kept = self.kept.setdefault(session.id, Kept(session.id))
         kept.history.extend(messages)
         kept.version += 1

@@ -3,6 +3,7 @@ from contextlib import aclosing
 
 import pytest
 
+from engine import retrying
 from engine.errors import (
     AuditUnavailable,
     ContentBlocked,
@@ -280,3 +281,22 @@ async def test_it_sends_a_masked_profile():
     parts.guard.masks = {"secret": "******"}
     await engine.complete(ALICE, ask(remember=True, session_id="s1"))
     assert parts.sessions.opened[-1].user_profile == {"name": "******", "age": 3}
+
+
+async def test_it_keeps_a_turn_whose_completion_failed_out_of_the_session():
+    engine, parts = build(ScriptedModel(["a", "b"]))
+    with pytest.raises(AuditUnavailable):
+        async for _ in engine.stream(ALICE, ask(remember=True)):
+            parts.journal.broken = True
+    await engine.drain()
+    assert parts.sessions.kept == {} and parts.sessions.closed == 1 and parts.meter.states == ["failed"]
+
+
+async def test_it_answers_though_the_session_cannot_be_written_and_tries_again(monkeypatch):
+    monkeypatch.setattr(retrying, "STORE_PAUSES", (0.0, 0.0, 0.0))
+    engine, parts = build()
+    parts.sessions.away = 2
+    done = await engine.complete(ALICE, ask(remember=True))
+    assert done.message.content == "Hello" and parts.meter.states == ["completed"]
+    await engine.drain()
+    assert parts.sessions.attempts == 3 and len(parts.sessions.kept[done.session_id].history) == 2

@@ -221,3 +221,13 @@ async def test_it_says_when_the_store_is_away(tenants, tmp_path):
         with pytest.raises(StoreUnavailable):
             await work
     await away.close()
+
+
+async def test_it_takes_the_same_turn_once(store):
+    session = await store.open(ALICE.principal, asking())
+    for _ in range(3):
+        await store.append(session, [QUESTION, ANSWER], "v1", "turn-1")
+    await store.append(session, [QUESTION, ANSWER], "v1", "turn-2")
+    await store.append(session, [QUESTION, ANSWER], "v1", "turn-1")
+    read = await store.read(ALICE.principal, session.id)
+    assert (len(read["context_stack"]), read["version"]) == (4, 2)
