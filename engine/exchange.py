@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Protocol
 
 from engine.errors import UpstreamError, UpstreamTimeout
@@ -47,7 +47,7 @@ class Exchange:
     whole; that then serves others."""
 
     __slots__ = (
-        "_buffer", "_connection", "_deadline", "_error", "_fields", "_loop", "_silence", "_size", "_unpack", "_waiter",
+        "_buffer", "_connection", "_deadline", "_error", "_fields", "_loop", "_silence", "_inflate", "_size", "_waiter",
         "answered", "headers", "over", "status",
     )  # fmt: skip
 
@@ -63,7 +63,7 @@ class Exchange:
         self._fields: dict[str, str] = {}
         self._buffer: deque[bytes] = deque()
         self._size = 0
-        self._unpack: Callable[[bytes], list[bytes]] | None = None
+        self._inflate: zlib._Decompress | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: UpstreamError | None = None
 
@@ -87,16 +87,45 @@ class Exchange:
         return self
 
     async def __anext__(self) -> bytes:
-        while not self._buffer:
+        while True:
+            if self._inflate is not None and (piece := self._unpacked()):
+                return piece
+            if self._buffer:
+                if self._inflate is None:
+                    return self._taken()
+                continue
             self._raise_error()
             if self.over:
+                self._check_end()
                 raise StopAsyncIteration
             await self.wait()
+
+    def _check_end(self) -> None:
+        if self._inflate is not None and not self._inflate.eof:
+            raise UpstreamError("The model's service ended a packed answer before it was whole.")
+
+    def _taken(self) -> bytes:
         piece = self._buffer.popleft() if len(self._buffer) == 1 else b"".join(self._buffer)
         self._buffer.clear()
         self._size = 0
         if self._connection is not None:
             self._connection.resume()
+        return piece
+
+    def _unpacked(self) -> bytes:
+        """The next piece of a packed body, empty if it takes more of it. A few bytes can hold very many, so no more is
+        unpacked than is asked for."""
+        assert self._inflate is not None
+        packed = self._inflate.unconsumed_tail or (self._buffer.popleft() if self._buffer else b"")
+        try:
+            piece = self._inflate.decompress(packed, UNPACKED)
+        except zlib.error:
+            self.abandon()
+            raise UpstreamError from None
+        if not self._buffer and not self._inflate.unconsumed_tail:
+            self._size = 0
+            if self._connection is not None:
+                self._connection.resume()
         return piece
 
     async def close(self) -> None:
@@ -153,7 +182,7 @@ class Exchange:
         self.answered = True
         encoding = self._fields.get("content-encoding", "identity").strip().lower()
         if encoding in ENCODINGS:
-            self._unpack = unpacker(ENCODINGS[encoding])
+            self._inflate = zlib.decompressobj(ENCODINGS[encoding])
         elif encoding != "identity":
             self.fail(UpstreamError("The model's service packed its answer in a way nobody asked for."))
         self._wake()
@@ -169,16 +198,9 @@ class Exchange:
 
     def body(self, data: bytes) -> bool:
         """True: the caller is behind, read no further for now."""
-        try:
-            pieces = [data] if self._unpack is None else self._unpack(data)
-        except zlib.error:
-            self.fail(UpstreamError())
-            return False
-        for piece in pieces:
-            self._buffer.append(piece)
-            self._size += len(piece)
-        if pieces:
-            self._wake()
+        self._buffer.append(data)
+        self._size += len(data)
+        self._wake()
         return self._size > HIGH_WATER
 
     def whole(self) -> None:
@@ -189,19 +211,3 @@ class Exchange:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def unpacker(wbits: int) -> Callable[[bytes], list[bytes]]:
-    """Unpacks a body as it comes, in bounded pieces."""
-    inflate = zlib.decompressobj(wbits)
-
-    def unpack(data: bytes) -> list[bytes]:
-        pieces = []
-        while data:
-            piece = inflate.decompress(data, UNPACKED)
-            if piece:
-                pieces.append(piece)
-            data = inflate.unconsumed_tail
-        return pieces
-
-    return unpack

@@ -35,8 +35,13 @@ class Origin(NamedTuple):
     port: int
 
 
+class HeadTooLarge(Exception):
+    """Ends the parser's work from inside one of its calls; httptools raises it on as an HttpParserError."""
+
+
 class Connection(asyncio.Protocol):
-    """One connection. Serves one exchange at a time and goes back to its pool when the answer is whole."""
+    """One connection. Serves one exchange at a time and goes back to its pool when the answer is whole. `heard`: a byte
+    has come since the last request."""
 
     def __init__(self, pool: deque[Connection], loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
@@ -47,12 +52,14 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._interim = False
         self._paused = False
+        self.heard = False
         self.idle_since = 0.0
 
     def send(self, request: bytes, timeouts: Timeouts) -> Exchange:
         assert self._transport is not None
         self._exchange = exchange = Exchange(self._loop, self, timeouts)
         self._head_bytes = 0
+        self.heard = False
         self._transport.write(request)
         return exchange
 
@@ -79,15 +86,16 @@ class Connection(asyncio.Protocol):
         if exchange is None:  # nobody asked: whatever it is, it would be taken for the next answer
             self.abort()
             return
-        if not exchange.answered:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD:
-                self._break(exchange)
-                return
+        self.heard = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._break(exchange)
+            return
+        if not exchange.answered:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self._break(exchange)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
@@ -113,6 +121,9 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._exchange is not None:
+            self._head_bytes += len(name) + len(value)
+            if self._head_bytes > MAX_HEAD:
+                raise HeadTooLarge
             self._exchange.field(name, value)
 
     def on_headers_complete(self) -> None:
@@ -180,7 +191,7 @@ class DirectClient:
             except UpstreamTimeout:
                 raise
             except UpstreamError:
-                if exchange.answered or kept.usable:
+                if kept.heard or kept.usable:
                     raise
                 # closed without a byte: given up while idle, so the request was never looked at
         connection = await self._connect(loop, origin, pool, timeouts)

@@ -34,8 +34,8 @@ return {{fields, redis.call('LRANGE', KEYS[2], 0, -1)}}
 )
 
 # Keys: session, turns, index. Arguments: session id, the turn, ms to live, '1' if the session may be new, the turn's
-# id; then pairs of fields to set. Returns the new version, 0 if the session was deleted meanwhile. The last turns' ids are
-# kept: a turn whose reply was lost may be sent again.
+# id; then pairs of fields to set. Returns the new version, 0 if the session was deleted meanwhile. The last turns' ids
+# are kept: a turn whose reply was lost may be sent again.
 APPEND: Final = Script(
     NOW
     + f"""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gzip
 import ipaddress
 import ssl
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +179,46 @@ async def test_it_leaves_a_hanging_answer_when_its_caller_does(http: DirectClien
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await upstream.closed(1)
+
+
+@pytest.mark.parametrize("size", [100_000, 200_000, 900_000])
+async def test_it_asks_once_for_a_large_answer_on_a_kept_connection(
+    size: int, http: DirectClient, upstream: Upstream
+) -> None:
+    upstream.answers([SIZED], [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size])
+    await post(http, upstream.url)
+    assert len(await post(http, upstream.url)) == size
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("begun", [b"garbage\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+async def test_it_asks_no_second_time_when_a_kept_connection_began_to_answer(
+    begun: bytes, http: DirectClient, upstream: Upstream
+) -> None:
+    upstream.answers([SIZED], [begun, CUT])
+    await post(http, upstream.url)
+    with pytest.raises(UpstreamError):
+        await post(http, upstream.url)
+    assert len(upstream.requests) == 2
+
+
+async def test_it_unpacks_no_more_than_is_asked_for(http: DirectClient, upstream: Upstream) -> None:
+    packed = gzip.compress(bytes(200 * 1024 * 1024), 1)
+    upstream.answers(wire.answer(200, packed, content_encoding="gzip"))
+    response = await http.post(upstream.url, headers={}, body=b"", timeouts=PATIENT)
+    tracemalloc.start()
+    with pytest.raises(UpstreamError, match="too much"):
+        await response.read(limit=100_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
+
+
+async def test_it_never_takes_a_cut_packed_answer_for_a_whole_one(http: DirectClient, upstream: Upstream) -> None:
+    packed = gzip.compress(b"hello" * 1000)
+    upstream.answers(wire.answer(200, packed[:-12], content_encoding="gzip"))
+    with pytest.raises(UpstreamError):
+        await post(http, upstream.url)
 
 
 # TLS --------------------------------------------------------------------------------------------------------------
