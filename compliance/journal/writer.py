@@ -151,10 +151,10 @@ class JournalWriter:
     def _put(self, row: Row, future: asyncio.Future[None]) -> asyncio.Future[None]:
         self._waiting.append(_Entry(row, future, self._loop.time()))
         self._bytes += len(row[-1])
+        if self._watch is None:  # also where a retry is pending: it may hang
+            self._watch = self._loop.call_later(TICK, self._tick)
         if not self._kicked and not self._flight:
             self._kick_soon()
-            if self._watch is None:
-                self._watch = self._loop.call_later(TICK, self._tick)
         return future
 
     def _kick_soon(self) -> None:

@@ -210,3 +210,18 @@ async def test_it_survives_a_mistake_in_the_store(slow, journal_file):
     store.error = None
     await writer.intent(intent())
     assert len(rows(journal_file)) == 1
+
+
+async def test_it_keeps_the_deadline_where_a_failing_store_begins_to_hang(slow):
+    store, writer = slow
+    store.error = StoreAway("locked")
+    await fails(writer.intent(intent()))
+    await until(lambda: writer._watch is None)  # nothing waits any more, but the next attempt is due
+    writer._kick_soon()  # whenever it was due, it is now
+    store.gate.clear()
+    futures = [writer.intent(intent())]
+    await asyncio.sleep(0.05)
+    futures.append(writer.intent(intent()))
+    async with asyncio.timeout(3):
+        for future in futures:
+            await fails(future)
