@@ -9,7 +9,11 @@ or leaves by itself a millisecond later:
 * turns at the same time: a sorted set of turn ids by deadline. A worker renews its own; a dead worker's run out.
 * tokens: a token bucket (https://en.wikipedia.org/wiki/Token_bucket) that holds a minute's worth and refills evenly. A
   turn reserves its estimate and settles what was used, even if that leaves a debt. A turn larger than the whole bucket
-  passes when the bucket is full.
+  passes when the bucket is full, and reserves two of them at most: a reservation nobody settles, since its worker died,
+  is gone after two minutes.
+
+What could not be given back, since the store was away, rides along later. A command that failed on its way may have
+been carried out nevertheless; then it counts twice.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from engine.errors import RateLimited, StoreUnavailable, TenantSuspended
@@ -31,6 +37,9 @@ log = logging.getLogger(__name__)
 
 SLOT_LEASE: Final = 30.0
 DEFAULT_ANSWER_TOKENS: Final = 256
+MAX_ANSWER_TOKENS: Final = 32_768  # reserved for an answer at most; a longer one is settled when it is there
+MAX_TURN_TOKENS: Final = 4_000_000  # no model's window holds more: a larger count is a mistake of who counted
+MAX_RESERVED_MINUTES: Final = 2
 BUSY_RETRY_AFTER: Final = 1.0
 RIDE: Final = 0.001  # seconds that something given back waits for a turn that takes it along
 MAX_RIDERS: Final = 1000  # turn ids one script takes along
@@ -134,7 +143,7 @@ class Tokens:
     def settle(self, usage: Usage) -> None:
         if not self._settled:
             self._settled = True
-            self._limits.correct(self._view, usage.total_tokens - self._amount)
+            self._limits.correct(self._view, min(max(usage.total_tokens, 0), MAX_TURN_TOKENS) - self._amount)
 
 
 class Limits:
@@ -171,11 +180,12 @@ class Limits:
         if turns is not None:
             self._hold(slots, turn_id)
         try:
-            lease, over = int(self._lease * 1000), self._over.pop(slots, ())
-            reply = await self._stores.platform().run(
+            lease, over = int(self._lease * 1000), self._over.pop(slots, [])
+            answer = self._stores.platform().run(
                 ADMIT, [_key(view, "requests"), slots], requests or 0, turns or 0, turn_id, lease, *over
             )
-            _check_admitted(view, reply)
+            answer.add_done_callback(partial(self._keep_slots, slots, over))
+            _check_admitted(view, await asyncio.shield(answer))
         except BaseException as error:
             if turns is not None:
                 self.give_back(slots, turn_id, taken=not isinstance(error, RateLimited | StoreUnavailable))
@@ -193,16 +203,24 @@ class Limits:
             return UNLIMITED
         if limit == 0:
             raise RateLimited("This tenant may not use any tokens.")
-        amount = prompt_tokens + (self._answer_tokens if max_tokens is None else max_tokens)
+        amount = min(prompt_tokens + self._expected(instance, max_tokens), limit * MAX_RESERVED_MINUTES)
+        owed = self._owed.pop(view.id, 0)
+        answer = self._stores.platform().run(TAKE, [_key(view, "tokens")], limit, amount, owed)
+        answer.add_done_callback(partial(self._keep_tokens, view.id, owed))
         try:
-            owed = self._owed.pop(view.id, 0)
-            wait = await self._stores.platform().run(TAKE, [_key(view, "tokens")], limit, amount, owed)
+            wait = await asyncio.shield(answer)
         except asyncio.CancelledError:
-            self.correct(view, -amount)
+            answer.add_done_callback(partial(self._refund, view, amount))
             raise
         if wait:
             raise RateLimited(f"This tenant may use {limit} tokens a minute.", retry_after=wait / 1000)
         return Tokens(self, view, amount)
+
+    def _expected(self, instance: Instance, max_tokens: int | None) -> int:
+        """How long the answer may become, in tokens: what a caller writes there is no fact."""
+        if max_tokens is None:
+            return self._answer_tokens
+        return min(max_tokens, instance.context_window or MAX_ANSWER_TOKENS, MAX_ANSWER_TOKENS)
 
     def correct(self, view: TenantView, amount: int) -> None:
         """`amount` tokens more than estimated were used, whatever is in the bucket; negative: less."""
@@ -244,12 +262,29 @@ class Limits:
         owed, self._owed = self._owed, defaultdict(int)
         store = self._stores.platform()
         for key, turn_ids in over.items():
-            store.send("ZREM", key, *turn_ids).add_done_callback(_log_failure)
+            removed = store.send("ZREM", key, *turn_ids)
+            removed.add_done_callback(partial(self._keep_slots, key, turn_ids))
+            removed.add_done_callback(_log_failure)
         for tenant_id, amount in owed.items():
             view = self._tenants.value.by_id.get(tenant_id)
             if view is not None and view.tokens_per_minute:
                 taken = store.run(TAKE, [_key(view, "tokens")], view.tokens_per_minute, 0, amount)
+                taken.add_done_callback(partial(self._keep_tokens, tenant_id, amount))
                 taken.add_done_callback(_log_failure)
+
+    def _keep_slots(self, key: str, turn_ids: Sequence[str], answer: asyncio.Future[Reply]) -> None:
+        """For the next one to take along, where the store did not hear of them. Beyond the bound their leases end."""
+        if turn_ids and _failed(answer):
+            self._over[key] = [*self._over.get(key, ()), *turn_ids][:MAX_RIDERS]
+
+    def _keep_tokens(self, tenant_id: int, amount: int, answer: asyncio.Future[Reply]) -> None:
+        if amount and _failed(answer):
+            self._owed[tenant_id] += amount
+
+    def _refund(self, view: TenantView, amount: int, answer: asyncio.Future[Reply]) -> None:
+        """What a cancelled turn has got after all."""
+        if not _failed(answer) and answer.result() == 0:
+            self.correct(view, -amount)
 
     def _view(self, principal: Principal) -> TenantView:
         view = self._tenants.value.by_id.get(principal.tenant_id)
@@ -288,6 +323,10 @@ def _check_admitted(view: TenantView, reply: Reply) -> None:
         )
 
 
-def _log_failure(future: asyncio.Future[Reply]) -> None:
-    if not future.cancelled() and (error := future.exception()) is not None:
+def _failed(answer: asyncio.Future[Reply]) -> bool:
+    return answer.cancelled() or answer.exception() is not None
+
+
+def _log_failure(answer: asyncio.Future[Reply]) -> None:
+    if not answer.cancelled() and (error := answer.exception()) is not None:
         log.warning("a tenant's limits could not be brought up to date: %r", error)

@@ -10,6 +10,7 @@ from engine.types import ChatRequest, Instance, Message, Usage
 from tenants.isolation import Stores
 from tenants.limits import Limits
 from tests.cast import ACME, ALICE, BOB, CHARLIE, tenant_table
+from tests.services.valkey import ValkeyServer
 
 REQUEST = ChatRequest(messages=[Message("user", "hello")])
 INSTANCE = Instance(id=1, name="m")
@@ -156,6 +157,51 @@ async def test_it_lets_a_turn_larger_than_the_limit_pass_alone_and_in_debt(limit
     assert 59 < caught.value.retry_after <= 61
 
 
+async def test_it_bounds_what_a_single_turn_reserves_so_that_a_dead_worker_leaves_little(limits, tenants, stores):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1000)))
+    await limits.reserve(ALICE.principal, INSTANCE, 10, 2**31 - 1)
+    with pytest.raises(RateLimited) as caught:
+        await limits.reserve(ALICE.principal, INSTANCE, 0, 2**31 - 1)
+    assert 119 < caught.value.retry_after <= 120
+    await _grow_older(stores.platform(), 61)
+    await limits.reserve(BOB.principal, INSTANCE, 1, 1)
+    await _grow_older(stores.platform(), 60)
+    await limits.reserve(BOB.principal, INSTANCE, 900, 90)
+
+
+async def _grow_older(store, seconds):
+    """As if the bucket had last been touched that much earlier."""
+    key = f"limits:{{{ACME.id}}}:tokens"
+    await store.call("HINCRBY", key, "at", -1000 * seconds)
+
+
+async def test_it_charges_in_full_what_a_turn_used_beyond_its_reservation(limits, tenants):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1000)))
+    turn = await limits.reserve(ALICE.principal, INSTANCE, 0, 5000)
+    turn.settle(Usage(completion_tokens=5000))
+    with pytest.raises(RateLimited) as caught:
+        await limits.reserve(ALICE.principal, INSTANCE, 0, 1000)
+    assert 299 < caught.value.retry_after <= 300
+
+
+async def test_it_expects_no_longer_answer_than_the_instance_can_give(limits, tenants, stores):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1_000_000)))
+    small = Instance(id=2, name="s", context_window=8_000)
+    await limits.reserve(ALICE.principal, small, 100, 2**31 - 1)
+    assert 991_900 <= await _level(stores.platform()) < 992_900
+    await limits.reserve(ALICE.principal, INSTANCE, 100, 2**31 - 1)
+    assert await _level(stores.platform()) > 900_000
+
+
+async def test_it_survives_a_model_that_reports_an_absurd_usage(limits, tenants, stores):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1000)))
+    turn = await limits.reserve(ALICE.principal, INSTANCE, 100, 100)
+    turn.settle(Usage(completion_tokens=10**30))
+    with pytest.raises(RateLimited):
+        await limits.reserve(ALICE.principal, INSTANCE, 1, 1)
+    assert await _level(stores.platform()) > -10_000_000
+
+
 async def test_it_asks_nobody_for_an_unlimited_tenant(tenants, tmp_path):
     away = Stores([f"unix://{tmp_path}/nobody.sock"], tenants)
     limits = Limits(away, tenants)
@@ -206,3 +252,72 @@ async def test_it_settles_even_where_the_next_turn_is_refused(limits, tenants):
     with pytest.raises(RateLimited):
         await limits.reserve(ALICE.principal, INSTANCE, 0, 600)
     await limits.reserve(ALICE.principal, INSTANCE, 0, 450)
+
+
+@pytest.fixture
+async def own(tmp_path_factory, tenants):
+    """(limits, server): one this test may pause and kill."""
+    server = ValkeyServer(tmp_path_factory.mktemp("v"))
+    server.start()
+    stores = Stores([server.url], tenants)
+    limits = Limits(stores, tenants)
+    yield limits, stores, server
+    limits.close()
+    server.kill()
+    await stores.close()
+
+
+async def test_it_gives_back_later_what_the_store_did_not_hear(own, tenants):
+    tenants.swap(tenant_table(ACME.view(concurrent_turns=1, tokens_per_minute=1000)))
+    limits, stores, server = own
+    admission = await limits.admit(ALICE.principal, REQUEST, "first")
+    reservation = await limits.reserve(ALICE.principal, INSTANCE, 0, 1000)
+    await stores.platform().call("CONFIG", "SET", "min-replicas-to-write", 1)  # no script that writes is run
+    admission.release()
+    with pytest.raises(StoreUnavailable):
+        await limits.admit(ALICE.principal, REQUEST, "second")
+    reservation.settle(Usage())
+    with pytest.raises(StoreUnavailable):
+        await limits.reserve(ALICE.principal, INSTANCE, 0, 1000)
+    await stores.platform().call("CONFIG", "SET", "min-replicas-to-write", 0)
+    await limits.admit(ALICE.principal, REQUEST, "third")
+    await limits.reserve(ALICE.principal, INSTANCE, 0, 950)
+
+
+async def test_it_gives_back_later_what_left_by_itself_in_vain(own, tenants):
+    tenants.swap(tenant_table(ACME.view(concurrent_turns=1, tokens_per_minute=1000)))
+    limits, stores, server = own
+    admission = await limits.admit(ALICE.principal, REQUEST, "first")
+    reservation = await limits.reserve(ALICE.principal, INSTANCE, 0, 1000)
+    await stores.platform().call("CONFIG", "SET", "min-replicas-to-write", 1)
+    admission.release()
+    reservation.settle(Usage())
+    await asyncio.sleep(0.02)
+    await stores.platform().call("CONFIG", "SET", "min-replicas-to-write", 0)
+    await limits.admit(ALICE.principal, REQUEST, "third")
+    await limits.reserve(ALICE.principal, INSTANCE, 0, 950)
+
+
+async def _cancelled(limits, amount):
+    """A reservation whose turn ends while the store is asked."""
+    task = asyncio.create_task(limits.reserve(ALICE.principal, INSTANCE, 0, amount))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_it_takes_a_cancelled_reservation_back(limits, tenants, stores):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1000)))
+    await _cancelled(limits, 900)
+    await stores.platform().call("PING")
+    await limits.reserve(ALICE.principal, INSTANCE, 0, 950)
+
+
+async def test_it_refunds_no_cancelled_reservation_that_found_the_bucket_empty(limits, tenants, stores):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1000)))
+    await limits.reserve(ALICE.principal, INSTANCE, 0, 900)
+    await _cancelled(limits, 800)
+    await stores.platform().call("PING")
+    with pytest.raises(RateLimited):
+        await limits.reserve(ALICE.principal, INSTANCE, 0, 800)
