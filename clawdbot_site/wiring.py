@@ -68,11 +68,11 @@ class Application:
         self._serve: App = _not_started
 
     def _register(self) -> None:
-        """Which rows become which snapshot, and when: `tenants.live` calls these in its thread."""
+        """Which rows become which snapshot, and when: `tenants.live` calls these in its threads."""
         self.live.register("tenants", compile_tenants, self.tenants.swap)
-        self.live.register("routing", self._compile_routes, self._swap_routes)
-        self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap)
-        self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._plugins.swap)
+        self.live.register("routing", self._compile_routes, self._swap_routes, slow=True)
+        self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap, slow=True)
+        self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._plugins.swap, slow=True)
         self.credentials.register(self.live)
 
     def _compile_routes(self) -> RoutingTable:

@@ -2,7 +2,8 @@
 
 The version row is the truth: it is counted up in the transaction of the change, and every process reads all of them
 once a second. The bus (a Valkey channel) only saves the wait; without it a change is live within that second. Sections
-are compiled in this module's thread and swapped whole into the cells the request path reads."""
+are compiled in this module's thread and swapped whole into the cells the request path reads. Those that may take long
+have threads of their own, so that a revoked key never waits for a word list."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ CHANNEL = "clawdbot:config"
 BUS_TIMEOUT = 0.25  # seconds a saving request may lose to a bus that hangs
 NAP = 0.2  # seconds between two looks at the stop flag
 STOP_TIMEOUT = 5.0  # seconds; a database that hangs must not keep the process
-BUS_AWAY = (redis.RedisError, OSError)
+BUS_AWAY = (redis.RedisError, OSError, UnicodeError)  # UnicodeError: a host name that cannot be one
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +79,16 @@ def bus(url: str, timeout: float) -> redis.Redis:
 
 
 class _Consumer(Generic[T]):
-    """Something compiled from a section: at `version` last; `failed` is the version that could not be."""
+    """Something compiled from a section: at `version` last; `wanted` is the newest version seen, `failed` the one that
+    could not be compiled. `thread` is that of a slow one while it compiles."""
 
-    def __init__(self, section: str, compile: Callable[[], T], apply: Callable[[T], None]) -> None:
+    def __init__(self, section: str, compile: Callable[[], T], apply: Callable[[T], None], slow: bool) -> None:
         self.section = section
         self.compile = compile
         self.apply = apply
+        self.slow = slow
+        self.thread: threading.Thread | None = None
+        self.wanted = 0
         self.version: int | None = None
         self.failed: int | None = None
 
@@ -91,12 +96,23 @@ class _Consumer(Generic[T]):
         self.apply(self.compile())
         self.version = version
 
+    def try_refresh(self, version: int) -> bool:
+        try:
+            self.refresh(version)
+            self.failed = None
+        except Exception:  # noqa: BLE001  # border: a broken section must not stop the others
+            if self.failed != version:
+                logger.exception("section %s version %s cannot be compiled, the last stays", self.section, version)
+            self.failed = version
+        return self.failed is None
+
 
 class LiveConfig:
     """Keeps every registered consumer as new as the database. One a process; `bus_url` is a node of the Valkey server.
 
     A section may have several consumers. `compile` and `apply` run in the thread of this class, never on the event
-    loop; when either raises, the old snapshot stays and the next look, a second later, tries again."""
+    loop; when either raises, the old snapshot stays and the next look, a second later, tries again. A `slow` consumer
+    holds nobody up: it runs in a thread that lives as long as its work, one at a time."""
 
     def __init__(self, bus_url: str, *, interval: float = 1.0) -> None:
         self._bus_url = bus_url
@@ -107,8 +123,10 @@ class LiveConfig:
         self._bus_lost = False
         self._database_lost = False
 
-    def register(self, section: str, compile: Callable[[], T], apply: Callable[[T], None]) -> None:
-        self._consumers.append(_Consumer(section, compile, apply))
+    def register(
+        self, section: str, compile: Callable[[], T], apply: Callable[[T], None], *, slow: bool = False
+    ) -> None:
+        self._consumers.append(_Consumer(section, compile, apply, slow))
 
     def load(self) -> None:
         """Compiles everything once, in the calling thread. Raises whatever a consumer raises."""
@@ -122,14 +140,17 @@ class LiveConfig:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; waits a while for a compilation that is running."""
+        """Ends the threads; waits a while for compilations that are running."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(STOP_TIMEOUT)
-            self._thread = None
+        until = time.monotonic() + STOP_TIMEOUT
+        for thread in (self._thread, *(consumer.thread for consumer in self._consumers)):
+            if thread is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+        self._thread = None
 
     def look(self) -> None:
-        """Reads the version rows and compiles what changed. Never raises: a border where everything is logged."""
+        """Reads the version rows and compiles what changed; what is slow has only begun when this returns. Never
+        raises: a border where everything is logged."""
         try:
             versions = _versions()
             self._database_lost = False
@@ -139,18 +160,21 @@ class LiveConfig:
             self._database_lost = True
             return
         for consumer in self._consumers:
-            version = versions.get(consumer.section, 0)
-            if consumer.version != version:
-                self._refresh(consumer, version)
+            consumer.wanted = versions.get(consumer.section, 0)
+            if consumer.version == consumer.wanted:
+                continue
+            if not consumer.slow:
+                consumer.try_refresh(consumer.wanted)
+            elif consumer.thread is None or not consumer.thread.is_alive():
+                name = f"live-{consumer.section}"
+                consumer.thread = threading.Thread(target=self._run_slowly, args=(consumer,), name=name, daemon=True)
+                consumer.thread.start()
 
-    def _refresh(self, consumer: _Consumer[Any], version: int) -> None:
-        try:
-            consumer.refresh(version)
-            consumer.failed = None
-        except Exception:  # noqa: BLE001  # border: a broken section must not stop the others
-            if consumer.failed != version:
-                logger.exception("section %s version %s cannot be compiled, the last stays", consumer.section, version)
-            consumer.failed = version
+    def _run_slowly(self, consumer: _Consumer[Any]) -> None:
+        while consumer.version != consumer.wanted and consumer.try_refresh(consumer.wanted):
+            if self._stop.is_set():
+                break
+        connections.close_all()
 
     def _run(self) -> None:
         subscription: PubSub | None = None

@@ -129,7 +129,7 @@ class Connection:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 link = await self._open_socket()
                 await self._introduce(link)
-        except (OSError, StoreUnavailable, asyncio.CancelledError) as error:
+        except (OSError, ValueError, StoreUnavailable, asyncio.CancelledError) as error:  # ValueError: no such name
             if link is not None:
                 link.abort()
             self._failures += 1

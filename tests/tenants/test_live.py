@@ -96,6 +96,72 @@ def test_it_compiles_off_the_calling_thread_and_only_what_changed(transactional_
     assert threading.get_ident() not in {thread for _, thread in compiled[3:]}
 
 
+def test_it_lets_nothing_wait_for_a_slow_compilation(transactional_db, cast, settings):
+    settings.VALKEY_NODES = [AWAY]
+    gate, began, compiled = threading.Event(), threading.Event(), []
+    live = LiveConfig(AWAY, interval=0.05)
+
+    def compile_slowly():
+        began.set()
+        gate.wait(PATIENCE)
+        return f"guard {threading.current_thread().name}"
+
+    gate.set()
+    live.register("guard", compile_slowly, compiled.append, slow=True)
+    live.register("routing", lambda: "routing", compiled.append, slow=True)
+    live.register("keys", lambda: "keys", compiled.append)
+    live.load()
+    gate.clear()
+    began.clear()
+    del compiled[:]
+    live.start()
+    try:
+        announce("guard")
+        until(began.is_set)
+        announce("keys")
+        until(lambda: compiled == ["keys"])
+        announce("routing")
+        until(lambda: compiled == ["keys", "routing"])
+        gate.set()
+        until(lambda: compiled[2:] == ["guard live-guard"])
+    finally:
+        gate.set()
+        live.stop()
+
+
+def test_it_compiles_once_more_what_changed_during_a_slow_compilation(transactional_db, cast):
+    gate, began, compiled = threading.Semaphore(1), threading.Semaphore(0), []
+    live = LiveConfig(AWAY)
+
+    def compile():
+        names = set(compile_tenants().by_slug)
+        began.release()
+        assert gate.acquire(timeout=PATIENCE)
+        return names
+
+    live.register("tenants", compile, compiled.append, slow=True)
+    live.load()
+    assert began.acquire(timeout=PATIENCE)
+    for slug, database in (("initech", 40), ("hooli", 41)):
+        Tenant.objects.create(slug=slug, name=slug, store_database=database)
+        live.look()
+        if slug == "initech":
+            assert began.acquire(timeout=PATIENCE)  # under way: has read its rows
+    gate.release(2)
+    until(lambda: len(compiled) == 3)
+    live.stop()
+    assert compiled[1:] == [{"acme", "globex", "initech"}, {"acme", "globex", "initech", "hooli"}]
+
+
+def test_it_lives_with_a_bus_whose_name_is_impossible(transactional_db, cast, settings, start, caplog):
+    settings.VALKEY_NODES = ["redis://a..b/0"]
+    _, cell = start("redis://a..b/0", interval=0.05)
+    cast.acme.name = "Acme & Sons"
+    cast.acme.save()
+    until(lambda: cell.value.by_slug["acme"].name == "Acme & Sons")
+    assert "the change bus is away" in caplog.text
+
+
 def test_it_keeps_the_old_snapshot_of_a_broken_section_and_tries_again(transactional_db, cast, caplog):
     values = [Cell(0), Cell(0)]
     broken = threading.Event()

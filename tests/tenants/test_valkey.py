@@ -257,3 +257,13 @@ async def test_it_gives_up_on_a_host_that_takes_no_connection(monkeypatch):
         await asyncio.wait_for(connection.call("PING"), 5)
     await connection.close()
     silent.close()
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+async def test_it_fails_at_once_where_the_name_of_the_server_is_impossible(host):
+    connection = Connection(f"redis://{host}/0")
+    async with asyncio.timeout(2):
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await connection.call("PING")
+        await connection.close()
