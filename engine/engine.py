@@ -14,13 +14,12 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, NoReturn
 
-import msgspec
-
 from engine import retrying
 from engine.errors import (
     AuditUnavailable,
     ContentBlocked,
     EngineError,
+    InvalidRequest,
     NotFound,
     Overloaded,
     RateLimited,
@@ -32,7 +31,7 @@ from engine.fencing import Fence
 from engine.folding import Fold, as_delta
 from engine.ports import Guard, Journal, Limiter, Meter, Plugins, Router, Session, Sessions
 from engine.turn import Turn
-from engine.types import ChatRequest, Delta, Done, End, Event, Message, ModelCall, Principal, State, Usage
+from engine.types import ChatRequest, Delta, Done, End, Event, Message, ModelCall, Principal, State, Usage, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -125,34 +124,32 @@ class Engine:
         if request.remember:
             turn.session = await self.sessions.open(principal, request)
         turn.decided = True
-        if turn.session is not None and turn.session.user_profile:
-            self._check_profile(turn, turn.session)
+        self._check_request(turn)
         self._check_input(turn, request.messages)
-        turn.plugins = run = await self.plugins.pre(principal, request, turn.session, turn.messages, turn.id)
+        turn.plugins = run = await self.plugins.pre(principal, turn.request, turn.session, turn.messages, turn.id)
         if run.touched:
             self._check_input(turn, run.messages)
 
+    def _check_request(self, turn: Turn) -> None:
+        """What reaches the model besides messages: tools and parameters, and the profile as part of the prompt."""
+        turn.request, verdicts = self.guard.request(turn.principal, turn.request)
+        self._judge(turn, verdicts)
+        session = turn.session
+        if session is not None and session.user_profile:
+            session.user_profile, verdicts = self.guard.profile(turn.principal, session.user_profile)
+            self._judge(turn, verdicts)
+
     def _check_input(self, turn: Turn, messages: Sequence[Message]) -> None:
         turn.messages = messages
-        turn.messages = self._guarded(turn, messages)
-
-    def _guarded(self, turn: Turn, messages: Sequence[Message]) -> Sequence[Message]:
         checked, verdicts = self.guard.input(turn.principal, messages)
+        self._judge(turn, verdicts)
+        turn.messages = checked
+
+    def _judge(self, turn: Turn, verdicts: Sequence[Verdict]) -> None:
         if verdicts:
             turn.verdicts.extend(verdict for verdict in verdicts if verdict not in turn.verdicts)
             if any(verdict.action == "block" for verdict in verdicts):
                 raise ContentBlocked()
-        return checked
-
-    def _check_profile(self, turn: Turn, session: Session) -> None:
-        """The profile becomes part of the prompt, so it passes the guard like what is said."""
-        text = msgspec.json.encode(session.user_profile).decode()
-        [checked] = self._guarded(turn, [Message("system", text)])
-        if checked.content != text:
-            try:
-                session.user_profile = msgspec.json.decode(str(checked.content), type=dict[str, Any])
-            except msgspec.DecodeError:  # a mask that reaches over the edge of a value
-                raise ContentBlocked(param="user_profile") from None
 
     # 5 to 10 -----------------------------------------------------------------------------------------------------
 
@@ -274,6 +271,10 @@ class Engine:
         if isinstance(error, AuditUnavailable):
             self._in_background(self._record_end(turn, "failed", error.code, error))
         elif isinstance(error, EngineError):
+            if isinstance(error, InvalidRequest | UpstreamError) and not self.guard.allows(
+                turn.principal, error.message
+            ):
+                error.message = error.text  # the model's service may repeat in its refusal what must not be shown
             state: State = "failed" if isinstance(error, UpstreamError | Unavailable) else "refused"
             await self._record_end(turn, state, error.code, error)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):

@@ -110,7 +110,18 @@ class Guard(Protocol):
         """The messages to go on with (masked where a list says so) and what was found. A verdict with action `block`
         means the turn must be refused."""
 
+    def request(self, principal: Principal, request: ChatRequest) -> tuple[ChatRequest, list[Verdict]]:
+        """The same for what of a request reaches the model besides messages: tools and parameters. The same object
+        where nothing changed."""
+
+    def profile(self, principal: Principal, profile: Json) -> tuple[Json, list[Verdict]]:
+        """The same for a user profile, keys and values."""
+
     def output(self, principal: Principal) -> OutputGuard: ...
+
+    def allows(self, principal: Principal, text: str) -> bool:
+        """Whether a text of the model's service that is no answer may be shown: nothing in it is to be blocked or
+        masked in answers."""
 
 
 class PluginRun(Protocol):

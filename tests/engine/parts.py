@@ -23,6 +23,7 @@ from engine.types import (
     End,
     Instance,
     Intent,
+    Json,
     Message,
     ModelCall,
     Principal,
@@ -249,6 +250,23 @@ class WordsGuard:
         for word, mask in self.masks.items():
             content = content.replace(word, mask) if isinstance(content, str) else content
         return msgspec.structs.replace(message, content=content)
+
+    def request(self, principal: Principal, request: ChatRequest) -> tuple[ChatRequest, list[Verdict]]:
+        safe, found = self._encoded([request.tools, request.params])
+        return msgspec.structs.replace(request, tools=safe[0], params=safe[1]), found
+
+    def profile(self, principal: Principal, profile: Json) -> tuple[Json, list[Verdict]]:
+        return self._encoded(profile)
+
+    def _encoded(self, value: Any) -> tuple[Any, list[Verdict]]:
+        text = msgspec.json.encode(value).decode()
+        found = [Verdict("list", 1, word, "block", "input") for word in self.words if word in text]
+        for word, mask in self.masks.items():
+            text = text.replace(word, mask)
+        return msgspec.json.decode(text), found
+
+    def allows(self, principal: Principal, text: str) -> bool:
+        return not any(word in text for word in [*self.words, *self.masks])
 
     def output(self, principal: Principal) -> WordsOutput:
         return WordsOutput(self.words)

@@ -300,3 +300,24 @@ async def test_it_answers_though_the_session_cannot_be_written_and_tries_again(m
     assert done.message.content == "Hello" and parts.meter.states == ["completed"]
     await engine.drain()
     assert parts.sessions.attempts == 3 and len(parts.sessions.kept[done.session_id].history) == 2
+
+
+async def test_it_filters_tools_and_parameters():
+    engine, parts = build(words=["bomb"])
+    tools = [{"type": "function", "function": {"name": "f", "description": "a bomb"}}]
+    await text_until_error(engine, ask(tools=tools), ContentBlocked)
+    await text_until_error(engine, ask(params={"stop": ["bomb"]}), ContentBlocked)
+    assert parts.models[0].calls == [] and parts.journal.states == ["refused", "refused"]
+
+
+async def test_it_sends_masked_parameters():
+    engine, parts = build()
+    parts.guard.masks = {"secret": "******"}
+    await engine.complete(ALICE, ask(params={"stop": ["secret"]}))
+    assert parts.models[0].calls[0].request.params == {"stop": ["******"]}
+
+
+async def test_it_shows_no_listed_word_in_what_the_models_service_refuses_with():
+    engine, _ = build(ScriptedModel([UpstreamRejected("you said bomb")]), words=["bomb"])
+    _, error = await text_until_error(engine, ask(), UpstreamRejected)
+    assert error.message == UpstreamRejected.text
