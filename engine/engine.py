@@ -145,6 +145,11 @@ class Engine:
         self._judge(turn, verdicts)
         turn.messages = checked
 
+    def _check_refusal(self, principal: Principal, error: EngineError) -> None:
+        """The model's service may repeat in its refusal what must not be shown."""
+        if not self.guard.allows(principal, f"{error.message} {error.param or ''}"):
+            error.message, error.param = error.text, None
+
     def _judge(self, turn: Turn, verdicts: Sequence[Verdict]) -> None:
         if verdicts:
             turn.verdicts.extend(verdict for verdict in verdicts if verdict not in turn.verdicts)
@@ -271,10 +276,8 @@ class Engine:
         if isinstance(error, AuditUnavailable):
             self._in_background(self._record_end(turn, "failed", error.code, error))
         elif isinstance(error, EngineError):
-            if isinstance(error, InvalidRequest | UpstreamError) and not self.guard.allows(
-                turn.principal, error.message
-            ):
-                error.message = error.text  # the model's service may repeat in its refusal what must not be shown
+            if isinstance(error, InvalidRequest | UpstreamError):
+                self._check_refusal(turn.principal, error)
             state: State = "failed" if isinstance(error, UpstreamError | Unavailable) else "refused"
             await self._record_end(turn, state, error.code, error)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
