@@ -137,10 +137,10 @@ def with_user(principal: Principal, user: str | None) -> Principal:
     return msgspec.structs.replace(principal, user=f"{principal.subject}:{user}")
 
 
-def require_scope(principal: Principal, scope: str) -> None:
-    """Raises Forbidden."""
-    if scope not in principal.scopes:
-        raise Forbidden(f"This credential lacks the scope {scope}.")
+def require_scope(principal: Principal, *scopes: str) -> None:
+    """One of them is enough. Raises Forbidden."""
+    if principal.scopes.isdisjoint(scopes):
+        raise Forbidden(f"This credential lacks the scope {' or '.join(scopes)}.")
 
 
 def _credential(headers: RawHeaders) -> str:

@@ -10,9 +10,12 @@ import math
 from typing import Any, NamedTuple
 
 import orjson
-from django.http import Http404, HttpResponse
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
+from access import asgi
 from engine import errors
 from engine.errors import EngineError
 from engine.types import Json
@@ -74,8 +77,8 @@ def public(error: BaseException) -> EngineError:
 
 
 def body(error: EngineError, request_id: str) -> Json:
-    """`{"error": {"code", "message", "request_id"}}`, with `param` where a field is at fault."""
-    inner: Json = {"code": error.code, "message": error.message, "request_id": request_id}
+    """`{"error": {"code", "message", "request_id", "retryable"}}`, with `param` where a field is at fault."""
+    inner = event(error, request_id)
     if error.param is not None:
         inner["param"] = error.param
     return {"error": inner}
@@ -87,13 +90,21 @@ def event(error: EngineError, request_id: str) -> Json:
 
 
 def openai_body(error: EngineError) -> Json:
-    """OpenAI's envelope, with the code and the wording its clients recognise."""
+    """OpenAI's envelope, with the code and the wording its clients recognise, and `retryable`, which they pass on."""
     code, message = error.code, error.message
     if isinstance(error, errors.ContentBlocked):
         code = "content_filter"
     elif isinstance(error, errors.ContextTooLong):
         message = f"This model's maximum context length is exceeded. {message}"
-    return {"error": {"message": message, "type": translation(error).kind, "param": error.param, "code": code}}
+    return {
+        "error": {
+            "message": message,
+            "type": translation(error).kind,
+            "param": error.param,
+            "code": code,
+            "retryable": error.retryable,
+        }
+    }
 
 
 def headers(error: EngineError) -> list[tuple[str, str]]:
@@ -123,11 +134,32 @@ def response(error: EngineError, request_id: str) -> HttpResponse:
     )
 
 
+async def deny(send: asgi.Send, error: EngineError, scope: asgi.Scope) -> None:
+    """The same in place of a WebSocket's handshake (ASGI's denial response)."""
+    number = asgi.request_id(dict(scope["headers"]))
+    said = [(b"content-type", b"application/json"), (b"x-request-id", number.encode("ascii")), *raw_headers(error)]
+    status = translation(error).status
+    await send({"type": "websocket.http.response.start", "status": status, "headers": said})
+    await send({"type": "websocket.http.response.body", "body": orjson.dumps(body(error, number))})
+
+
+def numbered(error: EngineError, request: HttpRequest | None) -> HttpResponse:
+    """The same for a request of Django's own handlers, which give it no number: one is made or taken from the caller,
+    and said in `X-Request-Id` too. A lean request has its own, and its handler says it."""
+    number = getattr(request, "request_id", None)
+    if number is not None:
+        return response(error, number)
+    given = request.headers.get("X-Request-Id", "") if request is not None else ""
+    number = asgi.request_id({b"x-request-id": given.encode("latin-1", "replace")})
+    answer = response(error, number)
+    answer["X-Request-Id"] = number
+    return answer
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """DRF's EXCEPTION_HANDLER: every error of a view in the one shape."""
     request = context.get("request")
-    request_id = getattr(getattr(request, "_request", request), "request_id", "")
-    answer = response(public(_from_framework(error)), request_id)
+    answer = numbered(public(_from_framework(error)), getattr(request, "_request", request))
     if isinstance(error, exceptions.MethodNotAllowed) and (view := context.get("view")) is not None:
         answer["Allow"] = ", ".join(view.allowed_methods)
     return answer
@@ -136,13 +168,17 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 def _from_framework(error: Exception) -> Exception:
     """What Django and DRF raise of their own, in our words."""
     match error:
+        case RequestDataTooBig():
+            return errors.PayloadTooLarge()
+        case SuspiciousOperation() | BadRequest() | MultiPartParserError() | UnreadablePostError():
+            return errors.InvalidRequest()
         case Http404() | exceptions.NotFound():
             return errors.NotFound()
         case exceptions.MethodNotAllowed():
             return errors.MethodNotAllowed()
         case exceptions.AuthenticationFailed() | exceptions.NotAuthenticated():
             return errors.Unauthenticated()
-        case exceptions.PermissionDenied():
+        case exceptions.PermissionDenied() | PermissionDenied():
             return errors.Forbidden()
         case exceptions.Throttled():
             return errors.RateLimited(retry_after=getattr(error, "wait", None))

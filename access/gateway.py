@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import orjson
-
 from access import errors
 from access.asgi import App, Event, Receive, Scope, Send
 from access.edges.openai import OpenAIEdge
@@ -90,7 +88,4 @@ async def _no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": errors.TABLE[NotFound].close})
         return
-    body = orjson.dumps(errors.body(NotFound(), ""))
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
+    await errors.deny(send, NotFound(), scope)

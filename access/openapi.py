@@ -130,11 +130,12 @@ class ModelListAnswer(msgspec.Struct):
 
 
 class ErrorInside(msgspec.Struct):
-    """`code` is stable; `param` names the field at fault."""
+    """`code` is stable; `retryable`: the same request may succeed later; `param` names the field at fault."""
 
     code: str
     message: str
     request_id: str
+    retryable: bool
     param: str | None = None
 
 

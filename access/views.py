@@ -26,7 +26,7 @@ class LeanView(APIView):
 
     parts: Parts = None  # type: ignore[assignment]  # handed in by as_view()
     principal: Principal
-    needs: ClassVar[str] = "chat"
+    needs: ClassVar[tuple[str, ...]] = ("chat",)  # scopes, one of which is enough
     authentication_classes = ()
     permission_classes = ()
     http_method_names = ["get", "post", "patch", "delete"]
@@ -52,7 +52,7 @@ class LeanView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        require_scope(self.principal, self.needs)
+        require_scope(self.principal, *self.needs)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
         return None, "application/json"

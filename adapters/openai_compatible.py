@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import suppress
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -13,14 +13,17 @@ import msgspec
 from adapters.base import AdapterConfig, BaseModelAdapter, InvalidAdapterConfig
 from adapters.openai_answers import Answer, StreamedAnswer
 from adapters.refusals import refusal
-from engine.errors import EngineError, UpstreamError
+from engine.errors import EngineError, UpstreamError, UpstreamTimeout
 from engine.outbound import HttpClient, HttpResponse, Timeouts
 from engine.types import Delta, End, Json, Message, ModelCall
 
 MAX_CONNECT_SECONDS: Final = 10.0
 MAX_COMPLAINT: Final = 64 * 1024
 LAST_BYTES_SECONDS: Final = 0.05
+NEGLIGIBLE: Final = 0.05  # of the timeout: so much later it may pass, for which ordinary streams need no timer
 SUFFIXES: Final = ("/chat/completions", "/chat")
+
+Result = TypeVar("Result")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -67,27 +70,26 @@ class OpenAICompatibleAdapter(BaseModelAdapter):
         except msgspec.ValidationError as error:
             raise InvalidAdapterConfig(f"options: {error}") from None
         self._headers = _headers(config.api_key, self._options)
-        connect = min(MAX_CONNECT_SECONDS, config.timeout)
-        self._stream_timeouts = Timeouts(connect, config.timeout)
-        self._whole_timeouts = Timeouts(connect, config.timeout, config.timeout)
+        self._timeouts = Timeouts(min(MAX_CONNECT_SECONDS, config.timeout), config.timeout)
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
-        streaming = call.request.stream
-        response = await self.http.post(
-            self._url,
-            headers=self._headers,
-            body=self._body(call),
-            timeouts=self._stream_timeouts if streaming else self._whole_timeouts,
-        )
+        """`config.timeout` bounds the whole of a plain call, of a stream the time to its first delta and from each to
+        the next. What holds no delta, a comment or a role, is no sign of life."""
+        clock = asyncio.get_running_loop().time
+        heard = clock()
+        deadline = heard + self.config.timeout
+        request = self.http.post(self._url, headers=self._headers, body=self._body(call), timeouts=self._timeouts)
+        response = await _by(deadline, request)
         try:
             if not 200 <= response.status < 300:
-                raise await self._refusal(response)
-            if streaming and not _is_json(response):
+                raise await self._refusal(response, deadline)
+            if call.request.stream and not _is_json(response):
                 answer: Answer = (streamed := StreamedAnswer())
                 chunks = response.chunks()
-                async for chunk in chunks:
+                while chunk := await self._next(chunks, clock() - heard):
                     for delta in streamed.feed(chunk):
                         yield delta
+                        heard = clock()
                     if streamed.done:
                         await _read_out(chunks)
                         break
@@ -95,7 +97,7 @@ class OpenAICompatibleAdapter(BaseModelAdapter):
                     yield delta
             else:
                 answer = Answer()
-                for delta in answer.read(await response.read()):
+                for delta in answer.read(await _by(deadline, response.read())):
                     yield delta
             yield answer.end()
         finally:
@@ -121,13 +123,31 @@ class OpenAICompatibleAdapter(BaseModelAdapter):
             return messages
         return [msgspec.structs.replace(message, reasoning_content=None) for message in messages]
 
-    async def _refusal(self, response: HttpResponse) -> EngineError:
+    async def _next(self, chunks: AsyncIterator[bytes], silent: float) -> bytes:
+        """The next piece, empty after the last, when there was no delta for so many seconds. The HTTP client's own
+        limit begins anew with each piece, which right after a delta is what is wanted and costs nothing."""
+        if silent < self.config.timeout * NEGLIGIBLE:
+            return await anext(chunks, b"")
+        left = self.config.timeout - silent
+        if left <= 0:
+            raise UpstreamTimeout
+        return await _by(asyncio.get_running_loop().time() + left, anext(chunks, b""))
+
+    async def _refusal(self, response: HttpResponse, deadline: float) -> EngineError:
         """Whatever becomes of the explanation, the status alone says enough."""
         body = b""
-        with suppress(UpstreamError, TimeoutError):
-            async with asyncio.timeout(self.config.timeout):
-                body = await response.read(MAX_COMPLAINT)
+        with suppress(UpstreamError):
+            body = await _by(deadline, response.read(MAX_COMPLAINT))
         return refusal(response.status, response.headers, body, self.config.api_key)
+
+
+async def _by(deadline: float, work: Awaitable[Result]) -> Result:
+    """Raises UpstreamTimeout when the loop's clock passes `deadline`."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await work
+    except TimeoutError as error:
+        raise UpstreamTimeout from error
 
 
 def _headers(api_key: str, options: Options) -> dict[str, str]:

@@ -8,7 +8,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from access import asgi, errors
+from access import errors
 from access.console.platform import platform_site
 from access.management import tokens
 from engine.errors import EngineError, InvalidRequest, NotFound
@@ -16,22 +16,17 @@ from engine.errors import EngineError, InvalidRequest, NotFound
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """What Django refuses before any view: another host's name, too many fields, a suspicious path."""
-    return _refusal(request, InvalidRequest())
+    return errors.numbered(InvalidRequest(), request)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """The one error shape, also for addresses nobody serves."""
-    return _refusal(request, NotFound())
+    return errors.numbered(NotFound(), request)
 
 
 def internal_error(request: HttpRequest) -> HttpResponse:
     """Django has logged what happened."""
-    return _refusal(request, EngineError())
-
-
-def _refusal(request: HttpRequest, error: EngineError) -> HttpResponse:
-    number = asgi.request_id({b"x-request-id": request.headers.get("X-Request-Id", "").encode("latin-1", "replace")})
-    return errors.response(error, number)
+    return errors.numbered(EngineError(), request)
 
 
 urlpatterns = [

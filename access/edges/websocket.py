@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from urllib.parse import parse_qs
 
 import msgspec
@@ -74,7 +74,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._parts = parts
         self._credential: RawHeaders = []
         self._principal: Principal | None = None
-        self._turns: dict[object, tuple[Running, asyncio.Task[None]]] = {}
+        self._turns: dict[object, tuple[Running, asyncio.Task[None]]] = {}  # by ref; a turn leaves by `_forget`
         self._guard: asyncio.Task[None] | None = None
         self._allowance = Allowance(FRAMES_A_SECOND)
         self._over = False
@@ -128,11 +128,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if "websocket.http.response" not in (self.scope.get("extensions") or {}):
             await self.close(errors.translation(error).close)
             return
-        body = orjson.dumps(errors.body(error, os.urandom(16).hex()))
-        headers = [(b"content-type", b"application/json"), *errors.raw_headers(error)]
-        status = errors.translation(error).status
-        await self.base_send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-        await self.base_send({"type": "websocket.http.response.body", "body": body})
+        await errors.deny(self.base_send, error, self.scope)
 
     async def _keep_checking(self) -> None:
         """A credential that is revoked while the socket is open closes it."""
@@ -221,17 +217,24 @@ class ChatConsumer(AsyncWebsocketConsumer):
                         elif type(event) is Delta:
                             await self._say("delta", ref, events.delta(event), f"{generation}.{sequence}")
                         elif type(event) is Done:
-                            self._turns.pop(key, None)  # its ref is free again before the client reads this
+                            self._forget(key, running)  # its ref is free again before the client reads this
                             await self._say("done", ref, events.done(event), f"{generation}.{sequence}")
                         sequence += 1
         except OSError:
             return  # the reader left in this very moment; the loop of the socket hears of it too
         except Exception as error:  # noqa: BLE001  # the border: everything becomes an event
-            self._turns.pop(key, None)
+            self._forget(key, running)
             event_id = f"{generation}.{sequence}" if generation else None
-            await self._say("error", ref, errors.event(errors.public(error), request.request_id), event_id)
+            with suppress(OSError):  # nobody is there to hear it
+                await self._say("error", ref, errors.event(errors.public(error), request.request_id), event_id)
         finally:
-            self._turns.pop(key, None)
+            self._forget(key, running)
+
+    def _forget(self, key: object, running: Running) -> None:
+        """Does nothing a second time, when the ref may be another turn's already."""
+        turn = self._turns.get(key)
+        if turn is not None and turn[0] is running:
+            del self._turns[key]
 
     async def _say(self, kind: str, ref: Ref, body: Json, event_id: str | None = None) -> None:
         if self._over:

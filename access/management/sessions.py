@@ -23,7 +23,7 @@ MAX_USER = 256
 class SessionView(LeanView):
     """`?user=` names one of the users an API key speaks for, as the body of a turn does."""
 
-    needs = "sessions"
+    needs = ("sessions",)
 
     @property
     def owner(self) -> Principal:

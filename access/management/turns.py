@@ -18,6 +18,7 @@ class TurnDetail(LeanView):
     """GET: the recorded turn and the decision that routed it. A caller sees its own turns, with the scope `audit` the
     whole tenant's."""
 
+    needs = ("chat", "audit")
     http_method_names = ["get"]
 
     async def get(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:

@@ -31,14 +31,22 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
+    """What is refused before it is a request, so without a number of its own."""
+
     status: int
     code: str
     message: str
+    retryable: bool = False
+
+    def body(self) -> bytes:
+        """The product's one error shape."""
+        inner = {"code": self.code, "message": self.message, "request_id": None, "retryable": self.retryable}
+        return msgspec.json.encode({"error": inner})
 
 
 MALFORMED = Refusal(400, "invalid_request", "The request is not valid HTTP.")
 HEADERS_TOO_LARGE = Refusal(431, "headers_too_large", "The request's header is too large or has too many fields.")
-TIMEOUT = Refusal(408, "request_timeout", "The request was not sent in time.")
+TIMEOUT = Refusal(408, "request_timeout", "The request was not sent in time.", retryable=True)
 
 
 class Refused(Exception):
@@ -165,7 +173,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         elif not self._reading_head:  # the answer is out already, the rest of the body never came
             self.transport.close()
             return
-        body = msgspec.json.encode({"error": {"code": refusal.code, "message": refusal.message, "request_id": None}})
+        body = refusal.body()
         self.transport.write(
             STATUS_LINE[refusal.status]
             + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)

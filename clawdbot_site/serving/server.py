@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import msgspec
 import uvicorn
 
+from clawdbot_site.serving.handshakes import WebSocketProtocol
 from clawdbot_site.serving.limits import ConnectionState, LimitedHttpProtocol, Limits
 
 log = logging.getLogger("clawdbot.server")
@@ -67,7 +68,7 @@ class DrainingServer(uvicorn.Server):
                 served.app,
                 loop="uvloop",
                 http=LimitedHttpProtocol,
-                ws="websockets-sansio",
+                ws=WebSocketProtocol,
                 ws_max_size=limits.websocket_message,
                 ws_per_message_deflate=False,  # deltas are small; a deflate window costs more than it saves
                 lifespan="off",

@@ -208,7 +208,10 @@ def folded(events, status=200):
 
 def refused(answer, openai=False):
     error = answer.json["error"]
-    wanted = {"message", "type", "param", "code"} if openai else {"code", "message", "request_id"}
+    wanted = {"message", "type", "param", "code", "retryable"}
+    if not openai:
+        wanted = {"code", "message", "request_id", "retryable"}
+        assert error["request_id"] == answer.headers["x-request-id"]
     assert wanted <= set(error) and isinstance(error["message"], str)
     return Outcome(
         status=answer.status,

@@ -1,8 +1,12 @@
+import json
 import re
 from pathlib import Path
 
 import pytest
-from django.http import Http404
+from django.core import exceptions as core
+from django.http import Http404, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.test import RequestFactory
 from rest_framework import exceptions
 
 from access import errors
@@ -44,7 +48,7 @@ def test_it_answers_5xx_only_where_the_design_says_so():
 def test_it_builds_the_one_body():
     error = tree.InvalidRequest("No.", param="model")
     assert errors.body(error, "r1") == {
-        "error": {"code": "invalid_request", "message": "No.", "request_id": "r1", "param": "model"}
+        "error": {"code": "invalid_request", "message": "No.", "request_id": "r1", "retryable": False, "param": "model"}
     }
 
 
@@ -55,8 +59,10 @@ def test_it_builds_openais_envelope():
             "type": "invalid_request_error",
             "param": "model",
             "code": "model_not_found",
+            "retryable": False,
         }
     }
+    assert errors.openai_body(tree.UpstreamTimeout())["error"]["retryable"] is True
     assert errors.openai_body(tree.ContentBlocked())["error"]["code"] == "content_filter"
     overflow = errors.openai_body(tree.ContextTooLong())["error"]
     assert overflow["code"] == "context_length_exceeded" and "maximum context length" in overflow["message"]
@@ -88,6 +94,13 @@ def test_it_adds_the_headers_of_the_status(error, headers):
         (exceptions.UnsupportedMediaType("a/b"), "invalid_request"),
         (exceptions.ValidationError({"name": ["Too long."]}), "invalid_request"),
         (exceptions.Throttled(wait=3), "rate_limited"),
+        (core.PermissionDenied("secret"), "forbidden"),
+        (core.BadRequest("secret"), "invalid_request"),
+        (core.SuspiciousOperation("secret"), "invalid_request"),
+        (core.TooManyFieldsSent("secret"), "invalid_request"),
+        (core.RequestDataTooBig("secret"), "payload_too_large"),
+        (MultiPartParserError("secret"), "invalid_request"),
+        (UnreadablePostError("secret"), "invalid_request"),
         (ValueError("secret"), "internal_error"),
     ],
 )
@@ -99,3 +112,11 @@ def test_it_turns_what_the_frameworks_raise_into_the_one_shape(raised, code):
 def test_it_names_the_field_a_serializer_refuses():
     response = errors.exception_handler(exceptions.ValidationError({"rules": [{"weight": ["Not a number."]}]}), {})
     assert b'"param":"rules.weight"' in response.content and b"Not a number." in response.content
+
+
+@pytest.mark.parametrize(("given", "kept"), [("abc-1", True), ("a b", False), (None, False)])
+def test_it_gives_every_refused_request_a_number(given, kept):
+    request = RequestFactory().get("/api/schema", headers={"X-Request-Id": given} if given else {})
+    response = errors.exception_handler(Http404(), {"request": request})
+    number = json.loads(response.content)["error"]["request_id"]
+    assert number == response["X-Request-Id"] and len(number) > 4 and (number == given) == kept

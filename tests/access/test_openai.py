@@ -38,6 +38,7 @@ async def test_it_knows_no_other_model():
         "type": "invalid_request_error",
         "param": "model",
         "code": "model_not_found",
+        "retryable": False,
     }
 
 
@@ -46,7 +47,7 @@ async def test_it_knows_no_other_model():
 )
 async def test_it_refuses_other_methods_and_paths(method, path, status):
     answer = await build().alice.request(method, path)
-    assert answer.status == status and set(answer.json["error"]) == {"message", "type", "param", "code"}
+    assert answer.status == status and set(answer.json["error"]) == {"message", "type", "param", "code", "retryable"}
 
 
 async def test_it_ends_a_stream_with_reason_usage_and_mark():
@@ -77,7 +78,7 @@ async def test_it_sends_no_usage_unasked():
 async def test_it_ends_a_broken_stream_with_the_envelope():
     answer = await build(ScriptedModel(["a", UpstreamTimeout()])).alice.post(PATH, {"messages": HI, "stream": True})
     assert answer.status == 200 and b"[DONE]" not in answer.body
-    assert set(chunks_of(answer.body)[-1]["error"]) == {"message", "type", "param", "code"}
+    assert set(chunks_of(answer.body)[-1]["error"]) == {"message", "type", "param", "code", "retryable"}
 
 
 async def test_it_streams_every_choice_to_its_own_end():

@@ -39,7 +39,7 @@ async def test_it_raises_what_the_sdk_calls_it():
     async with sdk(site) as client, sdk(site, "cb_wrong") as stranger:
         with pytest.raises(openai.NotFoundError) as missing:
             await client.chat.completions.create(model="missing", messages=HI)
-        assert missing.value.code == "model_not_found"
+        assert missing.value.code == "model_not_found" and missing.value.body["retryable"] is False
         with pytest.raises(openai.AuthenticationError):
             await stranger.models.list()
         with pytest.raises(openai.BadRequestError) as wrong:

@@ -4,9 +4,11 @@ import json
 import msgspec
 import pytest
 
+from access.authentication import ROLE_SCOPES
 from access.urls import ROUTES
+from engine.errors import UpstreamBusy, UpstreamRejected, UpstreamTimeout
 from engine.types import Delta
-from tests.access.parts import build
+from tests.access.parts import CHAT_ONLY, build
 from tests.cast import ALICE, BOB, CHARLIE
 from tests.conformance.edges import HI, within
 from tests.engine.parts import ScriptedModel
@@ -54,6 +56,18 @@ async def test_it_says_which_methods_there_are():
 
 async def test_it_refuses_an_address_that_is_no_text():
     assert (await build().alice.post("/api/sessions?cursor=\udcff")).status == 400
+
+
+async def test_it_refuses_an_address_of_too_many_fields():
+    answer = await build().alice.get("/api/sessions?" + "a&" * 1100)
+    assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_request")
+
+
+async def test_it_says_whether_to_try_again():
+    for raised, again in ((UpstreamTimeout(), True), (UpstreamBusy(), True), (UpstreamRejected(), False)):
+        for path in ("/api/chat", "/v1/chat/completions"):
+            answer = await build(ScriptedModel([raised])).alice.post(path, {"model": "auto", "messages": HI})
+            assert answer.json["error"]["retryable"] is again
 
 
 async def test_it_reads_the_language_from_the_header():
@@ -117,6 +131,19 @@ async def test_it_shows_a_turn_to_its_caller_only():
     for key in (BOB.key, CHARLIE.key):
         assert (await site.client(key).get(f"/api/turns/{turn_id}")).json["error"]["code"] == "turn_not_found"
     assert (await site.alice.get("/api/turns/nonsense")).status == 404
+
+
+async def test_an_auditor_reads_the_turns_of_the_tenant_and_does_nothing_else():
+    site = build()
+    turn_id = (await site.alice.post("/api/chat", {"message": "Hi"})).json["id"]
+    for person in (BOB, CHARLIE):
+        site.keys.people[person.key] = msgspec.structs.replace(person.key_principal, scopes=ROLE_SCOPES["auditor"])
+    auditor = site.client(BOB.key)
+    assert (await auditor.get(f"/api/turns/{turn_id}")).json["intent"]["messages"] == HI
+    assert (await site.client(CHARLIE.key).get(f"/api/turns/{turn_id}")).status == 404
+    assert (await auditor.post(f"/api/turns/{turn_id}/cancel")).status == 403
+    assert (await auditor.post("/api/chat", {"message": "Hi"})).status == 403
+    assert (await site.client(CHAT_ONLY).get(f"/api/turns/{turn_id}")).status == 403
 
 
 async def test_it_explains_a_route_and_scores_a_text():

@@ -36,7 +36,8 @@ def login(person=ALICE, **changes):
 def code(answer):
     status, body = answer
     assert set(body) == {"error"}
-    assert set(body["error"]) - {"param"} == {"code", "message", "request_id"}
+    assert set(body["error"]) - {"param"} == {"code", "message", "request_id", "retryable"}
+    assert body["error"]["request_id"]
     return status, body["error"]["code"]
 
 
@@ -76,8 +77,8 @@ def test_it_refuses_a_wrong_name_or_password_alike(cast, post, changes):
 
 def test_it_does_not_tell_which_tenants_exist(cast, post):
     answers = [post(login(tenant=slug)) for slug in ("globex", "no-such-tenant")]
-    assert answers[0] == answers[1]
-    assert code(answers[0]) == (403, "forbidden")
+    assert [code(answer) for answer in answers] == [(403, "forbidden")] * 2
+    assert len({body["error"]["message"] for _, body in answers}) == 1
 
 
 def test_it_refuses_who_is_no_member_or_no_longer_one(cast, post):
@@ -159,9 +160,14 @@ def test_it_refuses_a_body_that_is_too_large(cast, post):
     assert code(post(b" " * (MAX_BYTES + 1))) == (413, "payload_too_large")
 
 
+def test_it_refuses_an_address_of_too_many_fields(post):
+    assert code(post(b"{}", f"/api/token/?{'a&' * 1100}")) == (400, "invalid_request")
+
+
 def test_it_answers_other_methods_in_the_same_shape(cast, client):
     answer = client.get("/api/token/")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert answer["X-Request-Id"] == answer.json()["error"]["request_id"] != ""
 
 
 def test_it_says_unavailable_while_the_database_is_away(transactional_db, cast, post):

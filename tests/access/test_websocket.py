@@ -4,7 +4,7 @@ import json
 import pytest
 
 from engine.errors import IpNotAllowed, StoreUnavailable
-from tests.access.asgi_client import Client, Closed, Refused
+from tests.access.asgi_client import Client, Closed, Refused, Socket, scope_of
 from tests.access.parts import build
 from tests.cast import ALICE
 from tests.conformance.edges import HI, within
@@ -67,7 +67,7 @@ async def test_there_is_no_other_socket():
     async with build().alice.socket("/ws/other") as socket:
         with pytest.raises(Refused) as refusal:
             await socket.connect()
-    assert refusal.value.status == 404
+    assert refusal.value.status == 404 and json.loads(refusal.value.body)["error"]["request_id"]
 
 
 async def test_it_answers_turns_side_by_side():
@@ -217,3 +217,39 @@ async def test_it_has_the_model_stream_whatever_the_frame_says(said):
         socket.send({"type": "chat", "messages": HI, **said})
         await socket.until("done")
     assert model.calls[0].request.stream
+
+
+async def test_it_repeats_the_request_id_of_a_refused_handshake():
+    for path in ("/ws/chat", "/ws/other"):
+        async with build().stranger.socket(path, {"X-Request-Id": "abc-1"}) as socket:
+            with pytest.raises(Refused) as refusal:
+                await socket.connect()
+        assert json.loads(refusal.value.body)["error"]["request_id"] == "abc-1"
+
+
+async def test_a_ref_used_again_while_its_last_frame_is_on_the_way_stays_known():
+    go, done, on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    site = build(ScriptedModel(["a", go]))
+
+    async def slow(scope, receive, send):
+        async def held(event):
+            if '"type":"done"' in event.get("text", ""):
+                done.set()
+                await on.wait()
+            await send(event)
+
+        await site.app(scope, receive, held)
+
+    socket = Socket(slow, scope_of("websocket", "/ws/chat", site.alice.headers))
+    await socket.connect()
+    go.set()
+    socket.send({"type": "chat", "ref": 1, "messages": HI})
+    await asyncio.wait_for(done.wait(), 5)
+    go.clear()
+    socket.send({"type": "chat", "ref": 1, "messages": HI})
+    await within(1, lambda: len(site.behind.models[0].calls) == 2)
+    on.set()
+    assert (await socket.until("done"))[-1]["ref"] == 1
+    socket.send({"type": "cancel", "ref": 1})
+    assert (await socket.until("error"))[-1]["code"] == "cancelled"
+    await socket.leave()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -263,6 +266,52 @@ async def test_it_bounds_only_the_silence_of_a_stream(adapter: Any, upstream: Up
     upstream.answers(wire.streamed(wire.events(*"abcdefgh"), pause=0.1))
     heard = await listen(adapter(timeout=1), call())
     assert heard.choices[0].message.content == "abcdefgh"
+
+
+LIFELESS = {
+    "comments": b": still here\n\n",
+    "roles": wire.chunk({"role": "assistant", "content": ""}),
+    "empty deltas": wire.chunk({}),
+}
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+@pytest.mark.parametrize("lifeless", LIFELESS.values(), ids=list(LIFELESS))
+async def test_it_takes_nothing_but_a_delta_for_a_sign_of_life(
+    lifeless: bytes, begun: int, adapter: Any, upstream: Upstream
+) -> None:
+    """The last sign is late, so that the silence after it alone would be allowed."""
+    upstream.answers([*wire.streamed([*wire.events("a")[: 2 * begun], *[lifeless] * 6], pause=0.1)[:-1], HANG])
+    began = time.monotonic()
+    with pytest.raises(UpstreamTimeout):
+        await listen(adapter(timeout=0.7), call())
+    assert time.monotonic() - began < 0.7 + 0.2 * begun + 0.3
+    await upstream.closed(1)
+
+
+async def test_it_breaks_off_a_stream_of_nothing_that_never_pauses(adapter: Any, upstream: Upstream) -> None:
+    upstream.answers(wire.streamed([LIFELESS["comments"]] * 200, pause=0.01))
+    with pytest.raises(UpstreamTimeout):
+        await listen(adapter(timeout=0.3), call())
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+async def test_it_bounds_the_time_to_the_first_token(kind: str, adapter: Any, upstream: Upstream) -> None:
+    upstream.answers([0.4, wire.head_of_stream(kind), 0.4, b" ", 0.4, b" ", HANG])
+    began = time.monotonic()
+    with pytest.raises(UpstreamTimeout):
+        await listen(adapter(timeout=0.5), call())
+    assert time.monotonic() - began < 0.8
+
+
+async def test_it_waits_for_a_reader_who_is_slow(adapter: Any, upstream: Upstream) -> None:
+    upstream.answers(wire.streamed([*wire.events("a")[:2], *[LIFELESS["comments"]] * 3, *wire.events("b")], pause=0.02))
+    said = []
+    async with aclosing(adapter(timeout=0.3).stream(call())) as turn:
+        async for event in turn:
+            said.append(event)
+            await asyncio.sleep(0.4)
+    assert [event.content for event in said[:-1]] == ["a", "b"]
 
 
 @pytest.mark.parametrize("stream", [True, False])

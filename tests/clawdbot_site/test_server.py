@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -20,9 +21,9 @@ ROOT = Path(__file__).parents[2]
 
 
 class Server:
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, log: IO[str] | None = None) -> None:
         command = [sys.executable, "-m", "tests.clawdbot_site.tiny_server", *arguments]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
         self.port = int(self.process.stdout.readline().split()[1])
         assert self.process.stdout.readline() == "ready\n"
 
@@ -60,13 +61,18 @@ def read_until(connection: socket.socket, end: bytes) -> bytes:
 
 
 def refusal(answer: bytes) -> tuple[int, str]:
+    """Status and code; the one error shape is checked on the way."""
     head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split()[1]), json.loads(body)["error"]["code"]
+    error = json.loads(body)["error"]
+    assert set(error) == {"code", "message", "request_id", "retryable"} and b"application/json" in head.lower()
+    status = int(head.split()[1])
+    assert error["retryable"] is (status == 408)
+    return status, error["code"]
 
 
 @contextmanager
-def running(*arguments: str):
-    server = Server(*arguments)
+def running(*arguments: str, log: IO[str] | None = None):
+    server = Server(*arguments, log=log)
     try:
         yield server
     finally:

@@ -39,7 +39,10 @@ class Tiny:
         return not self.draining
 
     async def app(self, scope, receive, send) -> None:
-        if scope["type"] == "websocket":
+        if scope["type"] == "websocket" and scope["path"] == "/refused":
+            await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+            await send({"type": "websocket.http.response.body", "body": b"no"})
+        elif scope["type"] == "websocket":
             await self.socket(receive, send)
         elif scope["path"] == "/stream":
             await self.stream(send)

@@ -19,8 +19,9 @@ def well_told(path: str, status: int, text: str) -> bool:
     """A client's error in the shape of its edge."""
     error = json.loads(text)["error"]
     if path.startswith("/v1/"):
-        return 400 <= status < 500 and set(error) == {"message", "type", "param", "code"}
-    return 400 <= status < 500 and set(error) - {"param"} == {"code", "message", "request_id"}
+        return 400 <= status < 500 and set(error) == {"message", "type", "param", "code", "retryable"}
+    wanted = {"code", "message", "request_id", "retryable"}
+    return 400 <= status < 500 and set(error) - {"param"} == wanted and bool(error["request_id"])
 
 
 # Bodies -----
@@ -237,6 +238,9 @@ RAW: dict[str, bytes] = {
         b"Sec-WebSocket-Version: 13",
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ),
+    "a handshake without a key": get(b"/ws/chat", b"Upgrade: websocket", b"Connection: Upgrade"),
+    "a request with too many fields": post(b"/api/token/?" + b"a&" * 1_100, b"Content-Length: 2", body=b"{}"),
+    "the same with a key": get(b"/api/sessions?" + b"a&" * 1_100, KEY),
     "a socket without asking for one": get(b"/ws/chat", KEY),
     "another format of the description": get(b"/api/schema/?format=nonsense"),
     "another type of the description": get(b"/api/schema/", b"Accept: x/y"),
@@ -250,7 +254,7 @@ def test_it_refuses_bytes_that_are_hardly_http(gateway: Product, data):
     status = int(head.split()[1])
     assert 400 <= status < 500, received[:300]
     error = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])["error"]  # it may come in chunks
-    assert {"code", "message"} <= set(error)
+    assert {"code", "message", "retryable"} | ({"param"} if "type" in error else {"request_id"}) <= set(error)
     assert gateway.ask().status_code == 200
 
 
