@@ -36,8 +36,8 @@ class Turn:
 
     __slots__ = (
         "admission", "appended", "attempts", "began", "decided", "end", "fold", "id", "intended", "messages", "output",
-        "plugins", "principal", "recorded", "request", "reservation", "route", "session", "started", "time", "ttft",
-        "verdicts",
+        "plugins", "principal", "recorded", "request", "reservation", "retrying", "route", "session", "started", "time",
+        "ttft", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest) -> None:
@@ -50,6 +50,7 @@ class Turn:
         self.verdicts: list[Verdict] = []
         self.fold = Fold()
         self.attempts = 0
+        self.retrying = False
         self.ttft: float | None = None
         self.admission: Admission | None = None
         self.session: Session | None = None
