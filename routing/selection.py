@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from statistics import median
+from statistics import median_low
 from typing import Final, Literal
 
 import msgspec
@@ -95,7 +95,7 @@ def costs(healths: Sequence[Health], now: float) -> list[float]:
     """What a call costs at each, in seconds to the first token: expected, or as long as the oldest call has been
     waiting, whichever is worse; more where calls fail."""
     known = [health.ttft for health in healths if health.ttft is not None]
-    usual = median(known) if known else 0.0
+    usual = median_low(known) if known else 0.0
     return [
         (max(health.expected(now, usual), health.oldest(now) / PATIENCE) + TRIFLE)
         * (1 + ERROR_COST * health.error_rate(now))
@@ -153,7 +153,7 @@ class Balance:
     def _update(self, now: float) -> None:
         healths = [member.health for member in self.members]
         self._costs = costs(healths, now)
-        usual = median(self._costs)
+        usual = median_low(self._costs)
         self.qualities = [
             round((1.0 if health.breaker.is_open else quality(cost, usual)) * health.breaker.share(now), 4)
             for health, cost in zip(healths, self._costs, strict=True)
@@ -216,6 +216,16 @@ class Balance:
             eligible.extend(blocked[:spared])
             eligible.sort()
             del blocked[:spared]
+
+
+class Insistent(Balance):
+    """For who asks for this very instance, to see whether it answers: breakers do not count."""
+
+    __slots__ = ()
+
+    def _keep_half(self, blocked: list[int], eligible: list[int]) -> None:
+        eligible.extend(blocked)
+        blocked.clear()
 
 
 class Balances:

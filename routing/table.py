@@ -17,7 +17,7 @@ from engine.types import AUTO, Instance
 from routing.conditions import Condition
 from routing.features import Features
 from routing.health import Classes, Health
-from routing.selection import Balance, Balances, Member
+from routing.selection import Balance, Balances, Insistent, Member
 
 MAX_NAME: Final = 200  # characters of a model's name
 REMEMBERED: Final = 512  # pools of rules that matched together, a view
@@ -196,7 +196,7 @@ class RoutingTable:
         entry = self.entries.get(instance_id)
         if entry is None:
             return None
-        return Pool([Candidate(entry, 1, _own_model(entry))], Balances())
+        return Pool([Candidate(entry, 1, _own_model(entry))], Balances(Insistent))
 
     def public_models(self, tenant_id: int) -> list[PublicModel]:
         """`auto`, then every name the tenant can ask for, sorted; wildcards are not names."""

@@ -194,6 +194,13 @@ def test_it_says_at_once_that_the_only_instance_is_down_and_for_how_long():
     fleet.ask()
 
 
+def test_it_tries_an_instance_that_is_down_for_who_asks_for_that_very_one():
+    fleet = Fleet([entry(1, "a")])
+    for _ in range(3):
+        fleet.ask().outcome(UpstreamError())
+    assert fleet.ask(instance_id=1).instance.id == 1
+
+
 def test_it_tells_what_other_workers_should_know():
     fleet = Fleet([entry(1, "a"), entry(2, "b")])
     for _ in range(3):

@@ -116,6 +116,13 @@ def test_it_gives_a_slow_or_erring_member_less():
     assert 1 <= names(turns(balance, 20, 10.0)).count("a") <= 3
 
 
+def test_of_two_the_slower_one_leaves_nearly_all_to_the_other():
+    balance = Balance(members(1, 1))
+    answer(balance.members[0], 2.0, 10.0)
+    answer(balance.members[1], 0.2, 10.0)
+    assert names(turns(balance, 100, 10.0)).count("a") <= 2
+
+
 def test_it_gives_less_to_who_lets_a_call_wait():
     balance = Balance(members(1, 1, 1))
     for member in balance.members:
