@@ -16,9 +16,13 @@ def main() -> None:
             dotenv.load(Path(__file__).resolve().parent / file, os.environ)
     except dotenv.BadLine as error:
         sys.exit(str(error))
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:  # a setting that cannot be read: it names the variable
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

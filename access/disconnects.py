@@ -7,7 +7,7 @@ from types import TracebackType
 
 from access.asgi import Receive
 
-GRACE = 0.02  # seconds before anybody listens: a turn that is over sooner pays for no second task
+GRACE = 0.1  # seconds before anybody listens: a turn that is over sooner pays for no second task
 
 
 class Watcher:

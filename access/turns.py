@@ -13,10 +13,10 @@ class Running:
     """`with turns.running(principal) as running:` in the task that answers; `cancel` may come from anywhere in the
     process. The block then ends with TurnCancelled."""
 
-    __slots__ = ("_cancelled", "_id", "_task", "_turns", "tenant_id")
+    __slots__ = ("_cancelled", "_id", "_task", "_turns", "principal")
 
-    def __init__(self, turns: dict[str, Running], tenant_id: int) -> None:
-        self.tenant_id = tenant_id
+    def __init__(self, turns: dict[str, Running], principal: Principal) -> None:
+        self.principal = principal
         self._turns = turns
         self._id: str | None = None
         self._task: asyncio.Task[object] | None = None
@@ -60,11 +60,16 @@ class RunningTurns:
         return len(self._turns)
 
     def running(self, principal: Principal) -> Running:
-        return Running(self._turns, principal.tenant_id)
+        return Running(self._turns, principal)
 
     def cancel(self, principal: Principal, turn_id: str) -> None:
-        """Stops a running turn of the caller's tenant. Raises TurnNotFound for every other id."""
+        """Stops a running turn of the caller's own, with the scope `manage` any of the tenant's. Raises TurnNotFound
+        for every other id."""
         running = self._turns.get(turn_id)
-        if running is None or running.tenant_id != principal.tenant_id:
+        if running is None or not _may_cancel(principal, running.principal):
             raise TurnNotFound
         running.cancel()
+
+
+def _may_cancel(caller: Principal, owner: Principal) -> bool:
+    return caller.tenant_id == owner.tenant_id and (caller.subject == owner.subject or "manage" in caller.scopes)

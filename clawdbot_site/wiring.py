@@ -15,7 +15,7 @@ from django.conf import settings
 
 from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
-from access.console.site import SCOPE_KEY, EngineBridge
+from access.console.bridge import SCOPE_KEY, EngineBridge
 from access.gateway import Gateway
 from access.health import Health
 from access.metrics import Metrics
@@ -126,7 +126,7 @@ class Application:
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
             started={"started": self._accepts},
         )
-        django = _bridged(self._django, EngineBridge(self.engine, loop))
+        django = _bridged(self._django, EngineBridge(self.engine, loop, self._routes))
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
         )

@@ -37,7 +37,8 @@ class JournalRouter:
         return self.db_for_read(model)
 
     def allow_relation(self, one: models.Model, other: models.Model, **hints: Any) -> bool | None:
-        return False if _on_journal(type(one)) != _on_journal(type(other)) else None
+        # request.user is a lazy stand-in: only its __class__ is the model's
+        return False if _on_journal(one.__class__) != _on_journal(other.__class__) else None
 
     def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints: Any) -> bool:
         if model_name is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -97,6 +97,7 @@ class WordMatcher:
             if reach > 1 and reach > self._heads.get(word[:2], 0):
                 self._heads[word[:2]] = reach
             self._longest = max(self._longest, reach)
+        self._beginnings = _ascii_beginnings(self._firsts)
 
     def find(self, normal: str, after_word: bool = False, over: bool = True) -> list[Hit]:
         """The hits in a text in normal form, sorted. `after_word`: the character before the text is in a word.
@@ -125,6 +126,8 @@ class WordMatcher:
         """Where in `normal[:end]` the longest end begins that may still grow into a word; `end`: nowhere.
 
         That is the depth of the automaton's state, counted from the end, as far as the edges of words allow it."""
+        if normal.isascii():
+            return self._held_from_ascii(normal, end, after_word)
         heads = self._heads
         for start in range(end - self._longest if end > self._longest else 0, end - 1):
             reach = heads.get(normal[start : start + 2])
@@ -134,6 +137,22 @@ class WordMatcher:
                 return start
         if end and normal[end - 1] in self._firsts and not self._joined(normal, end - 1, after_word):
             return end - 1
+        return end
+
+    def _held_from_ascii(self, normal: str, end: int, after_word: bool) -> int:
+        """The same, looking only where a word can begin: in a text of letters that is one place in five."""
+        heads = self._heads
+        for match in self._beginnings(normal, end - self._longest if end > self._longest else 0, end):
+            start = match.start()
+            if start == 0 and after_word and in_word(normal[0]):
+                continue
+            if start == end - 1:
+                return start
+            reach = heads.get(normal[start : start + 2])
+            if reach is None or end - start > reach:
+                continue
+            if end - start == 2 or self._begins_word(normal[start:end]):
+                return start
         return end
 
     def _begins_word(self, text: str) -> bool:
@@ -150,6 +169,15 @@ class WordMatcher:
     def _joined(normal: str, start: int, after_word: bool) -> bool:
         """Whether the character at `start` continues a word that began before it."""
         return in_word(normal[start]) and (in_word(normal[start - 1]) if start else after_word)
+
+
+def _ascii_beginnings(firsts: set[str]) -> Callable[[str, int, int], Iterator[re.Match[str]]]:
+    """Finds the characters of an ASCII text in normal form that may begin a word and do not continue one."""
+    letters = "".join(sorted(first for first in firsts if first.isascii() and first.isalnum()))
+    others = "".join(sorted(first for first in firsts if first.isascii() and not first.isalnum()))
+    choices = [f"(?<![0-9a-z])[{letters}]"] if letters else []
+    choices += [f"[{re.escape(others)}]"] if others else []
+    return re.compile("|".join(choices) or "(?!)").finditer
 
 
 def _entry(rules: tuple[Rule, ...]) -> Entry:

@@ -4,8 +4,10 @@ Importable without Django being set up."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from engine import estimating
@@ -13,9 +15,40 @@ from engine.types import ChatRequest, Json, Message, Principal
 from routing.complexity import complexity_score
 from routing.conditions import METADATA
 
-__all__ = ["Features", "complexity_score"]
+__all__ = ["Features", "complexity_score", "conversation_score"]
 
+MEMORY: Final = 8  # messages of the user that count, the newest included
+KEPT: Final = 0.75  # of what was before, by a message with a subject of its own
+_TERSE: Final = 24  # bytes; a message so short has no subject of its own
+_BRIEF: Final = 80  # bytes; nor has one so short that refers to what was said
+_REFERRING: Final = re.compile(
+    r"\b(?:it|its|this|that|these|those|them|above|again|same|previous|continue|proceed|keep going|go on)\b"
+    "|它|这|那|上面|上述|刚才|继续|接着|再来|同样|還|繼續|這|剛才",
+    re.IGNORECASE,
+)
 _IMAGE_PARTS: Final = frozenset({"image", "image_url", "input_image"})
+
+
+def conversation_score(texts: Iterable[str]) -> float:
+    """The complexity of a conversation from what its user said, newest first: up at once, down slowly.
+
+    A message with a subject of its own keeps three quarters of what was before it; one without ("commit it") keeps
+    all. So the score is the newest message's own, or an earlier one's less what was lost since."""
+    score, kept = 0.0, 1.0
+    for text in islice(texts, MEMORY):
+        score = max(score, kept * complexity_score(text))
+        if not _follows(text):
+            kept *= KEPT
+        if score >= kept:  # nothing earlier can count for more
+            break
+    return round(score, 4)
+
+
+def _follows(text: str) -> bool:
+    if len(text) > _BRIEF:
+        return False
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return size <= _TERSE or size <= _BRIEF and _REFERRING.search(text) is not None
 
 
 class Features(dict[str, Any]):
@@ -67,11 +100,8 @@ class Features(dict[str, Any]):
         )
 
     def _complexity(self) -> float:
-        """Of what the user said last."""
-        for message in reversed(self._messages):
-            if message.role == "user":
-                return complexity_score(_text(message))
-        return 0.0
+        said = (_text(message) for message in reversed(self._messages) if message.role == "user")
+        return conversation_score(text for text in said if text and not text.isspace())
 
 
 def _text(message: Message) -> str:

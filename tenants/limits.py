@@ -1,7 +1,8 @@
 """What a tenant may use: requests and tokens a minute, turns at the same time. Implements `engine.ports.Limiter`.
 
 An unlimited tenant costs no round trip. Anybody else's turn is admitted by one script, atomic over all workers, by the
-server's clock:
+server's clock, and its tokens are reserved by another. What a turn gives back rides along with the next one's scripts,
+or leaves by itself a millisecond later:
 
 * requests: a sliding-window log. The times of the last `limit` requests are a list; the oldest of them must be a minute
   old. No sixty seconds ever hold more than the limit, and a check takes constant time.
@@ -31,15 +32,19 @@ log = logging.getLogger(__name__)
 SLOT_LEASE: Final = 30.0
 DEFAULT_ANSWER_TOKENS: Final = 256
 BUSY_RETRY_AFTER: Final = 1.0
+RIDE: Final = 0.001  # seconds that something given back waits for a turn that takes it along
+MAX_RIDERS: Final = 1000  # turn ids one script takes along
 
 NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 
-# Keys: request log, slots. Arguments: requests a minute, concurrent turns (0: no limit), turn id, lease in ms.
+# Keys: request log, slots. Arguments: requests a minute, concurrent turns (0: no limit), turn id, lease in ms, ids of
+# turns that are over.
 # Returns 'ok', or 'requests' and the ms until the next is due, or 'turns'.
 ADMIT: Final = Script(
     NOW
     + """
 local limit, turns = tonumber(ARGV[1]), tonumber(ARGV[2])
+if ARGV[5] then redis.call('ZREM', KEYS[2], unpack(ARGV, 5)) end
 if turns > 0 then
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
   if redis.call('ZCARD', KEYS[2]) >= turns then return {'turns', 0} end
@@ -68,24 +73,22 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 """
 )
 
-# Keys: bucket (hash of level and time). Arguments: tokens a minute, tokens to take (negative: to give back), 1 to take
-# them whatever the level. Returns the ms to wait, 0 when they were taken.
+# Keys: bucket (hash of level and time). Arguments: tokens a minute, tokens to take, tokens used beyond earlier
+# estimates (negative: not used). Returns the ms to wait, 0 when they were taken.
 TAKE: Final = Script(
     NOW
     + """
 local limit, amount = tonumber(ARGV[1]), tonumber(ARGV[2])
-local rate = limit / 60000
+local rate, wait = limit / 60000, 0
 local kept = redis.call('HMGET', KEYS[1], 'level', 'at')
 local level = limit
 if kept[1] then level = math.min(limit, kept[1] + math.max(0, now - kept[2]) * rate) end
-if ARGV[3] == '0' then
-  local lacking = math.min(amount, limit) - level
-  if lacking > 0 then return math.ceil(lacking / rate) end
-end
-level = math.min(limit, level - amount)
+level = math.min(limit, level - ARGV[3])
+local lacking = math.min(amount, limit) - level
+if lacking > 0 then wait = math.ceil(lacking / rate) else level = level - amount end
 redis.call('HSET', KEYS[1], 'level', string.format('%.6f', level), 'at', string.format('%d', now))
 redis.call('PEXPIRE', KEYS[1], math.ceil((limit - level) / rate) + 1000)
-return 0
+return wait
 """
 )
 
@@ -150,7 +153,10 @@ class Limits:
         self._lease = lease
         self._answer_tokens = answer_tokens
         self._held: defaultdict[str, set[str]] = defaultdict(set)
+        self._over: defaultdict[str, list[str]] = defaultdict(list)  # by slots: turns that ended
+        self._owed: defaultdict[int, int] = defaultdict(int)  # by tenant: tokens used beyond the estimates
         self._renewal: asyncio.TimerHandle | None = None
+        self._departure: asyncio.TimerHandle | None = None
 
     async def admit(self, principal: Principal, request: ChatRequest, turn_id: str) -> Admission:
         if principal.kind == "system":  # the platform's operator, at a test button
@@ -165,8 +171,9 @@ class Limits:
         if turns is not None:
             self._hold(slots, turn_id)
         try:
+            lease, over = int(self._lease * 1000), self._over.pop(slots, ())
             reply = await self._stores.platform().run(
-                ADMIT, [_key(view, "requests"), slots], requests or 0, turns or 0, turn_id, int(self._lease * 1000)
+                ADMIT, [_key(view, "requests"), slots], requests or 0, turns or 0, turn_id, lease, *over
             )
             _check_admitted(view, reply)
         except BaseException as error:
@@ -188,7 +195,8 @@ class Limits:
             raise RateLimited("This tenant may not use any tokens.")
         amount = prompt_tokens + (self._answer_tokens if max_tokens is None else max_tokens)
         try:
-            wait = await self._stores.platform().run(TAKE, [_key(view, "tokens")], limit, amount, 0)
+            owed = self._owed.pop(view.id, 0)
+            wait = await self._stores.platform().run(TAKE, [_key(view, "tokens")], limit, amount, owed)
         except asyncio.CancelledError:
             self.correct(view, -amount)
             raise
@@ -197,10 +205,10 @@ class Limits:
         return Tokens(self, view, amount)
 
     def correct(self, view: TenantView, amount: int) -> None:
-        """Takes `amount` more tokens from the bucket, whatever is in it; negative: puts them back."""
-        limit = view.tokens_per_minute
-        if amount and limit:
-            self._stores.platform().run(TAKE, [_key(view, "tokens")], limit, amount, 1).add_done_callback(_log_failure)
+        """`amount` tokens more than estimated were used, whatever is in the bucket; negative: less."""
+        if amount and view.tokens_per_minute:
+            self._owed[view.id] += amount
+            self._depart_soon()
 
     def give_back(self, key: str, turn_id: str, *, taken: bool = True) -> None:
         """Ends a slot, once: a second call finds nothing."""
@@ -211,12 +219,37 @@ class Limits:
         if not held:
             del self._held[key]
         if taken:
-            self._stores.platform().send("ZREM", key, turn_id).add_done_callback(_log_failure)
+            over = self._over[key]
+            over.append(turn_id)
+            if len(over) >= MAX_RIDERS:
+                self._depart()
+            else:
+                self._depart_soon()
 
     def close(self) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-            self._renewal = None
+        for timer in (self._renewal, self._departure):
+            if timer is not None:
+                timer.cancel()
+        self._renewal = None
+        self._depart()
+
+    def _depart_soon(self) -> None:
+        if self._departure is None:
+            self._departure = asyncio.get_running_loop().call_later(RIDE, self._depart)
+
+    def _depart(self) -> None:
+        """What no turn has taken along."""
+        self._departure = None
+        over, self._over = self._over, defaultdict(list)
+        owed, self._owed = self._owed, defaultdict(int)
+        store = self._stores.platform()
+        for key, turn_ids in over.items():
+            store.send("ZREM", key, *turn_ids).add_done_callback(_log_failure)
+        for tenant_id, amount in owed.items():
+            view = self._tenants.value.by_id.get(tenant_id)
+            if view is not None and view.tokens_per_minute:
+                taken = store.run(TAKE, [_key(view, "tokens")], view.tokens_per_minute, 0, amount)
+                taken.add_done_callback(_log_failure)
 
     def _view(self, principal: Principal) -> TenantView:
         view = self._tenants.value.by_id.get(principal.tenant_id)

@@ -54,7 +54,7 @@ class Connection:
     def send(self, *words: Word) -> asyncio.Future[Reply]:
         """Sends a command with the others of this tick. The future holds the reply (bytes, int, list, None) or fails
         with StoreUnavailable; CommandRefused if the server objects. A failure nobody waits for is not reported."""
-        future = self._running_loop().create_future()
+        future = self._own_loop().create_future()
         self.enqueue(pack(words), future, None)
         return future
 
@@ -64,7 +64,7 @@ class Connection:
 
     def run(self, script: Script, keys: Sequence[Word], *arguments: Word) -> asyncio.Future[Reply]:
         """Runs a script as `send` sends a command."""
-        future = self._running_loop().create_future()
+        future = self._own_loop().create_future()
         rest = (len(keys), *keys, *arguments)
         whole = ("EVAL", script.source, *rest)
         self.enqueue(pack(("EVALSHA", script.digest, *rest)), future, whole)
@@ -82,7 +82,10 @@ class Connection:
             assert self._loop is not None
             self._loop.call_soon(self._flush_tick)
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        """Checked once a tick: asking asyncio which loop runs is a system call (getpid) each time."""
+        if self._scheduled and self._loop is not None:
+            return self._loop
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:

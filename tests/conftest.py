@@ -46,6 +46,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.django_db(*(marker.args if marker else ()), **options), append=False)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker of xdist that inherits the variable reads the settings before this file runs: with the folder, and the
+    Valkey server, of its parent and so of every other worker."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(VAR_DIR, ignore_errors=True)
 

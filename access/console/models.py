@@ -1,45 +1,45 @@
-"""Screens of routing: model instances with a live test, and routing rules."""
+"""Screens of routing: model instances and routing rules."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
 from access.console.lines import LinesField
-from access.console.scoped import PlatformAdmin, everywhere
-from access.console.site import bridge_of
+from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, PlatformFormSet, everywhere
+from access.console.trial import TrialForm, ask
 from adapters import registry
 from adapters.base import AdapterConfig
-from engine.errors import EngineError
-from engine.types import ChatRequest, Done, Message, Principal
 from routing import services
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.validation import check_adapter
 
-TEST_TIMEOUT = 60.0
-TEST_QUESTION = "Say hello in one short sentence."
 
-
-class ModelInstanceForm(forms.ModelForm):  # type: ignore[type-arg]
+class ModelInstanceForm(PlatformForm):
     adapter = forms.ChoiceField(choices=lambda: list(registry.labels().items()), widget=UnfoldAdminSelectWidget)
     api_key = forms.CharField(
+        label=_("Provider key"),
         required=False,
         strip=True,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
         help_text=_("Kept encrypted and never shown. Empty: the key it has."),
     )
-    remove_api_key = forms.BooleanField(required=False, help_text=_("Forget the key it has."))
-    languages = LinesField(help_text=_("One a line, such as zh or en; none: any."))
+    remove_api_key = forms.BooleanField(
+        label=_("Remove the key"),
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text=_("Forget the key it has."),
+    )
+    languages = LinesField(rows=3, help_text=_("One a line, such as zh or en; none: any."))
 
     class Meta:
         model = ModelInstance
@@ -48,10 +48,25 @@ class ModelInstanceForm(forms.ModelForm):  # type: ignore[type-arg]
             "options", "weight", "timeout", "max_concurrency", "context_window", "languages", "version", "price_in",
             "price_out",
         ]  # fmt: skip
+        labels = {"allow_private": _("May be private"), "price_in": _("Price in"), "price_out": _("Price out")}
+        help_texts = {
+            "endpoint": _("Such as https://api.example.com/v1."),
+            "sharing": _("Only for the platform's own instances; those of a tenant are its own."),
+            "version": _("What a session notes as its model version."),
+        }
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
-        if data.get("api_key") and "adapter" in data and "endpoint" in data:
+        if data.get("api_key"):
+            self._check_key(data)
+        elif self.instance.sealed_key and "tenant" in self.changed_data and not data.get("remove_api_key"):
+            self.add_error("api_key", _("The key is sealed for the tenant the instance had: enter it again."))
+        return data
+
+    def _check_key(self, data: dict[str, Any]) -> None:
+        if data.get("remove_api_key"):
+            self.add_error("remove_api_key", _("Either enter a key or remove it."))
+        elif "adapter" in data and "endpoint" in data:
             config = AdapterConfig(
                 endpoint=data["endpoint"], api_key=data["api_key"], options=data.get("options") or {}
             )
@@ -59,7 +74,6 @@ class ModelInstanceForm(forms.ModelForm):  # type: ignore[type-arg]
                 check_adapter(data["adapter"], config)
             except ValidationError as error:
                 self.add_error("api_key", error.messages)
-        return data
 
     def new_key(self) -> str | None:
         """For `services.save_instance`: a key, "" to forget the one it has, None to keep it."""
@@ -70,20 +84,23 @@ class ModelInstanceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class GrantInline(TabularInline):
     model = ModelGrant
+    formset = PlatformFormSet
     extra = 0
     autocomplete_fields = ["tenant"]
+    verbose_name = _("grant")
+    verbose_name_plural = _("granted to (counts where sharing says so)")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        return everywhere(ModelGrant).select_related("tenant")
+        return everywhere(ModelGrant).select_related("tenant", "instance").order_by("tenant__slug")
 
 
 class ModelInstanceAdmin(PlatformAdmin):
     form = ModelInstanceForm
     inlines = [GrantInline]
-    list_display = ["name", "label", "tenant", "adapter", "endpoint", "weight", "has_key", "enabled"]
-    list_filter = ["enabled", "adapter", "tenant"]
+    list_display = ["name", "label", "owner", "standing", "adapter", "endpoint", "weight", "key"]
+    list_filter = ["enabled", "adapter", BY_TENANT]
     list_select_related = ["tenant"]
-    search_fields = ["name", "label", "endpoint", "upstream_model", "tenant__slug"]
+    search_fields = ["name", "label", "endpoint", "upstream_model", "tenant__slug", "tenant__name"]
     autocomplete_fields = ["tenant"]
     actions_detail = ["test"]
     fieldsets = [
@@ -94,9 +111,13 @@ class ModelInstanceAdmin(PlatformAdmin):
                                            "version", "price_in", "price_out"]}),
     ]  # fmt: skip
 
-    @display(description=_("Key"), boolean=True)
-    def has_key(self, instance: ModelInstance) -> bool:
-        return bool(instance.sealed_key)
+    @display(description=_("State"), ordering="enabled", label={"on": "success", "off": "danger"})
+    def standing(self, instance: ModelInstance) -> tuple[str, Any]:
+        return ("on", _("in use")) if instance.enabled else ("off", _("switched off"))
+
+    @display(description=_("Key"))
+    def key(self, instance: ModelInstance) -> Any:
+        return _("set") if instance.sealed_key else None
 
     def save_model(
         self, request: HttpRequest, obj: ModelInstance, form: forms.ModelForm[ModelInstance], change: bool
@@ -104,59 +125,54 @@ class ModelInstanceAdmin(PlatformAdmin):
         assert isinstance(form, ModelInstanceForm)
         services.save_instance(instance=obj, api_key=form.new_key())
 
-    @action(description=_("Test"), icon="play_arrow", permissions=["change"])
-    def test(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Asks this very instance a question, through the engine and so into the journal like every turn."""
-        instance = everywhere(ModelInstance).select_related("tenant").get(pk=object_id)
-        chat = ChatRequest(
-            messages=[Message("user", TEST_QUESTION)],
-            model=instance.name.replace("*", "test"),
-            max_tokens=32,
-            instance_id=instance.pk,
-            edge="console",
-        )
-        try:
-            bridge = bridge_of(request)
-            done = bridge.run(bridge.engine.complete(operator(request, instance), chat), TEST_TIMEOUT)
-        except EngineError as error:
-            messages.error(request, f"{error.code}: {error.message}")
-        except TimeoutError:
-            messages.error(request, _("No answer within a minute."))
-        else:
-            messages.success(request, describe(done))
-        return HttpResponseRedirect(reverse("admin:routing_modelinstance_change", args=[object_id]))
-
-
-def operator(request: HttpRequest, instance: ModelInstance) -> Principal:
-    """The platform's operator, acting for the instance's tenant; tenant 0 is the platform itself."""
-    name = f"operator:{request.user.pk}"
-    slug = instance.tenant.slug if instance.tenant is not None else "platform"
-    return Principal(
-        tenant_id=instance.tenant_id or 0, tenant=slug, kind="system", subject=name, user=name, role="operator"
+    @action(
+        description=_("Test"),
+        icon="play_arrow",
+        permissions=["change"],
+        dialog={
+            "title": _("Ask this instance"),
+            "description": _("A real turn, through the engine and into the journal, like every other."),
+            "form_class": TrialForm,
+            "form_submit_text": _("Ask"),
+        },
     )
+    def test(self, request: HttpRequest, form: TrialForm, object_id: int) -> HttpResponse:
+        instance = everywhere(ModelInstance).select_related("tenant").get(pk=object_id)
+        trial = ask(request, instance, form.cleaned_data["question"])
+        return TemplateResponse(request, "console/trial.html", {"form": form, "trial": trial})
 
 
-def describe(done: Done) -> str:
-    text = str(done.message.content or "")[:300]
-    return f"{done.model}: “{text}” ({done.usage.prompt_tokens} + {done.usage.completion_tokens} tokens)"
-
-
-class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
-    conditions = LinesField(help_text=_("One a line, such as max_tokens < 2000; all must hold, none: always."))
+class RoutingRuleForm(PlatformForm):
+    conditions = LinesField(
+        rows=6,
+        help_text=_(
+            "One a line; all must hold, none: always. Such as max_tokens < 2000, temperature <= 0.7, "
+            "complexity_score > 0.8, language in ['zh', 'en']."
+        ),
+    )
 
     class Meta:
         model = RoutingRule
-        fields = ["tenant", "name", "priority", "model", "weight", "conditions", "enabled"]
+        fields = ["name", "tenant", "priority", "model", "weight", "conditions", "enabled"]
+        help_texts = {"weight": _("Its share among the rules of the same priority that match.")}
 
 
 class RoutingRuleAdmin(PlatformAdmin):
     form = RoutingRuleForm
-    list_display = ["__str__", "tenant", "priority", "model", "weight", "conditions_text", "enabled"]
-    list_filter = ["enabled", "tenant"]
+    list_display = ["__str__", "owner", "priority", "conditions_text", "model", "weight", "standing"]
+    list_filter = ["enabled", BY_TENANT]
     list_select_related = ["tenant"]
-    search_fields = ["name", "model", "tenant__slug"]
+    search_fields = ["name", "model", "tenant__slug", "tenant__name"]
     autocomplete_fields = ["tenant"]
 
+    @display(description=_("Tenant"), ordering="tenant__name")
+    def owner(self, rule: RoutingRule) -> Any:
+        return rule.tenant or _("Every tenant")
+
     @display(description=_("Conditions"))
-    def conditions_text(self, rule: RoutingRule) -> str:
-        return "; ".join(map(str, rule.conditions)) or "—"
+    def conditions_text(self, rule: RoutingRule) -> Any:
+        return "; ".join(map(str, rule.conditions)) or _("always")
+
+    @display(description=_("State"), ordering="enabled", label={"on": "success", "off": "danger"})
+    def standing(self, rule: RoutingRule) -> tuple[str, Any]:
+        return ("on", _("in use")) if rule.enabled else ("off", _("switched off"))

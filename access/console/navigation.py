@@ -31,9 +31,11 @@ SCREENS = {
 
 def platform(request: HttpRequest) -> list[dict[str, Any]]:
     """Groups of screens, as django-unfold wants them."""
-    return [
+    groups: list[dict[str, Any]] = [
         {"title": title, "separator": True, "items": [_item(screen) for screen in screens]} for title, screens in GROUPS
     ]
+    groups[-1]["items"].append({"title": _("API description"), "icon": "api", "link": reverse("docs")})
+    return [{"items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}]}, *groups]
 
 
 def _item(screen: str) -> dict[str, Any]:

@@ -1,142 +1,188 @@
-"""Screens of the tenants app: tenants, people, keys, addresses, jobs."""
+"""Screens of the tenants app: tenants, the people in them, the addresses they call from, their jobs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db import models
-from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
-from access.console.scoped import PlatformAdmin, ReadOnlyAdmin
+from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOnlyAdmin
 from tenants import services
-from tenants.models import ApiKey, Tenant
-from tenants.validation import SCOPES
+from tenants.models import IpRule, Job, Member, Tenant
+
+
+class TenantForm(PlatformForm):
+    blamed = "slug"
+
+    store_url = forms.CharField(
+        label=_("Store address"),
+        required=False,
+        strip=True,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text=_("The tenant's own Valkey server, if it has one. It may hold a password and is never shown."),
+    )
+    remove_store_url = forms.BooleanField(
+        label=_("Remove the store address"),
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text=_("Back to the platform's own server."),
+    )
+
+    class Meta:
+        model = Tenant
+        fields = [
+            "name", "slug", "is_active", "requests_per_minute", "tokens_per_minute", "concurrent_turns", "session_ttl",
+            "store_url",
+        ]  # fmt: skip
+        labels = {"is_active": _("Active"), "session_ttl": _("Life of a session")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["store_url"] = ""
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        if data.get("remove_store_url"):
+            data["store_url"] = ""
+        elif data.get("store_url"):
+            if Tenant.objects.filter(store_url=data["store_url"]).exclude(pk=self.instance.pk).exists():
+                self.add_error("store_url", _("Another tenant has this store."))
+        elif "store_url" in data:
+            data["store_url"] = self.instance.store_url
+        return data
 
 
 class TenantAdmin(PlatformAdmin):
-    list_display = [
-        "name",
-        "slug",
-        "is_active",
-        "store_database",
-        "requests_per_minute",
-        "concurrent_turns",
-        "created_at",
-    ]
+    """A tenant is suspended, never deleted here: what it left in stores and journal must go with it or stay."""
+
+    form = TenantForm
+    list_display = ["name", "slug", "standing", "requests_per_minute", "tokens_per_minute", "concurrent_turns",
+                    "store_database", "created_at"]  # fmt: skip
     list_filter = ["is_active"]
     search_fields = ["name", "slug"]
     readonly_fields = ["store_database", "created_at"]
+    actions = ["suspend", "resume"]
+    fieldsets = [
+        (None, {"fields": ["name", "slug", "is_active"]}),
+        (_("Limits"), {"fields": ["requests_per_minute", "tokens_per_minute", "concurrent_turns"]}),
+        (_("Sessions"), {"fields": ["session_ttl", "store_url", "remove_store_url", "store_database", "created_at"]}),
+    ]
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    @display(description=_("State"), ordering="is_active", label={"active": "success", "suspended": "danger"})
+    def standing(self, tenant: Tenant) -> tuple[str, Any]:
+        return ("active", _("active")) if tenant.is_active else ("suspended", _("suspended"))
+
+    @admin.action(description=_("Suspend the chosen tenants"), permissions=["change"])
+    def suspend(self, request: HttpRequest, tenants: models.QuerySet[Tenant]) -> None:
+        for tenant in tenants:
+            services.suspend_tenant(tenant=tenant)
+        self.message_user(request, _("Suspended: their callers are refused from the next second on."))
+
+    @admin.action(description=_("Let the chosen tenants in again"), permissions=["change"])
+    def resume(self, request: HttpRequest, tenants: models.QuerySet[Tenant]) -> None:
+        for tenant in tenants:
+            services.resume_tenant(tenant=tenant)
+        self.message_user(request, _("They are let in again from the next second on."))
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: forms.ModelForm[Tenant], change: bool) -> None:
+        assert isinstance(form, TenantForm)
         if change:
             obj.save()
             return
-        made = services.create_tenant(**{name: form.cleaned_data[name] for name in form.cleaned_data})
+        made = services.create_tenant(**{name: form.cleaned_data[name] for name in TenantForm.Meta.fields})
         obj.pk, obj.store_database, obj._state.adding = made.pk, made.store_database, False
 
 
-class UserAdmin(PlatformAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, PlatformAdmin):  # type: ignore[type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ["username", "email", "is_active", "is_superuser", "last_login"]
+    list_display = ["username", "email", "standing", "is_operator", "last_login"]
     list_filter = ["is_active", "is_superuser"]
     fieldsets = [
         (None, {"fields": ["username", "password"]}),
         (_("Person"), {"fields": ["first_name", "last_name", "email"]}),
         (_("Access"), {"fields": ["is_active", "is_superuser"]}),
     ]
+    add_fieldsets = [(None, {"fields": ["username", "usable_password", "password1", "password2"]})]
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and obj != request.user
+
+    @display(description=_("State"), ordering="is_active", label={"active": "success", "off": "danger"})
+    def standing(self, user: Any) -> tuple[str, Any]:
+        return ("active", _("active")) if user.is_active else ("off", _("switched off"))
+
+    @display(description=_("Operator"), ordering="is_superuser")
+    def is_operator(self, user: Any) -> Any:
+        return _("yes") if user.is_superuser else None
+
+
+class MemberForm(PlatformForm):
+    blamed = "user"
+
+    class Meta:
+        model = Member
+        fields = ["tenant", "user", "role", "is_active"]
+        labels = {"is_active": _("Active")}
 
 
 class MemberAdmin(PlatformAdmin):
-    list_display = ["user", "tenant", "role", "is_active"]
-    list_filter = ["role", "is_active", "tenant"]
+    form = MemberForm
+    list_display = ["user", "owner", "role", "standing", "created_at"]
+    list_filter = ["role", "is_active", BY_TENANT]
     list_select_related = ["user", "tenant"]
-    search_fields = ["user__username", "user__email", "tenant__slug"]
+    search_fields = ["user__username", "user__email", "tenant__slug", "tenant__name"]
     autocomplete_fields = ["user", "tenant"]
 
+    @display(description=_("State"), ordering="is_active", label={"active": "success", "off": "danger"})
+    def standing(self, member: Member) -> tuple[str, Any]:
+        return ("active", _("active")) if member.is_active else ("off", _("switched off"))
 
-class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
-    scopes = forms.MultipleChoiceField(
-        choices=[(scope, scope) for scope in SCOPES],
-        required=False,
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text=_("None: chat and sessions."),
-    )
+
+class IpRuleForm(PlatformForm):
+    blamed = "network"
 
     class Meta:
-        model = ApiKey
-        fields = ["tenant", "name", "scopes", "expires_at"]
-
-
-class ApiKeyAdmin(PlatformAdmin):
-    form = ApiKeyForm
-    list_display = ["name", "tenant", "hint", "state", "created_at", "expires_at"]
-    list_filter = ["tenant", ("revoked_at", admin.EmptyFieldListFilter)]
-    list_select_related = ["tenant"]
-    search_fields = ["name", "hint", "tenant__slug"]
-    autocomplete_fields = ["tenant"]
-    actions = ["revoke"]
-
-    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return obj is None  # a key is made and revoked, never edited
-
-    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return False
-
-    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[str]:
-        made = ["hint", "created_by", "created_at", "revoked_at"] if obj is not None else []
-        return ["tenant", "name", "scopes", "expires_at", *made]
-
-    @display(description=_("State"), label={"active": "success", "revoked": "danger"})
-    def state(self, key: ApiKey) -> str:
-        return "revoked" if key.revoked_at else "active"
-
-    def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.ModelForm[ApiKey], change: bool) -> None:
-        data = form.cleaned_data
-        made, plain = services.create_api_key(
-            tenant=data["tenant"],
-            name=data["name"],
-            scopes=data["scopes"],
-            expires_at=data["expires_at"],
-            created_by=request.user if request.user.is_authenticated else None,
-        )
-        obj.pk, obj.hint, obj._state.adding = made.pk, made.hint, False
-        messages.warning(
-            request,
-            format_html(
-                "{} <code style='user-select:all'>{}</code>", _("Copy the key now, it is not shown again:"), plain
-            ),
-        )
-
-    @admin.action(description=_("Revoke the chosen keys"), permissions=["add"])
-    def revoke(self, request: HttpRequest, keys: models.QuerySet[ApiKey]) -> HttpResponse | None:
-        for key in keys:
-            services.revoke_api_key(key=key)
-        self.message_user(request, _("Revoked: they are refused everywhere within two seconds."))
-        return None
+        model = IpRule
+        fields = ["tenant", "network", "note"]
 
 
 class IpRuleAdmin(PlatformAdmin):
-    list_display = ["network", "tenant", "note", "created_at"]
-    list_filter = ["tenant"]
+    form = IpRuleForm
+    list_display = ["network", "owner", "note", "created_at"]
+    list_filter = [BY_TENANT]
     list_select_related = ["tenant"]
-    search_fields = ["network", "note", "tenant__slug"]
+    search_fields = ["network", "note", "tenant__slug", "tenant__name"]
     autocomplete_fields = ["tenant"]
 
 
-class JobAdmin(ReadOnlyAdmin):
-    list_display = ["kind", "tenant", "state", "progress", "created_at", "finished_at"]
-    list_filter = ["state", "kind", "tenant"]
-    list_select_related = ["tenant"]
+JOB_COLOURS = {"queued": "info", "running": "warning", "done": "success", "failed": "danger"}
 
-    def get_ordering(self, request: HttpRequest) -> list[Any]:
-        return ["-id"]
+
+class JobAdmin(ReadOnlyAdmin):
+    list_display = ["kind", "owner", "outcome", "percent", "error", "created_at", "finished_at"]
+    list_filter = ["state", "kind", BY_TENANT]
+    list_select_related = ["tenant"]
+    search_fields = ["kind", "created_by", "tenant__slug", "tenant__name"]
+    fields = ["kind", "owner", "state", "percent", "arguments", "result_name", "error", "created_by", "created_at",
+              "finished_at"]  # fmt: skip
+
+    @display(description=_("State"), ordering="state", label=JOB_COLOURS)
+    def outcome(self, job: Job) -> tuple[str, str]:
+        return job.state, job.get_state_display()
+
+    @display(description=_("Progress"), ordering="progress")
+    def percent(self, job: Job) -> str:
+        return f"{job.progress} %"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from access.console.extensions import PluginActivationAdmin
+from access.console.journal import JournalAdmin
+from access.console.keys import ApiKeyAdmin
 from access.console.models import ModelInstanceAdmin, RoutingRuleAdmin
-from access.console.people import ApiKeyAdmin, IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmin, UserAdmin
-from access.console.records import AuditEntryAdmin, WordListAdmin
+from access.console.people import IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmin, UserAdmin
 from access.console.site import PlatformSite
+from access.console.words import WordListAdmin
 from compliance.models import AuditEntry, SensitiveWordList
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
@@ -25,6 +27,6 @@ def platform_site() -> PlatformSite:
     site.register(ModelInstance, ModelInstanceAdmin)
     site.register(RoutingRule, RoutingRuleAdmin)
     site.register(SensitiveWordList, WordListAdmin)
-    site.register(AuditEntry, AuditEntryAdmin)
+    site.register(AuditEntry, JournalAdmin)
     site.register(PluginActivation, PluginActivationAdmin)
     return site

@@ -7,12 +7,13 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from clawdbot_site import checks
@@ -33,17 +34,30 @@ class Stop(BaseException):
     """SIGINT, SIGTERM or SIGHUP reached the launcher; like KeyboardInterrupt, nothing catches it on the way."""
 
 
-@contextmanager
-def _signals_raise_stop() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
+class Signals:
+    """SIGINT, SIGTERM and SIGHUP raise Stop wherever the launcher is. Python swallows what is raised in a finaliser, so
+    `check` raises it once more."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __enter__(self) -> Signals:
+        self._before = {
+            number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self._came = True
         raise Stop
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def check(self) -> None:
+        if self._came:
+            raise Stop
 
 
 def up(say: Say) -> None:
@@ -51,10 +65,10 @@ def up(say: Say) -> None:
     os.umask(0o077)  # keys, journal and logs are for their owner
     try:
         with ExitStack() as stack:
-            stack.enter_context(_signals_raise_stop())
+            signals = stack.enter_context(Signals())
             stack.enter_context(lock.hold(settings.VAR_DIR))
             listener = stack.enter_context(listening.bind(settings.HOST, settings.PORT))
-            Launcher(say).run(listener.fileno(), listener.close)
+            Launcher(say, signals.check).run(listener.fileno(), listener.close)
     except (lock.FolderInUse, listening.AddressTaken, valkey.ValkeyMissing) as reason:
         raise CannotStart(str(reason)) from None
     except Stop:
@@ -62,8 +76,10 @@ def up(say: Say) -> None:
 
 
 class Launcher:
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, check: Callable[[], None]) -> None:
+        """`check` is called between the steps; it raises Stop when it is time to."""
         self._say = say
+        self._check = check
         self._logs: Path = settings.VAR_DIR / "log"
         self._family = Family(say)
 
@@ -72,12 +88,14 @@ class Launcher:
             self._refuse_unfit_settings()
             self._start_valkey()
             self._migrate()
-            models.ensure(self._start_model())
+            self._ensure_model(self._start_model())
             made = bootstrap.seed()
+            self._check()
             self._start_web(listener)
             self._start_background()
             bootstrap.announce(made, self._say)
             while True:
+                self._check()
                 time.sleep(0.2)
                 self._family.tend()
         except Stop:
@@ -123,6 +141,12 @@ class Launcher:
         self._say(f"Loading the local model ({localmodel.MODEL_NAME}) …")
         return port
 
+    def _ensure_model(self, local_port: int | None) -> None:
+        try:
+            models.ensure(local_port)
+        except ValidationError as refused:
+            raise CannotStart(f"MODEL_ENDPOINT cannot be used: {' '.join(refused.messages)}") from None
+
     def _migrate(self) -> None:
         self._say("Preparing the databases …")
         (settings.VAR_DIR / "journal").mkdir(parents=True, exist_ok=True)
@@ -138,6 +162,7 @@ class Launcher:
         self._family.start(web)
         deadline = time.monotonic() + READY_TIME
         while not select.select([reader], [], [], 0.1)[0]:
+            self._check()
             if web.exit_code is not None:
                 raise CannotStart(f"The web server does not start (exit code {web.exit_code}); the reason is above.")
             if time.monotonic() > deadline:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from clawdbot_site.serving.bursts import Burst
 
 LINGER = 1.0  # seconds a refused client may go on sending before the connection closes without a reset
 
@@ -69,7 +71,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._burst = Burst(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._burst))
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -132,6 +135,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._disarm()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._burst.flush()
+        super().on_response_complete()
 
     def _refusing(self, refusal: Refusal) -> Refused:
         self._refusal = refusal

@@ -19,6 +19,7 @@ from pathlib import Path
 
 MODEL_NAME = "smollm2-135m"
 CONTEXT = 8192  # tokens, what the model was trained on; shared by all slots
+LONGEST_ANSWER = 512  # tokens; so small a model sometimes never ends, and would talk until its context is full
 SLOTS = 4
 START_TIME = 60.0
 
@@ -61,6 +62,7 @@ def serve(*, port: int, threads: int, up: Callable[[str], None]) -> None:
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = port
     parameters.n_ctx = CONTEXT
+    parameters.n_predict = LONGEST_ANSWER
     parameters.n_parallel = SLOTS
     parameters.kv_unified = True  # one long conversation may use what the others leave
     parameters.cont_batching = True

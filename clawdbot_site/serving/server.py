@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import time
@@ -93,6 +94,7 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._served.startup()
         await super().startup(sockets)
+        _spare_the_collector()
         self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -121,6 +123,14 @@ class DrainingServer(uvicorn.Server):
                 await self._served.drain()
             return
         log.warning("turns still running after %s s are cut", self._drain.timeout)
+
+
+def _spare_the_collector() -> None:
+    """What a worker is made of lives as long as it does, and a turn leaves hardly a cycle behind: the collector looks
+    only at what is new, and less often (`docs/performance.md`)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def run_worker(

@@ -44,7 +44,8 @@ class Migration(migrations.Migration):
                 ('body', models.BinaryField()),
             ],
             options={
-                'verbose_name_plural': 'audit entries',
+                'verbose_name': 'journal entry',
+                'verbose_name_plural': 'journal',
                 'ordering': ['-turn_id', 'id'],
                 'indexes': [models.Index(condition=models.Q(('kind', 'intent')), fields=['tenant_id', 'turn_id'], name='audit_by_tenant'), models.Index(condition=models.Q(('kind', 'intent'), ('session_id__isnull', False)), fields=['tenant_id', 'session_id', 'turn_id'], name='audit_by_session'), models.Index(condition=models.Q(('kind', 'intent')), fields=['tenant_id', 'user', 'turn_id'], name='audit_by_user')],
                 'constraints': [models.UniqueConstraint(fields=('turn_id', 'kind'), name='audit_once')],
@@ -65,6 +66,7 @@ class Migration(migrations.Migration):
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
             ],
             options={
+                'verbose_name': 'word list',
                 'ordering': ['tenant_id', 'name'],
                 'constraints': [models.UniqueConstraint(fields=('tenant', 'name'), name='word_list_once'), models.CheckConstraint(condition=models.Q(('action__in', ('block', 'mask', 'record'))), name='word_list_action'), models.CheckConstraint(condition=models.Q(('direction__in', ('input', 'output', 'both'))), name='word_list_direction')],
             },

@@ -68,7 +68,8 @@ class AuditEntry(models.Model):
 
     class Meta:
         ordering = ["-turn_id", "id"]
-        verbose_name_plural = "audit entries"
+        verbose_name = "journal entry"
+        verbose_name_plural = "journal"
         constraints = [models.UniqueConstraint(fields=["turn_id", "kind"], name="audit_once")]
         # every index costs each turn a few microseconds: only intents are listed, so only they are in them
         indexes = [

@@ -68,6 +68,7 @@ class SensitiveWordList(TenantScopedModel):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
+        verbose_name = "word list"
         ordering = ["tenant_id", "name"]
         constraints = [
             models.UniqueConstraint(fields=["tenant", "name"], name="word_list_once"),

@@ -1,6 +1,7 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 
 from access.urls import ROUTES
@@ -85,13 +86,27 @@ async def test_it_stops_a_turn_on_demand(stream):
     exchange = site.alice.begin("POST", "/api/chat", {"message": "Hi", "stream": stream})
     await within(1, lambda: len(site.parts.running))
     turn_id = site.behind.journal.intents[0].turn_id
-    assert (await site.client(CHARLIE.key).post(f"/api/turns/{turn_id}/cancel")).status == 404
-    assert (await site.client(BOB.key).post(f"/api/turns/{turn_id}/cancel/")).status == 202
+    for other in (CHARLIE, BOB):
+        assert (await site.client(other.key).post(f"/api/turns/{turn_id}/cancel")).status == 404
+    assert (await site.alice.post(f"/api/turns/{turn_id}/cancel/")).status == 202
     await within(0.5, lambda: model.closed)
     answer = await exchange.rest()
     assert (answer.status, b'"code":"cancelled"' in answer.body) == (200 if stream else 409, True)
     await within(1, lambda: site.behind.journal.states == ["cancelled"])
     assert (await site.alice.post(f"/api/turns/{turn_id}/cancel")).status == 404
+
+
+async def test_whoever_manages_a_tenant_stops_its_turns():
+    site = build(ScriptedModel(["a", asyncio.Event()]))
+    bob, charlie = site.keys.people[BOB.key], site.keys.people[CHARLIE.key]
+    site.keys.people[BOB.key] = msgspec.structs.replace(bob, scopes=bob.scopes | {"manage"})
+    site.keys.people[CHARLIE.key] = msgspec.structs.replace(charlie, scopes=charlie.scopes | {"manage"})
+    exchange = site.alice.begin("POST", "/api/chat", {"message": "Hi"})
+    await within(1, lambda: len(site.parts.running))
+    path = f"/api/turns/{site.behind.journal.intents[0].turn_id}/cancel"
+    assert (await site.client(CHARLIE.key).post(path)).status == 404
+    assert (await site.client(BOB.key).post(path)).status == 202
+    assert (await exchange.rest()).status == 409
 
 
 async def test_it_shows_a_turn_to_its_caller_only():

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from clawdbot_site.serving import bootstrap, listening, localmodel, lock, valkey
+from clawdbot_site.serving import bootstrap, launcher, listening, localmodel, lock, valkey
 
 ROOT = Path(__file__).parents[2]
 
@@ -160,3 +161,18 @@ def test_its_curl_line_survives_a_shell():
     words = shlex.split(bootstrap.curl(access))
     assert "Authorization: Bearer cb_x" in words
     assert words[-1] == '{"message": "Hello! Who are you?"}'
+
+
+def test_it_hears_a_signal_whose_exception_python_swallows(monkeypatch):
+    class Finalised:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    with launcher.Signals() as signals:
+        signals.check()
+        Finalised()
+        assert isinstance(unraisable[0].exc_value, launcher.Stop)
+        with pytest.raises(launcher.Stop):
+            signals.check()

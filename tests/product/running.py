@@ -9,6 +9,7 @@ assert product.processes() == []
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx2
+
+from clawdbot_site.serving.orphans import die_with_parent
 
 ROOT = Path(__file__).parents[2]
 START_TIME = 100.0  # seconds; generous, because other suites share the machine
@@ -106,6 +109,7 @@ class Product:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=functools.partial(die_with_parent, os.getpid()),  # also when the tests are killed
             )
 
     def up(self, *command: str) -> Self:

@@ -205,7 +205,7 @@ async def test_it_talks_on_a_websocket(local: Product):
 
 async def test_it_cancels_on_a_websocket(local: Product):
     async with socket_of(local, additional_headers={"Authorization": f"Bearer {local.key}"}) as socket:
-        await socket.send(json.dumps({"type": "chat", "ref": "long", "message": "Tell a story.", "max_tokens": 1500}))
+        await socket.send(json.dumps({"type": "chat", "ref": "long", "message": "Tell a story.", "max_tokens": 500}))
         frames = await hear(socket, "delta", "done", "error")
         await socket.send(json.dumps({"type": "cancel", "ref": "long"}))
         ended = (await hear(socket, "done", "error"))[-1]

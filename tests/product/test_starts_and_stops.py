@@ -6,6 +6,8 @@ import signal
 import socket
 import threading
 
+import pytest
+
 from tests.adapters.upstream import by_stream, events, streamed, whole
 from tests.product.running import ROOT, Product, one_line, until
 from tests.product.upstreams import upstream_in_thread
@@ -62,6 +64,34 @@ def test_it_says_in_one_line_why_it_does_not_start(tmp_path):
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", product.port))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("WORKERS", "many"), ("MODEL_TIMEOUT", "soon"), ("REDIS_HOST", "http://x"), ("DEBUG", "oui")]
+)
+def test_it_names_a_setting_it_cannot_read(tmp_path, setting, value):
+    with Product(tmp_path / "var", **QUICK, **{setting: value}) as product:
+        product.launch()
+        assert product.wait(30) == 1
+        assert one_line(product.said()).startswith(f"{setting}: ")
+
+
+def test_it_says_what_is_wrong_with_the_endpoint(tmp_path):
+    with Product(tmp_path / "var", MODEL_ENDPOINT="nonsense") as product:
+        product.launch()
+        assert product.wait(60) == 1
+        complaint = product.said().splitlines()[-1]
+        assert complaint.startswith("CommandError: MODEL_ENDPOINT") and "'nonsense'" in complaint
+        assert product.processes() == []
+
+
+def test_it_stops_while_it_is_starting(tmp_path):
+    with Product(tmp_path / "var") as product:
+        product.launch()
+        until(lambda: "Loading the local model" in product.said(), "the start is under way", 60)
+        product.send(signal.SIGINT)
+        assert product.wait() == 0
+        assert product.processes() == []
 
 
 def test_it_finishes_streams_on_sigterm(tmp_path):

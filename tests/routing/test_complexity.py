@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.features import complexity_score
+from tests.routing.pairs import CHINESE, ENGLISH, LONG_BUT_EASY
 
 PLAIN = [
     "hi",
@@ -16,12 +17,23 @@ PLAIN = [
     "把“早上好”翻译成英文",
     "How do I deploy Clawdbot?",
     "今天天气怎么样",
+    *(easy for easy, _ in CHINESE),
+    *(easy for easy, _ in ENGLISH if "How many" not in easy),
+    *LONG_BUT_EASY,
 ]
 HARD = [
     "Implement a lock-free concurrent queue in C++ and analyze its complexity; explain the memory ordering.",
     "请设计一个分布式一致性算法，并证明其正确性，分析时间复杂度，比较与Raft的区别。",
     "Prove by induction that the sum of the first n odd numbers is n^2, then derive a closed form for the cubes.",
     "用归纳法证明前n个奇数之和等于n^2，并推导立方和的公式，分析每一步的原理。",
+    "Prove that √2 is irrational",
+    "证明根号2是无理数",
+    "證明質數有無窮多個",
+    "Design a distributed rate limiter and discuss its failure modes.",
+    "设计一个分布式限流器，并分析其故障模式",
+    "Write a comprehensive analysis of the reform with arguments for and against, and justify your conclusion.",
+    "撰写一份详细的分析报告，评估这项改革的利弊",
+    "Refactor this class to be thread-safe and explain the race conditions you removed.",
 ]
 
 
@@ -33,6 +45,46 @@ def test_it_scores_plain_questions_low(text):
 @pytest.mark.parametrize("text", HARD)
 def test_it_scores_hard_questions_above_the_usual_threshold(text):
     assert complexity_score(text) > 0.8
+
+
+@pytest.mark.parametrize(("easy", "hard"), ENGLISH + CHINESE)
+def test_it_ranks_the_harder_of_two_higher(easy, hard):
+    assert complexity_score(easy) < complexity_score(hard)
+
+
+def test_it_holds_a_long_errand_below_a_short_proof():
+    assert max(map(complexity_score, LONG_BUT_EASY)) < complexity_score("Prove Fermat's little theorem.")
+
+
+@pytest.mark.parametrize(("easy", "hard"), [(ENGLISH[3]), (ENGLISH[13]), (CHINESE[3]), (CHINESE[11])])
+@pytest.mark.parametrize(
+    "pad", ["  {}  ", "\n\n{}\n\n", "{}!!!", "👍 {} 🙏🙏", "{}" + "." * 200, "{}" + "\u200b" * 20, "\t{}\r\n", "> {}"]
+)
+def test_it_is_not_fooled_by_padding(easy, hard, pad):
+    assert complexity_score(pad.format(easy)) < min(0.45, complexity_score(pad.format(hard)))
+
+
+@pytest.mark.parametrize("text", ["🎉🎉🎉", "42", "Answer:", "?!?!", "1+1=?", "。。。", "ok 👍", "\x00", "lol " * 50])
+def test_it_finds_little_in_little(text):
+    assert complexity_score(text) < 0.3
+
+
+def test_it_says_an_order_before_what_is_ordered_upon():
+    proof = "Prove that every bounded monotone sequence converges."
+    assert complexity_score(f"Translate to Spanish: {proof}") < 0.3 < 0.8 < complexity_score(proof)
+    assert complexity_score("Translate this C++ code to Rust") > complexity_score("Translate this note to Dutch")
+
+
+def test_it_rises_with_the_steps_of_a_problem():
+    one = "Nora has 5 pens and buys 3 more. How many pens does she have?"
+    two = one.replace("How many", "She gives half of them to each of her 2 brothers. How many")
+    three = two.replace("How many", "Then she sells 1 for $4 and spends 25% of it. How many")
+    assert complexity_score(one) < complexity_score(two) < complexity_score(three)
+
+
+def test_it_takes_the_same_signs_in_both_scripts():
+    assert complexity_score("分析死鎖並優化演算法的複雜度") > 0.8
+    assert complexity_score("用Python实现LRU缓存，explain the complexity") > 0.8
 
 
 @pytest.mark.parametrize("text", ["", "   \n"])
@@ -50,7 +102,9 @@ def test_it_bears_lone_surrogates():
 
 
 def test_it_is_bounded_for_long_texts():
-    assert complexity_score("lorem ipsum " * 100_000) <= 1.0
+    ends = "lorem ipsum √ " * 400
+    dull, hard = (f"{ends}{middle * 100_000}{ends}" for middle in ("lorem ipsum ", "prove it now"))
+    assert complexity_score(dull) == complexity_score(hard) <= 1.0
 
 
 def test_it_needs_no_django():

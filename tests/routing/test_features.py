@@ -1,7 +1,7 @@
 import pytest
 
 from engine.types import ChatRequest, Message
-from routing.features import Features
+from routing.features import Features, complexity_score, conversation_score
 from tests.cast import ALICE
 
 NOON = 1_700_049_600.0  # 2023-11-15 12:00 UTC
@@ -62,3 +62,56 @@ def test_it_holds_only_what_was_asked_for():
     assert set(known) == {"prompt_tokens"}
     known["max_tokens"], known["temperature"]
     assert known.used() == {"prompt_tokens": known["prompt_tokens"], "max_tokens": 7}
+
+
+HARD = "Prove that the algorithm terminates, derive its complexity and design a test for every branch."
+EASY = "What is the capital of France, and which river flows through Paris?"
+
+
+def said(*texts):
+    """The user's messages, each answered but the last."""
+    turns = [
+        Message(role=role, content=text) for text in texts for role, text in (("user", text), ("assistant", "Ok."))
+    ]
+    return features(turns[:-1])["complexity_score"]
+
+
+@pytest.mark.parametrize(
+    "follow_up",
+    [
+        "commit it",
+        "go on",
+        "yes",
+        "Please commit that and push it to the main branch.",
+        "提交吧",
+        "继续，然后把它提交到主分支",
+    ],
+)
+def test_it_stays_with_a_hard_question_while_the_user_follows_up(follow_up):
+    assert complexity_score(follow_up) < 0.3
+    assert said(HARD, follow_up) == said(HARD, follow_up, follow_up) == said(HARD) > 0.8
+    assert said(EASY, follow_up) < 0.3
+
+
+def test_it_rises_at_once():
+    assert said(EASY, EASY, "hi", HARD) == complexity_score(HARD)
+
+
+def test_it_falls_slowly_with_other_subjects():
+    scores = [said(HARD, *[EASY] * count) for count in range(9)]
+    assert scores == sorted(scores, reverse=True)
+    assert 0.8 > scores[1] > 0.7 > scores[3] > 0.3 > scores[5]
+    assert scores[8] == complexity_score(EASY)
+
+
+def test_it_forgets_what_is_far_back():
+    assert said(HARD, *["go on"] * 7) > 0.8
+    assert said(HARD, *["go on"] * 8) < 0.3
+
+
+def test_it_asks_the_user_alone_and_passes_over_what_has_no_words():
+    image = [{"type": "image_url", "image_url": {"url": "x"}}]
+    turns = [("system", HARD), ("user", EASY), ("assistant", HARD), ("tool", HARD), ("user", image), ("user", " ")]
+    asked = features([Message(role=role, content=content) for role, content in turns])
+    assert asked["complexity_score"] == complexity_score(EASY)
+    assert conversation_score([]) == features([Message(role="system", content=HARD)])["complexity_score"] == 0.0

@@ -177,3 +177,32 @@ async def test_it_knows_no_tenant_that_is_gone(limits, tenants):
     tenants.swap(tenants.value.__class__())
     with pytest.raises(TenantSuspended):
         await limits.admit(ALICE.principal, REQUEST, "turn")
+
+
+async def test_it_gives_back_though_no_other_turn_comes(limits, tenants, stores):
+    tenants.swap(tenant_table(ACME.view(concurrent_turns=2, tokens_per_minute=1000)))
+    admission = await limits.admit(ALICE.principal, REQUEST, "turn")
+    reservation = await limits.reserve(ALICE.principal, INSTANCE, 100, 800)
+    reservation.settle(Usage(prompt_tokens=10, completion_tokens=10))
+    admission.release()
+    store, kept = stores.platform(), []
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        kept = [await store.call("ZCARD", f"limits:{{{ACME.id}}}:turns"), await _level(store)]
+        if kept[0] == 0 and kept[1] > 900:
+            break
+    assert kept[0] == 0
+    assert 975 < kept[1] < 985
+
+
+async def _level(store):
+    return float(await store.call("HGET", f"limits:{{{ACME.id}}}:tokens", "level"))
+
+
+async def test_it_settles_even_where_the_next_turn_is_refused(limits, tenants):
+    tenants.swap(tenant_table(ACME.view(tokens_per_minute=1000)))
+    first = await limits.reserve(ALICE.principal, INSTANCE, 0, 1000)
+    first.settle(Usage(completion_tokens=500))
+    with pytest.raises(RateLimited):
+        await limits.reserve(ALICE.principal, INSTANCE, 0, 600)
+    await limits.reserve(ALICE.principal, INSTANCE, 0, 450)

@@ -1,0 +1,45 @@
+"""How a console's view, which runs in a thread, reaches the engine, which lives on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.http import HttpRequest
+
+from engine.engine import Engine
+from engine.errors import Unavailable
+from engine.snapshots import Cell
+from routing.table import RoutingTable
+
+T = TypeVar("T")
+
+SCOPE_KEY = "clawdbot.bridge"
+
+
+@dataclass(frozen=True)
+class EngineBridge:
+    """Travels in the ASGI scope of a request under `SCOPE_KEY`. `routes` are for reading."""
+
+    engine: Engine
+    loop: asyncio.AbstractEventLoop
+    routes: Cell[RoutingTable]
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Waits for the answer in the calling thread. Raises TimeoutError; the work is then cancelled."""
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+
+def bridge_of(request: HttpRequest) -> EngineBridge:
+    """Raises Unavailable where no engine serves beside the console (a WSGI server, a management command)."""
+    bridge = getattr(request, "scope", {}).get(SCOPE_KEY)
+    if not isinstance(bridge, EngineBridge):
+        raise Unavailable("No engine runs in this process.")
+    return bridge

@@ -1,0 +1,182 @@
+"""A recorded turn as people read it: what was asked, why it went where, what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from django.utils.dateformat import format as date_format
+from django.utils.translation import gettext_lazy as _
+
+from compliance.journal.reader import TurnRecord
+from compliance.models import AuditEntry
+from engine.types import Completion, Json, Message, Verdict
+from tenants.models import Tenant
+
+LONGEST = 20_000  # characters of one text on the page; the entry below it has all
+STATE_COLOURS = {
+    "completed": "success",
+    "refused": "warning",
+    "cancelled": "info",
+    "failed": "danger",
+    "aborted": "danger",
+    "in_flight": "primary",
+}
+
+
+class Spoken(msgspec.Struct, frozen=True):
+    """A message: who, what, and as JSON whatever is not text."""
+
+    role: str
+    text: str
+    more: str = ""
+
+
+class PresentedTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """`facts` are pairs of name and value; the tables are as django-unfold wants them, None where there is nothing."""
+
+    state: str
+    state_name: Any
+    colour: str
+    facts: list[tuple[Any, Any]]
+    asked: list[Spoken]
+    answered: list[Spoken]
+    decision: list[tuple[Any, Any]]
+    candidates: Json | None
+    features: Json | None
+    verdicts: Json | None
+    intent: str
+    completion: str
+
+
+def present(record: TurnRecord, tenant: Tenant | None) -> PresentedTurn:
+    intent, end = record.intent, record.completion
+    state = end.state if end is not None else "in_flight"
+    decision = intent.decision if isinstance(intent.decision, dict) else {}
+    return PresentedTurn(
+        state=state,
+        state_name=state_name(state),
+        colour=STATE_COLOURS[state],
+        facts=_facts(record, tenant),
+        asked=[_spoken(message) for message in intent.messages],
+        answered=[_spoken(choice.message) for choice in end.choices] if end is not None else [],
+        decision=_decision(decision),
+        candidates=_candidates(decision.get("candidates")),
+        features=_pairs(decision.get("features")),
+        verdicts=_verdicts([*intent.verdicts, *(end.verdicts if end is not None else [])]),
+        intent=_json(intent),
+        completion=_json(end) if end is not None else "",
+    )
+
+
+def state_name(state: str) -> Any:
+    return dict(AuditEntry.State.choices).get(state, _("In flight"))
+
+
+def moment(at: float) -> str:
+    """Unix seconds as people read them; UTC."""
+    return date_format(datetime.fromtimestamp(at, UTC), "Y-m-d H:i:s")
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _facts(record: TurnRecord, tenant: Tenant | None) -> list[tuple[Any, Any]]:
+    intent = record.intent
+    owner: Any = tenant or (_("Platform") if intent.tenant_id == 0 else intent.tenant_id)
+    facts = [
+        (_("Turn"), record.turn_id),
+        (_("Time"), f"{moment(intent.at)} UTC"),
+        (_("Tenant"), owner),
+        (_("Caller"), intent.subject),
+        (_("User"), intent.user),
+        (_("Edge"), intent.edge),
+        (_("Session"), intent.session_id),
+        (_("Model asked for"), intent.model),
+        (_("Instance"), (record.completion.instance if record.completion else "") or intent.instance),
+        (_("Request id"), intent.request_id),
+        (_("Parameters"), _json(intent.params) if intent.params else None),
+    ]
+    if record.completion is not None:
+        facts += _ending(record.completion)
+    return [(name, value) for name, value in facts if value not in (None, "")]
+
+
+def _ending(end: Completion) -> list[tuple[Any, Any]]:
+    usage = end.usage
+    tokens = f"{usage.prompt_tokens} + {usage.completion_tokens} = {usage.total_tokens}"
+    return [
+        (_("Error"), end.error),
+        (_("Model of the answer"), end.model),
+        (_("Tokens in and out"), f"{tokens} ({_('estimated')})" if usage.estimated else tokens),
+        (_("First token after"), duration(end.ttft) if end.ttft is not None else None),
+        (_("Took"), duration(end.duration)),
+        (_("Model calls"), end.attempts),
+        (_("Finish reason"), ", ".join(choice.finish_reason for choice in end.choices)),
+    ]
+
+
+def _spoken(message: Message) -> Spoken:
+    parts = message.content if isinstance(message.content, list) else []
+    texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+    text = message.content if isinstance(message.content, str) else "\n".join(texts)
+    more: Json = {}
+    if others := [part for part in parts if not isinstance(part.get("text"), str)]:
+        more["content"] = others
+    for field in ("reasoning_content", "tool_calls", "tool_call_id", "refusal", "name"):
+        if value := getattr(message, field):
+            more[field] = value
+    return Spoken(message.role, _short(text), _short(_json(more)) if more else "")
+
+
+def _decision(decision: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    rules = decision.get("rules")
+    rows = [
+        (_("Model"), decision.get("model")),
+        (_("Instance"), decision.get("instance")),
+        (_("Rules that matched"), ", ".join(map(str, rules)) if isinstance(rules, list) else None),
+        (_("Runner-up"), decision.get("runner_up")),
+    ]
+    shown = [(name, value) for name, value in rows if value]
+    return [*shown, (_("Rules that matched"), _("none"))] if shown and not rules else shown
+
+
+def _candidates(found: Any) -> Json | None:
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found) or not found:
+        return None
+    rows = [
+        [
+            f"{each.get('instance')} (#{each.get('id')})",
+            each.get("weight", "—"),
+            "—" if each.get("score") is None else each["score"],
+            str(each.get("removed") or "—").replace("_", " "),
+        ]
+        for each in found
+    ]
+    return {"headers": [_("Candidate"), _("Weight"), _("Score"), _("Removed because")], "rows": rows}
+
+
+def _pairs(found: Any) -> Json | None:
+    if not isinstance(found, dict) or not found:
+        return None
+    rows = [[name, value if isinstance(value, str | int | float) else _json(value)] for name, value in found.items()]
+    return {"headers": [_("Feature"), _("Value")], "rows": rows}
+
+
+def _verdicts(found: Sequence[Verdict]) -> Json | None:
+    if not found:
+        return None
+    rows = [[each.where, each.action, each.word, f"{each.list} (v{each.version})"] for each in found]
+    return {"headers": [_("Where"), _("Action"), _("Word"), _("List")], "rows": rows}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … (+{len(text) - LONGEST})"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=2)

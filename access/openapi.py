@@ -1,0 +1,274 @@
+"""The description of the routes that Django's urlconf does not know: the chat contract and the OpenAI format.
+
+A postprocessing hook of drf-spectacular adds them to the rest. Bodies come from the structs the edges decode with; what
+is answered is described by the structs here, and a test holds real answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
+from access.urls import ROUTES
+from engine.types import Completion, Intent, Json, Message
+
+REF: Final = "#/components/schemas/{name}"
+
+
+class UsageAnswer(msgspec.Struct, kw_only=True):
+    """Tokens of the turn. `estimated` where the model's service did not count them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: Json = {}
+    completion_tokens_details: Json = {}
+    estimated: bool = False
+
+
+class RouteAnswer(msgspec.Struct):
+    """Which instance answered, and by which rules. `decision` is the turn's id."""
+
+    instance: str
+    rules: list[str]
+    decision: str
+
+
+class ChatAnswer(msgspec.Struct, kw_only=True):
+    """A whole answer. `choices` only where several were asked for."""
+
+    id: str
+    session_id: str | None
+    model: str
+    message: Message
+    usage: UsageAnswer
+    finish_reason: str
+    route: RouteAnswer
+    choices: list[Json] = []
+
+
+class SessionMetadata(msgspec.Struct):
+    """`last_active` is in Unix seconds."""
+
+    last_active: int
+    model_version: str
+
+
+class SessionLine(msgspec.Struct, kw_only=True):
+    """`name` once it has one."""
+
+    session_id: str
+    user_profile: Json
+    metadata: SessionMetadata
+    version: int
+    state: str
+    name: str = ""
+
+
+class SessionPage(msgspec.Struct):
+    """`next_cursor` is the `cursor` of the following page; null: this was the last."""
+
+    sessions: list[SessionLine]
+    next_cursor: str | None = None
+
+
+class SessionAnswer(SessionLine, kw_only=True):
+    """A session and what was said in it."""
+
+    context_stack: list[Message]
+
+
+class TurnAnswer(msgspec.Struct, kw_only=True):
+    """`state` is the completion's, or `in_flight`."""
+
+    id: str
+    state: str
+    decision: Json
+    intent: Intent
+    completion: Completion | None = None
+
+
+class CancelAnswer(msgspec.Struct):
+    id: str
+    state: str
+
+
+class DecisionAnswer(msgspec.Struct, kw_only=True):
+    """Where a request would go and why."""
+
+    model: str
+    instance: str
+    rules: list[str]
+    candidates: list[Json]
+    features: Json
+    runner_up: str | None = None
+
+
+class ScoreAnswer(msgspec.Struct):
+    complexity_score: float
+
+
+class TicketAnswer(msgspec.Struct):
+    """`expires_in` is in seconds; a ticket works once, as `/ws/chat?ticket=…`."""
+
+    ticket: str
+    expires_in: int
+
+
+class PublicModelAnswer(msgspec.Struct):
+    id: str
+    object: str
+    created: int
+    owned_by: str
+
+
+class ModelListAnswer(msgspec.Struct):
+    object: str
+    data: list[PublicModelAnswer]
+
+
+class ErrorInside(msgspec.Struct):
+    """`code` is stable; `param` names the field at fault."""
+
+    code: str
+    message: str
+    request_id: str
+    param: str | None = None
+
+
+class ErrorAnswer(msgspec.Struct):
+    error: ErrorInside
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one route. `answer` None: no body."""
+
+    method: str
+    summary: str
+    text: str = ""
+    body: type | None = None
+    answer: type | None = None
+    status: int = 200
+    errors: tuple[int, ...] = (400, 401, 403, 429)
+    query: tuple[tuple[str, str, str], ...] = ()
+    streams: bool = False
+
+
+CHAT_TEXT = (
+    "Give `message` or `messages`. Without `session_id` a new session begins. `model` absent or `auto`: the routing "
+    "rules decide. With `stream: true` the answer is server-sent events `start`, `delta`, `done` or `error`, each with "
+    "an id `generation.sequence`."
+)
+TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
+OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
+    "/api/chat": [
+        Operation(method="post", summary="Ask", text=CHAT_TEXT, body=ChatBody, answer=ChatAnswer, errors=TURN_ERRORS,
+                  streams=True),
+    ],
+    "/api/sessions": [
+        Operation(method="get", summary="The caller's sessions, newest first", answer=SessionPage,
+                  query=(("limit", "integer", "1 to 200; 50 unless told."), ("cursor", "string", "`next_cursor`."))),
+    ],
+    "/api/sessions/{session_id}": [
+        Operation(method="get", summary="A session", answer=SessionAnswer, errors=(401, 403, 404)),
+        Operation(method="patch", summary="Its name and the user's profile", text="What is absent stays.",
+                  body=ProfilePatch, answer=SessionAnswer, errors=(400, 401, 403, 404)),
+        Operation(method="delete", summary="Delete a session", status=204, errors=(401, 403, 404)),
+    ],
+    "/api/turns/{turn_id}": [
+        Operation(method="get", summary="A recorded turn and its decision", answer=TurnAnswer, errors=(401, 403, 404),
+                  text="The caller's own turns; with the scope `audit` those of the whole tenant."),
+    ],
+    "/api/turns/{turn_id}/cancel": [
+        Operation(method="post", summary="Stop a running turn", answer=CancelAnswer, status=202,
+                  errors=(401, 403, 404)),
+    ],
+    "/api/route/explain": [
+        Operation(method="post", summary="Where would this go, and why?", body=ChatBody, answer=DecisionAnswer,
+                  text="The body of `/api/chat`. Nothing is sent to a model.", errors=(400, 401, 403, 404, 429, 503)),
+    ],
+    "/api/route/score": [
+        Operation(method="post", summary="How complex is a text?", body=ScoreBody, answer=ScoreAnswer),
+    ],
+    "/api/ws-ticket": [
+        Operation(method="post", summary="A ticket for /ws/chat", answer=TicketAnswer,
+                  text="For browsers, which can send no header with a WebSocket."),
+    ],
+    "/v1/chat/completions": [
+        Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,
+                  text="Official SDKs work unchanged. The header `X-Session-Id` adds memory on the server."),
+    ],
+    "/v1/models": [Operation(method="get", summary="The models a caller can name", answer=ModelListAnswer)],
+    "/v1/models/{id}": [
+        Operation(method="get", summary="One of them", answer=PublicModelAnswer, errors=(401, 403, 404)),
+    ],
+}  # fmt: skip
+TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "ws-ticket": "chat"}
+
+
+def describe(result: Json, **_: Any) -> Json:
+    """The hook: drf-spectacular's own result, with our routes and their schemas."""
+    structs = {each for found in OPERATIONS.values() for one in found for each in (one.body, one.answer) if each}
+    _refs, schemas = msgspec.json.schema_components([*sorted(structs, key=_name), ErrorAnswer], ref_template=REF)
+    components = result.setdefault("components", {})
+    components.setdefault("schemas", {}).update(schemas)
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key (cb_…) or an access token."},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    result["security"] = [{"bearer": []}, {"apiKey": []}]
+    described = {path: {one.method: _operation(path, one) for one in found} for path, found in OPERATIONS.items()}
+    result["paths"] = {**described, **result.get("paths", {})}
+    return result
+
+
+def undescribed() -> list[str]:
+    """Routes of the lean handler, with their methods, that are served and not described, or the other way round."""
+    served = {f"{method} {path}" for path, view in ROUTES.items() for method in view.http_method_names}
+    told = {f"{one.method} {path}" for path, found in OPERATIONS.items() for one in found if path.startswith("/api/")}
+    return sorted(served ^ told)
+
+
+def _operation(path: str, one: Operation) -> Json:
+    step = path.split("/")[2]
+    name = path[1:].replace("/", "_").replace("{", "").replace("}", "").replace("-", "_")
+    operation: Json = {
+        "operationId": f"{name}_{one.method}",
+        "summary": one.summary,
+        "tags": ["OpenAI format" if path.startswith("/v1/") else TAGS[step]],
+        "parameters": [_in_path(part[1:-1]) for part in path.split("/") if part.startswith("{")]
+        + [_in_query(*each) for each in one.query],
+        "responses": {str(one.status): _answer(one)}
+        | {str(status): {"description": "An error.", "content": _content(ErrorAnswer)} for status in one.errors},
+    }
+    if one.text:
+        operation["description"] = one.text
+    if one.body is not None:
+        operation["requestBody"] = {"required": True, "content": _content(one.body)}
+    return operation
+
+
+def _answer(one: Operation) -> Json:
+    if one.answer is None and not one.streams:
+        return {"description": "Done."}
+    whole = _content(one.answer) if one.answer is not None else {"application/json": {"schema": {"type": "object"}}}
+    stream = {"text/event-stream": {"schema": {"type": "string"}}} if one.streams else {}
+    return {"description": "The answer.", "content": whole | stream}
+
+
+def _content(struct: type) -> Json:
+    return {"application/json": {"schema": {"$ref": REF.format(name=_name(struct))}}}
+
+
+def _in_path(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _in_query(name: str, kind: str, text: str) -> Json:
+    return {"name": name, "in": "query", "description": text, "schema": {"type": kind}}
+
+
+def _name(struct: type) -> str:
+    return struct.__name__

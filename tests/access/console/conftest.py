@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from django.test import Client
+
+from routing.models import ModelGrant, ModelInstance, RoutingRule
+from routing.services import save_instance
+from tenants.models import IpRule, Job, User
+from tests.access.console import screens
+from tests.access.console.screens import NAUGHTY
+
+
+@pytest.fixture
+def operator(cast: SimpleNamespace, valkey_url: str) -> User:
+    return User.objects.create_superuser("operator", password="operate the platform")
+
+
+@pytest.fixture
+def console(operator: User) -> Client:
+    """A browser in which the operator has signed in."""
+    client = Client()
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture
+def rows(cast: SimpleNamespace) -> SimpleNamespace:
+    """A row of every kind for both tenants, their texts full of markup."""
+    cast.instances = [
+        save_instance(
+            instance=ModelInstance(
+                name="gpt", label=NAUGHTY, tenant=tenant, endpoint="https://api.example.com/v1", sharing="listed"
+            ),
+            api_key="sk-very-secret",
+        )
+        for tenant in (cast.acme, cast.globex, None)
+    ]
+    cast.grants = [
+        ModelGrant.objects.create(instance=cast.instances[2], tenant=tenant) for tenant in (cast.acme, cast.globex)
+    ]
+    for tenant in (cast.acme, cast.globex):
+        tenant.name = f"{tenant.slug} {NAUGHTY}"
+        tenant.save()
+    cast.rules = [
+        RoutingRule.objects.create(tenant=tenant, name=NAUGHTY, model="gpt", conditions=[f"model == '{NAUGHTY[:8]}'"])
+        for tenant in (cast.acme, cast.globex, None)
+    ]
+    cast.networks = [
+        IpRule.objects.create(tenant=tenant, network="10.0.0.0/8", note=NAUGHTY) for tenant in (cast.acme, cast.globex)
+    ]
+    cast.jobs = [
+        Job.objects.create(tenant=tenant, kind=NAUGHTY, error=NAUGHTY) for tenant in (cast.acme, cast.globex, None)
+    ]
+    cast.lists = [screens.word_list(tenant) for tenant in (cast.acme, cast.globex)]
+    cast.plugins = [screens.activation(tenant) for tenant in (cast.acme, cast.globex)]
+    return cast

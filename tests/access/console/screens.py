@@ -1,0 +1,77 @@
+"""The screens of the platform console, and rows to put on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections
+
+from compliance.journal.records import COLUMNS, completion_row, intent_row
+from compliance.models import SensitiveWordList
+from engine.turn import new_turn_id
+from engine.types import Choice, Completion, Intent, Message, Usage, Verdict
+from plugins.models import PluginActivation
+from tenants.models import Tenant
+
+NAUGHTY = "<script>alert(1)</script>\"><img src=x onerror='alert(2)'>{{7*7}}"
+
+EDITABLE = [
+    "tenants/tenant",
+    "tenants/user",
+    "tenants/member",
+    "tenants/apikey",
+    "tenants/iprule",
+    "routing/modelinstance",
+    "routing/routingrule",
+    "compliance/sensitivewordlist",
+    "plugins/pluginactivation",
+]
+READ_ONLY = ["tenants/job", "compliance/auditentry"]
+SCREENS = EDITABLE + READ_ONLY
+
+
+def word_list(tenant: Tenant, words: str = "one\ntwo", **fields: Any) -> SensitiveWordList:
+    return SensitiveWordList.objects.create(**{"tenant": tenant, "name": NAUGHTY, "words": words, **fields})
+
+
+def activation(tenant: Tenant) -> PluginActivation:
+    answers = [{"questions": [NAUGHTY], "answer": NAUGHTY}]
+    return PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings={"answers": answers})
+
+
+def record(tenant_id: int, *, state: str | None = "completed", at: float = 1_700_000_000.0, **fields: Any) -> str:
+    """A turn in the journal; without a state it is in flight. Returns its id."""
+    turn_id = new_turn_id(at)
+    decision = {
+        "model": "gpt",
+        "instance": "gpt",
+        "rules": [NAUGHTY],
+        "candidates": [
+            {"id": 1, "instance": "gpt", "weight": 3, "score": 5, "removed": None},
+            {"id": 2, "instance": NAUGHTY, "weight": 1, "score": None, "removed": "cooling_down"},
+        ],
+        "features": {"language": NAUGHTY, "prompt_tokens": 12},
+        "runner_up": None,
+    }
+    intent = Intent(
+        **{
+            "turn_id": turn_id, "tenant_id": tenant_id, "at": at, "edge": "rest", "request_id": "r", "subject": "key:1",
+            "user": NAUGHTY, "model": "auto", "instance": "gpt", "decision": decision, "session_id": "s1",
+            "messages": [Message("user", NAUGHTY), Message("user", [{"type": "text", "text": NAUGHTY}])],
+            "verdicts": [Verdict(NAUGHTY, 1, NAUGHTY, "record", "input")],
+            **fields,
+        }
+    )  # fmt: skip
+    written = [intent_row(intent, "w1")]
+    if state is not None:
+        choices = [Choice(Message("assistant", NAUGHTY), "stop")] if state == "completed" else []
+        end = Completion(
+            turn_id=turn_id, tenant_id=tenant_id, at=at + 2, state=state, model="gpt", instance="gpt", choices=choices,
+            usage=Usage(7, 9), ttft=0.25, duration=2.0, error="" if choices else "upstream_error",
+        )  # fmt: skip
+        written.append(completion_row(end, "w1"))
+    places = ", ".join(["%s"] * len(COLUMNS))
+    names = ", ".join(f'"{name}"' for name in COLUMNS)
+    with connections["journal"].cursor() as cursor:
+        cursor.executemany(f"INSERT INTO compliance_auditentry ({names}) VALUES ({places})", written)
+    return turn_id

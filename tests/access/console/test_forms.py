@@ -1,0 +1,195 @@
+"""What people may enter, and what they are told where they may not."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.utils import timezone
+
+from plugins.models import PluginActivation
+from routing.models import RoutingRule
+from tenants import services
+from tenants.models import ApiKey, IpRule, Member, Tenant, User
+from tests.access.console.screens import activation
+
+PASSWORD = "a long enough password"
+
+
+def errors(client: Client, screen: str, **fields: Any) -> dict[str, list[str]]:
+    """The errors beside the fields of an add form; empty: it was saved."""
+    answer = client.post(f"/admin/{screen}/add/", {key: value for key, value in fields.items() if value is not None})
+    if answer.status_code == 302:
+        return {}
+    assert answer.status_code == 200
+    found = dict(answer.context["adminform"].form.errors)
+    for messages in found.values():
+        assert messages[0].partition("'")[0] in answer.content.decode().replace("&#x27;", "'")
+    return found
+
+
+def test_it_makes_a_tenant_with_a_store_of_its_own(console: Client, cast: SimpleNamespace) -> None:
+    fields = {"name": "Initech", "slug": "initech", "is_active": "on", "requests_per_minute": 60}
+    assert errors(console, "tenants/tenant", **fields) == {}
+    made = Tenant.objects.get(slug="initech")
+    assert made.store_database not in (cast.acme.store_database, cast.globex.store_database)
+    assert made.requests_per_minute == 60
+    assert LogEntry.objects.get(object_id=str(made.pk)).user.username == "operator"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"slug": "acme"}, "slug"),
+        ({"slug": "Not a slug!"}, "slug"),
+        ({"slug": "-x"}, "slug"),
+        ({"name": ""}, "name"),
+        ({"name": "a\x00b"}, "name"),
+        ({"requests_per_minute": -1}, "requests_per_minute"),
+        ({"session_ttl": "soon"}, "session_ttl"),
+        ({"store_url": "redis://elsewhere:6379"}, "store_url"),
+    ],
+)
+def test_it_refuses_a_wrong_tenant_at_the_field(
+    console: Client, cast: SimpleNamespace, fields: dict[str, Any], field: str
+) -> None:
+    Tenant.objects.filter(pk=cast.globex.pk).update(store_url="redis://elsewhere:6379")
+    assert list(errors(console, "tenants/tenant", **{"name": "New", "slug": "new", **fields})) == [field]
+
+
+def test_it_never_shows_a_tenants_store_address(console: Client, cast: SimpleNamespace) -> None:
+    address, page = "redis://:secret@store:6379", f"/admin/tenants/tenant/{cast.acme.pk}/change/"
+    fields = {"name": "Acme", "slug": "acme", "is_active": "on"}
+
+    def stored(**more: str) -> str:
+        assert console.post(page, {**fields, **more}).status_code == 302
+        return Tenant.objects.get(pk=cast.acme.pk).store_url
+
+    assert stored(store_url=address) == address
+    assert "secret" not in console.get(page).content.decode()
+    assert stored() == address
+    assert stored(remove_store_url="on") == ""
+
+
+def test_it_says_when_no_store_is_left(console: Client, cast: SimpleNamespace, settings: Any) -> None:
+    settings.VALKEY_DATABASES = settings.FIRST_TENANT_DATABASE + 2
+    answer = console.post("/admin/tenants/tenant/add/", {"name": "New", "slug": "new"}, follow=True)
+    assert "store databases are taken" in answer.content.decode()
+    assert not Tenant.objects.filter(slug="new").exists()
+
+
+def test_it_suspends_and_resumes_tenants(console: Client, cast: SimpleNamespace) -> None:
+    for action, active in (("suspend", False), ("resume", True)):
+        console.post("/admin/tenants/tenant/", {"action": action, "_selected_action": [cast.acme.pk, cast.globex.pk]})
+        assert list(Tenant.objects.values_list("is_active", flat=True)) == [active, active]
+
+
+def test_it_makes_people(console: Client) -> None:
+    fields = {"username": "dora", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    assert list(errors(console, "tenants/user", **{**fields, "password2": "another"})) == ["password2"]
+    assert list(errors(console, "tenants/user", **{**fields, "username": "alice"})) == ["username"]
+    assert list(errors(console, "tenants/user", **{**fields, "password1": "short", "password2": "short"})) == [
+        "password2"
+    ]
+    assert errors(console, "tenants/user", **fields) == {}
+    assert User.objects.get(username="dora").check_password(PASSWORD)
+
+
+def test_it_does_not_let_operators_delete_themselves(console: Client, operator: User) -> None:
+    assert console.post(f"/admin/tenants/user/{operator.pk}/delete/", {"post": "yes"}).status_code == 403
+    console.post("/admin/tenants/user/", {"action": "delete_selected", "_selected_action": operator.pk, "post": "yes"})
+    assert User.objects.filter(pk=operator.pk).exists()
+
+
+def test_it_makes_a_member_once(console: Client, cast: SimpleNamespace) -> None:
+    fields = {"tenant": cast.globex.pk, "user": cast.alice.user_id, "role": "auditor", "is_active": "on"}
+    assert errors(console, "tenants/member", **fields) == {}
+    assert list(errors(console, "tenants/member", **fields)) == ["user"]
+    assert list(errors(console, "tenants/member", **{**fields, "role": "emperor"})) == ["role", "user"]
+    assert list(errors(console, "tenants/member", **{**fields, "tenant": 99})) == ["tenant"]
+    assert Member.objects.for_tenant(cast.globex.pk).get(user=cast.alice.user_id).role == "auditor"
+
+
+def test_it_allows_addresses(console: Client, cast: SimpleNamespace) -> None:
+    fields = {"tenant": cast.acme.pk, "network": "10.0.0.0/8"}
+    assert errors(console, "tenants/iprule", **fields) == {}
+    assert list(errors(console, "tenants/iprule", **fields)) == ["network"]
+    assert list(errors(console, "tenants/iprule", **{**fields, "network": "10.0.0.1/8"})) == ["network"]
+    assert IpRule.objects.for_tenant(cast.acme.pk).count() == 1
+
+
+def test_it_shows_a_new_key_once(console: Client, cast: SimpleNamespace) -> None:
+    tomorrow = timezone.now() + datetime.timedelta(days=1)
+    answer = console.post(
+        "/admin/tenants/apikey/add/",
+        {"tenant": cast.acme.pk, "name": "App", "scopes": ["audit", "chat"], "expires_at_0": f"{tomorrow:%Y-%m-%d}",
+         "expires_at_1": "12:00"},
+    )  # fmt: skip
+    plain = re.findall(r"cb_\w{40,}", answer.content.decode())
+    row = ApiKey.objects.for_tenant(cast.acme.pk).get(name="App")
+    assert len(set(plain)) == 1
+    assert row.digest == services.keys.digest(plain[0])
+    assert (row.scopes, row.created_by.username) == (["chat", "audit"], "operator")
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert plain[0] not in str(answer.cookies)
+    for path in ("", f"{row.pk}/change/", f"{row.pk}/history/"):
+        assert plain[0] not in console.get(f"/admin/tenants/apikey/{path}").content.decode()
+
+
+def test_it_refuses_a_wrong_key_at_the_field(console: Client, cast: SimpleNamespace) -> None:
+    fields = {"tenant": cast.acme.pk, "name": "App"}
+    assert list(errors(console, "tenants/apikey", **{**fields, "name": " "})) == ["name"]
+    assert list(errors(console, "tenants/apikey", **{**fields, "scopes": ["everything"]})) == ["scopes"]
+    over = {"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}
+    assert list(errors(console, "tenants/apikey", **fields, **over)) == ["expires_at"]
+    assert not ApiKey.objects.for_tenant(cast.acme.pk).filter(name="App").exists()
+
+
+def test_it_revokes_keys(console: Client, cast: SimpleNamespace) -> None:
+    chosen = {"action": "revoke_chosen", "_selected_action": [cast.alice_key.pk, cast.charlie_key.pk]}
+    console.post("/admin/tenants/apikey/", chosen)
+    one = f"/admin/tenants/apikey/{cast.bob_key.pk}/revoke/"
+    assert "Revoke this key?" in console.get(one).content.decode()
+    assert ApiKey.objects.everywhere().filter(revoked_at=None).count() == 1
+    answer = console.post(one, {"_form_submitted": "True"})
+    assert answer.headers["HX-Redirect"] == f"/admin/tenants/apikey/{cast.bob_key.pk}/change/"
+    assert not ApiKey.objects.everywhere().filter(revoked_at=None).exists()
+    for state, count in (("active", 0), ("expired", 0), ("revoked", 3), ("nonsense", 3)):
+        listed = console.get(f"/admin/tenants/apikey/?state={state}").context["cl"].result_count
+        assert listed == count, state
+
+
+def test_it_never_edits_a_key(console: Client, cast: SimpleNamespace) -> None:
+    page = f"/admin/tenants/apikey/{cast.alice_key.pk}/change/"
+    assert console.post(page, {"name": "Other", "tenant": cast.globex.pk}).status_code == 403
+
+
+def test_it_says_where_a_condition_is_wrong(console: Client, cast: SimpleNamespace) -> None:
+    fields = {"model": "gpt", "weight": 60, "priority": 0, "enabled": "on"}
+    found = errors(console, "routing/routingrule", conditions="max_tokens < 2000\ntemperature <<= 0.7", **fields)
+    assert re.match(r"Condition 2, column 14: ", found["conditions"][0])
+    assert list(errors(console, "routing/routingrule", **{**fields, "weight": 0})) == ["weight"]
+    assert list(errors(console, "routing/routingrule", **{**fields, "model": "auto"})) == ["model"]
+    assert errors(console, "routing/routingrule", conditions="max_tokens < 2000\r\n\r\n stream ", **fields) == {}
+    assert RoutingRule.objects.everywhere().get().conditions == ["max_tokens < 2000", "stream"]
+
+
+def test_it_says_which_setting_of_a_plugin_is_wrong(console: Client, cast: SimpleNamespace) -> None:
+    fields = {"tenant": cast.acme.pk, "plugin": "canned_answers", "position": 0, "enabled": "on"}
+    found = errors(console, "plugins/pluginactivation", **fields, settings='{"answers": "none"}')
+    assert "answers" in found["settings"][0]
+    assert list(errors(console, "plugins/pluginactivation", **fields, settings="{")) == ["settings"]
+    assert list(errors(console, "plugins/pluginactivation", **{**fields, "plugin": "x"}, settings="{}")) == ["plugin"]
+    assert errors(console, "plugins/pluginactivation", **fields, settings="{}") == {}
+    assert list(errors(console, "plugins/pluginactivation", **fields, settings="{}")) == ["plugin"]
+    assert PluginActivation.objects.for_tenant(cast.acme.pk).count() == 1
+
+
+def test_it_tells_which_settings_a_plugin_has(console: Client, cast: SimpleNamespace) -> None:
+    page = console.get(f"/admin/plugins/pluginactivation/{activation(cast.acme).pk}/change/").content.decode()
+    assert "Canned answers: <code>answers</code>" in page

@@ -1,0 +1,95 @@
+"""The journal's screen: a line a turn, intent and completion together, found by what people know of it."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+from django.test import Client
+
+from tests.access.console.screens import NAUGHTY, record
+
+LIST = "/admin/compliance/auditentry/"
+
+
+def listed(console: Client, query: str = "") -> list[str]:
+    answer = console.get(f"{LIST}{query}")
+    assert answer.status_code == 200
+    return [intent.turn_id for intent in answer.context["cl"].result_list]
+
+
+def test_it_lists_turns_of_all_tenants_newest_first(console: Client, cast: SimpleNamespace) -> None:
+    old = record(cast.acme.id, at=1_000)
+    new = record(cast.globex.id, at=2_000)
+    assert listed(console) == [new, old]
+    text = console.get(LIST).content.decode()
+    assert "Acme" in text
+    assert "Globex" in text
+    assert "auto → gpt" in text
+    assert "2.0 s" in text
+    assert "1970-01-01 00:33:20" in text
+
+
+def test_it_finds_turns(console: Client, cast: SimpleNamespace) -> None:
+    one = record(cast.acme.id, at=1_000, session_id="mine", user="17")
+    two = record(cast.globex.id, at=2_000)
+    for query in (one, one[:14], one.upper(), "mine", "17", f" {one} "):
+        assert listed(console, f"?q={query}") == [one], query
+    assert listed(console, "?q=s1") == [two]
+    assert listed(console, "?q=nothing") == []
+
+
+def test_it_filters_turns(console: Client, cast: SimpleNamespace) -> None:
+    done = record(cast.acme.id, at=1_000)
+    failed = record(cast.globex.id, at=2_000, state="failed")
+    running = record(cast.globex.id, at=time.time() - 600, state=None)
+    assert listed(console, "?state=completed") == [done]
+    assert listed(console, "?state=failed") == [failed]
+    assert listed(console, "?state=in_flight") == [running]
+    assert listed(console, "?minutes=60") == [running]
+    assert listed(console, "?minutes=5") == []
+    assert listed(console, "?tenant=acme") == [done]
+    assert listed(console, "?tenant=nobody") == []
+    assert listed(console, "?tenant=globex&state=failed") == [failed]
+    assert listed(console, "?minutes=%EF%BC%95") == [running, failed, done]
+
+
+def test_it_shows_intent_completion_and_decision_on_one_page(console: Client, cast: SimpleNamespace) -> None:
+    turn = record(cast.acme.id)
+    answer = console.get(f"{LIST}{turn}/change/")
+    text = answer.content.decode()
+    shown = answer.context["turn"]
+    assert (shown.state, shown.asked[0].text, shown.answered[0].text) == ("completed", NAUGHTY, NAUGHTY)
+    assert [row[1:] for row in shown.candidates["rows"]] == [[3, 5, "—"], [1, "—", "cooling down"]]
+    assert ("prompt_tokens", 12) in [tuple(row) for row in shown.features["rows"]]
+    assert shown.verdicts["rows"] == [["input", "record", NAUGHTY, f"{NAUGHTY} (v1)"]]
+    for words in ("7 + 9 = 16", "250 ms", "cooling down", "Acme", "&lt;script&gt;alert(1)"):
+        assert words in text, words
+    assert "<script>alert(1)" not in text
+
+
+@pytest.mark.parametrize(("state", "words"), [(None, "Nothing yet"), ("failed", "upstream_error")])
+def test_it_shows_turns_without_an_answer(
+    console: Client, cast: SimpleNamespace, state: str | None, words: str
+) -> None:
+    assert words in console.get(f"{LIST}{record(1, state=state)}/change/").content.decode()
+
+
+@pytest.mark.parametrize("decision", [{}, {"rules": None, "candidates": ["x"], "features": 3}, {"candidates": [{}]}])
+def test_it_shows_any_decision(console: Client, cast: SimpleNamespace, decision: dict[str, object]) -> None:
+    assert console.get(f"{LIST}{record(1, decision=decision)}/change/").status_code == 200
+
+
+def test_it_shows_turns_of_the_platform_and_of_tenants_that_are_gone(console: Client, cast: SimpleNamespace) -> None:
+    platform, gone = record(0), record(99)
+    text = console.get(LIST).content.decode()
+    assert "Platform" in text
+    for turn in (platform, gone):
+        assert console.get(f"{LIST}{turn}/change/").status_code == 200
+
+
+def test_it_knows_no_other_turns(console: Client, cast: SimpleNamespace) -> None:
+    for name in ("1", "nothing", "0" * 32):
+        answer = console.get(f"{LIST}{name}/change/", follow=True)
+        assert "doesn’t exist" in answer.content.decode()

@@ -1,0 +1,194 @@
+"""Charlie, of another tenant, and Bob, another user of the same one, see and touch nothing of Alice's. Over HTTP, on
+every route: a route without a row here fails."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from django.urls import get_resolver
+
+from access.edges import openai
+from access.urls import ROUTES
+from tests.adapters.upstream import Upstream, by_stream, chunk, streamed, whole
+from tests.product.running import Product, until
+
+BODY = {"message": "Hello"}
+MESSAGES = {"messages": [{"role": "user", "content": "Hello"}]}
+
+# Routes whose path or body names something of somebody's: method, path, body.
+OWNED: dict[str, list[tuple[str, str, dict | None]]] = {
+    "/api/sessions/{session_id}": [
+        ("GET", "/api/sessions/{session}", None),
+        ("PATCH", "/api/sessions/{session}", {"name": "mine now"}),
+        ("DELETE", "/api/sessions/{session}", None),
+    ],
+    "/api/turns/{turn_id}": [("GET", "/api/turns/{turn}", None)],
+    "/api/turns/{turn_id}/cancel": [("POST", "/api/turns/{running}/cancel", None)],
+    "/api/chat": [("POST", "/api/chat", {**BODY, "session_id": "{session}"})],
+    openai.MODEL: [("GET", "/v1/models/acme-only", None)],
+    openai.COMPLETIONS: [("POST", "/v1/chat/completions", {**MESSAGES, "model": "acme-only"})],
+}
+# Routes that show a caller only what is theirs, or nothing of anybody's; all need a credential.
+ANYBODYS: dict[str, tuple[str, dict | None]] = {
+    "/api/sessions": ("GET", None),
+    "/api/route/explain": ("POST", BODY),
+    "/api/route/score": ("POST", {"text": "Hello"}),
+    "/api/ws-ticket": ("POST", None),
+    openai.MODELS: ("GET", None),
+}
+# Django's own: what people sign in to or with (tested in test_conversation.py), and the API's description.
+OUTSIDE = {"", "^(?:admin)?$", "admin/", "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$"}
+
+
+@dataclass
+class Cast:
+    alice: str
+    bob: str  # another key of her tenant
+    barbara: str  # a member of it, signed in
+    charlie: str  # a key of another tenant
+    revoked: str
+    session: str
+    turn: str
+
+
+@pytest.fixture(scope="module")
+def cast(gateway: Product):
+    gateway.operate(
+        "acme = services.create_tenant(slug='acme', name='Acme')\n"
+        "globex = services.create_tenant(slug='globex', name='Globex')\n"
+        "key = lambda tenant, name: services.create_api_key(tenant=tenant, name=name)\n"
+        "user = User.objects.create_user('barbara', password='correct horse battery')\n"
+        "_ = services.add_member(tenant=acme, user=user, role='member')\n"
+        "own = ModelInstance(tenant=acme, name='acme-only', adapter='echo')\n"
+        "_ = save_instance(instance=own)\n"
+    )
+    alice, bob, charlie, revoked = (
+        gateway.operate(f"value = key({tenant}, '{name}')[1]")
+        for tenant, name in (("acme", "alice"), ("acme", "bob"), ("globex", "charlie"), ("acme", "revoked"))
+    )
+    until(
+        lambda: {gateway.ask(key=key).status_code for key in (alice, bob, charlie, revoked) * 3} == {200}, "keys work"
+    )
+    gateway.operate("services.revoke_api_key(key=ApiKey.objects.everywhere().get(name='revoked'))")
+    until(lambda: {gateway.ask(key=revoked).status_code for _ in range(6)} == {401}, "the key is revoked")
+    with gateway.http(key="") as client:
+        who = {"username": "barbara", "password": "correct horse battery", "tenant": "acme"}
+        barbara = client.post("/api/token/", json=who).json()["access"]
+    answer = gateway.ask("Alice's secret.", key=alice).json()
+    return Cast(alice, bob, barbara, charlie, revoked, answer["session_id"], answer["id"])
+
+
+def filled(path: str, body: dict | None, names: dict[str, str]) -> tuple[str, str | None]:
+    """The path and the JSON with names in place of `{session}` and the like."""
+    text = json.dumps(body) if body is not None else None
+    for name, value in names.items():
+        path = path.replace(f"{{{name}}}", value)
+        text = text and text.replace(f"{{{name}}}", value)
+    return path, text
+
+
+def call(gateway: Product, key: str, method: str, path: str, body: dict | None, **names: str):
+    path, text = filled(path, body, names)
+    with gateway.http(key) as client:
+        return client.request(method, path, content=text)
+
+
+def connection_call(connection, key: str, method: str, path: str, body: dict | None, **names: str) -> tuple[int, str]:
+    connection.request(method, *filled(path, body, names), {"Authorization": f"Bearer {key}"})
+    response = connection.getresponse()
+    return response.status, response.read().decode()
+
+
+def test_every_route_has_a_row():
+    assert set(ROUTES) | {openai.COMPLETIONS, openai.MODELS, openai.MODEL} == set(OWNED) | set(ANYBODYS)
+    assert {template for template in ROUTES if "{" in template} <= set(OWNED)
+    found = set()
+    for pattern in get_resolver("clawdbot_site.urls").url_patterns:
+        route = str(pattern.pattern)
+        found |= {str(inner.pattern) for inner in pattern.url_patterns} if route == "api/" else {route}
+    assert found <= OUTSIDE
+
+
+CALLS = [pytest.param(*row, id=f"{row[0]} {row[1]}") for rows in OWNED.values() for row in rows]
+
+
+@pytest.mark.parametrize("who", ["charlie", "bob", "barbara"])
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+def test_it_shows_others_nothing(gateway: Product, upstream: Upstream, cast: Cast, who, method, path, body):
+    if "acme-only" in str((path, body)) and who != "charlie":
+        return  # a tenant's model is all its callers'
+    words = streamed([chunk({"role": "assistant", "content": "word "})] * 400, 0.05)
+    upstream.answers(whole("whole"), words, choose=by_stream)
+    with gateway.at_every_worker() as workers, gateway.http(cast.alice) as alice:
+        with alice.stream("POST", "/api/chat", json={**BODY, "stream": True, "model": "scripted"}) as running:
+            turn = running.headers["x-clawdbot-decision"]
+            names = {"session": cast.session, "turn": cast.turn, "running": turn}
+            for connection in workers:  # one of them runs the turn
+                answer = connection_call(connection, getattr(cast, who), method, path, body, **names)
+                assert answer[0] == 404
+                assert "secret" not in answer[1]
+            lines = running.iter_lines()
+            assert [next(line for line in lines if line.startswith("event: delta")) for _ in range(3)]
+        assert alice.get(f"/api/sessions/{cast.session}").status_code == 200
+        assert "name" not in alice.get(f"/api/sessions/{cast.session}").json()
+
+
+@pytest.mark.parametrize("who", ["nobody", "revoked"])
+def test_it_answers_no_stranger(gateway: Product, upstream, cast: Cast, who):
+    key = cast.revoked if who == "revoked" else ""
+    calls = [row for rows in OWNED.values() for row in rows]
+    calls += [(method, path, body) for path, (method, body) in ANYBODYS.items()]
+    for method, path, body in calls:
+        answer = call(gateway, key, method, path, body, session=cast.session, turn=cast.turn, running=cast.turn)
+        assert answer.status_code == 401, (method, path)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("path", ANYBODYS)
+def test_it_answers_whoever_is_known(gateway: Product, upstream, cast: Cast, path):
+    method, body = ANYBODYS[path]
+    for key in (cast.bob, cast.barbara, cast.charlie):
+        answer = call(gateway, key, method, path, body)
+        assert answer.status_code == 200
+        assert cast.session not in answer.text
+        assert ("acme-only" in answer.text) <= (key != cast.charlie)
+
+
+def test_its_owner_has_it_all(gateway: Product, upstream: Upstream, cast: Cast):
+    """The rows above mean something: with Alice's key they all work."""
+    session = gateway.ask("For keeps.", key=cast.alice).json()
+    turn = {"turn": session["id"], "session": session["session_id"]}
+    for template, rows in OWNED.items():
+        for method, path, body in rows:
+            if "cancel" in path or method == "DELETE":
+                continue
+            assert call(gateway, cast.alice, method, path, body, **turn).status_code == 200, template
+    assert call(gateway, cast.alice, "DELETE", "/api/sessions/{session}", None, **turn).status_code == 204
+    assert call(gateway, cast.alice, "GET", "/api/sessions/{session}", None, **turn).status_code == 404
+
+
+def test_a_name_of_a_session_is_its_owners(gateway: Product, upstream: Upstream, cast: Cast):
+    """`X-Session-Id` makes a session of that name; the same name of somebody else's is another session."""
+    for who in (cast.alice, cast.bob, cast.barbara, cast.charlie):
+        with gateway.http(who) as client:
+            body = {"model": "scripted", "messages": [{"role": "user", "content": "Only this."}]}
+            assert client.post("/v1/chat/completions", json=body, headers={"X-Session-Id": "same"}).status_code == 200
+        assert [message["content"] for message in upstream.requests[-1].json["messages"]] == ["Only this."]
+
+
+def test_an_owner_cancels_a_running_turn(gateway: Product, upstream: Upstream, cast: Cast):
+    words = streamed([chunk({"role": "assistant", "content": "word "})] * 400, 0.05)
+    upstream.answers(whole("whole"), words, choose=by_stream)
+    with gateway.at_every_worker() as workers:
+        connection = workers[0]
+        headers = {"Authorization": f"Bearer {cast.alice}"}
+        body = json.dumps({**BODY, "stream": True, "model": "scripted"})
+        connection.request("POST", "/api/chat", body, {**headers, "Content-Type": "application/json"})
+        running = connection.getresponse()
+        turn = running.headers["x-clawdbot-decision"]
+        with gateway.http(cast.alice) as client:  # a turn is cancelled in the process that answers it
+            until(
+                lambda: client.post(f"/api/turns/{turn}/cancel", headers={"Connection": "close"}).status_code == 202,
+                "cancelled",
+            )
+        assert b'"code":"cancelled"' in running.read()
