@@ -17,10 +17,11 @@ from routing.breaker import ERROR_RATE, RATED_CALLS, Breaker, Change
 
 SIZES: Final = (256, 1024, 4096, 16384)  # prompt tokens at which the next class begins
 MEMORY: Final = 2.0  # seconds of the moving average of the time to the first token
-STEP: Final = 0.5  # of that average, the most a single call may count
+STEP: Final = 0.5  # the most a single call may count in it,
+BETTER: Final = 0.8  # and if it is good news: who is seldom asked must be able to come back
 ERROR_MEMORY: Final = 5.0  # seconds in which an outcome loses two thirds of its weight
 DOUBT: Final = 2.0  # calls without error every instance is credited with
-DRIFT: Final = 10.0  # seconds without an answer in which two thirds of an estimate are forgotten
+DRIFT: Final = 6.0  # seconds without an answer in which two thirds of an estimate are forgotten
 LEARNING: Final = 0.02  # a call's part in what is known of its class
 PAUSE: Final = 1.0  # seconds, when the service asks to wait and does not say how long
 LONGEST_PAUSE: Final = 60.0
@@ -120,7 +121,7 @@ class Health:
             self.ttft = normalised
         else:
             part = max(1 - exp((self._answered_at - now) / MEMORY), 1 / self.answers)
-            self.ttft += min(STEP, part) * (normalised - self.ttft)
+            self.ttft += min(BETTER if normalised < self.ttft else STEP, part) * (normalised - self.ttft)
         self._answered_at = now
 
     def end(self, call: Call, error: BaseException | None, now: float) -> Change | None:

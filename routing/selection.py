@@ -5,9 +5,9 @@ Smooth weighted round robin is nginx's (`ngx_http_upstream_get_peer`): at every 
 credit, the richest is taken and pays the sum of all weights. Weights 5, 1, 1 give a a b a c a a: exact over every
 cycle, and never five in a row at its seam.
 
-Quality of service is 1 for what is usual in the pool and falls with the square of a member's cost (`qualities`); small
-differences count for nothing, so a healthy pool keeps exactly to the operator's weights. At the pick the first in turn
-is compared with the runner-up: if that one has less to do, even with this call, the turn passes to it.
+Quality of service is 1 for what is usual in the pool and falls with the third power of a member's cost (`quality`);
+small differences count for nothing, so a healthy pool keeps exactly to the operator's weights. At the pick the first in
+turn is compared with the runner-up: if that one has less to do, even with this call, the turn passes to it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ PATIENCE: Final = 2.0  # the oldest unanswered call may take so many times as lo
 ERROR_COST: Final = 10.0  # an instance that always fails costs so many times more than by its time
 ALIKE: Final = 1.25  # costs within this ratio of the usual one are equal,
 DIFFERENT: Final = 1.5  # from this one on they count in full
+STEEPNESS: Final = 3
 LEAST: Final = 0.001
 MOST: Final = 4.0
 BUSY_SECONDS: Final = 1.0  # until a member at its limit of calls is asked again
@@ -104,14 +105,14 @@ def costs(healths: Sequence[Health], now: float) -> list[float]:
 
 
 def quality(cost: float, usual: float) -> float:
-    """1 where the cost is as usual, else its inverse square."""
+    """1 where the cost is as usual, else its inverse cube: of the powers the one that did best in the simulation."""
     ratio = cost / usual
     distance = max(ratio, 1 / ratio)
     if distance <= ALIKE:
         return 1.0
     if distance < DIFFERENT:
         distance = 1 + (distance - ALIKE) * (DIFFERENT - 1) / (DIFFERENT - ALIKE)
-    return max(LEAST, distance**-2) if ratio > 1 else min(MOST, distance**2)
+    return max(LEAST, distance**-STEEPNESS) if ratio > 1 else min(MOST, distance**STEEPNESS)
 
 
 class Balance:
