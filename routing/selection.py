@@ -46,12 +46,13 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct):
-    """A choice nothing was done about yet. Members are named by their place; `chosen` is None if none may be, and then
-    `wait` says in how many seconds the first may be back. `scores` is None for the `removed`."""
+    """A choice nothing was done about yet. Members are named by their place; `first` is who is in turn, `chosen` is
+    None if none may be, and then `wait` says in how many seconds the first may be back. `scores` is None for the
+    `removed`."""
 
     chosen: int | None
     runner_up: int | None
-    eligible: list[int]
+    first: int | None
     scores: list[float | None]
     qualities: Sequence[float]
     removed: dict[int, Removal]
@@ -61,12 +62,16 @@ class Selection(msgspec.Struct):
 class Rotation:
     """The turn of a fixed pool. `effective` are the weights of the next pick."""
 
-    __slots__ = ("_credits", "effective", "weights")
+    __slots__ = ("_credits", "_total", "effective", "weights")
 
     def __init__(self, weights: Sequence[float]) -> None:
         self.weights = tuple(weights)
-        self.effective: Sequence[float] = self.weights
         self._credits: list[float] = [0] * len(self.weights)
+        self.weigh(self.weights)
+
+    def weigh(self, effective: Sequence[float]) -> None:
+        self.effective = effective
+        self._total = sum(effective)
 
     def scores(self, eligible: Sequence[int]) -> list[float | None]:
         """Everybody's credit at the next pick, None for who may not be chosen."""
@@ -77,19 +82,26 @@ class Rotation:
             scores[place] = self._credits[place] + self.effective[place]
         return scores
 
-    def pick(self, eligible: Sequence[int]) -> int:
-        """The next among the eligible members (not empty, in ascending order); the others keep their credit."""
-        credits, effective = self._credits, self.effective
+    def pay(self, first: int, scores: Sequence[float | None]) -> None:
+        """The first by `scores` has had its turn; who was not eligible keeps its credit."""
+        credits = self._credits
+        if None not in scores:
+            credits[:] = scores  # type: ignore[assignment]
+            credits[first] -= self._total
+            return
         total: float = 0
-        best = eligible[0]
-        for member in eligible:
-            weight = effective[member]
-            credits[member] += weight
-            total += weight
-            if credits[member] > credits[best]:
-                best = member
-        credits[best] -= total
-        return best
+        for place, score in enumerate(scores):
+            if score is not None:
+                credits[place] = score
+                total += self.effective[place]
+        credits[first] -= total
+
+    def pick(self, eligible: Sequence[int]) -> int:
+        """The next among the eligible members (not empty, in ascending order)."""
+        scores = self.scores(eligible)
+        first = max(eligible, key=scores.__getitem__)  # type: ignore[arg-type]
+        self.pay(first, scores)
+        return first
 
 
 def costs(healths: Sequence[Health], now: float) -> list[float]:
@@ -130,7 +142,7 @@ class Balance:
     def select(self, exclude: Sequence[int], now: float) -> Selection:
         """Who is next. `exclude` holds ids. Takes nobody's turn: see `take`."""
         if now >= self._due:
-            self._update(now)
+            self.renew(now)
         eligible, removed, wait = self._eligible(exclude, now)
         scores = self._rotation.scores(eligible)
         first = second = None
@@ -142,16 +154,19 @@ class Balance:
                 first, best = place, score
             elif score > next_best:
                 second, next_best = place, score
+        chosen, runner_up = first, second
         if second is not None and first is not None and self._is_busier(first, second, now):
-            first, second = second, first
-        return Selection(first, second, eligible, scores, self.qualities, removed, wait)
+            chosen, runner_up = second, first
+        return Selection(chosen, runner_up, first, scores, self.qualities, removed, wait)
 
     def take(self, selection: Selection) -> None:
         """The first in turn pays, also if its turn passed to the runner-up: who is slow loses turns, and does not
         save them up."""
-        self._rotation.pick(selection.eligible)
+        assert selection.first is not None
+        self._rotation.pay(selection.first, selection.scores)
 
-    def _update(self, now: float) -> None:
+    def renew(self, now: float) -> None:
+        """Brings the qualities up to date."""
         healths = [member.health for member in self.members]
         self._costs = costs(healths, now)
         usual = median_low(self._costs)
@@ -159,11 +174,11 @@ class Balance:
             round((1.0 if health.breaker.is_open else quality(cost, usual)) * health.breaker.share(now), 4)
             for health, cost in zip(healths, self._costs, strict=True)
         ]
+        weights = self._rotation.weights
         if all(value == 1.0 for value in self.qualities):
-            self._rotation.effective = self._rotation.weights
+            self._rotation.weigh(weights)
         else:
-            weights = self._rotation.weights
-            self._rotation.effective = [w * q for w, q in zip(weights, self.qualities, strict=True)]
+            self._rotation.weigh([w * q for w, q in zip(weights, self.qualities, strict=True)])
         self._due = now + TICK
 
     def _is_busier(self, first: int, second: int, now: float) -> bool:

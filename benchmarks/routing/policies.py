@@ -29,7 +29,7 @@ class Plain(Balance):
         }
         eligible = [place for place in range(len(self.members)) if place not in removed]
         chosen = self.pick(eligible, now) if eligible else None
-        return Selection(chosen, None, eligible, [None] * len(self.members), self.qualities, removed, 1.0)
+        return Selection(chosen, None, chosen, [None] * len(self.members), self.qualities, removed, 1.0)
 
     def pick(self, eligible: list[int], now: float) -> int | None:
         raise NotImplementedError
