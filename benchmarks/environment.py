@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
@@ -57,6 +58,8 @@ class Mock:
 
 class Environment:
     """One web worker. `variables` are further settings of the product."""
+
+    program: Sequence[str] = (str(ROOT / "manage.py"), "webserver")
 
     def __init__(self, **variables: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="clawdbot-bench-"))
@@ -121,10 +124,9 @@ class Environment:
     def _start_web(self, environment: dict[str, str]) -> None:
         listener = self._children.enter_context(listening.bind("127.0.0.1", self.port))
         reader, writer = os.pipe()
-        command = [sys.executable, str(ROOT / "manage.py"), "webserver", "--fd", str(listener.fileno())]
         self.web = Child(
             "web server",
-            [*command, "--ready-fd", str(writer)],
+            [sys.executable, *self.program, "--fd", str(listener.fileno()), "--ready-fd", str(writer)],
             environment=environment,
             pass_fds=(listener.fileno(), writer),
         )

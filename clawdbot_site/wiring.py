@@ -32,6 +32,7 @@ from engine.outbound import AiohttpClient, HttpClient
 from engine.snapshots import Cell
 from plugins.activations import compile_plugins
 from plugins.chain import PluginChain, PluginTable
+from routing.notices import NoticeBoard
 from routing.router import RuleRouter
 from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
@@ -93,7 +94,8 @@ class Application:
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)
         self.sessions = SessionStore(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
-        router = RuleRouter(self._routes)
+        self.notices = NoticeBoard(self.stores.platform(), self._routes)
+        router = RuleRouter(self._routes, tell=self.notices.tell)
         self.engine = Engine(
             limiter=self.limits,
             sessions=self.sessions,
@@ -119,6 +121,7 @@ class Application:
         )
         self.credentials.start()
         self.live.start()
+        self.notices.start()
         health = Health(
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
             started={"started": self._accepts},
@@ -158,6 +161,7 @@ class Application:
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
         await self.engine.drain()
+        await self.notices.stop()
         self.limits.close()
         await self.http.close()
         await self.stores.close()

@@ -60,6 +60,7 @@ class Engine:
         self.journal = journal
         self.meter = meter
         self.active = 0
+        self.retries = retrying.RetryBudget()
         self._background: set[asyncio.Task[None]] = set()
 
     async def complete(self, principal: Principal, request: ChatRequest) -> Done:
@@ -107,9 +108,14 @@ class Engine:
             await self._leave(turn, error)
             raise
         finally:
-            self.active -= 1
-            if turn.admission is not None:
-                turn.admission.release()
+            self._release(turn)
+
+    def _release(self, turn: Turn) -> None:
+        self.active -= 1
+        if turn.retrying:
+            self.retries.give_back()
+        if turn.admission is not None:
+            turn.admission.release()
 
     async def drain(self) -> None:
         """Waits until no turn runs and everything about the past ones is recorded."""
@@ -165,6 +171,7 @@ class Engine:
             turn.intended = True
             await self.journal.intent(turn.intent())
             return None, None
+        self.retries.deposit()
         tried: list[int] = []
         failure: UpstreamError | None = None
         intent: asyncio.Future[None] | None = None
@@ -178,8 +185,9 @@ class Engine:
             try:
                 return await self._call(turn, messages, intent)
             except UpstreamError as error:
-                if not retrying.may_retry(error, turn.attempts):
+                if not retrying.may_retry(error, turn.attempts) or not self.retries.take(self.active):
                     raise
+                turn.retrying = True
                 failure = error
                 assert turn.route is not None
                 tried.append(turn.route.instance.id)

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine.errors import UpstreamError
 
-MAX_ATTEMPTS = 2
-STORE_PAUSES = (0.2, 1.0, 3.0, 10.0, 30.0)  # seconds before a session is written to again
+MAX_ATTEMPTS: Final = 2
+BUDGET: Final = 0.2  # retries a turn, over time and at every moment
+RESERVE: Final = 10.0  # retries in hand at first, and the most that quiet times put by
+CONCURRENT: Final = 3  # retries at a time that are always allowed
+STORE_PAUSES: Final = (0.2, 1.0, 3.0, 10.0, 30.0)  # seconds before a session is written to again
 
 
 def may_retry(error: BaseException, attempts: int) -> bool:
     """Only failures of the model's service, only before anything was sent (the caller's business), at most once."""
     return isinstance(error, UpstreamError) and attempts < MAX_ATTEMPTS
+
+
+class RetryBudget:
+    """Keeps retries from making an outage worse: at most 20 percent of the turns in flight retry, and of all turns.
+
+    The first alone would not do: where calls fail at once hardly any are in flight. It is what Envoy does
+    (`retry_budget`), the second what Finagle does (`RetryBudget`)."""
+
+    __slots__ = ("_balance", "_running")
+
+    def __init__(self) -> None:
+        self._balance = RESERVE
+        self._running = 0
+
+    def deposit(self) -> None:
+        """A turn makes its first call."""
+        self._balance = min(RESERVE, self._balance + BUDGET)
+
+    def take(self, in_flight: int) -> bool:
+        """Whether one more may retry, with so many turns running; True is given back when that call is over."""
+        if self._balance < 1.0 or self._running >= max(CONCURRENT, BUDGET * in_flight):
+            return False
+        self._balance -= 1.0
+        self._running += 1
+        return True
+
+    def give_back(self) -> None:
+        self._running -= 1

@@ -37,7 +37,8 @@ class Turn:
 
     __slots__ = (
         "admission", "appended", "attempts", "began", "completing", "decided", "end", "fold", "id", "intended",
-        "messages", "output", "plugins", "principal", "request", "reservation", "route", "session", "started", "time",
+        "messages", "output", "plugins", "principal", "request", "reservation", "retrying", "route", "session",
+        "started", "time",
         "ttft", "verdicts",
     )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Turn:
         self.verdicts: list[Verdict] = []
         self.fold = Fold()
         self.attempts = 0
+        self.retrying = False
         self.ttft: float | None = None
         self.admission: Admission | None = None
         self.session: Session | None = None

@@ -1,58 +1,265 @@
-"""Smooth weighted round robin, as nginx does it (`ngx_http_upstream_get_peer`): no I/O, no clock, no randomness.
+"""Whose turn it is in a pool of model instances: smooth weighted round robin over operator's weight x quality of
+service. No I/O, no clock, no randomness.
 
-At every pick each member gains its weight in credit, the richest is taken and pays the sum of all weights. Weights
-5, 1, 1 give a a b a c a a: exact over every cycle, and never five in a row at its seam.
+Smooth weighted round robin is nginx's (`ngx_http_upstream_get_peer`): at every pick each member gains its weight in
+credit, the richest is taken and pays the sum of all weights. Weights 5, 1, 1 give a a b a c a a: exact over every
+cycle, and never five in a row at its seam.
+
+Quality of service is 1 for what is usual in the pool and falls with the third power of a member's cost (`quality`);
+small differences count for nothing, so a healthy pool keeps exactly to the operator's weights. At the pick the first in
+turn is compared with the runner-up: if that one has less to do, even with this call, the turn passes to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from math import inf
+from statistics import median_low
+from typing import Final, Literal
 
+import msgspec
+
+from routing.health import Health
+
+Removal = Literal["tried", "max_concurrency", "rate_limited", "breaker_open", "probing"]  # why one may not be chosen
+
+TICK: Final = 0.25  # seconds that qualities stand
+TRIFLE: Final = 0.02  # seconds to the first token that make no difference
+PATIENCE: Final = 2.0  # the oldest unanswered call may take so many times as long as usual
+ERROR_COST: Final = 10.0  # an instance that always fails costs so many times more than by its time
+ALIKE: Final = 1.25  # costs within this ratio of the usual one are equal,
+DIFFERENT: Final = 1.5  # from this one on they count in full
+STEEPNESS: Final = 3
+LEAST: Final = 0.001
+MOST: Final = 4.0
+BUSY_SECONDS: Final = 1.0  # until a member at its limit of calls is asked again
 KEPT: Final = 4096  # pools remembered; beyond that all start their cycle anew
 
 
-class Rotation:
-    """The turn of a fixed pool. Members are named by their place in `weights`."""
+class Member(msgspec.Struct, frozen=True):
+    """A model instance in a pool. `limit` is of calls at a time, None: any."""
 
-    __slots__ = ("_credits", "weights")
+    id: int
+    weight: float
+    health: Health
+    limit: int | None = None
+
+
+class Selection(msgspec.Struct):
+    """A choice nothing was done about yet. Members are named by their place; `first` is who is in turn, `chosen` is
+    None if none may be, and then `wait` says in how many seconds the first may be back. `scores` is None for the
+    `removed`."""
+
+    chosen: int | None
+    runner_up: int | None
+    first: int | None
+    scores: list[float | None]
+    qualities: Sequence[float]
+    removed: dict[int, Removal]
+    wait: float
+
+
+class Rotation:
+    """The turn of a fixed pool. `effective` are the weights of the next pick."""
+
+    __slots__ = ("_credits", "_total", "effective", "weights")
 
     def __init__(self, weights: Sequence[float]) -> None:
         self.weights = tuple(weights)
         self._credits: list[float] = [0] * len(self.weights)
+        self.weigh(self.weights)
 
-    def scores(self) -> list[float]:
-        """Every member's credit at the next pick."""
-        return [credit + weight for credit, weight in zip(self._credits, self.weights, strict=True)]
+    def weigh(self, effective: Sequence[float]) -> None:
+        self.effective = effective
+        self._total = sum(effective)
+
+    def scores(self, eligible: Sequence[int]) -> list[float | None]:
+        """Everybody's credit at the next pick, None for who may not be chosen."""
+        if len(eligible) == len(self._credits):
+            return [credit + weight for credit, weight in zip(self._credits, self.effective, strict=True)]
+        scores: list[float | None] = [None] * len(self._credits)
+        for place in eligible:
+            scores[place] = self._credits[place] + self.effective[place]
+        return scores
+
+    def pay(self, first: int, scores: Sequence[float | None]) -> None:
+        """The first by `scores` has had its turn; who was not eligible keeps its credit."""
+        credits = self._credits
+        if None not in scores:
+            credits[:] = scores  # type: ignore[assignment]
+            credits[first] -= self._total
+            return
+        total: float = 0
+        for place, score in enumerate(scores):
+            if score is not None:
+                credits[place] = score
+                total += self.effective[place]
+        credits[first] -= total
 
     def pick(self, eligible: Sequence[int]) -> int:
-        """The next among the eligible members (not empty, in ascending order); the others keep their credit."""
-        credits, weights = self._credits, self.weights
-        total: float = 0
-        best = eligible[0]
-        for member in eligible:
-            weight = weights[member]
-            credits[member] += weight
-            total += weight
-            if credits[member] > credits[best]:
-                best = member
-        credits[best] -= total
-        return best
+        """The next among the eligible members (not empty, in ascending order)."""
+        scores = self.scores(eligible)
+        first = max(eligible, key=scores.__getitem__)  # type: ignore[arg-type]
+        self.pay(first, scores)
+        return first
 
 
-class Rotations:
-    """One rotation a pool, by the ids and weights of its members: a pool keeps its turn when the configuration is
+def costs(healths: Sequence[Health], now: float) -> list[float]:
+    """What a call costs at each, in seconds to the first token: expected, or as long as the oldest call has been
+    waiting, whichever is worse; more where calls fail."""
+    known = [health.ttft for health in healths if health.ttft is not None]
+    usual = median_low(known) if known else 0.0
+    return [
+        (max(health.expected(now, usual), health.oldest(now) / PATIENCE) + TRIFLE)
+        * (1 + ERROR_COST * health.error_rate(now))
+        for health in healths
+    ]
+
+
+def quality(cost: float, usual: float) -> float:
+    """1 where the cost is as usual, else its inverse cube: of the powers the one that did best in the simulation."""
+    ratio = cost / usual
+    distance = max(ratio, 1 / ratio)
+    if distance <= ALIKE:
+        return 1.0
+    if distance < DIFFERENT:
+        distance = 1 + (distance - ALIKE) * (DIFFERENT - 1) / (DIFFERENT - ALIKE)
+    return max(LEAST, distance**-STEEPNESS) if ratio > 1 else min(MOST, distance**STEEPNESS)
+
+
+class Balance:
+    """A pool's turn and its members' qualities, brought up to date at most four times a second."""
+
+    __slots__ = ("_costs", "_due", "_rotation", "members", "qualities")
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = tuple(members)
+        self._rotation = Rotation([member.weight for member in members])
+        self._costs: Sequence[float] = [1.0] * len(members)
+        self.qualities: Sequence[float] = [1.0] * len(members)
+        self._due = 0.0
+
+    def select(self, exclude: Sequence[int], now: float) -> Selection:
+        """Who is next. `exclude` holds ids. Takes nobody's turn: see `take`."""
+        if now >= self._due:
+            self.renew(now)
+        eligible, removed, wait = self._eligible(exclude, now)
+        scores = self._rotation.scores(eligible)
+        first = second = None
+        best = next_best = -inf
+        for place in eligible:
+            score: float = scores[place]  # type: ignore[assignment]  # those of the eligible are numbers
+            if score > best:
+                second, next_best = first, best
+                first, best = place, score
+            elif score > next_best:
+                second, next_best = place, score
+        chosen, runner_up = first, second
+        if second is not None and first is not None and self._is_busier(first, second, now):
+            chosen, runner_up = second, first
+        return Selection(chosen, runner_up, first, scores, self.qualities, removed, wait)
+
+    def take(self, selection: Selection) -> None:
+        """The first in turn pays, also if its turn passed to the runner-up: who is slow loses turns, and does not
+        save them up."""
+        assert selection.first is not None
+        self._rotation.pay(selection.first, selection.scores)
+
+    def renew(self, now: float) -> None:
+        """Brings the qualities up to date."""
+        healths = [member.health for member in self.members]
+        self._costs = costs(healths, now)
+        usual = median_low(self._costs)
+        self.qualities = [
+            round((1.0 if health.breaker.is_open else quality(cost, usual)) * health.breaker.share(now), 4)
+            for health, cost in zip(healths, self._costs, strict=True)
+        ]
+        weights = self._rotation.weights
+        if all(value == 1.0 for value in self.qualities):
+            self._rotation.weigh(weights)
+        else:
+            self._rotation.weigh([w * q for w, q in zip(weights, self.qualities, strict=True)])
+        self._due = now + TICK
+
+    def _is_busier(self, first: int, second: int, now: float) -> bool:
+        """Whether the first has more to do than the second would have with this call. What is waiting longer than
+        expected shows here at once, not only with the next tick."""
+        one, other = self.members[first], self.members[second]
+        ahead = one.health.in_flight
+        if not ahead or one.health.breaker.is_open:
+            return False
+        cost = max(self._costs[first], one.health.oldest(now) / PATIENCE)
+        behind = (other.health.in_flight + 1) * self._costs[second]
+        return ahead * cost * other.weight > behind * one.weight
+
+    def _eligible(self, exclude: Sequence[int], now: float) -> tuple[list[int], dict[int, Removal], float]:
+        """The places that may be chosen, why others may not, and the seconds until the first of those is back."""
+        eligible: list[int] = []
+        removed: dict[int, Removal] = {}
+        blocked: list[int] = []
+        waits: list[float] = []
+        for place, member in enumerate(self.members):
+            health, limit = member.health, member.limit
+            if exclude and member.id in exclude:
+                removed[place] = "tried"
+            elif limit is not None and health.in_flight >= limit:
+                removed[place] = "max_concurrency"
+                waits.append(BUSY_SECONDS)
+            elif health.paused_until > now:
+                removed[place] = "rate_limited"
+                waits.append(health.paused_until - now)
+            elif health.breaker.is_open and health.breaker.blocks(now):
+                blocked.append(place)
+            else:
+                eligible.append(place)
+        if blocked:
+            self._keep_half(blocked, eligible)
+            for place in blocked:
+                breaker = self.members[place].health.breaker
+                removed[place] = "probing" if breaker.probing else "breaker_open"
+                waits.append(max(BUSY_SECONDS, breaker.open_until - now))
+        return eligible, removed, min(waits, default=BUSY_SECONDS)
+
+    def _keep_half(self, blocked: list[int], eligible: list[int]) -> None:
+        """Never more than half a pool is out for its failures: who would be back first stays. A pool of one may be
+        out if nothing works there any more, but not for some errors: some answers are better than none."""
+        if len(self.members) == 1:
+            spared = 0 if self.members[0].health.breaker.cause == "down" else 1
+        else:
+            spared = len(blocked) - len(self.members) // 2
+        if spared > 0:
+            blocked.sort(key=lambda place: self.members[place].health.breaker.open_until)
+            eligible.extend(blocked[:spared])
+            eligible.sort()
+            del blocked[:spared]
+
+
+class Insistent(Balance):
+    """For who asks for this very instance, to see whether it answers: breakers do not count."""
+
+    __slots__ = ()
+
+    def _keep_half(self, blocked: list[int], eligible: list[int]) -> None:
+        eligible.extend(blocked)
+        blocked.clear()
+
+
+class Balances:
+    """One balance a pool, by the ids and weights of its members: a pool keeps its turn when the configuration is
     compiled anew, and starts a fresh cycle when a member or weight changes. Tenants with the same pool share it, so
     that many quiet tenants do not all begin with the first member. For one event loop."""
 
-    def __init__(self) -> None:
-        self._pools: dict[tuple[tuple[int, float], ...], Rotation] = {}
+    def __init__(self, make: Callable[[Sequence[Member]], Balance] = Balance) -> None:
+        self._make = make
+        self._pools: dict[tuple[tuple[int, float], ...], Balance] = {}
 
-    def of(self, members: Sequence[tuple[int, float]]) -> Rotation:
-        key = tuple(members)
-        rotation = self._pools.get(key)
-        if rotation is None:
+    def of(self, members: Sequence[Member]) -> Balance:
+        key = tuple([(member.id, member.weight) for member in members])
+        balance = self._pools.get(key)
+        if balance is None:
             if len(self._pools) >= KEPT:
                 self._pools.clear()
-            rotation = self._pools[key] = Rotation([weight for _, weight in members])
-        return rotation
+            balance = self._pools[key] = self._make(members)
+        else:
+            balance.members = tuple(members)  # an instance that was changed has a new health
+        return balance

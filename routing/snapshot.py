@@ -31,13 +31,10 @@ def compile_routing(previous: RoutingTable, http: HttpClient, *, timeout: float)
     for instance_id, tenant_id in ModelGrant.objects.everywhere().values_list("instance_id", "tenant_id"):
         granted[instance_id].add(tenant_id)
     rows = ModelInstance.objects.everywhere().filter(enabled=True).select_related("tenant").order_by("id")
-    entries = [
-        entry
-        for row in rows
-        if (entry := _entry(row, granted[row.pk], previous.entries.get(row.pk), http, timeout)) is not None
-    ]
+    entries = [entry for row in rows if (entry := _entry(row, granted[row.pk], previous, http, timeout)) is not None]
     rules = [_rule(row) for row in RoutingRule.objects.everywhere().filter(enabled=True).order_by("id")]
-    return RoutingTable(entries, [rule for rule in rules if rule is not None], previous.rotations)
+    kept = [rule for rule in rules if rule is not None]
+    return RoutingTable(entries, kept, balances=previous.balances, classes=previous.classes)
 
 
 async def close_replaced(previous: RoutingTable, current: RoutingTable) -> None:
@@ -49,10 +46,11 @@ async def close_replaced(previous: RoutingTable, current: RoutingTable) -> None:
 
 
 def _entry(
-    row: ModelInstance, granted: set[int], before: Entry | None, http: HttpClient, timeout: float
+    row: ModelInstance, granted: set[int], previous: RoutingTable, http: HttpClient, timeout: float
 ) -> Entry | None:
     instance = _instance(row, timeout)
     fingerprint = _fingerprint(row, instance)
+    before = previous.entries.get(row.pk)
     if before is not None and before.fingerprint == fingerprint:
         adapter, health = before.adapter, before.health
     else:
@@ -64,7 +62,7 @@ def _entry(
                 upstream_model=row.upstream_model,
                 options=row.options,
             )
-            adapter, health = registry.build(row.adapter, config, http), Health()
+            adapter, health = registry.build(row.adapter, config, http), Health(previous.classes)
         except (InvalidAdapterConfig, SealBroken) as error:
             log.error("model instance %s (%s) is left out: %s", row.pk, row, error)
             return None

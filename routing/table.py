@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from math import gcd, lcm
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -16,10 +16,8 @@ from engine.ports import Adapter
 from engine.types import AUTO, Instance
 from routing.conditions import Condition
 from routing.features import Features
-from routing.health import Health
-from routing.selection import Rotation, Rotations
-
-Removal = Literal["tried", "max_concurrency", "rate_limited", "cooling_down"]  # why a candidate may not be chosen
+from routing.health import Classes, Health
+from routing.selection import Balance, Balances, Insistent, Member
 
 MAX_NAME: Final = 200  # characters of a model's name
 REMEMBERED: Final = 512  # pools of rules that matched together, a view
@@ -71,12 +69,20 @@ class Candidate(msgspec.Struct, frozen=True):
     model: str
 
 
-class Pool(msgspec.Struct, frozen=True):
-    """Candidates that take turns; `rotation` goes by their places here. `rules` brought them together."""
+class Pool:
+    """Candidates that take turns; `balance` goes by their places here. `rules` brought them together. `listed` has the
+    id, name, weight and health of each, at hand for the decision record."""
 
-    candidates: tuple[Candidate, ...]
-    rotation: Rotation
-    rules: tuple[str, ...] = ()
+    __slots__ = ("balance", "candidates", "listed", "rules")
+
+    def __init__(self, candidates: Sequence[Candidate], balances: Balances, rules: tuple[str, ...] = ()) -> None:
+        self.candidates = tuple(candidates)
+        self.balance: Balance = balances.of([_member(candidate) for candidate in candidates])
+        self.listed = [
+            (candidate.entry.instance.id, candidate.entry.instance.name, candidate.weight, candidate.entry.health)
+            for candidate in candidates
+        ]
+        self.rules = rules
 
 
 class PublicModel(msgspec.Struct, frozen=True):
@@ -90,8 +96,8 @@ class PublicModel(msgspec.Struct, frozen=True):
 class View:
     """What one tenant may use."""
 
-    def __init__(self, entries: Sequence[Entry], rules: Sequence[Rule], rotations: Rotations) -> None:
-        self._rotations = rotations
+    def __init__(self, entries: Sequence[Entry], rules: Sequence[Rule], balances: Balances) -> None:
+        self._balances = balances
         self._pools: dict[tuple[int, ...], Pool | None] = {}
         named: dict[str, list[Entry]] = {}
         for entry in entries:
@@ -153,19 +159,24 @@ class View:
         return self._pool(joined, tuple(rule.name for rule, _ in parts))
 
     def _pool(self, candidates: Sequence[Candidate], rules: tuple[str, ...] = ()) -> Pool:
-        members = [(candidate.entry.instance.id, candidate.weight) for candidate in candidates]
-        return Pool(tuple(candidates), self._rotations.of(members), rules)
+        return Pool(candidates, self._balances, rules)
 
 
 class RoutingTable:
     """All instances and rules. Built in a thread, then only read."""
 
     def __init__(
-        self, entries: Iterable[Entry] = (), rules: Iterable[Rule] = (), rotations: Rotations | None = None
+        self,
+        entries: Iterable[Entry] = (),
+        rules: Iterable[Rule] = (),
+        *,
+        balances: Balances | None = None,
+        classes: Classes | None = None,
     ) -> None:
         self.entries = {entry.instance.id: entry for entry in entries}
         self.rules = tuple(rules)
-        self.rotations = rotations or Rotations()
+        self.balances = balances or Balances()
+        self.classes = classes or Classes()
         self._views: dict[int | None, View] = {}
         self._special = {tenant for entry in self.entries.values() for tenant in entry.tenants or ()}
         self._special.update(entry.instance.tenant_id for entry in self.entries.values() if entry.instance.tenant_id)
@@ -177,7 +188,7 @@ class RoutingTable:
         if view is None:
             entries = [entry for entry in self.entries.values() if entry.serves(key)]
             rules = [rule for rule in self.rules if rule.tenant_id in (None, key)]
-            view = self._views[key] = View(entries, rules, self.rotations)
+            view = self._views[key] = View(entries, rules, self.balances)
         return view
 
     def only(self, instance_id: int) -> Pool | None:
@@ -185,7 +196,7 @@ class RoutingTable:
         entry = self.entries.get(instance_id)
         if entry is None:
             return None
-        return Pool((Candidate(entry, 1, _own_model(entry)),), Rotation([1]))
+        return Pool([Candidate(entry, 1, _own_model(entry))], Balances(Insistent))
 
     def public_models(self, tenant_id: int) -> list[PublicModel]:
         """`auto`, then every name the tenant can ask for, sorted; wildcards are not names."""
@@ -195,6 +206,11 @@ class RoutingTable:
                 entry = pool.candidates[0].entry
                 listed[name] = PublicModel(name, entry.created, entry.owner or "platform")
         return [PublicModel(AUTO, 0, "platform"), *(listed[name] for name in sorted(listed))]
+
+
+def _member(candidate: Candidate) -> Member:
+    entry = candidate.entry
+    return Member(entry.instance.id, candidate.weight, entry.health, entry.instance.max_concurrency)
 
 
 def _own_model(entry: Entry) -> str:

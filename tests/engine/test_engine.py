@@ -174,6 +174,14 @@ async def test_it_reports_the_first_failure_when_nobody_else_is_left():
     assert parts.journal.states == ["failed"] and parts.limiter.settled == [Usage()]
 
 
+async def test_it_stops_retrying_when_the_budget_is_spent():
+    engine, parts = build(ScriptedModel([UpstreamError()]), ScriptedModel([UpstreamError()]))
+    for _ in range(40):
+        await text_until_error(engine, ask(), UpstreamError)
+    assert len(parts.models[0].calls) == 40
+    assert 10 <= len(parts.models[1].calls) <= 10 + 0.2 * 40
+
+
 async def test_it_does_not_retry_what_the_model_calls_a_bad_request():
     engine, parts = build(ScriptedModel([UpstreamRejected("no")]), ScriptedModel())
     await text_until_error(engine, ask(), UpstreamRejected)

@@ -9,6 +9,7 @@ from adapters.base import AdapterConfig
 from adapters.echo import EchoAdapter
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Instance, Message
+from routing.breaker import Change
 from routing.conditions import compile_condition
 from routing.health import Health
 from routing.router import RuleRouter
@@ -24,15 +25,36 @@ class Clock:
         return self.now
 
 
-def entry(number: int, name: str, *, tenants: frozenset[int] | None = None, owner: str = "", **fields: Any) -> Entry:
+def entry(
+    number: int,
+    name: str,
+    *,
+    tenants: frozenset[int] | None = None,
+    owner: str = "",
+    fingerprint: str = "",
+    **fields: Any,
+) -> Entry:
     instance = Instance(id=number, name=name, **fields)
     adapter = EchoAdapter(AdapterConfig(), None)  # type: ignore[arg-type]
-    return Entry(instance=instance, adapter=adapter, health=Health(), tenants=tenants, owner=owner, created=number)
+    return Entry(
+        instance=instance,
+        adapter=adapter,
+        health=Health(jitter=lambda: 0.0),
+        fingerprint=fingerprint,
+        tenants=tenants,
+        owner=owner,
+        created=number,
+    )
 
 
 def rule(number: int, model: str, *conditions: str, **fields: Any) -> Rule:
     compiled = tuple(compile_condition(text) for text in conditions)
     return Rule(id=number, name=fields.pop("name", f"rule-{number}"), model=model, conditions=compiled, **fields)
+
+
+def ask_of(model: str = "auto", text: str = "Hi", **fields: Any) -> tuple[ChatRequest, list[Message]]:
+    messages = [Message(role="user", content=text)]
+    return ChatRequest(messages=messages, model=model, **fields), messages
 
 
 class Fleet:
@@ -41,13 +63,18 @@ class Fleet:
     def __init__(self, entries: Sequence[Entry], rules: Sequence[Rule] = ()) -> None:
         self.clock = Clock()
         self.cell = Cell(RoutingTable(entries, rules))
-        self.router = RuleRouter(self.cell, clock=self.clock, monotonic=self.clock)
+        self.told: list[tuple[int, Change]] = []
+        self.router = RuleRouter(
+            self.cell,
+            tell=lambda entry, change: self.told.append((entry.instance.id, change)),
+            clock=self.clock,
+            monotonic=self.clock,
+        )
 
     def ask(
         self, text: str = "Hi", *, by: Any = ALICE, exclude: Sequence[int] = (), found: Any = None, **fields: Any
     ) -> Any:
-        messages = [Message(role="user", content=text)]
-        request = ChatRequest(messages=messages, **fields)
+        request, messages = ask_of(text=text, **fields)
         return self.router.choose(by.principal, request, messages, found or {}, exclude)
 
     def answered(self, count: int, **fields: Any) -> list[str]:

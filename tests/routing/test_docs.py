@@ -5,7 +5,7 @@ import yaml
 
 from routing.conditions import FIELDS, compile_condition
 from routing.configuration import MODEL_KEYS, RULE_KEYS, load
-from routing.table import Removal
+from routing.selection import Removal
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -45,4 +45,6 @@ def test_it_shows_conditions_that_compile():
 def test_it_shows_a_decision_in_the_shape_of_decisions():
     shown = yaml.safe_load(block(page("routing.md"), "json"))
     assert set(shown) == {"model", "instance", "rules", "candidates", "features", "runner_up"}
-    assert set(shown["candidates"][0]) == {"id", "instance", "weight", "score", "removed"}
+    assert set(shown["candidates"][0]) == {
+        "id", "instance", "weight", "quality", "score", "in_flight", "removed"
+    }  # fmt: skip

@@ -3,72 +3,153 @@ import asyncio
 import pytest
 
 from engine.errors import UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
-from routing.health import Health
+from routing.breaker import Change
+from routing.health import Classes, Health, class_of
+
+SHORT, LONG, WHOLE = class_of(100, True), class_of(10_000, True), class_of(100, False)
+
+
+def healthy(classes=None):
+    return Health(classes, jitter=lambda: 0.0)
 
 
 def call(health, error=None, now=0.0):
-    health.begin()
-    health.end(error, now)
+    return health.end(health.begin(now), error, now)
 
 
-def test_it_counts_calls_in_flight():
-    health = Health()
-    health.begin()
-    health.begin()
+def answer(health, seconds, now, kind=SHORT):
+    begun = health.begin(now - seconds, kind)
+    health.first_token(begun, now)
+    health.end(begun, None, now)
+
+
+def test_it_counts_calls_in_flight_and_each_end_once():
+    health = healthy()
+    first, _ = health.begin(0.0), health.begin(0.0)
     assert health.in_flight == 2
-    health.end(None, 1.0)
-    assert health.in_flight == 1
+    health.end(first, None, 1.0)
+    health.end(first, UpstreamError(), 1.0)
+    assert health.in_flight == 1 and health.failures == 0
 
 
-def test_it_cools_down_after_three_failures_in_a_row_and_longer_each_time():
-    health = Health()
-    call(health, UpstreamError())
-    call(health, UpstreamTimeout())
-    assert not health.is_cooling(0.0)
-    call(health, UpstreamError())
-    assert health.is_cooling(1.9) and not health.is_cooling(2.0)
-    call(health, UpstreamError(), now=2.0)
-    assert health.is_cooling(5.9) and not health.is_cooling(6.0)
-    for _ in range(2000):
-        call(health, UpstreamError(), now=6.0)
-    assert health.is_cooling(35.9) and not health.is_cooling(36.0)
-
-
-def test_it_is_back_after_one_good_answer():
-    health = Health()
-    for _ in range(5):
-        call(health, UpstreamError())
-    call(health)
-    assert not health.is_cooling(0.1)
-    call(health, UpstreamError())
-    assert not health.is_cooling(0.1)
+def test_it_knows_the_oldest_call_without_an_answer():
+    health = healthy()
+    first, second, third = (health.begin(now) for now in (1.0, 2.0, 3.0))
+    assert health.oldest(4.0) == 3.0
+    health.first_token(first, 4.0)
+    assert health.oldest(4.0) == 2.0
+    health.end(second, asyncio.CancelledError(), 4.0)
+    assert health.oldest(4.0) == 1.0
+    health.end(third, None, 4.0)
+    assert health.oldest(4.0) == 0.0
 
 
 def test_it_pauses_a_busy_service_without_blame():
-    health = Health()
+    health = healthy()
     for _ in range(5):
-        call(health, UpstreamBusy(retry_after=7))
-    assert health.paused_for(0.0) == 7
-    assert health.paused_for(7.0) == 0
-    assert not health.is_cooling(0.0)
-    assert health.error_rate is None
+        assert call(health, UpstreamBusy(retry_after=7)) == Change("paused", 7.0)
+    assert health.paused_until == 7
+    assert not health.breaker.is_open
+    assert health.error_rate(0.0) == 0
     call(health, UpstreamBusy(retry_after=86_400))
-    assert health.paused_for(0.0) == 60
+    assert health.paused_until == 60
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), UpstreamRejected(), RuntimeError()])
 def test_it_learns_nothing_from_what_is_not_its_fault(error):
-    health = Health()
-    for _ in range(5):
-        call(health, error)
-    assert health.error_rate is None and not health.is_cooling(0.0) and health.in_flight == 0
+    health = healthy()
+    for _ in range(20):
+        assert call(health, error) is None
+    assert health.error_rate(0.0) == 0 and not health.breaker.is_open and health.in_flight == 0
 
 
-def test_it_averages_what_happens():
-    health = Health()
-    health.first_token(1.0)
-    health.first_token(2.0)
-    assert health.ttft == pytest.approx(1.1)
-    call(health, UpstreamError())
-    call(health)
-    assert health.error_rate == pytest.approx(0.9)
+@pytest.mark.parametrize("error", [UpstreamError(), UpstreamTimeout()])
+def test_it_opens_its_breaker_after_failures_in_a_row(error):
+    health = healthy()
+    changes = [call(health, error) for _ in range(3)]
+    assert changes == [None, None, Change("opened", 2.0)]
+
+
+def test_it_opens_its_breaker_for_too_many_errors():
+    health = healthy()
+    changes = [call(health, UpstreamError() if number % 3 == 2 else None) for number in range(12)]
+    assert changes.index(Change("opened", 2.0, cause="erring")) == 11
+    health = healthy()
+    assert [call(health, UpstreamError() if number % 6 == 5 else None) for number in range(60)] == [None] * 60
+
+
+def test_its_error_rate_fades():
+    health = healthy()
+    for number in range(100):
+        call(health, UpstreamError() if number % 10 == 9 else None, now=number / 100)
+    assert health.error_rate(1.0) == pytest.approx(0.1, abs=0.01)
+    assert health.error_rate(30.0) < 0.02
+
+
+def test_it_averages_the_time_to_the_first_token_over_some_seconds():
+    health = healthy()
+    for number in range(200):
+        answer(health, 1.0 if number < 100 else 2.0, now=10 + number / 10)
+    assert health.ttft == pytest.approx(2.0, abs=0.02)
+    assert (health.answers, health.latest) == (200, pytest.approx(2.0))
+
+
+def test_a_single_late_answer_counts_for_no_more_than_half():
+    health = healthy()
+    answer(health, 1.0, now=10.0)
+    answer(health, 3.0, now=1000.0)
+    assert health.ttft == 2.0
+
+
+def test_it_drifts_to_what_is_usual_without_news():
+    health = healthy()
+    assert health.expected(0.0, 0.2) == 0.2
+    answer(health, 2.0, now=10.0)
+    assert health.expected(11.0, 0.2) == 2.0
+    assert 0.5 < health.expected(22.0, 0.2) < 1.0
+    assert health.expected(100.0, 0.2) == pytest.approx(0.2, abs=0.01)
+
+
+def test_it_classes_calls_by_prompt_and_by_what_the_first_token_is():
+    assert [class_of(tokens, True) for tokens in (0, 255, 256, 1024, 4096, 16384, 10**6)] == [0, 0, 1, 2, 3, 4, 4]
+    assert len({class_of(tokens, stream) for tokens in (1, 300, 2000, 5000, 20000) for stream in (True, False)}) == 10
+
+
+def test_it_learns_how_much_longer_long_prompts_take():
+    classes = Classes()
+    fast, slow = healthy(classes), healthy(classes)
+    for number in range(300):
+        now = number / 10
+        answer(fast, 0.1, now)
+        answer(slow, 0.4, now, kind=SHORT)
+        answer(fast, 0.5, now, kind=LONG)
+        answer(slow, 2.0, now, kind=LONG)
+    for number in range(100):  # from now on one has the long prompts and whole answers alone
+        now = 30 + number / 10
+        answer(fast, 0.5, now, kind=LONG)
+        answer(slow, 0.4, now, kind=SHORT)
+    assert fast.ttft == pytest.approx(0.1, rel=0.2)
+    assert slow.ttft == pytest.approx(0.4, rel=0.2)
+    begun = fast.begin(50.0, LONG)
+    assert fast.oldest(51.0) == pytest.approx(0.2, rel=0.2)
+    fast.end(begun, None, 51.0)
+
+
+def test_it_takes_no_time_for_what_it_cannot_compare():
+    classes = Classes()
+    answer(healthy(classes), 0.1, 1.0)
+    new = healthy(classes)
+    answer(new, 9.0, 2.0, kind=WHOLE)
+    assert new.ttft is None
+    answer(new, 0.1, 3.0)
+    assert new.ttft == pytest.approx(0.1)
+
+
+def test_it_adopts_what_another_worker_found_out():
+    health = healthy()
+    health.adopt(Change("opened", 4.0, level=1), 10.0)
+    assert health.breaker.blocks(13.9) and not health.breaker.blocks(14.0)
+    health.adopt(Change("closed"), 12.0)
+    assert not health.breaker.is_open and health.breaker.share(12.0) == 0.1
+    health.adopt(Change("paused", 5.0), 12.0)
+    assert health.paused_until == 17.0

@@ -5,6 +5,7 @@ import pytest
 
 from engine.errors import ModelNotFound, Overloaded, UpstreamBusy, UpstreamError
 from engine.types import ChatRequest, Message
+from routing.breaker import Change
 from routing.table import RoutingTable
 from tests.cast import ALICE, BOB, CHARLIE
 from tests.routing.fleet import Fleet, entry, rule
@@ -175,16 +176,63 @@ def test_it_avoids_a_failing_instance_while_there_is_another():
         fleet.ask(model="a").outcome(UpstreamError())
     route = fleet.ask()
     assert route.instance.name == "b"
-    assert [each["removed"] for each in route.decision["candidates"]] == ["cooling_down", None]
-    assert fleet.answer(model="a") == "a"
+    assert [each["removed"] for each in route.decision["candidates"]] == ["breaker_open", None]
 
 
-def test_it_records_how_long_the_first_token_took():
+def test_it_says_at_once_that_the_only_instance_is_down_and_for_how_long():
     fleet = Fleet([entry(1, "a")])
-    route = fleet.ask()
-    fleet.clock.now += 0.25
-    route.first_token()
-    assert fleet.health(1).ttft == 0.25
+    for _ in range(3):
+        fleet.ask().outcome(UpstreamError())
+    with pytest.raises(Overloaded) as caught:
+        fleet.ask()
+    assert caught.value.retry_after == 2
+    fleet.clock.now += 2
+    probe = fleet.ask()
+    with pytest.raises(Overloaded):
+        fleet.ask()
+    probe.outcome(None)
+    fleet.ask()
+
+
+def test_it_tries_an_instance_that_is_down_for_who_asks_for_that_very_one():
+    fleet = Fleet([entry(1, "a")])
+    for _ in range(3):
+        fleet.ask().outcome(UpstreamError())
+    assert fleet.ask(instance_id=1).instance.id == 1
+
+
+def test_it_tells_what_other_workers_should_know():
+    fleet = Fleet([entry(1, "a"), entry(2, "b")])
+    for _ in range(3):
+        fleet.ask(model="a").outcome(UpstreamError())
+    fleet.ask(model="b").outcome(UpstreamBusy(retry_after=7))
+    assert fleet.told == [(1, Change("opened", 2.0)), (2, Change("paused", 7.0))]
+
+
+def test_it_learns_how_long_the_first_token_takes_and_adjusts_the_weights():
+    fleet = Fleet([entry(1, "a"), entry(2, "b"), entry(3, "c")])
+    seconds = {"a": 0.8, "b": 0.2, "c": 0.2}
+    answers = Counter()
+    for _ in range(200):
+        route = fleet.ask(stream=True)
+        fleet.clock.now += seconds[route.instance.name]
+        route.first_token()
+        route.outcome(None)
+        answers[route.instance.name] += 1
+    assert answers["a"] < 20 < 80 < answers["b"] <= answers["c"] + 1
+    qualities = [each["quality"] for each in fleet.ask().decision["candidates"]]
+    assert qualities[0] < 0.2 and qualities[1:] == [1, 1]
+
+
+def test_it_never_compares_whole_answers_with_first_tokens():
+    fleet = Fleet([entry(1, "a"), entry(2, "b")])
+    for _ in range(20):
+        for name, stream, seconds in (("a", True, 0.2), ("b", True, 0.2), ("b", False, 9.0), ("b", False, 9.0)):
+            route = fleet.ask(model=name, stream=stream)
+            fleet.clock.now += seconds
+            route.first_token()
+            route.outcome(None)
+    assert [each["quality"] for each in fleet.ask().decision["candidates"]] == [1, 1]
 
 
 def test_it_explains_its_decision():
@@ -199,9 +247,17 @@ def test_it_explains_its_decision():
         "instance": "a",
         "rules": ["gold", "rule-2"],
         "candidates": [
-            {"id": 1, "instance": "a", "weight": 3, "score": 3, "removed": None},
-            {"id": 2, "instance": "a", "weight": 1, "score": 1, "removed": None},
-            {"id": 3, "instance": "b", "weight": 4, "score": None, "removed": "max_concurrency"},
+            {"id": 1, "instance": "a", "weight": 3, "quality": 1, "score": 3, "in_flight": 0, "removed": None},
+            {"id": 2, "instance": "a", "weight": 1, "quality": 1, "score": 1, "in_flight": 0, "removed": None},
+            {
+                "id": 3,
+                "instance": "b",
+                "weight": 4,
+                "quality": 1,
+                "score": None,
+                "in_flight": 1,
+                "removed": "max_concurrency",
+            },
         ],
         "features": {"prompt_tokens": 5, "metadata.plan": "gold", "max_tokens": 5},
         "runner_up": "a",
@@ -227,5 +283,5 @@ def test_it_takes_turns_across_tenants_and_new_tables():
     assert [fleet.answer(), fleet.answer(by=CHARLIE)] == ["a", "b"]
     fleet.answer()
     old = fleet.cell.value
-    fleet.cell.swap(RoutingTable(old.entries.values(), [rule(1, "b", "stream")], old.rotations))
+    fleet.cell.swap(RoutingTable(old.entries.values(), [rule(1, "b", "stream")], balances=old.balances))
     assert fleet.answer() == "b"

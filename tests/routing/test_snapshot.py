@@ -65,7 +65,7 @@ def test_it_keeps_what_did_not_change(companies):
     assert second.entries[kept.pk].health is first.entries[kept.pk].health
     assert second.entries[kept.pk].instance.weight == 4
     assert second.entries[changed.pk].adapter is not first.entries[changed.pk].adapter
-    assert second.rotations is first.rotations
+    assert second.balances is first.balances and second.classes is first.classes
 
 
 async def closed_of(first, second):
