@@ -168,20 +168,25 @@ async def measure(
 async def sampled(
     works: dict[str, list[Work]], drivers: dict[str, list[Work]], rounds: int, only: str = "", batch: int = BATCH
 ) -> Figures:
-    """Each in turn, round after round, less what its driver alone takes."""
+    """Each in turn, round after round, less what its driver alone takes: the median less the driver's median, the least
+    less the driver's least. Subtracting round by round would make the least that of the slowest driver."""
     works = {name: work for name, work in works.items() if only in name}
     samples: dict[str, list[float]] = {name: [] for name in works}
+    driving: dict[str, list[float]] = {name: [] for name in works}
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)  # as a web worker does
     for number in range(rounds + 1):
         for name, work in works.items():
             sample = await cost(work, batch)
-            if name in drivers:
-                sample -= await cost(drivers[name], batch)
+            driver = await cost(drivers[name], batch) if name in drivers else 0.0
             if number:  # the first one warms up
                 samples[name].append(sample)
-    return {name: (statistics.median(sample), min(sample)) for name, sample in samples.items()}
+                driving[name].append(driver)
+    return {
+        name: (statistics.median(sample) - statistics.median(driving[name]), min(sample) - min(driving[name]))
+        for name, sample in samples.items()
+    }
 
 
 def start_valkey() -> Child:
