@@ -6,6 +6,7 @@ vLLM and OpenRouter, `extra_content` (signatures that must come back with a tool
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final
 
@@ -32,6 +33,8 @@ FINISH_REASONS: Final = {
 MAX_STREAM: Final = 64 * 1024 * 1024
 FAILED: Final = frozenset({"error", "abort"})  # vLLM: the engine gave the request up
 DONE: Final = b"[DONE]"
+# A token for machines, such as fp_44709d6fcb or b6942-a1b2c3: anything longer or freer could be text for people.
+FINGERPRINT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 class _Function(msgspec.Struct):
@@ -156,7 +159,7 @@ class Answer:
             raise broken_stream(body.error)
         if body.id is not None:
             self._id = body.id
-        if body.system_fingerprint is not None:
+        if body.system_fingerprint is not None and FINGERPRINT.fullmatch(body.system_fingerprint):
             self._fingerprint = body.system_fingerprint
         if body.usage is not None:
             self._usage = body.usage

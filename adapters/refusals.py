@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,6 +27,9 @@ REJECTED: Final = frozenset({400, 413, 422})
 TIMED_OUT: Final = frozenset({408, 504})
 BUSY: Final = 429
 OUT_OF_CREDIT: Final = "insufficient_quota"  # OpenAI says 429 for it, but waiting does not help
+
+# A field of the request, as `messages[0].content` or `tools.0.function.name`: anything else is not shown as one.
+FIELD_PATH: Final = re.compile(r"[A-Za-z_$*][A-Za-z0-9_.$*\[\]-]{0,99}")
 
 # How services say that the conversation is too long, as a code or type or somewhere in the text, lower case.
 CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error", "context_window_exceeded"})
@@ -66,12 +70,13 @@ def complaint(error: Any) -> Complaint:
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str = "") -> EngineError:
-    """The error to raise for an unsuccessful answer. Only a rejection's own message is shown, without `secret`."""
+    """The error to raise for an unsuccessful answer. Only a rejection's own message and the
+    field it names are shown, without `secret`."""
     said = _read(body)
     wait = retry_after(headers.get("Retry-After"))
     if status in REJECTED:
         kind = ContextTooLong if _says_too_long(said) else UpstreamRejected
-        return kind(_shown(said.message, secret) or None, param=said.param)
+        return kind(_shown(said.message, secret) or None, param=_field(said.param, secret))
     if status == BUSY and OUT_OF_CREDIT not in said.codes:
         return UpstreamBusy(retry_after=wait)
     if status in TIMED_OUT:
@@ -123,3 +128,8 @@ def _shown(message: str, secret: str) -> str:
     if secret:
         message = message.replace(secret, "***")
     return "".join(sign if sign.isprintable() else " " for sign in message[:MAX_MESSAGE]).strip()
+
+
+def _field(param: str | None, secret: str) -> str | None:
+    path = _shown(param, secret) if param is not None and len(param) <= MAX_MESSAGE else ""
+    return path if FIELD_PATH.fullmatch(path) else None

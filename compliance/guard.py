@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 
-from compliance.holdback import Channel, masked
-from compliance.logprobs import safe_logprobs
-from compliance.normalising import normalise
-from compliance.texts import rewrite_message, rewrite_texts
+from compliance.findings import Findings
+from compliance.holdback import Channel
+from compliance.logprobs import hides, safe_logprobs
+from compliance.texts import FORMAT_KEYS, rewrite_message, rewrite_tree
+from compliance.toolcalls import GuardedCall
 from compliance.words import WordMatcher
 from engine.ports import OutputGuard
 from engine.snapshots import Cell
-from engine.types import Delta, Json, Message, Principal, Verdict
+from engine.types import ChatRequest, Delta, Json, Message, Principal, Verdict
 
 
 class TenantWords(msgspec.Struct, frozen=True):
@@ -47,48 +48,40 @@ class WordGuard:
         if tenant is None or tenant.input is None:
             return messages, []
         findings = Findings(tenant.input, "input")
-        rewritten = [rewrite_message(message, findings.whole) for message in messages]
+        rewritten = [rewrite_message(message, findings) for message in messages]
         changed = any(new is not old for new, old in zip(rewritten, messages, strict=True))
         return (rewritten if changed else messages), findings.verdicts
+
+    def request(self, principal: Principal, request: ChatRequest) -> tuple[ChatRequest, list[Verdict]]:
+        """What of a request reaches the model besides messages: tools and parameters, every name and text in them."""
+        tenant = self._cell.value.tenants.get(principal.tenant_id)
+        if tenant is None or tenant.input is None or not (request.tools or request.params):
+            return request, []
+        findings = Findings(tenant.input, "input")
+        tools = rewrite_tree(request.tools, findings)
+        params = rewrite_tree(request.params, findings, known=FORMAT_KEYS | request.params.keys())
+        if tools is request.tools and params is request.params:
+            return request, findings.verdicts
+        return msgspec.structs.replace(request, tools=tools, params=params), findings.verdicts
+
+    def profile(self, principal: Principal, profile: Json) -> tuple[Json, list[Verdict]]:
+        """A user profile: every key and value is text."""
+        tenant = self._cell.value.tenants.get(principal.tenant_id)
+        if tenant is None or tenant.input is None or not profile:
+            return profile, []
+        findings = Findings(tenant.input, "input")
+        return rewrite_tree(profile, findings, known=frozenset()), findings.verdicts
+
+    def allows(self, principal: Principal, text: str) -> bool:
+        """Whether nothing in the text would be blocked or masked in an answer."""
+        tenant = self._cell.value.tenants.get(principal.tenant_id)
+        return tenant is None or tenant.output is None or not hides(text, tenant.output)
 
     def output(self, principal: Principal) -> OutputGuard:
         tenant = self._cell.value.tenants.get(principal.tenant_id)
         if tenant is None or tenant.output is None:
             return self._open
         return WordOutput(tenant.output)
-
-
-class Findings:
-    """The verdicts of one direction of a turn; each word is reported once a list."""
-
-    __slots__ = ("_reported", "_where", "_words", "blocking", "verdicts")
-
-    def __init__(self, words: WordMatcher, where: str) -> None:
-        self.verdicts: list[Verdict] = []
-        self.blocking = False
-        self._words = words
-        self._where = where
-        self._reported: set[int] = set()
-
-    def add(self, found: Sequence[int]) -> None:
-        for place in found:
-            if place not in self._reported:
-                self._reported.add(place)
-                word, entry = self._words.words[place], self._words.entries[place]
-                self.blocking = self.blocking or entry.block
-                self.verdicts.extend(
-                    Verdict(list=rule.name, version=rule.version, word=word, action=rule.action, where=self._where)
-                    for rule in entry.rules
-                )
-
-    def whole(self, text: str) -> str:
-        """A text that is all there, with its masks applied."""
-        normal, origins = normalise(text)
-        hits = self._words.find(normal)
-        if not hits:
-            return text
-        self.add([hit.word for hit in hits])
-        return masked(text, hits, origins, self._words)
 
 
 class OpenOutput:
@@ -110,13 +103,14 @@ class WordOutput:
     """The guard over one answer: a channel for every text of every choice. Once one of them is blocked, nothing more
     leaves on any."""
 
-    __slots__ = ("_channels", "_findings", "_words", "verdicts")
+    __slots__ = ("_calls", "_channels", "_findings", "_words", "verdicts")
 
     def __init__(self, words: WordMatcher) -> None:
         self._words = words
         self._findings = Findings(words, "output")
         self.verdicts = self._findings.verdicts
-        self._channels: dict[tuple[int, str | int], Channel] = {}
+        self._channels: dict[tuple[int, str], Channel] = {}
+        self._calls: dict[tuple[int, int], GuardedCall] = {}
 
     @property
     def blocked(self) -> bool:
@@ -141,8 +135,14 @@ class WordOutput:
             text, found = channel.push("", over=True)
             self._findings.add(found)
             if text:
-                rest.append(_rest(index, kind, text))
+                fields: dict[str, Any] = {kind: text}
+                rest.append(Delta(**fields, index=index))
+        for (index, _), call in self._calls.items():
+            held = call.flush()
+            if held is not None:
+                rest.append(Delta(tool_calls=[held], index=index))
         self._channels.clear()
+        self._calls.clear()
         return [] if self.blocked else rest
 
     def _feed_all(self, delta: Delta) -> Delta | None:
@@ -160,8 +160,8 @@ class WordOutput:
         )
         return None if safe == Delta(index=index) else safe
 
-    def _push(self, index: int, kind: str | int, piece: str | None) -> str | None:
-        """What may leave of a channel; None: nothing. A kind that is a number is a tool call's."""
+    def _push(self, index: int, kind: str, piece: str | None) -> str | None:
+        """What may leave of a channel; None: nothing."""
         if piece is None or self._findings.blocking:
             return None
         if not piece:
@@ -175,25 +175,16 @@ class WordOutput:
         return text or None
 
     def _push_calls(self, index: int, fragments: list[Json]) -> list[Json] | None:
-        """Fragments without what is held of their arguments; one that then says nothing is left out."""
+        """Fragments without what is held of them; one that then says nothing is left out."""
         safe: list[Json] = []
         for place, fragment in enumerate(fragments):
-            call = fragment.get("index", place)
-            function = dict(fragment.get("function") or {})
-            piece = function.pop("arguments", None)
-            whole: Json = rewrite_texts({**fragment, "function": function}, self._findings.whole)
-            arguments = self._push(index, call, piece)
-            if self.blocked and not arguments:
+            if self._findings.blocking:
                 break
-            if piece is not None:
-                whole["function"] = {**whole["function"], "arguments": arguments or ""}
-            if arguments or function or fragment.keys() - {"index", "type", "function"}:
-                safe.append(whole)
+            key = (index, fragment.get("index", place))
+            call = self._calls.get(key)
+            if call is None:
+                call = self._calls[key] = GuardedCall(key[1], self._words, self._findings)
+            said = call.feed(fragment)
+            if said is not None:
+                safe.append(said)
         return safe or None
-
-
-def _rest(index: int, kind: str | int, text: str) -> Delta:
-    if isinstance(kind, int):
-        return Delta(tool_calls=[{"index": kind, "function": {"arguments": text}}], index=index)
-    fields: dict[str, Any] = {kind: text}
-    return Delta(**fields, index=index)

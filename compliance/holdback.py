@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
@@ -41,39 +42,50 @@ class Channel:
                 hits = list(takewhile(lambda hit: hit.decided <= stop, hits))
             shown = masked(shown, hits, origins, self._words)
             if stop is not None:
-                free = self._free(normal, origins, min(stop - 1, len(normal)))
+                free = free_of(self._words, normal, origins, min(stop - 1, len(normal)), self._after_word)
                 return shown[:free], [hit.word for hit in hits]
         found: Sequence[int] = [hit.word for hit in hits] if hits else ()
         if over:
             return shown, found
-        free = self._free(normal, origins, len(normal))
+        free = free_of(self._words, normal, origins, len(normal), self._after_word)
         if free:
-            self._after_word = in_word(normal[(free if origins is None else _place(free, origins)) - 1])
+            self._after_word = ends_word(normal, origins, free)
         if free == len(text):
             self._held = self._shown = ""
             return shown, found
         self._held, self._shown = text[free:], shown[free:]
         return shown[:free], found
 
-    def _free(self, normal: str, origins: Sequence[int] | None, end: int) -> int:
-        """How many characters of the text, as it came, are free of anything undecided in `normal[:end]`."""
-        held_from = self._words.held_from(normal, end, self._after_word)
-        if origins is None:
-            return held_from
-        return origins[held_from] if held_from < len(origins) else origins[-1] + 1
+
+def free_of(words: WordMatcher, normal: str, origins: Sequence[int] | None, end: int, after_word: bool) -> int:
+    """How many characters of a text, as it came, are free of anything undecided in its `normal[:end]`."""
+    held_from = words.held_from(normal, end, after_word)
+    if origins is None:
+        return held_from
+    return origins[held_from] if held_from < len(origins) else origins[-1] + 1
 
 
-def _place(free: int, origins: Sequence[int]) -> int:
-    """The place in the normal form of the character `free` of the text."""
-    return next((place for place, origin in enumerate(origins) if origin >= free), len(origins))
+def ends_word(normal: str, origins: Sequence[int] | None, free: int) -> bool:
+    """Whether the last of the first `free` characters of a text, as it came, is in a word."""
+    return in_word(normal[(free if origins is None else bisect_left(origins, free)) - 1])
 
 
 def masked(shown: str, hits: Sequence[Hit], origins: Sequence[int] | None, words: WordMatcher) -> str:
-    """The text with an asterisk in place of every character of the hits whose list says so."""
-    for hit in hits:
-        if words.entries[hit.word].mask:
-            start, end = hit.start, hit.end
-            if origins is not None:
-                start, end = origins[start], origins[end - 1] + 1
-            shown = shown[:start] + MASK * (end - start) + shown[end:]
-    return shown
+    """The text with an asterisk in place of every character of the hits whose list says so, in one pass."""
+    spans = [
+        (hit.start, hit.end) if origins is None else (origins[hit.start], origins[hit.end - 1] + 1)
+        for hit in hits
+        if words.entries[hit.word].mask
+    ]
+    if not spans:
+        return shown
+    spans.sort()
+    pieces: list[str] = []
+    done = 0
+    for start, end in spans:
+        if end > done:
+            begin = max(start, done)
+            pieces += (shown[done:begin], MASK * (end - begin))
+            done = end
+    pieces.append(shown[done:])
+    return "".join(pieces)

@@ -26,9 +26,10 @@ def _without_listed(entry: Json, words: WordMatcher) -> Json:
     alternatives: list[Any] | None = entry.get("top_logprobs")
     if not alternatives:
         return entry
-    return {**entry, "top_logprobs": [each for each in alternatives if not _hidden(str(each.get("token", "")), words)]}
+    return {**entry, "top_logprobs": [each for each in alternatives if not hides(str(each.get("token", "")), words)]}
 
 
-def _hidden(token: str, words: WordMatcher) -> bool:
-    hits = words.find(normalise(token)[0])
+def hides(text: str, words: WordMatcher) -> bool:
+    """Whether a whole text holds a word to be blocked or masked."""
+    hits = words.find(normalise(text)[0])
     return any(words.entries[hit.word].block or words.entries[hit.word].mask for hit in hits)

@@ -35,15 +35,17 @@ class ChoiceFold:
                     self.logprobs.setdefault(kind, []).extend(entries)
 
     def _add_tool_call(self, fragment: Json) -> None:
-        """Fragments of one call share an `index`; the first carries id and name, the others more of `arguments`."""
+        """Fragments of one call share an `index`; the first carries id and name, the others more of `arguments`. A name
+        may be cut too; services that repeat the whole of it in every fragment mean it once."""
         index = fragment.get("index", len(self.tool_calls))
         call = self.tool_calls.setdefault(
             index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
         )
         call.update({key: value for key, value in fragment.items() if key not in ("index", "function") and value})
         function = fragment.get("function") or {}
-        if function.get("name"):
-            call["function"]["name"] = function["name"]
+        name = function.get("name")
+        if name and name != call["function"]["name"]:
+            call["function"]["name"] += name
         if function.get("arguments"):
             call["function"]["arguments"] += function["arguments"]
 

@@ -62,6 +62,24 @@ def test_it_shows_what_is_wrong_with_a_request() -> None:
 
 
 @pytest.mark.parametrize(
+    ("param", "shown"),
+    [
+        ("messages[0].content", "messages[0].content"),
+        ("tools.0.function.name", "tools.0.function.name"),
+        (f"stop.{KEY}", "stop.***"),
+        (f"outonly {KEY}", None),
+        ("你好", None),
+        ("", None),
+        ("a" * 101, None),
+        (KEY, "***"),
+        (f"{'a' * 10_000}", None),
+    ],
+)
+def test_it_shows_a_field_of_the_request_and_no_other_text(param: str, shown: str | None) -> None:
+    assert said(400, {"message": "no", "param": param}).param == shown
+
+
+@pytest.mark.parametrize(
     "error",
     [
         {"message": "…", "code": "context_length_exceeded"},

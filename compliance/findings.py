@@ -1,0 +1,74 @@
+"""What was found in one direction of a turn, and each text without what must not be seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+from compliance.arguments import Arguments
+from compliance.holdback import masked
+from compliance.normalising import normalise
+from compliance.words import Hit, WordMatcher
+from engine.types import Verdict
+
+
+class Findings:
+    """The verdicts of one direction of a turn; each word is reported once a list."""
+
+    __slots__ = ("_reported", "_where", "_words", "blocking", "verdicts")
+
+    def __init__(self, words: WordMatcher, where: str) -> None:
+        self.verdicts: list[Verdict] = []
+        self.blocking = False
+        self._words = words
+        self._where = where
+        self._reported: set[int] = set()
+
+    def add(self, found: Sequence[int]) -> None:
+        for place in found:
+            if place not in self._reported:
+                self._reported.add(place)
+                word, entry = self._words.words[place], self._words.entries[place]
+                self.blocking = self.blocking or entry.block
+                self.verdicts.extend(
+                    Verdict(list=rule.name, version=rule.version, word=word, action=rule.action, where=self._where)
+                    for rule in entry.rules
+                )
+
+    def whole(self, text: str) -> str:
+        """A text that is all there, with its masks applied."""
+        normal, origins = normalise(text)
+        hits = self._words.find(normal)
+        if not hits:
+            return text
+        self.add([hit.word for hit in hits])
+        return masked(text, hits, origins, self._words)
+
+    def arguments(self, text: str) -> str:
+        """The arguments of a whole tool call, as they are written and as a tool reads them."""
+        normal, _ = normalise(text)
+        if "\\" not in text and not self._words.find(normal):
+            return text
+        shown, found = Arguments(self._words).push(text, over=True, whole=True)
+        self.add(found)
+        return shown
+
+    def joined(self, texts: Sequence[str]) -> list[str]:
+        """Texts that follow each other: read as one, and each alone, since a word may end where one of them does."""
+        read = [normalise(text) for text in texts]
+        hits: list[Hit] = []
+        before = 0
+        for normal, _ in read:
+            hits += (
+                Hit(before + hit.decided, before + hit.start, before + hit.end, hit.word)
+                for hit in self._words.find(normal)
+            )
+            before += len(normal)
+        hits += self._words.find("".join(normal for normal, _ in read))
+        if not hits:
+            return list(texts)
+        self.add([hit.word for hit in sorted(set(hits))])
+        whole = "".join(texts)
+        shown = masked(whole, hits, normalise(whole)[1], self._words)
+        edges = list(accumulate(map(len, texts), initial=0))
+        return [shown[start:end] for start, end in pairwise(edges)]
