@@ -78,14 +78,15 @@ class Call:
 
 class Health:
     """One instance. Times are seconds of one monotonic clock. `ttft` is the moving average of the normalised time to
-    the first token, None before the first; `answers` and `failures` count, `latest` is the last time as measured.
+    the first token, None before the first; `calls`, `answers` and `failures` count,
+    `latest` is the last time as measured.
 
     A service that asks to wait is paused and blamed for nothing. A call the caller cancelled, or that the service
     calls wrong, says nothing about the instance."""
 
     __slots__ = (
         "_answered_at", "_calls", "_classes", "_counted_at", "_errors", "_unanswered", "answers",
-        "breaker", "failures", "in_flight", "latest", "paused_until", "ttft",
+        "breaker", "calls", "failures", "in_flight", "latest", "paused_until", "ttft",
     )  # fmt: skip
 
     def __init__(self, classes: Classes | None = None, *, jitter: Callable[[], float] = random.random) -> None:
@@ -96,6 +97,7 @@ class Health:
         self.paused_until = 0.0
         self.breaker = Breaker(jitter)
         self.in_flight = 0
+        self.calls = 0
         self.answers = 0
         self.failures = 0
         self.latest = 0.0
@@ -106,6 +108,7 @@ class Health:
     def begin(self, now: float, kind: int = 0) -> Call:
         call = Call(now, kind, self.breaker.begin(now))
         self.in_flight += 1
+        self.calls += 1
         self._unanswered[call] = None
         return call
 

@@ -105,15 +105,15 @@ def _row(entry: Entry, now: float) -> list[Any]:
         _state(entry, now),
         health.calls,
         health.in_flight,
-        "—" if health.error_rate is None else f"{100 * health.error_rate:.0f} %",
+        f"{100 * health.error_rate(now):.0f} %" if health.calls else "—",
         "—" if health.ttft is None else duration(health.ttft),
     ]
 
 
 def _state(entry: Entry, now: float) -> str:
-    if entry.health.is_cooling(now):
-        return _("cooling down after failures")
-    if entry.health.paused_for(now) > 0:
+    if entry.health.breaker.is_open:
+        return _("its breaker is open after failures")
+    if entry.health.paused_until > now:
         return _("its service asked to wait")
     limit = entry.instance.max_concurrency
     return _("at its limit of calls") if limit is not None and entry.health.in_flight >= limit else _("ready")

@@ -69,17 +69,16 @@ def test_it_shows_the_health_of_instances() -> None:
         adapter = EchoAdapter(AdapterConfig(), None)
         return Entry(instance=Instance(id=number, name=NAUGHTY, **fields), adapter=adapter, health=health)
 
-    cooling, busy = Health(), Health()
+    broken, busy, now = Health(), Health(), time.monotonic()
     for _ in range(3):
-        cooling.begin()
-        cooling.end(UpstreamError(), time.monotonic())
-    busy.begin()
-    table = RoutingTable([entry(1, Health()), entry(2, cooling), entry(3, busy, max_concurrency=1)])
+        broken.end(broken.begin(now), UpstreamError(), now)
+    busy.begin(now)
+    table = RoutingTable([entry(1, Health()), entry(2, broken), entry(3, busy, max_concurrency=1)])
     request = RequestFactory().get("/admin/")
     request.scope = {SCOPE_KEY: EngineBridge(None, None, Cell(table))}
     rows = overview._instances(request)["table"]["rows"]
     assert [row[1:4] for row in rows] == [
-        ["cooling down after failures", 3, 0],
+        ["its breaker is open after failures", 3, 0],
         ["at its limit of calls", 1, 1],
         ["ready", 0, 0],
     ]
