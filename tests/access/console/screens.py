@@ -48,7 +48,7 @@ def record(tenant_id: int, *, state: str | None = "completed", at: float = 1_700
         "rules": [NAUGHTY],
         "candidates": [
             {"id": 1, "instance": "gpt", "weight": 3, "score": 5, "removed": None},
-            {"id": 2, "instance": NAUGHTY, "weight": 1, "score": None, "removed": "cooling_down"},
+            {"id": 2, "instance": NAUGHTY, "weight": 1, "score": None, "removed": "breaker_open"},
         ],
         "features": {"language": NAUGHTY, "prompt_tokens": 12},
         "runner_up": None,

@@ -61,10 +61,10 @@ def test_it_shows_intent_completion_and_decision_on_one_page(console: Client, ca
     text = answer.content.decode()
     shown = answer.context["turn"]
     assert (shown.state, shown.asked[0].text, shown.answered[0].text) == ("completed", NAUGHTY, NAUGHTY)
-    assert [row[1:] for row in shown.candidates["rows"]] == [[3, 5, "—"], [1, "—", "cooling down"]]
+    assert [row[1:] for row in shown.candidates["rows"]] == [[3, 5, "—"], [1, "—", "breaker open"]]
     assert ("prompt_tokens", 12) in [tuple(row) for row in shown.features["rows"]]
     assert shown.verdicts["rows"] == [["input", "record", NAUGHTY, f"{NAUGHTY} (v1)"]]
-    for words in ("7 + 9 = 16", "250 ms", "cooling down", "Acme", "&lt;script&gt;alert(1)"):
+    for words in ("7 + 9 = 16", "250 ms", "breaker open", "Acme", "&lt;script&gt;alert(1)"):
         assert words in text, words
     assert "<script>alert(1)" not in text
 
