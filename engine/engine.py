@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, NoReturn
 
 from engine import retrying
@@ -36,6 +37,7 @@ from engine.types import ChatRequest, Delta, Done, End, Event, Message, ModelCal
 log = logging.getLogger(__name__)
 
 Upstream = AsyncGenerator[Delta | End, None]
+Append = Callable[[], Awaitable[None]]
 
 
 class Engine:
@@ -259,25 +261,19 @@ class Engine:
         return turn.done(choices, usage)
 
     async def _remember(self, turn: Turn, session: Session) -> None:
-        """Adds a durable turn to its session. A store that is away does not undo the answer: it is tried again."""
-        turn.appended = True
+        """Adds a durable turn to its session. A store that is away does not undo the answer, and a retry by the caller
+        would double it: the answer waits a moment, then goes out, and the turn is added when the store is back."""
         said = [*turn.messages, turn.choices()[0].message]
         version = turn.route.instance.version if turn.route is not None else ""
-        try:
-            await self.sessions.append(session, said, version, turn.id)
-        except StoreUnavailable as error:
-            log.warning("turn %s is not in session %s yet: %s", turn.id, session.id, error)
-            self._in_background(self._remember_later(session, said, version, turn.id))
+        append = partial(self.sessions.append, session, said, version, turn.id)
+        if not await _done_within(append, (0.0, *retrying.STORE_PAUSES)):
+            log.warning("turn %s is not in session %s yet: the store is away", turn.id, session.id)
+            self._in_background(self._remember_later(append, turn.id, session.id))
+        turn.appended = True  # only now: who is cancelled above comes here again, and the same turn is added once
 
-    async def _remember_later(self, session: Session, said: list[Message], version: str, turn_id: str) -> None:
-        for pause in retrying.STORE_PAUSES:
-            await asyncio.sleep(pause)
-            try:
-                return await self.sessions.append(session, said, version, turn_id)
-            except StoreUnavailable:
-                continue
-        log.error("turn %s could not be added to session %s; the journal has it", turn_id, session.id)
-        return None
+    async def _remember_later(self, append: Append, turn_id: str, session_id: str) -> None:
+        if not await _done_within(append, retrying.STORE_LATER):
+            log.error("turn %s could not be added to session %s; the journal has it", turn_id, session_id)
 
     async def _leave(self, turn: Turn, error: BaseException) -> None:
         """How a turn ends without Done. An error is answered only once it is recorded; who leaves is not held up."""
@@ -350,6 +346,18 @@ class Engine:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the end of a turn could not be recorded: %r", error)
+
+
+async def _done_within(append: Append, pauses: Sequence[float]) -> bool:
+    for pause in pauses:
+        if pause:
+            await asyncio.sleep(pause)
+        try:
+            await append()
+        except StoreUnavailable:
+            continue
+        return True
+    return False
 
 
 def _cut_off() -> NoReturn:

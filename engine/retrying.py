@@ -10,7 +10,8 @@ MAX_ATTEMPTS: Final = 2
 BUDGET: Final = 0.2  # retries a turn, over time and at every moment
 RESERVE: Final = 10.0  # retries in hand at first, and the most that quiet times put by
 CONCURRENT: Final = 3  # retries at a time that are always allowed
-STORE_PAUSES: Final = (0.2, 1.0, 3.0, 10.0, 30.0)  # seconds before a session is written to again
+STORE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.5)  # seconds before a session is written to again, while its answer waits
+STORE_LATER: Final = (1.0,) * 120  # and when it has gone out
 
 
 def may_retry(error: BaseException, attempts: int) -> bool:

@@ -301,13 +301,23 @@ async def test_it_keeps_a_turn_whose_completion_failed_out_of_the_session():
 
 
 async def test_it_answers_though_the_session_cannot_be_written_and_tries_again(monkeypatch):
-    monkeypatch.setattr(retrying, "STORE_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(retrying, "STORE_PAUSES", (0.001, 0.001))
+    monkeypatch.setattr(retrying, "STORE_LATER", (0.001,) * 5)
+    engine, parts = build()
+    parts.sessions.away = 5
+    done = await engine.complete(ALICE, ask(remember=True))
+    assert done.message.content == "Hello" and parts.meter.states == ["completed"]
+    assert parts.sessions.attempts == 3 and parts.sessions.kept == {}
+    await engine.drain()
+    assert parts.sessions.attempts == 6 and len(parts.sessions.kept[done.session_id].history) == 2
+
+
+async def test_it_waits_a_moment_for_a_store_that_comes_back(monkeypatch):
+    monkeypatch.setattr(retrying, "STORE_PAUSES", (0.001, 0.001))
     engine, parts = build()
     parts.sessions.away = 2
     done = await engine.complete(ALICE, ask(remember=True))
-    assert done.message.content == "Hello" and parts.meter.states == ["completed"]
-    await engine.drain()
-    assert parts.sessions.attempts == 3 and len(parts.sessions.kept[done.session_id].history) == 2
+    assert len(parts.sessions.kept[done.session_id].history) == 2
 
 
 async def test_it_filters_tools_and_parameters():
@@ -329,3 +339,17 @@ async def test_it_shows_no_listed_word_in_what_the_models_service_refuses_with()
     engine, _ = build(ScriptedModel([UpstreamRejected("you said bomb")]), words=["bomb"])
     _, error = await text_until_error(engine, ask(), UpstreamRejected)
     assert error.message == UpstreamRejected.text
+
+
+async def test_it_adds_a_turn_whose_reader_leaves_while_the_store_is_away(monkeypatch):
+    monkeypatch.setattr(retrying, "STORE_PAUSES", (0.05,))
+    engine, parts = build()
+    parts.sessions.away = 1
+    task = asyncio.ensure_future(engine.complete(ALICE, ask(remember=True)))
+    while not parts.sessions.attempts:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await engine.drain()
+    assert len(parts.sessions.kept["s1"].history) == 2 and parts.meter.states == ["completed"]
