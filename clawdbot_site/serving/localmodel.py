@@ -19,6 +19,8 @@ from pathlib import Path
 
 MODEL_NAME = "smollm2-135m"
 CONTEXT = 8192  # tokens, what the model was trained on; shared by all slots
+TEMPERATURE = 0.2  # with TOP_P what the model's makers recommend; where a request says nothing
+TOP_P = 0.9
 LONGEST_ANSWER = 512  # tokens; so small a model sometimes never ends, and would talk until its context is full
 SLOTS = 4
 START_TIME = 60.0
@@ -64,6 +66,8 @@ def serve(*, port: int, threads: int, up: Callable[[str], None]) -> None:
     parameters.n_ctx = CONTEXT
     parameters.n_predict = LONGEST_ANSWER
     parameters.n_parallel = SLOTS
+    parameters.sampling.temp = TEMPERATURE
+    parameters.sampling.top_p = TOP_P
     parameters.kv_unified = True  # one long conversation may use what the others leave
     parameters.cont_batching = True
     for processors in (parameters.cpuparams, parameters.cpuparams_batch):

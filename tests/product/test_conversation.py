@@ -18,7 +18,8 @@ SHORT = 12  # tokens: a small model on a busy machine
 
 
 def said_something(text: str) -> bool:
-    return re.search(r"[A-Za-z]{2}", text) is not None
+    """A small model may answer with anything, even with pictures only."""
+    return bool(text.strip())
 
 
 @pytest.fixture

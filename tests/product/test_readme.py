@@ -42,7 +42,7 @@ def test_its_shell_lines_work(local: Product, page):
 @pytest.mark.parametrize("word", ["OpenAI", "websockets"])
 def test_its_python_examples_work(local: Product, page, word):
     program = f"KEY = {local.key!r}\n" + here(local, example(page, "python", word))
-    assert re.search(r"\w{2}", run(local, sys.executable, "-c", program))
+    assert run(local, sys.executable, "-c", program).strip()
 
 
 def test_its_commands_exist():
