@@ -327,6 +327,9 @@ class Engine:
         self._count(turn, state, turn.usage())
 
     def _count(self, turn: Turn, state: str, usage: Usage) -> None:
+        if turn.counted:  # its reader took Done and left without asking for more
+            return
+        turn.counted = True
         self.meter.turn(
             tenant=turn.principal.tenant,
             model=turn.route.instance.name if turn.route is not None else "",

@@ -36,10 +36,9 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "completing", "decided", "end", "fold", "id", "intended",
-        "messages", "output", "plugins", "principal", "request", "reservation", "retrying", "route", "session",
-        "started", "time",
-        "ttft", "verdicts",
+        "admission", "appended", "attempts", "began", "completing", "counted", "decided", "end", "fold", "id",
+        "intended", "messages", "output", "plugins", "principal", "request", "reservation", "retrying", "route",
+        "session", "started", "time", "ttft", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest) -> None:
@@ -65,6 +64,7 @@ class Turn:
         self.intended = False
         self.completing: asyncio.Future[None] | None = None
         self.appended = False
+        self.counted = False
         self.started = False
 
     @property

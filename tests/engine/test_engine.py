@@ -353,3 +353,14 @@ async def test_it_adds_a_turn_whose_reader_leaves_while_the_store_is_away(monkey
         await task
     await engine.drain()
     assert len(parts.sessions.kept["s1"].history) == 2 and parts.meter.states == ["completed"]
+
+
+async def test_it_counts_a_turn_once_when_its_reader_leaves_at_done():
+    engine, parts = build()
+    async with aclosing(engine.stream(ALICE, ask(remember=True))) as events:
+        async for event in events:
+            if type(event) is Done:
+                break
+    await engine.drain()
+    assert parts.meter.states == ["completed"] and parts.sessions.attempts == 1
+    assert len(parts.journal.completions) == 1
