@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import msgspec
 
+from engine.errors import NotSupported
 from engine.outbound import HttpClient
-from engine.types import Delta, End, Json, ModelCall
+from engine.types import Delta, EmbedCall, Embedded, End, Json, ModelCall
 
 
 class InvalidAdapterConfig(ValueError):
@@ -17,11 +18,16 @@ class InvalidAdapterConfig(ValueError):
 
 
 class AdapterConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One model instance as its adapter sees it. `timeout` in seconds; `options` are the adapter's own."""
+    """One model instance as its adapter sees it. Timeouts in seconds, see `engine.types.Instance`; `options` are the
+    adapter's own."""
 
     endpoint: str = ""
     api_key: str = ""
     timeout: float = 30.0
+    connect_timeout: float | None = None
+    first_token_timeout: float | None = None
+    idle_timeout: float | None = None
+    total_timeout: float | None = None
     upstream_model: str = ""
     options: Json = {}
 
@@ -34,7 +40,7 @@ class BaseModelAdapter(ABC):
 
     `name` is what an instance's `adapter` says, `label` what people read. `capabilities` are facts for consoles and
     tests, out of: `chat`, `tools`, `reasoning`, `refusal`, `logprobs`, `choices` (more than one), `usage` (counted by
-    the service itself).
+    the service itself), `embeddings`, `probe`.
 
     `__init__` refuses a configuration with InvalidAdapterConfig and opens nothing. Adapters own no connection: `http`
     is shared by all and closed by whoever made it.
@@ -63,6 +69,14 @@ class BaseModelAdapter(ABC):
 
         Closing the generator or cancelling its task closes the upstream connection before it returns.
         """
+
+    async def embed(self, call: EmbedCall) -> Embedded:
+        """One vector an input, in their order; only with the capability `embeddings`. Raises like `stream`."""
+        raise NotSupported("This model makes no embeddings.")
+
+    async def probe(self) -> None:
+        """Asks the service whether it is there, at no cost; only with the capability `probe`. Raises UpstreamError."""
+        raise NotSupported("This model's service cannot be probed.")
 
     async def close(self) -> None:
         """The instance is gone or changed. Calls still running go on; only what the adapter itself made is let go."""

@@ -37,6 +37,7 @@ from routing.router import RuleRouter
 from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
 from sessions_app.store import SessionStore
+from tenants.answers import AnswerStore
 from tenants.credentials import Credentials
 from tenants.directory import TenantTable, compile_tenants
 from tenants.isolation import Stores
@@ -104,6 +105,7 @@ class Application:
             router=router,
             journal=self.journal,
             meter=self.metrics,
+            answers=AnswerStore(self.stores, self.tenants),
         )
         parts = Parts(
             engine=self.engine,

@@ -1,8 +1,8 @@
 """The one way a chat turn is answered. The numbers are the steps of the design:
 
  1 limits.admit   2 sessions.open   3 guard.input   4 plugins.pre   5 router.choose   6 limits.reserve
- 7 sessions.window   9 journal.intent (runs beside 10)   10 adapter.stream   11 plugins.post, guard.output
-12 journal.completion, sessions.append, limits.settle; then the terminal event
+ 7 sessions.window   8 cache, coalescing   9 journal.intent (runs beside 10)   10 adapter.stream
+11 plugins.post, guard.output   12 journal.completion, sessions.append, limits.settle; then the terminal event
 """
 
 from __future__ import annotations
@@ -13,30 +13,27 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from engine import retrying
+from engine.calling import Caller, Upstream, cut_off
 from engine.errors import (
     AuditUnavailable,
     ContentBlocked,
     EngineError,
     InvalidRequest,
-    NotFound,
-    Overloaded,
     RateLimited,
     StoreUnavailable,
     Unavailable,
     UpstreamError,
 )
-from engine.fencing import Fence
 from engine.folding import Fold, as_delta
-from engine.ports import Guard, Journal, Limiter, Meter, Plugins, Router, Session, Sessions
+from engine.ports import Answers, Guard, Journal, Limiter, Meter, Plugins, Router, Session, Sessions
 from engine.turn import Turn
-from engine.types import ChatRequest, Delta, Done, End, Event, Message, ModelCall, Principal, State, Usage, Verdict
+from engine.types import ChatRequest, Delta, Done, End, Event, Message, Principal, State, Usage, Verdict
 
 log = logging.getLogger(__name__)
 
-Upstream = AsyncGenerator[Delta | End, None]
 Append = Callable[[], Awaitable[None]]
 
 
@@ -53,16 +50,16 @@ class Engine:
         router: Router,
         journal: Journal,
         meter: Meter,
+        answers: Answers,
     ) -> None:
         self.limiter = limiter
         self.sessions = sessions
         self.guard = guard
         self.plugins = plugins
-        self.router = router
         self.journal = journal
         self.meter = meter
+        self.caller = Caller(limiter=limiter, sessions=sessions, router=router, journal=journal, answers=answers)
         self.active = 0
-        self.retries = retrying.RetryBudget()
         self._background: set[asyncio.Task[None]] = set()
 
     async def complete(self, principal: Principal, request: ChatRequest) -> Done:
@@ -100,7 +97,7 @@ class Engine:
                                 yield delta
                             if turn.blocked:
                                 break
-                            event = await anext(upstream, None) or _cut_off()
+                            event = await anext(upstream, None) or cut_off()
                         else:
                             turn.end = event if type(event) is End else None
             for delta in turn.release_rest(pending):
@@ -114,8 +111,7 @@ class Engine:
 
     def _release(self, turn: Turn) -> None:
         self.active -= 1
-        if turn.retrying:
-            self.retries.give_back()
+        self.caller.release(turn)
         if turn.admission is not None:
             turn.admission.release()
 
@@ -170,65 +166,11 @@ class Engine:
         """Up to the first event of the model, with the intent durable. (None, None): a plugin answered."""
         turn.output = self.guard.output(turn.principal)
         if turn.answered():
+            turn.source = "plugin"
             turn.intended = True
             await self.journal.intent(turn.intent())
             return None, None
-        self.retries.deposit()
-        tried: list[int] = []
-        failure: UpstreamError | None = None
-        intent: asyncio.Future[None] | None = None
-        while True:
-            messages = await self._prepare(turn, tried, failure)
-            if intent is None:
-                turn.intended = True
-                intent = self.journal.intent(turn.intent())
-                if not self.journal.healthy:
-                    await intent
-            try:
-                return await self._call(turn, messages, intent)
-            except UpstreamError as error:
-                if not retrying.may_retry(error, turn.attempts) or not self.retries.take(self.active):
-                    raise
-                turn.retrying = True
-                failure = error
-                assert turn.route is not None
-                tried.append(turn.route.instance.id)
-
-    async def _prepare(self, turn: Turn, tried: list[int], failure: UpstreamError | None) -> list[Message]:
-        """5, 6, 7: an instance, its price reserved, the conversation as it fits there."""
-        features = turn.plugins.features if turn.plugins is not None else {}
-        try:
-            route = self.router.choose(turn.principal, turn.request, turn.history(), features, tried)
-        except (Overloaded, NotFound):
-            if failure is not None:
-                raise failure from None
-            raise
-        turn.route = route
-        turn.reservation = await self.limiter.reserve(
-            turn.principal, route.instance, route.prompt_tokens, turn.request.max_tokens
-        )
-        return self.sessions.window(turn.session, turn.messages, route.instance)
-
-    async def _call(
-        self, turn: Turn, messages: list[Message], intent: asyncio.Future[None]
-    ) -> tuple[Upstream, Delta | End]:
-        route = turn.route
-        assert route is not None
-        turn.attempts += 1
-        upstream = route.adapter.stream(ModelCall(route.upstream_model, messages, turn.request))
-        try:
-            with Fence(intent):
-                first = await anext(upstream, None) or _cut_off()
-                await intent
-        except BaseException as error:
-            await upstream.aclose()
-            route.outcome(error)
-            if turn.reservation is not None:
-                turn.reservation.settle(Usage())
-            raise
-        turn.ttft = time.monotonic() - turn.began
-        route.first_token()
-        return upstream, first
+        return await self.caller.begin(turn, self.active)
 
     # 11 ----------------------------------------------------------------------------------------------------------
 
@@ -237,7 +179,7 @@ class Engine:
         fold = Fold()
         while type(event) is Delta:
             fold.add(event)
-            event = await anext(upstream, None) or _cut_off()
+            event = await anext(upstream, None) or cut_off()
         assert type(event) is End and turn.plugins is not None
         turn.end = event
         choices = await turn.plugins.post(fold.choices(event.finish_reasons, "stop"))
@@ -257,6 +199,7 @@ class Engine:
         else:
             await asyncio.shield(turn.completing)  # who leaves now must not take the answer from the session
             await self._remember(turn, turn.session)
+        self.caller.finish(turn)
         self._count(turn, "completed", usage)
         return turn.done(choices, usage)
 
@@ -264,8 +207,7 @@ class Engine:
         """Adds a durable turn to its session. A store that is away does not undo the answer, and a retry by the caller
         would double it: the answer waits a moment, then goes out, and the turn is added when the store is back."""
         said = [*turn.messages, turn.choices()[0].message]
-        version = turn.route.instance.version if turn.route is not None else ""
-        append = partial(self.sessions.append, session, said, version, turn.id)
+        append = partial(self.sessions.append, session, said, turn.answerer(), turn.id)
         if not await _done_within(append, (0.0, *retrying.STORE_PAUSES)):
             log.warning("turn %s is not in session %s yet: the store is away", turn.id, session.id)
             self._in_background(self._remember_later(append, turn.id, session.id))
@@ -361,7 +303,3 @@ async def _done_within(append: Append, pauses: Sequence[float]) -> bool:
             continue
         return True
     return False
-
-
-def _cut_off() -> NoReturn:
-    raise UpstreamError("The model's service ended its answer without finishing it.")

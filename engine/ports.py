@@ -11,10 +11,15 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, TypeVar
 
 from engine.types import (
+    Answerer,
+    CachePolicy,
     ChatRequest,
     Choice,
     Completion,
+    Constraints,
     Delta,
+    EmbedCall,
+    Embedded,
     End,
     Instance,
     Intent,
@@ -22,6 +27,7 @@ from engine.types import (
     Message,
     ModelCall,
     Principal,
+    StoredAnswer,
     Usage,
     Verdict,
 )
@@ -31,6 +37,10 @@ class Adapter(Protocol):
     """One model instance's wire format and connection (see `adapters.base.BaseModelAdapter`)."""
 
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]: ...
+
+    async def embed(self, call: EmbedCall) -> Embedded: ...
+
+    async def probe(self) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -59,9 +69,10 @@ class Limiter(Protocol):
 
 
 class Session(Protocol):
-    """An opened session: what was said before, as it was when the turn began."""
+    """An opened session: what was said before, as it was when the turn began. `answerer` None: nobody answered yet."""
 
     id: str
+    answerer: Answerer | None
     created: bool
     version: int
     history: Sequence[Message]
@@ -80,8 +91,12 @@ class Sessions(Protocol[S]):
     def window(self, session: S | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
         """History and new messages as they go upstream, trimmed for this instance. Raises ContextTooLong."""
 
-    async def append(self, session: S, messages: Sequence[Message], model_version: str, turn_id: str) -> None:
-        """Adds the turn in one atomic step: racing turns all stay; the same turn again changes nothing.
+    def needs(self, session: S | None, messages: Sequence[Message]) -> int:
+        """The tokens that `window` cannot trim away: what no smaller context window has room for."""
+
+    async def append(self, session: S, messages: Sequence[Message], answerer: Answerer | None, turn_id: str) -> None:
+        """Adds the turn in one atomic step: racing turns all stay; the same turn again changes nothing. Another model
+        than the session's last turn had is noted there. `answerer` None: a plugin answered.
 
         Raises StoreUnavailable, also when the turn may have been added."""
 
@@ -161,6 +176,9 @@ class Route(Protocol):
 
     def first_token(self) -> None: ...
 
+    def unused(self) -> None:
+        """Nothing is called after all: the answer comes from a cache or another turn's call. Instead of `outcome`."""
+
     def outcome(self, error: BaseException | None) -> None:
         """`error` None: it answered. Cancellation by the caller says nothing about the instance."""
 
@@ -172,11 +190,25 @@ class Router(Protocol):
         request: ChatRequest,
         messages: Sequence[Message],
         features: Json,
-        exclude: Sequence[int] = (),
+        constraints: Constraints | None = None,
     ) -> Route:
-        """Rules, then weights. `messages` is the untrimmed conversation; `exclude` holds instance ids already tried.
+        """Rules, then weights, then the rules' fallbacks. `messages` is the untrimmed conversation.
 
-        Raises ModelNotFound (no such name for this tenant) and Overloaded (all that fit are excluded or busy)."""
+        Raises ModelNotFound (no such name for this tenant), ContextTooLong (no reachable instance has room for what
+        cannot be trimmed) and Overloaded (all that fit were tried or are busy)."""
+
+
+class Answers(Protocol):
+    """Kept answers, each tenant's in its own store (see `engine.caching` for their keys)."""
+
+    def policy(self, principal: Principal) -> CachePolicy:
+        """What the tenant chose; no I/O."""
+
+    async def get(self, tenant_id: int, key: str) -> StoredAnswer | None:
+        """None also where the store is away or what it holds makes no sense."""
+
+    def put(self, tenant_id: int, key: str, answer: StoredAnswer, ttl: int) -> None:
+        """Sends it on its way and waits for nothing; never raises."""
 
 
 class Journal(Protocol):

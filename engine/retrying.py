@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.errors import UpstreamError
-
-MAX_ATTEMPTS: Final = 2
+MAX_TRIES: Final = 4  # instances a turn asks at most; of one pool two, and then its fallbacks
 BUDGET: Final = 0.2  # retries a turn, over time and at every moment
 RESERVE: Final = 10.0  # retries in hand at first, and the most that quiet times put by
 CONCURRENT: Final = 3  # retries at a time that are always allowed
@@ -14,9 +12,9 @@ STORE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.5)  # seconds before a session is w
 STORE_LATER: Final = (1.0,) * 120  # and when it has gone out
 
 
-def may_retry(error: BaseException, attempts: int) -> bool:
-    """Only failures of the model's service, only before anything was sent (the caller's business), at most once."""
-    return isinstance(error, UpstreamError) and attempts < MAX_ATTEMPTS
+def may_retry(tries: int) -> bool:
+    """Whether another instance may be asked after so many, as far as the turn itself goes."""
+    return tries < MAX_TRIES
 
 
 class RetryBudget:

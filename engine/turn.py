@@ -5,26 +5,34 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from engine import estimating
 from engine.folding import Fold
 from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Route, Session
 from engine.types import (
+    Answerer,
     ChatRequest,
     Choice,
     Completion,
+    Constraints,
     Delta,
     Done,
     End,
     Intent,
     Message,
     Principal,
+    Retry,
+    Source,
     Start,
     State,
+    StoredAnswer,
     Usage,
     Verdict,
 )
+
+Put = Callable[[int, str, StoredAnswer, int], None]
 
 
 def new_turn_id(now: float) -> str:
@@ -36,9 +44,9 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "completing", "counted", "decided", "end", "fold", "id",
-        "intended", "messages", "output", "plugins", "principal", "request", "reservation", "retrying", "route",
-        "session", "started", "time", "ttft", "verdicts",
+        "admission", "appended", "attempts", "began", "completing", "constraints", "counted", "decided", "end", "fold",
+        "id", "intended", "keep", "messages", "output", "plugins", "principal", "request", "reservation", "retries",
+        "retrying", "route", "session", "source", "started", "time", "tries", "ttft", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest) -> None:
@@ -50,8 +58,13 @@ class Turn:
         self.messages: Sequence[Message] = request.messages
         self.verdicts: list[Verdict] = []
         self.fold = Fold()
-        self.attempts = 0
+        self.constraints = Constraints()
+        self.source: Source = "model"
+        self.tries = 0  # instances asked, one way or another,
+        self.attempts = 0  # and calls of its own among them
+        self.retries: list[Retry] = []
         self.retrying = False
+        self.keep: Callable[[], None] | None = None
         self.ttft: float | None = None
         self.admission: Admission | None = None
         self.session: Session | None = None
@@ -88,6 +101,16 @@ class Turn:
         answer = self.plugins.answer if self.plugins is not None else None
         return [Choice(message=answer, finish_reason="stop")] if answer is not None else []
 
+    def keep_by(self, put: Put, key: str, ttl: int, answer: StoredAnswer) -> None:
+        """Once the turn is recorded its answer is put by."""
+        self.keep = partial(put, self.principal.tenant_id, key, answer, ttl)
+
+    def answerer(self) -> Answerer | None:
+        """None: a plugin answered."""
+        if self.route is None:
+            return None
+        return Answerer(self.route.model, self.route.instance.id, self.route.instance.version)
+
     def release(self, delta: Delta) -> Delta | None:
         """What the guard lets out after this delta; that, and only that, becomes part of the answer."""
         assert self.output is not None
@@ -120,7 +143,7 @@ class Turn:
         """What the model's service counted, else an estimate of what was asked and produced so far."""
         if self.end is not None and self.end.usage is not None:
             return self.end.usage
-        if self.route is None or not self.attempts:
+        if self.route is None or not self.tries or (self.source != "model" and self.end is None):
             return Usage()
         produced = estimating.messages_tokens([choice.message for choice in self.choices()])
         return Usage(
@@ -131,7 +154,7 @@ class Turn:
 
     def start(self) -> Start:
         self.started = True
-        return Start(id=self.id, session_id=self.session_id, model=self.model)
+        return Start(id=self.id, session_id=self.session_id, model=self.model, source=self.source)
 
     def done(self, choices: list[Choice], usage: Usage) -> Done:
         route = self.route
@@ -190,6 +213,9 @@ class Turn:
             choices=choices,
             usage=usage,
             attempts=self.attempts,
+            source=self.source,
+            retries=self.retries,
+            decision=route.decision if route is not None and self.retries else {},
             ttft=self.ttft,
             duration=time.monotonic() - self.began,
             verdicts=list(self.output.verdicts) if self.output is not None else [],

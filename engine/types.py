@@ -6,6 +6,7 @@ seconds, durations seconds, prices money per million tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -14,6 +15,9 @@ AUTO: Final = "auto"
 
 Json = dict[str, Any]
 Content = str | list[Json] | None
+RawHeaders = Sequence[tuple[bytes, bytes]]
+Task = Literal["chat", "embeddings"]
+Source = Literal["model", "cache", "shared", "plugin"]  # where an answer came from; shared: another turn's call
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +52,14 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     `messages` are the new ones when the turn is remembered, else all. `params` are the other sampling parameters of the
     OpenAI format, already reduced to known names: nothing else of a body reaches an adapter. `remember` opens a session
     (a new one without `session_id`); `create_session` lets an unknown `session_id` start one instead of 404.
-    `instance_id` asks for that very model instance and no other; only consoles set it.
+    `instance_id` asks for that very model instance and no other; only consoles set it. `headers` are those of the
+    HTTP request or handshake, names in lower case, for routing rules to read. `cache` is what the caller's
+    Cache-Control says: `no-store` neither reads nor keeps an answer, `no-cache` does not read one. With the task
+    `embeddings` the `messages` are the inputs, each a user's text.
     """
 
     messages: list[Message]
+    task: Task = "chat"
     model: str = AUTO
     temperature: float | None = None
     max_tokens: int | None = None
@@ -66,6 +74,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     user_profile: Json | None = None
     language: str | None = None
     instance_id: int | None = None
+    headers: RawHeaders = ()
+    cache: Literal["", "no-cache", "no-store"] = ""
     edge: str = "rest"
     request_id: str = ""
 
@@ -88,11 +98,16 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """One model instance, without its secret. `name` is public and may hold a wildcard (`openai/*`).
 
     `tenant_id` None: shared by the platform. `upstream_model` is what goes upstream; empty: the requested name.
+    `timeout` bounds whatever has no limit of its own: `connect_timeout` (name, TCP, TLS; at most 10 s by default),
+    `first_token_timeout`, `idle_timeout` (silence between two tokens) and `total_timeout` (the whole answer; without it
+    `timeout` bounds plain answers and nothing bounds a stream). `probe_interval`: seconds between probes, None: none.
+    Up to `batch_size` inputs that arrive within `batch_window` seconds go upstream in one call, where the adapter can.
     """
 
     id: int
     name: str
     tenant_id: int | None = None
+    task: Task = "chat"
     adapter: str = "openai_compatible"
     endpoint: str = ""
     upstream_model: str = ""
@@ -104,7 +119,35 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     price_in: float = 0.0
     price_out: float = 0.0
     timeout: float = 30.0
+    connect_timeout: float | None = None
+    first_token_timeout: float | None = None
+    idle_timeout: float | None = None
+    total_timeout: float | None = None
+    probe_interval: float | None = None
+    batch_window: float = 0.0
+    batch_size: int = 1
     allow_private: bool = False
+
+
+class Answerer(msgspec.Struct, frozen=True):
+    """Who answered a turn, as its session notes it. `model` is the public name."""
+
+    model: str
+    instance_id: int
+    version: str = ""
+
+
+class Constraints(msgspec.Struct):
+    """What a turn demands of the instance that is to answer it, beside its request.
+
+    `tried` are instances that were called and failed, `outgrown` those whose window proved too small. `needed()` is
+    the part of the conversation in tokens that cannot be trimmed away; None: all of it. `answerer` is who answered the
+    session's last turn, and should again while all is well."""
+
+    tried: list[int] = []
+    outgrown: list[int] = []
+    needed: Callable[[], int] | None = None
+    answerer: Answerer | None = None
 
 
 class ModelCall(msgspec.Struct, frozen=True):
@@ -114,6 +157,21 @@ class ModelCall(msgspec.Struct, frozen=True):
     model: str
     messages: list[Message]
     request: ChatRequest
+
+
+class EmbedCall(msgspec.Struct, frozen=True):
+    """The final upstream request for embeddings. `dimensions` None: as many as the model has."""
+
+    model: str
+    inputs: list[str]
+    dimensions: int | None = None
+
+
+class Embedded(msgspec.Struct, frozen=True):
+    """What an adapter makes of an EmbedCall: one vector an input, in their order."""
+
+    vectors: list[list[float]]
+    usage: Usage | None = None
 
 
 # What an adapter yields -------------------------------------------------------------------------------------------
@@ -148,6 +206,7 @@ class Start(msgspec.Struct, frozen=True):
     id: str
     session_id: str | None
     model: str
+    source: Source = "model"
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -182,6 +241,32 @@ class Done(msgspec.Struct, frozen=True):
 
 
 Event = Start | Delta | Done
+
+
+class Embeddings(msgspec.Struct, frozen=True):
+    """The answer to a request with the task `embeddings`: one vector an input. Its completion entry is durable."""
+
+    id: str
+    model: str
+    vectors: list[list[float]]
+    usage: Usage
+    route: Json
+
+
+class StoredAnswer(msgspec.Struct, frozen=True):
+    """A model's whole answer as it came, before any guard, to be replayed."""
+
+    choices: list[Choice]
+    end: End
+
+
+class CachePolicy(msgspec.Struct, frozen=True):
+    """What a tenant wants of repeated requests: answers kept for `ttl` seconds (0: none); `coalesce`: identical ones at
+    the same time share one call; both also for what is `sampled` (temperature above 0 or not given)."""
+
+    ttl: int = 0
+    sampled: bool = False
+    coalesce: bool = False
 
 
 # What the guard says ----------------------------------------------------------------------------------------------
@@ -223,8 +308,18 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdicts: list[Verdict] = []
 
 
+class Retry(msgspec.Struct, frozen=True):
+    """A call that failed before its first token, so that another instance was asked. `error` is its code."""
+
+    instance_id: int
+    instance: str
+    error: str
+    seconds: float
+
+
 class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Written before the terminal event leaves: what came of the intent. `choices` is what the client was sent."""
+    """Written before the terminal event leaves: what came of the intent. `choices` is what the client was sent.
+    After `retries`, `decision` is the last one, as the intent holds the first."""
 
     turn_id: str
     tenant_id: int
@@ -237,6 +332,9 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     choices: list[Choice] = []
     usage: Usage = Usage()
     attempts: int = 1
+    source: Source = "model"
+    retries: list[Retry] = []
+    decision: Json = {}
     ttft: float | None = None
     duration: float = 0.0
     verdicts: list[Verdict] = []

@@ -150,6 +150,16 @@ class Health:
             return Change("paused", wait)
         return None
 
+    def withdraw(self, call: Call) -> None:
+        """The call was never made."""
+        if not call.over:
+            call.over = True
+            self.in_flight -= 1
+            self.calls -= 1
+            self._unanswered.pop(call, None)
+            if call.probe:
+                self.breaker.abandon()
+
     def adopt(self, change: Change, now: float) -> None:
         """What another worker found out."""
         if change.what == "opened":

@@ -9,11 +9,19 @@ from django.db import models
 from django.db.models import Q
 
 from adapters.base import AdapterConfig
-from routing.validation import check_adapter, clean_conditions, clean_endpoint, clean_languages, clean_model_name
+from routing.validation import (
+    check_adapter,
+    clean_conditions,
+    clean_endpoint,
+    clean_fallbacks,
+    clean_languages,
+    clean_model_name,
+)
 from tenants.models import Tenant
 from tenants.scoping import TenantScopedModel
 
 MAX_WEIGHT = 1_000_000
+SECONDS = [MinValueValidator(0.1), MaxValueValidator(3600)]
 COUNTS = [MinValueValidator(1), MaxValueValidator(1_000_000_000)]
 
 
@@ -21,6 +29,10 @@ class ModelInstance(TenantScopedModel):
     """One reachable model. Several may share a public `name` and take turns; `label` tells them apart.
 
     `services.save_instance` seals its provider key: nobody else writes `sealed_key`."""
+
+    class Task(models.TextChoices):
+        CHAT = "chat", "Chat"
+        EMBEDDINGS = "embeddings", "Embeddings"
 
     class Sharing(models.TextChoices):
         ALL = "all", "All tenants"
@@ -34,6 +46,7 @@ class ModelInstance(TenantScopedModel):
     )
     name = models.CharField(max_length=200, help_text="Public name; may hold wildcards, as in openai/*.")
     label = models.CharField(max_length=100, blank=True, help_text="Tells instances of one name apart.")
+    task = models.CharField(max_length=16, choices=Task.choices, default=Task.CHAT, help_text="What it is asked for.")
     adapter = models.CharField(max_length=64, default="openai_compatible")
     endpoint = models.CharField(max_length=500, blank=True)
     sealed_key = models.TextField(blank=True, editable=False)
@@ -67,6 +80,35 @@ class ModelInstance(TenantScopedModel):
         validators=[MinValueValidator(0.1), MaxValueValidator(3600)],
         help_text="Seconds; empty: MODEL_TIMEOUT.",
     )
+    connect_timeout = models.FloatField(
+        null=True, blank=True, validators=SECONDS, help_text="Seconds; empty: the timeout, at most 10."
+    )
+    first_token_timeout = models.FloatField(
+        null=True, blank=True, validators=SECONDS, help_text="Seconds; empty: the timeout."
+    )
+    idle_timeout = models.FloatField(
+        null=True, blank=True, validators=SECONDS, help_text="Seconds between two tokens; empty: the timeout."
+    )
+    total_timeout = models.FloatField(
+        null=True,
+        blank=True,
+        validators=SECONDS,
+        help_text="Seconds for a whole answer; empty: the timeout without a stream, no limit with one.",
+    )
+    probe_interval = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(3600)],
+        help_text="Seconds between probes that cost no tokens; empty: none.",
+    )
+    batch_window = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Seconds a request waits for others of its tenant to share a call with.",
+    )
+    batch_size = models.PositiveIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(2048)], help_text="Inputs a shared call has."
+    )
     allow_private = models.BooleanField(default=False, help_text="Its endpoint may be a private address.")
     options = models.JSONField(default=dict, blank=True, help_text="The adapter's own options.")
     sharing = models.CharField(max_length=8, choices=Sharing.choices, default=Sharing.ALL)
@@ -90,6 +132,7 @@ class ModelInstance(TenantScopedModel):
             models.CheckConstraint(condition=Q(weight__gte=1), name="instance_weight"),
             models.CheckConstraint(condition=Q(price_in__gte=0) & Q(price_out__gte=0), name="instance_prices"),
             models.CheckConstraint(condition=Q(sharing__in=["all", "listed"]), name="instance_sharing"),
+            models.CheckConstraint(condition=Q(task__in=["chat", "embeddings"]), name="instance_task"),
         ]
 
     def __str__(self) -> str:
@@ -134,6 +177,9 @@ class RoutingRule(TenantScopedModel):
     model = models.CharField(max_length=200, help_text="A public name, as in a request.")
     weight = models.PositiveIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_WEIGHT)])
     conditions = models.JSONField(default=list, blank=True, help_text="All must hold; none: always.")
+    fallbacks = models.JSONField(
+        default=list, blank=True, help_text="Public names to go on with, in this order, where the model cannot answer."
+    )
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -147,3 +193,4 @@ class RoutingRule(TenantScopedModel):
     def clean(self) -> None:
         self.model = clean_model_name(self.model, field="model")
         self.conditions = clean_conditions(self.conditions)
+        self.fallbacks = clean_fallbacks(self.fallbacks)

@@ -11,7 +11,7 @@ import msgspec
 from engine.errors import ModelNotFound, Overloaded
 from engine.ports import Adapter
 from engine.snapshots import Cell
-from engine.types import AUTO, ChatRequest, Instance, Json, Message, Principal
+from engine.types import AUTO, ChatRequest, Constraints, Instance, Json, Message, Principal
 from routing.breaker import Change
 from routing.features import Features
 from routing.health import Call, class_of
@@ -54,6 +54,9 @@ class InstanceRoute:
     def first_token(self) -> None:
         self._entry.health.first_token(self._call, self._monotonic())
 
+    def unused(self) -> None:
+        self._entry.health.withdraw(self._call)
+
     def outcome(self, error: BaseException | None) -> None:
         """The first call counts."""
         change = self._entry.health.end(self._call, error, self._monotonic())
@@ -80,6 +83,7 @@ class _Choice(msgspec.Struct):
         return {
             "model": self.model,
             "instance": self.chosen.entry.instance.name,
+            "instance_id": self.chosen.entry.instance.id,
             "rules": list(pool.rules),
             "candidates": [
                 {
@@ -123,9 +127,10 @@ class RuleRouter:
         request: ChatRequest,
         messages: Sequence[Message],
         features: Json,
-        exclude: Sequence[int] = (),
+        constraints: Constraints | None = None,
     ) -> InstanceRoute:
         """See `engine.ports.Router`. The caller tells the route its `outcome`, whatever happens."""
+        exclude = [*constraints.tried, *constraints.outgrown] if constraints is not None else ()
         choice = self._decide(principal, request, messages, features, exclude)
         decision = choice.record()
         choice.pool.balance.take(choice.selection)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
+from typing import cast
 
 import msgspec
 
 from adapters import registry
 from adapters.base import AdapterConfig, InvalidAdapterConfig
 from engine.outbound import HttpClient
-from engine.types import Instance
+from engine.types import Instance, Task
 from routing.conditions import ConditionError, compile_condition
 from routing.health import Health
 from routing.models import ModelGrant, ModelInstance, RoutingRule
@@ -59,6 +60,10 @@ def _entry(
                 endpoint=row.endpoint,
                 api_key=api_key_of(row),
                 timeout=instance.timeout,
+                connect_timeout=instance.connect_timeout,
+                first_token_timeout=instance.first_token_timeout,
+                idle_timeout=instance.idle_timeout,
+                total_timeout=instance.total_timeout,
                 upstream_model=row.upstream_model,
                 options=row.options,
             )
@@ -84,6 +89,7 @@ def _instance(row: ModelInstance, timeout: float) -> Instance:
         id=row.pk,
         name=row.name,
         tenant_id=row.tenant_id,
+        task=cast(Task, row.task),
         adapter=row.adapter,
         endpoint=row.endpoint,
         upstream_model=row.upstream_model,
@@ -95,6 +101,13 @@ def _instance(row: ModelInstance, timeout: float) -> Instance:
         price_in=float(row.price_in),
         price_out=float(row.price_out),
         timeout=timeout if row.timeout is None else row.timeout,
+        connect_timeout=row.connect_timeout,
+        first_token_timeout=row.first_token_timeout,
+        idle_timeout=row.idle_timeout,
+        total_timeout=row.total_timeout,
+        probe_interval=row.probe_interval,
+        batch_window=row.batch_window,
+        batch_size=row.batch_size,
         allow_private=row.allow_private,
     )
 
@@ -102,7 +115,8 @@ def _instance(row: ModelInstance, timeout: float) -> Instance:
 def _fingerprint(row: ModelInstance, instance: Instance) -> str:
     """Of everything the adapter is built from, and of whose it is; the key in its sealed form."""
     built_from = (
-        row.tenant_id, row.adapter, row.endpoint, row.sealed_key, instance.timeout, row.upstream_model, row.options,
+        row.tenant_id, row.task, row.adapter, row.endpoint, row.sealed_key, instance.timeout, row.connect_timeout,
+        row.first_token_timeout, row.idle_timeout, row.total_timeout, row.upstream_model, row.options,
         row.allow_private,
     )  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(built_from, order="deterministic")).hexdigest()
@@ -122,4 +136,5 @@ def _rule(row: RoutingRule) -> Rule | None:
         model=row.model,
         weight=row.weight,
         conditions=conditions,
+        fallbacks=tuple(row.fallbacks),
     )

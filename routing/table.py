@@ -52,6 +52,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     weight: int = 1
     conditions: tuple[Condition, ...] = ()
+    fallbacks: tuple[str, ...] = ()
 
     @property
     def tests_model(self) -> bool:

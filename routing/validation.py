@@ -17,6 +17,7 @@ from routing.conditions import ConditionError, compile_condition
 from routing.table import MAX_NAME
 
 MAX_CONDITIONS = 50
+MAX_FALLBACKS = 8
 
 _NAME = re.compile(r"[\w.:/@+*-]+\Z")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
@@ -53,6 +54,15 @@ def clean_conditions(conditions: object) -> list[str]:
         except ConditionError as error:
             raise ValidationError({"conditions": f"Condition {number}, {error}."}) from None
     return conditions
+
+
+def clean_fallbacks(names: object) -> list[str]:
+    """A list of public names, each once."""
+    if not isinstance(names, list):
+        raise ValidationError({"fallbacks": "A list of public names is needed."})
+    if len(names) > MAX_FALLBACKS:
+        raise ValidationError({"fallbacks": f"At most {MAX_FALLBACKS} names."})
+    return list(dict.fromkeys(clean_model_name(name, field="fallbacks") for name in names))
 
 
 def clean_endpoint(endpoint: str) -> str:

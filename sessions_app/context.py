@@ -25,14 +25,10 @@ def window(
     A leading system message in `messages` stands in for the one in `history`. Whole turns are dropped, the oldest
     first; the answers of tools stay with the call they answer. `context_window` is in tokens, None: no bound. Raises
     ContextTooLong if the system prompt and the newest turn alone are larger."""
-    old_system, said = split_system(history)
-    new_system, asked = split_system(messages)
-    system = with_profile(new_system or old_system, profile)
+    system, turns, newest, asked = _parts(history, messages, profile)
     if context_window is None:
-        return [*system, *said, *asked]
-    turns = turns_of(said)
-    newest = turns.pop() if turns and asked and asked[0].role == "tool" else []
-    fixed = estimating.messages_tokens(system) + estimating.messages_tokens(newest) + estimating.messages_tokens(asked)
+        return [*system, *(message for turn in turns for message in turn), *newest, *asked]
+    fixed = _tokens(system, newest, asked)
     if fixed > context_window:
         raise ContextTooLong
     room = context_window - min(ANSWER_ROOM, context_window // ANSWER_SHARE) - fixed
@@ -42,6 +38,27 @@ def window(
         first -= 1
     kept = [message for turn in turns[first:] for message in turn]
     return [*system, *kept, *newest, *asked]
+
+
+def fixed_tokens(history: Sequence[Message], messages: Sequence[Message], profile: Json) -> int:
+    """What `window` cannot trim: no smaller window has room for the turn."""
+    system, _, newest, asked = _parts(history, messages, profile)
+    return _tokens(system, newest, asked)
+
+
+def _parts(
+    history: Sequence[Message], messages: Sequence[Message], profile: Json
+) -> tuple[list[Message], list[list[Message]], list[Message], list[Message]]:
+    """The system prompt, the turns that may go, the one whose tools are being answered, and what is asked now."""
+    old_system, said = split_system(history)
+    new_system, asked = split_system(messages)
+    turns = turns_of(said)
+    newest = turns.pop() if turns and asked and asked[0].role == "tool" else []
+    return with_profile(new_system or old_system, profile), turns, newest, asked
+
+
+def _tokens(*parts: list[Message]) -> int:
+    return sum(estimating.messages_tokens(part) for part in parts)
 
 
 def turns_of(messages: Sequence[Message]) -> list[list[Message]]:

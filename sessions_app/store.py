@@ -16,7 +16,7 @@ from typing import Final
 
 from engine.errors import InvalidRequest, SessionNotFound
 from engine.snapshots import Cell
-from engine.types import ChatRequest, Instance, Json, Message, Principal
+from engine.types import Answerer, ChatRequest, Instance, Json, Message, Principal
 from sessions_app import context, records
 from sessions_app.layout import APPEND, DELETE, FIELDS, PATCH, READ, Home
 from sessions_app.records import Record
@@ -40,6 +40,7 @@ class OpenSession:
     home: Home
     key_home: Home | None
     created: bool
+    answerer: Answerer | None = None
     version: int = 0
     history: Sequence[Message] = ()
     user_profile: Json = field(default_factory=dict)
@@ -88,8 +89,12 @@ class SessionStore:
         profile = session.user_profile if session is not None else {}
         return context.window(history, messages, profile, instance.context_window)
 
+    def needs(self, session: OpenSession | None, messages: Sequence[Message]) -> int:
+        history: Sequence[Message] = session.history if session is not None else ()
+        return context.fixed_tokens(history, messages, session.user_profile if session is not None else {})
+
     async def append(
-        self, session: OpenSession, messages: Sequence[Message], model_version: str, turn_id: str = ""
+        self, session: OpenSession, messages: Sequence[Message], answerer: Answerer | None, turn_id: str = ""
     ) -> None:
         """A session that was deleted while the turn ran stays deleted. Without `turn_id` no repetition is noticed."""
         home = session.home
@@ -99,8 +104,8 @@ class SessionStore:
             fields += ["system", records.encode(system)]
         if session.profile_given:
             fields += ["user_profile", records.encode(session.user_profile)]
-        if model_version:
-            fields += ["model_version", model_version]
+        if answerer is not None and answerer.version:
+            fields += ["model_version", answerer.version]
         turn = records.encode(said) if said else b""
         ttl = self._ttl(home.tenant_id)
         connection = self._stores.tenant(home.tenant_id)

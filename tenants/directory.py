@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import msgspec
 
+from engine.types import CachePolicy
 from tenants.models import IpRule, Tenant
 from tenants.networks import Network, parse_network
 
@@ -23,6 +24,7 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrent_turns: int | None = None
+    cache: CachePolicy = CachePolicy()
     networks: tuple[Network, ...] = ()
 
 
@@ -54,5 +56,6 @@ def _view(tenant: Tenant, networks: tuple[Network, ...]) -> TenantView:
         requests_per_minute=tenant.requests_per_minute,
         tokens_per_minute=tenant.tokens_per_minute,
         concurrent_turns=tenant.concurrent_turns,
+        cache=CachePolicy(ttl=tenant.cache_ttl or 0, sampled=tenant.cache_sampled, coalesce=tenant.coalesce),
         networks=networks,
     )

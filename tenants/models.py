@@ -36,6 +36,13 @@ class Tenant(LiveModel):
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
     tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
     concurrent_turns = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
+    cache_ttl = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Seconds an answer is kept for the same request; empty: none is."
+    )
+    cache_sampled = models.BooleanField(
+        default=False, help_text="Keep answers with a temperature above 0, or without one, too."
+    )
+    coalesce = models.BooleanField(default=False, help_text="Identical requests at the same time share one call.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

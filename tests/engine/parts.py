@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-import msgspec
 
 from engine.engine import Engine
 from engine.errors import AuditUnavailable, ModelNotFound, Overloaded, SessionNotFound, StoreUnavailable
 from engine.types import (
+    Answerer,
+    CachePolicy,
     ChatRequest,
     Choice,
     Completion,
+    Constraints,
     Delta,
     End,
     Instance,
     Intent,
-    Json,
     Message,
     ModelCall,
     Principal,
+    StoredAnswer,
     Usage,
-    Verdict,
 )
+from tests.engine.words import WordsGuard
 
 ALICE = Principal(
     tenant_id=1,
@@ -89,6 +90,10 @@ class PlainRoute:
     decision: dict[str, Any] = field(default_factory=dict)
     outcomes: list[BaseException | None] = field(default_factory=list)
     first_tokens: int = 0
+    unused_calls: int = 0
+
+    def unused(self) -> None:
+        self.unused_calls += 1
 
     def first_token(self) -> None:
         self.first_tokens += 1
@@ -110,12 +115,12 @@ class OrderedRouter:
         request: ChatRequest,
         messages: Sequence[Message],
         features: Any,
-        exclude: Sequence[int] = (),
+        constraints: Constraints | None = None,
     ) -> PlainRoute:
         if request.model == "missing":
             raise ModelNotFound()
         for number, model in enumerate(self.models):
-            if number not in exclude:
+            if constraints is None or number not in [*constraints.tried, *constraints.outgrown]:
                 name = "scripted" if request.model == "auto" else request.model
                 route = PlainRoute(Instance(id=number, name=name, version="v1"), model, name, name)
                 self.routes.append(route)
@@ -124,6 +129,23 @@ class OrderedRouter:
 
     def public_models(self, tenant_id: int) -> list[str]:
         return ["auto", "scripted"]
+
+
+class MemoryAnswers:
+    """What `engine.ports.Answers` keeps; `chosen` is every tenant's policy."""
+
+    def __init__(self) -> None:
+        self.chosen = CachePolicy()
+        self.kept: dict[tuple[int, str], StoredAnswer] = {}
+
+    def policy(self, principal: Principal) -> CachePolicy:
+        return self.chosen
+
+    async def get(self, tenant_id: int, key: str) -> StoredAnswer | None:
+        return self.kept.get((tenant_id, key))
+
+    def put(self, tenant_id: int, key: str, answer: StoredAnswer, ttl: int) -> None:
+        self.kept[tenant_id, key] = answer
 
 
 class MemoryJournal:
@@ -171,6 +193,7 @@ class Kept:
     created: bool = False
     version: int = 0
     user_profile: dict[str, Any] = field(default_factory=dict)
+    answerer: Answerer | None = None
 
 
 class MemorySessions:
@@ -190,7 +213,7 @@ class MemorySessions:
             return Kept(f"s{len(self.kept) + 1}", created=True)
         if request.session_id in self.kept:
             kept = self.kept[request.session_id]
-            return Kept(kept.id, list(kept.history), version=kept.version, user_profile=dict(kept.user_profile))
+            return replace(kept, history=list(kept.history), user_profile=dict(kept.user_profile))
         if request.create_session:
             return Kept(request.session_id, created=True)
         raise SessionNotFound()
@@ -198,7 +221,10 @@ class MemorySessions:
     def window(self, session: Kept | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
         return [*(session.history if session else ()), *messages]
 
-    async def append(self, session: Kept, messages: Sequence[Message], model_version: str, turn_id: str) -> None:
+    def needs(self, session: Kept | None, messages: Sequence[Message]) -> int:
+        return len(messages)
+
+    async def append(self, session: Kept, messages: Sequence[Message], answerer: Answerer | None, turn_id: str) -> None:
         self.attempts += 1
         if self.away:
             self.away -= 1
@@ -206,70 +232,10 @@ class MemorySessions:
         kept = self.kept.setdefault(session.id, Kept(session.id))
         kept.history.extend(messages)
         kept.version += 1
+        kept.answerer = answerer
 
     async def close(self, session: Kept) -> None:
         self.closed += 1
-
-
-class WordsOutput:
-    """Blocks from the listed word on, as soon as one whole delta holds it; enough for the engine's own tests."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = words
-        self.verdicts: list[Verdict] = []
-        self.blocked = False
-
-    def feed(self, delta: Delta) -> Delta | None:
-        for word in self.words:
-            if delta.content and word in delta.content:
-                self.blocked = True
-                self.verdicts.append(Verdict("list", 1, word, "block", "output"))
-                return None
-        return delta
-
-    def flush(self) -> list[Delta]:
-        return []
-
-
-class WordsGuard:
-    def __init__(self, words: Sequence[str] = ()) -> None:
-        self.words = words
-        self.masks: dict[str, str] = {}
-
-    def input(self, principal: Principal, messages: Sequence[Message]) -> tuple[Sequence[Message], list[Verdict]]:
-        found = [
-            Verdict("list", 1, word, "block", "input")
-            for word in self.words
-            for message in messages
-            if isinstance(message.content, str) and word in message.content
-        ]
-        return [self._masked(message) for message in messages], found
-
-    def _masked(self, message: Message) -> Message:
-        content = message.content
-        for word, mask in self.masks.items():
-            content = content.replace(word, mask) if isinstance(content, str) else content
-        return msgspec.structs.replace(message, content=content)
-
-    def request(self, principal: Principal, request: ChatRequest) -> tuple[ChatRequest, list[Verdict]]:
-        safe, found = self._encoded([request.tools, request.params])
-        return msgspec.structs.replace(request, tools=safe[0], params=safe[1]), found
-
-    def profile(self, principal: Principal, profile: Json) -> tuple[Json, list[Verdict]]:
-        return self._encoded(profile)
-
-    def _encoded(self, value: Any) -> tuple[Any, list[Verdict]]:
-        text = msgspec.json.encode(value).decode()
-        found = [Verdict("list", 1, word, "block", "input") for word in self.words if word in text]
-        for word, mask in self.masks.items():
-            text = text.replace(word, mask)
-        return msgspec.json.decode(text), found
-
-    def allows(self, principal: Principal, text: str) -> bool:
-        return not any(word in text for word in [*self.words, *self.masks])
-
-    def output(self, principal: Principal) -> WordsOutput:
-        return WordsOutput(self.words)
 
 
 @dataclass
@@ -348,6 +314,7 @@ class Parts:
     plugins: OnePlugin = field(default_factory=OnePlugin)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     meter: CountingMeter = field(default_factory=CountingMeter)
+    answers: MemoryAnswers = field(default_factory=MemoryAnswers)
 
     def __post_init__(self) -> None:
         self.router = OrderedRouter(self.models)
@@ -367,5 +334,6 @@ def build(*models: ScriptedModel, words: Sequence[str] = (), run: Run | None = N
         router=parts.router,
         journal=parts.journal,
         meter=parts.meter,
+        answers=parts.answers,
     )
     return engine, parts

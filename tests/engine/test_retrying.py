@@ -1,17 +1,8 @@
-import pytest
-
-from engine.errors import UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
-from engine.retrying import RetryBudget, may_retry
+from engine.retrying import MAX_TRIES, RetryBudget, may_retry
 
 
-@pytest.mark.parametrize("error", [UpstreamError(), UpstreamTimeout(), UpstreamBusy()])
-def test_it_retries_a_failure_of_the_service_once(error):
-    assert may_retry(error, 1) and not may_retry(error, 2)
-
-
-@pytest.mark.parametrize("error", [UpstreamRejected(), ValueError()])
-def test_it_retries_nothing_else(error):
-    assert not may_retry(error, 1)
+def test_a_turn_asks_a_few_instances_at_most():
+    assert may_retry(1) and may_retry(MAX_TRIES - 1) and not may_retry(MAX_TRIES)
 
 
 def test_a_fifth_of_the_turns_may_retry_once_the_reserve_is_spent():

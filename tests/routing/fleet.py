@@ -8,7 +8,7 @@ from typing import Any
 from adapters.base import AdapterConfig
 from adapters.echo import EchoAdapter
 from engine.snapshots import Cell
-from engine.types import ChatRequest, Instance, Message
+from engine.types import ChatRequest, Constraints, Instance, Message
 from routing.breaker import Change
 from routing.conditions import compile_condition
 from routing.health import Health
@@ -75,7 +75,7 @@ class Fleet:
         self, text: str = "Hi", *, by: Any = ALICE, exclude: Sequence[int] = (), found: Any = None, **fields: Any
     ) -> Any:
         request, messages = ask_of(text=text, **fields)
-        return self.router.choose(by.principal, request, messages, found or {}, exclude)
+        return self.router.choose(by.principal, request, messages, found or {}, Constraints(tried=list(exclude)))
 
     def answered(self, count: int, **fields: Any) -> list[str]:
         """The models of so many calls, each over before the next."""

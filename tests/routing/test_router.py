@@ -245,6 +245,7 @@ def test_it_explains_its_decision():
     assert route.decision == {
         "model": "a",
         "instance": "a",
+        "instance_id": 1,
         "rules": ["gold", "rule-2"],
         "candidates": [
             {"id": 1, "instance": "a", "weight": 3, "quality": 1, "score": 3, "in_flight": 0, "removed": None},

@@ -26,7 +26,7 @@ def made(name, **fields):
 def ask(table, person, **fields):
     messages = [Message(role="user", content="Hi")]
     request = ChatRequest(messages=messages, **fields)
-    return RuleRouter(Cell(table)).choose(person.principal, request, messages, {}, ())
+    return RuleRouter(Cell(table)).choose(person.principal, request, messages, {})
 
 
 def test_it_compiles_rows_into_what_the_request_path_reads(companies):

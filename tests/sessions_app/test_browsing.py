@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import InvalidRequest, SessionNotFound, StoreUnavailable
-from engine.types import ChatRequest, Message
+from engine.types import Answerer, ChatRequest, Message
 from sessions_app.layout import Home
 from tests.cast import ACME, ALICE, BOB, CHARLIE
 
@@ -15,7 +15,7 @@ HOME = Home(ACME.id, ALICE.principal.user)
 async def talk(store, person, session_id):
     request = ChatRequest(messages=[], remember=True, session_id=session_id, create_session=True)
     session = await store.open(person.principal, request)
-    await store.append(session, [Message("user", "hello"), Message("assistant", session_id)], "v1")
+    await store.append(session, [Message("user", "hello"), Message("assistant", session_id)], Answerer("m", 1, "v1"))
 
 
 async def listed(store, person, **paging):

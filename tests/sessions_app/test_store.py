@@ -7,12 +7,13 @@ import msgspec
 import pytest
 
 from engine.errors import SessionNotFound, StoreUnavailable
-from engine.types import ChatRequest, Instance, Message
+from engine.types import Answerer, ChatRequest, Instance, Message
 from sessions_app.layout import Home
 from sessions_app.store import SessionStore
 from tenants.isolation import Stores
 from tests.cast import ACME, ALICE, BOB, CHARLIE, tenant_table
 
+V1 = Answerer("m", 1, "v1")
 QUESTION, ANSWER = Message("user", "How do I deploy?"), Message("assistant", "With one command.")
 
 
@@ -24,7 +25,7 @@ async def converse(store, person=ALICE, session_id=None, said=(QUESTION, ANSWER)
     """One whole turn; the session's id."""
     principal = getattr(person, "principal", person)
     session = await store.open(principal, asking(session_id, **fields))
-    await store.append(session, list(said), "v1.2")
+    await store.append(session, list(said), Answerer("m", 1, "v1.2"))
     await store.close(session)
     return session.id
 
@@ -203,7 +204,7 @@ async def test_it_does_not_revive_a_session_deleted_during_a_turn(store, stores)
     session_id = await converse(store)
     session = await store.open(ALICE.principal, asking(session_id))
     await store.delete(ALICE.principal, session_id)
-    await store.append(session, [QUESTION, ANSWER], "v1")
+    await store.append(session, [QUESTION, ANSWER], V1)
     with pytest.raises(SessionNotFound):
         await store.read(ALICE.principal, session_id)
     assert await stores.tenant(ACME.id).call("DBSIZE") == 0
@@ -215,7 +216,7 @@ async def test_it_says_when_the_store_is_away(tenants, tmp_path):
     session = await store.open(ALICE.principal, asking())
     for work in (
         store.open(ALICE.principal, asking("known")),
-        store.append(session, [QUESTION], ""),
+        store.append(session, [QUESTION], None),
         store.list(ALICE.principal),
     ):
         with pytest.raises(StoreUnavailable):
@@ -226,8 +227,8 @@ async def test_it_says_when_the_store_is_away(tenants, tmp_path):
 async def test_it_takes_the_same_turn_once(store):
     session = await store.open(ALICE.principal, asking())
     for _ in range(3):
-        await store.append(session, [QUESTION, ANSWER], "v1", "turn-1")
-    await store.append(session, [QUESTION, ANSWER], "v1", "turn-2")
-    await store.append(session, [QUESTION, ANSWER], "v1", "turn-1")
+        await store.append(session, [QUESTION, ANSWER], V1, "turn-1")
+    await store.append(session, [QUESTION, ANSWER], V1, "turn-2")
+    await store.append(session, [QUESTION, ANSWER], V1, "turn-1")
     read = await store.read(ALICE.principal, session.id)
     assert (len(read["context_stack"]), read["version"]) == (4, 2)

@@ -1,0 +1,67 @@
+"""When an answer may stand in for another model call, under which key, and how it is replayed.
+
+The key is the tenant and the whole final upstream request, except whether it is streamed: that asks the model for
+nothing else. Instances of one public name and version that send the same are taken for the same model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Final
+
+import msgspec
+
+from engine.folding import Fold, as_delta
+from engine.ports import Route
+from engine.types import CachePolicy, ChatRequest, Delta, End, ModelCall, Principal, StoredAnswer
+
+_TRANSPORT: Final = frozenset({"stream_options"})
+_UNENCODABLE: Final = (ValueError, TypeError, OverflowError, RecursionError)
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def is_repeatable(policy: CachePolicy, request: ChatRequest) -> bool:
+    """Whether the same request may be given the same answer: the tenant wants it, and a model at temperature 0 would
+    mostly say the same anyway (or the tenant wants it for sampled answers too)."""
+    if not (policy.ttl or policy.coalesce) or request.cache == "no-store" or request.instance_id is not None:
+        return False
+    return policy.sampled or request.temperature == 0
+
+
+def key_of(principal: Principal, route: Route, call: ModelCall) -> str | None:
+    """64 hex digits; None where the request cannot be encoded, and then is neither kept nor shared."""
+    request, instance = call.request, route.instance
+    params = {name: value for name, value in request.params.items() if name not in _TRANSPORT}
+    asked = (
+        principal.tenant_id, route.model, instance.adapter, instance.version, call.model, call.messages,
+        request.temperature, request.max_tokens, request.tools, params,
+    )  # fmt: skip
+    try:
+        return hashlib.blake2b(_encode(asked), digest_size=32).hexdigest()
+    except _UNENCODABLE:
+        return None
+
+
+async def replayed(answer: StoredAnswer) -> AsyncGenerator[Delta | End, None]:
+    """What an adapter would yield: one delta a choice, then the end."""
+    for choice in answer.choices:
+        delta = as_delta(choice)
+        if delta != Delta(index=choice.index):
+            yield delta
+    yield answer.end
+
+
+async def recorded(
+    upstream: AsyncGenerator[Delta | End, None], keep: Callable[[StoredAnswer], None]
+) -> AsyncGenerator[Delta | End, None]:
+    """The same events; a whole answer is handed to `keep` before its End is yielded."""
+    fold = Fold()
+    async with aclosing(upstream):
+        async for event in upstream:
+            if type(event) is Delta:
+                fold.add(event)
+            elif type(event) is End:
+                keep(StoredAnswer(fold.choices(event.finish_reasons, "stop"), event))
+            yield event

@@ -1,0 +1,71 @@
+"""A guard that knows a few words, for an `Engine` in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.types import ChatRequest, Delta, Json, Message, Principal, Verdict
+
+
+class WordsOutput:
+    """Blocks from the listed word on, as soon as one whole delta holds it; enough for the engine's own tests."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+        self.verdicts: list[Verdict] = []
+        self.blocked = False
+
+    def feed(self, delta: Delta) -> Delta | None:
+        for word in self.words:
+            if delta.content and word in delta.content:
+                self.blocked = True
+                self.verdicts.append(Verdict("list", 1, word, "block", "output"))
+                return None
+        return delta
+
+    def flush(self) -> list[Delta]:
+        return []
+
+
+class WordsGuard:
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        self.words = words
+        self.masks: dict[str, str] = {}
+
+    def input(self, principal: Principal, messages: Sequence[Message]) -> tuple[Sequence[Message], list[Verdict]]:
+        found = [
+            Verdict("list", 1, word, "block", "input")
+            for word in self.words
+            for message in messages
+            if isinstance(message.content, str) and word in message.content
+        ]
+        return [self._masked(message) for message in messages], found
+
+    def _masked(self, message: Message) -> Message:
+        content = message.content
+        for word, mask in self.masks.items():
+            content = content.replace(word, mask) if isinstance(content, str) else content
+        return msgspec.structs.replace(message, content=content)
+
+    def request(self, principal: Principal, request: ChatRequest) -> tuple[ChatRequest, list[Verdict]]:
+        safe, found = self._encoded([request.tools, request.params])
+        return msgspec.structs.replace(request, tools=safe[0], params=safe[1]), found
+
+    def profile(self, principal: Principal, profile: Json) -> tuple[Json, list[Verdict]]:
+        return self._encoded(profile)
+
+    def _encoded(self, value: Any) -> tuple[Any, list[Verdict]]:
+        text = msgspec.json.encode(value).decode()
+        found = [Verdict("list", 1, word, "block", "input") for word in self.words if word in text]
+        for word, mask in self.masks.items():
+            text = text.replace(word, mask)
+        return msgspec.json.decode(text), found
+
+    def allows(self, principal: Principal, text: str) -> bool:
+        return not any(word in text for word in [*self.words, *self.masks])
+
+    def output(self, principal: Principal) -> WordsOutput:
+        return WordsOutput(self.words)
