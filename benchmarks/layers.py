@@ -21,13 +21,14 @@ from benchmarks.canned import ENDPOINT, STREAMED, WHOLE, CannedHttp
 from clawdbot_site.wiring import Application
 from engine.folding import Fold
 from engine.turn import Turn
-from engine.types import ChatRequest, Done, ModelCall, Principal, Start, Usage
+from engine.types import Answerer, ChatRequest, Done, ModelCall, Principal, Start, Usage
 from tenants.proxies import TrustedProxies
 from tenants.tokens import TokenVerifier
 
 Work = Callable[[int], Awaitable[object]]
 USAGE = Usage(prompt_tokens=70, completion_tokens=80)
 PEER = "127.0.0.1"
+ANSWERER = Answerer("gpt-3.5-turbo", 1, "v1.2")
 ROUTE = {"instance": "gpt-3.5-turbo", "rules": ["gpt-3.5-turbo"], "decision": "0" * 32}
 
 
@@ -128,7 +129,8 @@ class Layers:
         name = f"layer-{place // (self._together * workload.TURNS)}-{place % self._together}"
         request = msgspec.structs.replace(self._request(number), session_id=name, remember=True, create_session=True)
         session = await self._engine.sessions.open(self._principal, request)
-        await self._engine.sessions.append(session, [*request.messages, self._choices[0].message], "v1.2")
+        said = [*request.messages, self._choices[0].message]
+        await self._engine.sessions.append(session, said, ANSWERER, f"{place:032x}")
 
     async def _guard_input(self, number: int) -> None:
         self._engine.guard.input(self._principal, self._request(number).messages)
