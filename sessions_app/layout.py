@@ -1,9 +1,9 @@
 """How a session lies in its tenant's database: key names and the scripts that read and write them.
 
-A session is a hash (`version last_active model_version user_profile name system`) and a list with one JSON array of
-messages a turn; the leading system messages live in the hash, where a new one replaces the old. A sorted set a user
-holds its session ids by the microsecond of their last turn. All keys of a user share the hash tag `{tenant:user}`, so
-each script touches one shard of a cluster. Times are the server's.
+A session is a hash (`version last_active model_version user_profile name system model instance model_changes`) and a
+list with one JSON array of messages a turn; the leading system messages live in the hash, where a new one replaces the
+old. A sorted set a user holds its session ids by the microsecond of their last turn. All keys of a user share the hash
+tag `{tenant:user}`, so each script touches one shard of a cluster. Times are the server's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import msgspec
 
 from tenants.valkey import Script
 
-FIELDS: Final = ("version", "last_active", "model_version", "user_profile", "name", "system")  # read in this order
+ABOUT: Final = ("version", "last_active", "model_version", "user_profile", "name")  # a line of a list; in this order
+FIELDS: Final = (*ABOUT, "system", "model", "instance", "model_changes")
+CHANGES: Final = 20  # of its model that a session notes
 RECENT: Final = 8  # turns a session knows again
 MAX_LISTED: Final = 10_000  # session ids a user's index remembers; the sessions themselves are not bounded by it
 NOW: Final = "local t = redis.call('TIME') "
@@ -34,8 +36,9 @@ return {{fields, redis.call('LRANGE', KEYS[2], 0, -1)}}
 )
 
 # Keys: session, turns, index. Arguments: session id, the turn, ms to live, '1' if the session may be new, the turn's
-# id; then pairs of fields to set. Returns the new version, 0 if the session was deleted meanwhile. The last turns' ids
-# are kept: a turn whose reply was lost may be sent again.
+# id, the public name of the model that answered ('': a plugin did); then pairs of fields to set. Returns the new
+# version, 0 if the session was deleted meanwhile. The last turns' ids are kept: a turn whose reply was lost may be sent
+# again. Another model than the last turn's is noted here, where racing turns are one after the other.
 APPEND: Final = Script(
     NOW
     + f"""
@@ -46,7 +49,15 @@ if ARGV[5] ~= '' and string.find(recent, ARGV[5], 1, true) then
   return tonumber(redis.call('HGET', KEYS[1], 'version'))
 end
 recent = string.sub(ARGV[5] .. ' ' .. recent, 1, {RECENT * 33})
-redis.call('HSET', KEYS[1], 'last_active', t[1], 'recent', recent, unpack(ARGV, 6))
+local before = ARGV[6] ~= '' and redis.call('HGET', KEYS[1], 'model')
+if before and before ~= ARGV[6] then
+  local readable, notes = pcall(cjson.decode, redis.call('HGET', KEYS[1], 'model_changes') or '[]')
+  if not readable or type(notes) ~= 'table' then notes = {{}} end
+  notes[#notes + 1] = {{at = tonumber(t[1]), from = before, to = ARGV[6], turn_id = ARGV[5]}}
+  while #notes > {CHANGES} do table.remove(notes, 1) end
+  redis.call('HSET', KEYS[1], 'model_changes', cjson.encode(notes))
+end
+redis.call('HSET', KEYS[1], 'last_active', t[1], 'recent', recent, unpack(ARGV, 7))
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 if ARGV[2] ~= '' then redis.call('RPUSH', KEYS[2], ARGV[2]) end
 redis.call('PEXPIRE', KEYS[1], ttl)

@@ -8,7 +8,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from engine.types import Json, Message
+from engine.types import Answerer, Json, Message
+from sessions_app.layout import FIELDS
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,20 @@ class Reading(Protocol):
     def __call__(self, decode: Callable[[bytes], T], raw: bytes | None) -> T | None: ...
 
 
+class ModelChange(msgspec.Struct, frozen=True, rename={"origin": "from"}):
+    """The session's answers came from another model (public names) from the turn `turn_id` on. `at`: Unix seconds."""
+
+    at: int
+    origin: str
+    to: str
+    turn_id: str
+
+
+decode_changes: Final = msgspec.json.Decoder(list[ModelChange]).decode
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as it is stored. `last_active` is in Unix seconds."""
+    """A session as it is stored. `last_active` is in Unix seconds; `model` and `instance` are who answered last."""
 
     version: int
     last_active: int = 0
@@ -36,7 +49,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     user_profile: Json = {}
     name: str = ""
     system: list[Message] = []
+    model: str = ""
+    instance: int = 0
+    model_changes: list[ModelChange] = []
     turns: list[list[Message]] = []
+
+    @property
+    def answerer(self) -> Answerer | None:
+        """None: no model answered yet, or before sessions noted that."""
+        return Answerer(self.model, self.instance, self.model_version) if self.model else None
 
     @property
     def messages(self) -> list[Message]:
@@ -44,7 +65,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(session_id: str, fields: Sequence[bytes | None], turns: Sequence[bytes] = ()) -> Record:
-    """From the values of `layout.FIELDS` and the list."""
+    """From the values of `layout.FIELDS`, or only its first ones, and the list."""
     try:
         return _read(fields, turns, _strict)
     except (msgspec.DecodeError, ValueError):
@@ -53,14 +74,17 @@ def read(session_id: str, fields: Sequence[bytes | None], turns: Sequence[bytes]
 
 
 def _read(fields: Sequence[bytes | None], turns: Sequence[bytes], value: Reading) -> Record:
-    version, last_active, model_version, user_profile, name, system = fields
+    held = dict(zip(FIELDS, fields, strict=False)).get
     return Record(
-        version=value(int, version) or 0,
-        last_active=value(int, last_active) or 0,
-        model_version=value(bytes.decode, model_version) or "",
-        user_profile=value(decode_object, user_profile) or {},
-        name=value(bytes.decode, name) or "",
-        system=value(decode_turn, system) or [],
+        version=value(int, held("version")) or 0,
+        last_active=value(int, held("last_active")) or 0,
+        model_version=value(bytes.decode, held("model_version")) or "",
+        user_profile=value(decode_object, held("user_profile")) or {},
+        name=value(bytes.decode, held("name")) or "",
+        system=value(decode_turn, held("system")) or [],
+        model=value(bytes.decode, held("model")) or "",
+        instance=value(int, held("instance")) or 0,
+        model_changes=value(decode_changes, held("model_changes")) or [],
         turns=[value(decode_turn, raw) or [] for raw in turns],
     )
 
@@ -86,12 +110,15 @@ def split_system(messages: Sequence[Message]) -> tuple[list[Message], list[Messa
 
 def whole(session_id: str, record: Record) -> Json:
     """A session as it is read: the four keys `session_id user_profile context_stack metadata`, `version`, `state`, and
-    `name` once it has one."""
+    `name` once it has one. `metadata.model_changes` is there once another model answered."""
+    about = _about(record)
+    if record.model_changes:
+        about["metadata"]["model_changes"] = msgspec.to_builtins(record.model_changes)
     return {
         "session_id": session_id,
         "user_profile": record.user_profile,
         "context_stack": [{"content": None, **msgspec.to_builtins(message)} for message in record.messages],
-        **_about(record),
+        **about,
     }
 
 

@@ -18,7 +18,7 @@ from engine.errors import InvalidRequest, SessionNotFound
 from engine.snapshots import Cell
 from engine.types import Answerer, ChatRequest, Instance, Json, Message, Principal
 from sessions_app import context, records
-from sessions_app.layout import APPEND, DELETE, FIELDS, PATCH, READ, Home
+from sessions_app.layout import ABOUT, APPEND, DELETE, PATCH, READ, Home
 from sessions_app.records import Record
 from tenants.directory import TenantTable
 from tenants.isolation import Stores
@@ -79,6 +79,7 @@ class SessionStore:
             home=home,
             key_home=_key_home(principal, home),
             created=False,
+            answerer=record.answerer,
             version=record.version,
             history=record.messages,
             user_profile=record.user_profile,
@@ -96,23 +97,25 @@ class SessionStore:
     async def append(
         self, session: OpenSession, messages: Sequence[Message], answerer: Answerer | None, turn_id: str = ""
     ) -> None:
-        """A session that was deleted while the turn ran stays deleted. Without `turn_id` no repetition is noticed."""
+        """A session that was deleted while the turn ran stays deleted. Without `turn_id` no repetition is noticed. Of
+        racing turns the last one's answerer stays, and each change of the model between them is noted."""
         home = session.home
         system, said = records.split_system(messages)
-        fields: list[str | bytes] = []
+        fields: list[str | bytes | int] = []
         if system:
             fields += ["system", records.encode(system)]
         if session.profile_given:
             fields += ["user_profile", records.encode(session.user_profile)]
-        if answerer is not None and answerer.version:
-            fields += ["model_version", answerer.version]
+        if answerer is not None:
+            fields += ["model", answerer.model, "instance", answerer.instance_id, "model_version", answerer.version]
         turn = records.encode(said) if said else b""
         ttl = self._ttl(home.tenant_id)
         connection = self._stores.tenant(home.tenant_id)
         if session.key_home is not None:
             connection.send("SET", session.key_home.owner(session.id), home.user, "PX", ttl)
         keys = [*home.keys(session.id), home.index]
-        if not await connection.run(APPEND, keys, session.id, turn, ttl, int(session.created), turn_id, *fields):
+        about = (session.id, turn, ttl, int(session.created), turn_id, answerer.model if answerer is not None else "")
+        if not await connection.run(APPEND, keys, *about, *fields):
             log.info("session %s was deleted while a turn ran: the turn is not kept", session.id)
 
     async def close(self, session: OpenSession) -> None:
@@ -133,7 +136,7 @@ class SessionStore:
             "ZREVRANGEBYSCORE", home.index, below, "-inf", "WITHSCORES", "LIMIT", 0, limit + 1
         )
         ids = [raw.decode() for raw in found[: 2 * limit : 2]]
-        rows = await asyncio.gather(*(connection.send("HMGET", home.session(name), *FIELDS) for name in ids))
+        rows = await asyncio.gather(*(connection.send("HMGET", home.session(name), *ABOUT) for name in ids))
         expired = [name for name, row in zip(ids, rows, strict=True) if row[0] is None]
         if expired:
             connection.send("ZREM", home.index, *expired)
