@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from engine import estimating
+from engine.errors import ContentBlocked
 from engine.folding import Fold
 from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Route, Session
 from engine.types import (
@@ -95,6 +96,13 @@ class Turn:
     @property
     def needs_full_response(self) -> bool:
         return self.plugins is not None and self.plugins.needs_full_response
+
+    def judge(self, verdicts: Sequence[Verdict]) -> None:
+        """Notes what the guard found in the input. Raises ContentBlocked where a list says so."""
+        if verdicts:
+            self.verdicts.extend(verdict for verdict in verdicts if verdict not in self.verdicts)
+            if any(verdict.action == "block" for verdict in verdicts):
+                raise ContentBlocked()
 
     def answered(self) -> list[Choice]:
         """The answer a plugin gave in place of a model, if one did."""

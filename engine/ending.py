@@ -1,0 +1,177 @@
+"""Step 12 of a turn, and the one way out of it for refusals, failures and cancellations: instance, reservation,
+journal, session, meter. A turn ends here whatever it asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+from engine import retrying
+from engine.calling import Caller
+from engine.errors import (
+    AuditUnavailable,
+    EngineError,
+    InvalidRequest,
+    RateLimited,
+    StoreUnavailable,
+    Unavailable,
+    UpstreamError,
+)
+from engine.ports import Guard, Journal, Meter, Session, Sessions
+from engine.turn import Turn
+from engine.types import Choice, Principal, State, Usage
+
+log = logging.getLogger(__name__)
+
+Append = Callable[[], Awaitable[None]]
+
+
+class Endings:
+    """One an engine. `active`: turns that are running now; who begins one adds it, `release` takes it away."""
+
+    def __init__(
+        self, *, sessions: Sessions[Any], guard: Guard, journal: Journal, meter: Meter, caller: Caller
+    ) -> None:
+        self.active = 0
+        self._sessions = sessions
+        self._guard = guard
+        self._journal = journal
+        self._meter = meter
+        self._caller = caller
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def complete(self, turn: Turn, choices: list[Choice], usage: Usage) -> None:
+        """The answer is whole. Returns once its completion is durable; only then may its end be told."""
+        if turn.route is not None:
+            turn.route.outcome(None)
+        if turn.reservation is not None:
+            turn.reservation.settle(usage)
+        turn.completing = self._journal.completion(turn.completion("completed", "", choices, usage))
+        if turn.session is None:
+            await turn.completing
+        else:
+            await asyncio.shield(turn.completing)  # who leaves now must not take the answer from the session
+            await self._remember(turn, turn.session)
+        self._count(turn, "completed", usage)
+
+    async def leave(self, turn: Turn, error: BaseException) -> None:
+        """How a turn ends without an answer. An error is told only once it is recorded; who leaves is not held up."""
+        if isinstance(error, AuditUnavailable):
+            self._in_background(self._record_end(turn, "failed", error.code, error))
+        elif isinstance(error, EngineError):
+            if isinstance(error, InvalidRequest | UpstreamError):
+                self._check_refusal(turn.principal, error)
+            state: State = "failed" if isinstance(error, UpstreamError | Unavailable) else "refused"
+            await self._record_end(turn, state, error.code, error)
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            self._in_background(self._record_end(turn, "cancelled", "", error))
+        else:
+            log.error("turn %s failed", turn.id, exc_info=error)
+            self._in_background(self._record_end(turn, "failed", "internal_error", error))
+
+    def release(self, turn: Turn) -> None:
+        """The turn is over, however."""
+        self.active -= 1
+        self._caller.release(turn)
+        if turn.admission is not None:
+            turn.admission.release()
+
+    async def drain(self) -> None:
+        """Waits until no turn runs and everything about the past ones is recorded."""
+        while self.active or self._background:
+            await asyncio.sleep(0.02)
+
+    def _check_refusal(self, principal: Principal, error: EngineError) -> None:
+        """The model's service may repeat in its refusal what must not be shown."""
+        if not self._guard.allows(principal, f"{error.message} {error.param or ''}"):
+            error.message, error.param = error.text, None
+
+    async def _remember(self, turn: Turn, session: Session) -> None:
+        """Adds a durable turn to its session. A store that is away does not undo the answer, and a retry by the caller
+        would double it: the answer waits a moment, then goes out, and the turn is added when the store is back."""
+        said = [*turn.messages, turn.choices()[0].message]
+        append = partial(self._sessions.append, session, said, turn.answerer(), turn.id)
+        if not await _done_within(append, (0.0, *retrying.STORE_PAUSES)):
+            log.warning("turn %s is not in session %s yet: the store is away", turn.id, session.id)
+            self._in_background(self._remember_later(append, turn.id, session.id))
+        turn.appended = True  # only now: who is cancelled above comes here again, and the same turn is added once
+
+    async def _remember_later(self, append: Append, turn_id: str, session_id: str) -> None:
+        if not await _done_within(append, retrying.STORE_LATER):
+            log.error("turn %s could not be added to session %s; the journal has it", turn_id, session_id)
+
+    async def _record_end(self, turn: Turn, state: State, code: str, error: BaseException) -> None:
+        """The same way out for a refusal, a failure and a cancellation: instance, reservation, session, journal."""
+        if turn.route is not None:
+            turn.route.outcome(error)
+        if turn.completing is not None:
+            await self._end_completed(turn, turn.completing)
+            return
+        if turn.session is not None:
+            await self._sessions.close(turn.session)
+        if not turn.decided:
+            self._count(turn, "rate_limited" if isinstance(error, RateLimited) else state, Usage())
+            return
+        choices, usage = (turn.choices(), turn.usage()) if turn.started else ([], Usage())
+        if turn.reservation is not None:
+            turn.reservation.settle(usage)
+        self._count(turn, state, usage)
+        if not turn.intended:
+            turn.intended = True
+            self._journal.intent(turn.intent())
+        await self._journal.completion(turn.completion(state, code, choices, usage))
+
+    async def _end_completed(self, turn: Turn, completing: asyncio.Future[None]) -> None:
+        """The answer was whole, but its reader left or the journal failed in that very moment: the session has the turn
+        if, and only if, its completion is durable."""
+        state = "completed"
+        if turn.session is not None and not turn.appended:
+            try:
+                await completing
+                await self._remember(turn, turn.session)
+            except EngineError:
+                state = "failed"
+                await self._sessions.close(turn.session)
+        elif completing.done() and not completing.cancelled() and completing.exception() is not None:
+            state = "failed"
+        self._count(turn, state, turn.usage())
+
+    def _count(self, turn: Turn, state: str, usage: Usage) -> None:
+        if turn.counted:  # its reader took Done and left without asking for more
+            return
+        turn.counted = True
+        self._meter.turn(
+            tenant=turn.principal.tenant,
+            model=turn.route.instance.name if turn.route is not None else "",
+            edge=turn.request.edge,
+            state=state,
+            ttft=turn.ttft,
+            duration=time.monotonic() - turn.began,
+            usage=usage,
+        )
+
+    def _in_background(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the end of a turn could not be recorded: %r", error)
+
+
+async def _done_within(append: Append, pauses: Sequence[float]) -> bool:
+    for pause in pauses:
+        if pause:
+            await asyncio.sleep(pause)
+        try:
+            await append()
+        except StoreUnavailable:
+            continue
+        return True
+    return False
