@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from access.bodies import MAX_BYTES
 from engine.errors import PayloadTooLarge
+from engine.types import Start
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -18,6 +19,7 @@ Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
+FROM_CACHE: Final = {"cache": b"hit", "shared": b"shared"}  # by where an answer came from
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 
 
@@ -59,6 +61,14 @@ def header_value(text: str) -> bytes:
     if text.isascii() and text.isprintable():
         return text.encode("ascii")
     return quote(text, safe=" !#$&'()*+,/:;=?@[]~").encode("ascii")
+
+
+def turn_headers(start: Start) -> RawHeaders:
+    """What every answer of a turn says of it, whatever its body's format."""
+    headers = [(b"x-clawdbot-model", header_value(start.model)), (b"x-clawdbot-decision", start.id.encode("ascii"))]
+    if start.source in FROM_CACHE:
+        headers.append((b"x-clawdbot-cache", FROM_CACHE[start.source]))
+    return headers
 
 
 def peer(scope: Scope) -> str | None:

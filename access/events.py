@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from engine.types import Choice, Delta, Done, Json, Message, Start, Usage
+from engine.types import Choice, Delta, Done, Json, Message, Source, Start, Usage
 
 
 def start(event: Start) -> Json:
-    return {"id": event.id, "session_id": event.session_id, "model": event.model}
+    """`source` only where no model was asked: `cache`, `shared` or `plugin`."""
+    body: Json = {"id": event.id, "session_id": event.session_id, "model": event.model}
+    if event.source != "model":
+        body["source"] = event.source
+    return body
 
 
 def delta(event: Delta) -> Json:
@@ -25,23 +29,24 @@ def delta(event: Delta) -> Json:
     return body
 
 
-def done(event: Done) -> Json:
-    """The terminal event. `choices` only where more than one was asked for; else `message` says it all."""
+def done(event: Done, source: Source = "model") -> Json:
+    """The terminal event. `choices` only where more than one was asked for; else `message` says it all. `route` names
+    the `source` as `start` does."""
     body: Json = {
         "id": event.id,
         "message": message(event.message),
         "usage": usage(event.usage),
         "finish_reason": event.finish_reason,
-        "route": event.route,
+        "route": event.route if source == "model" else {**event.route, "source": source},
     }
     if len(event.choices) > 1:
         body["choices"] = [choice(one) for one in event.choices]
     return body
 
 
-def answer(event: Done) -> Json:
+def answer(event: Done, source: Source = "model") -> Json:
     """The whole answer where nothing is streamed."""
-    return {"session_id": event.session_id, "model": event.model, **done(event)}
+    return {"session_id": event.session_id, "model": event.model, **done(event, source)}
 
 
 def choice(one: Choice) -> Json:

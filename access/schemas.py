@@ -13,8 +13,9 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
+from access import cache_control
 from engine.errors import InvalidRequest
-from engine.types import AUTO, ChatRequest, Json, Message
+from engine.types import AUTO, ChatRequest, Json, Message, RawHeaders
 
 MAX_MESSAGES = 2_000
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -101,9 +102,13 @@ def fields(body: Json, kind: Callable[..., Body] | type[Body]) -> Body:
         raise _invalid(error) from None
 
 
-def chat_request(body: Json, *, edge: str, request_id: str, accept_language: str | None = None) -> ChatRequest:
-    """A chat body of our own contract. It is always remembered: without `session_id` in a new session."""
+def chat_request(
+    body: Json, *, edge: str, request_id: str, headers: RawHeaders = (), cache: cache_control.Wish | None = None
+) -> ChatRequest:
+    """A chat body of our own contract. It is always remembered: without `session_id` in a new session. `headers` are
+    those of the request or handshake; `cache` counts in place of their Cache-Control."""
     chat: ChatBody = fields(body, ChatBody)
+    named = dict(headers)
     if (chat.message is None) == (chat.messages is None):
         raise InvalidRequest("Give either message or messages.", param="message")
     messages = [Message("user", chat.message)] if chat.message is not None else _messages(chat.messages or [])
@@ -120,20 +125,21 @@ def chat_request(body: Json, *, edge: str, request_id: str, accept_language: str
         remember=True,
         user=chat.user,
         user_profile=chat.user_profile,
-        language=chat.language or preferred_language(accept_language),
+        language=chat.language or preferred_language(named.get(b"accept-language")),
+        headers=headers,
+        cache=_wish(headers, named) if cache is None else cache,
         edge=edge,
         request_id=request_id,
     )
 
 
-def openai_request(
-    body: Json, *, request_id: str, session_id: str | None = None, accept_language: str | None = None
-) -> ChatRequest:
-    """An OpenAI chat body. `session_id` (the `X-Session-Id` header) makes it a remembered turn, of a new session if
-    there is none of that name."""
+def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> ChatRequest:
+    """An OpenAI chat body. The header `X-Session-Id` makes it a remembered turn, of a new session if there is none of
+    that name."""
     chat: OpenAIBody = fields(body, OpenAIBody)
-    if session_id is not None:
-        session_id = safe_session_id(session_id, "X-Session-Id")
+    named = dict(headers)
+    given = named.get(b"x-session-id")
+    session_id = safe_session_id(given.decode("latin-1"), "X-Session-Id") if given is not None else None
     return ChatRequest(
         messages=_messages(chat.messages),
         model=chat.model or AUTO,
@@ -147,7 +153,9 @@ def openai_request(
         remember=session_id is not None,
         create_session=session_id is not None,
         user=chat.user,
-        language=preferred_language(accept_language),
+        language=preferred_language(named.get(b"accept-language")),
+        headers=headers,
+        cache=_wish(headers, named),
         edge="openai",
         request_id=request_id,
     )
@@ -178,12 +186,12 @@ def safe_session_id(value: str, param: str = "session_id") -> str:
     return value
 
 
-def preferred_language(header: str | None) -> str | None:
+def preferred_language(header: bytes | None) -> str | None:
     """The best language of an Accept-Language header (RFC 9110, 12.5.4); None for `*`, nonsense or nothing."""
     if not header:
         return None
     best, best_weight = None, 0.0
-    for item in header[:1000].split(","):
+    for item in header[:1000].decode("latin-1").split(","):
         match = _RANGE.match(item)
         if match is None:
             continue
@@ -191,6 +199,10 @@ def preferred_language(header: str | None) -> str | None:
         if weight > best_weight:
             best, best_weight = match[1], weight
     return best
+
+
+def _wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
+    return cache_control.wish(headers) if cache_control.HEADER in named else ""
 
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
@@ -202,16 +214,16 @@ def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
     """msgspec says "Expected `int`, got `str` - at `$.max_tokens`"."""
     text = str(error)
     at = _AT_PATH.search(text)
-    param = at[1] if at else _missing(text)
+    param = at[1] if at else _whole_field(text)
     reason = (text[: at.start()] if at else text).replace("`", "")
     if "matching regex" in reason:
         reason = "has characters that are not allowed"
     return InvalidRequest(f"{param}: {reason}." if param else f"{reason}.", param=param or None)
 
 
-def _missing(text: str) -> str:
-    match = re.fullmatch(r"Object missing required field `(\w+)`", text)
-    return match[1] if match else ""
+def _whole_field(text: str) -> str:
+    match = re.fullmatch(r"Object (?:missing required|contains unknown) field `(.*)`", text, re.DOTALL)
+    return match[1][:200] if match else ""
 
 
 def _params(body: Json) -> Json:

@@ -71,6 +71,8 @@ class LeanView(APIView):
     def json(self, value: Any, status: int = 200, headers: RawHeaders | None = None) -> JsonReply:
         return JsonReply(encode(value), status, headers)
 
-    def accept_language(self) -> str | None:
-        header = self.lean_request.headers_raw.get(b"accept-language")
-        return header.decode("latin-1") if header is not None else None
+    @property
+    def raw_headers(self) -> RawHeaders:
+        """As the server gave them: a name may occur twice."""
+        headers: RawHeaders = self.lean_request.scope["headers"]
+        return headers

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from access import asgi, bodies, schemas
 from access.authentication import Authenticator, require_scope, with_user
-from access.edges.openai import ChunkStream, completion, turn_headers
+from access.edges.openai import ChunkStream, completion
 from adapters.base import AdapterConfig
 from adapters.openai_answers import Answer, StreamedAnswer
 from adapters.openai_compatible import OpenAICompatibleAdapter
@@ -186,7 +186,7 @@ class Layers:
         answer.end()
 
     async def _answer(self, number: int) -> None:
-        headers = turn_headers(self._done.id, self._done.model)
+        headers = asgi.turn_headers(Start(self._done.id, None, self._done.model))
         await asgi.respond(_send, 200, orjson.dumps(completion(self._done)), headers)
 
     async def _answer_chunks(self, number: int) -> None:

@@ -78,7 +78,7 @@ class OpenAIEdge:
                         if stream is not None:
                             await call.write(stream.end(event), more=False)
                         else:
-                            await call.answer(completion(event), turn_headers(event.id, event.model))
+                            await call.answer(completion(event), asgi.turn_headers(start))
 
     # /v1/models --------------------------------------------------------------------------------------------------
 
@@ -118,14 +118,7 @@ class _Call:
             raise MethodNotAllowed
 
     def request(self, body: bytes) -> ChatRequest:
-        session_id = self.headers.get(b"x-session-id")
-        language = self.headers.get(b"accept-language")
-        return schemas.openai_request(
-            bodies.parse(body),
-            request_id=self.number,
-            session_id=session_id.decode("latin-1") if session_id is not None else None,
-            accept_language=language.decode("latin-1") if language is not None else None,
-        )
+        return schemas.openai_request(bodies.parse(body), request_id=self.number, headers=self.scope["headers"])
 
     async def answer(self, body: Json, headers: RawHeaders | None = None, status: int = 200) -> None:
         number = (b"x-request-id", self.number.encode("ascii"))
@@ -138,7 +131,7 @@ class _Call:
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),
             (b"x-request-id", self.number.encode("ascii")),
-            *turn_headers(start.id, start.model),
+            *asgi.turn_headers(start),
         ]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -155,10 +148,6 @@ class _Call:
 
 def _model(model: PublicModel) -> Json:
     return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
-
-
-def turn_headers(turn_id: str, model: str) -> RawHeaders:
-    return [(b"x-clawdbot-model", asgi.header_value(model)), (b"x-clawdbot-decision", turn_id.encode("ascii"))]
 
 
 class ChunkStream:

@@ -9,14 +9,16 @@ import orjson
 from rest_framework.request import Request
 
 from access import errors, events, schemas
-from access.asgi import RawHeaders, Send, header_value
+from access.asgi import Send, turn_headers
 from access.authentication import with_user
 from access.disconnects import Watcher
 from access.lean import Reply
 from access.parts import Parts
 from access.views import LeanView
 from engine.errors import EngineError
-from engine.types import ChatRequest, Delta, Done, Event, Principal, Start
+from engine.types import ChatRequest, Delta, Done, Event, Principal, Source, Start
+
+NO_STORE = (b"cache-control", b"no-store")
 
 
 class ChatView(LeanView):
@@ -30,31 +32,24 @@ class ChatView(LeanView):
             body,
             edge="sse" if body.get("stream") is True else "rest",
             request_id=self.lean_request.request_id,
-            accept_language=self.accept_language(),
+            headers=self.raw_headers,
         )
         principal = with_user(self.principal, chat.user)
         if chat.stream:
             return EventStream(self.parts, principal, chat)
-        done = await self._answer(principal, chat)
-        return self.json(events.answer(done), headers=_headers(done.id, done.model))
+        start, done = await self._answer(principal, chat)
+        return self.json(events.answer(done, start.source), headers=[NO_STORE, *turn_headers(start)])
 
-    async def _answer(self, principal: Principal, chat: ChatRequest) -> Done:
+    async def _answer(self, principal: Principal, chat: ChatRequest) -> tuple[Start, Done]:
         with self.parts.running.running(principal) as running:
             async with aclosing(self.parts.engine.stream(principal, chat)) as turn:
+                start = await anext(turn)
+                assert type(start) is Start
+                running.started(start.id)
                 async for event in turn:
-                    if type(event) is Start:
-                        running.started(event.id)
-                    elif type(event) is Done:
-                        return event
+                    if type(event) is Done:
+                        return start, event
         raise AssertionError("a turn ends with Done or raises")
-
-
-def _headers(turn_id: str, model: str) -> RawHeaders:
-    return [
-        (b"cache-control", b"no-store"),
-        (b"x-clawdbot-model", header_value(model)),
-        (b"x-clawdbot-decision", turn_id.encode("ascii")),
-    ]
 
 
 class EventStream:
@@ -66,6 +61,7 @@ class EventStream:
         self._principal = principal
         self._chat = chat
         self._generation = b""
+        self._source: Source = "model"
         self._sequence = 0
 
     async def deliver(self, request_id: str, send: Send, watcher: Watcher) -> None:
@@ -89,10 +85,12 @@ class EventStream:
 
     async def _open(self, start: Start, send: Send) -> None:
         self._generation = start.id.encode("ascii")
+        self._source = start.source
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"x-accel-buffering", b"no"),
-            *_headers(start.id, start.model),
+            NO_STORE,
+            *turn_headers(start),
             (b"x-request-id", self._chat.request_id.encode("ascii")),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -101,7 +99,7 @@ class EventStream:
         if type(event) is Delta:
             return self._encode(b"delta", orjson.dumps(events.delta(event)))
         if type(event) is Done:
-            return self._encode(b"done", orjson.dumps(events.done(event)))
+            return self._encode(b"done", orjson.dumps(events.done(event, self._source)))
         assert type(event) is Start
         return self._encode(b"start", orjson.dumps(events.start(event)))
 

@@ -18,7 +18,7 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from access import asgi, bodies, errors, events, schemas
+from access import asgi, bodies, cache_control, errors, events, schemas
 from access.asgi import Event, RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope, with_user
 from access.parts import Parts
@@ -33,7 +33,7 @@ from engine.errors import (
     TurnNotFound,
     Unauthenticated,
 )
-from engine.types import ChatRequest, Delta, Done, Json, Principal, Start
+from engine.types import ChatRequest, Delta, Done, Json, Principal, Source, Start
 
 MAX_FRAME = 256 * 1024
 FRAMES_A_SECOND = 20
@@ -183,7 +183,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _chat(self, frame: Json, ref: Ref) -> None:
         assert self._principal is not None
-        asked = schemas.chat_request(frame, edge="websocket", request_id=os.urandom(16).hex())
+        headers: RawHeaders = self.scope["headers"]
+        asked = schemas.chat_request(
+            frame,
+            edge="websocket",
+            request_id=os.urandom(16).hex(),
+            headers=headers,
+            cache=cache_control.frame_wish(schemas.fields(frame, cache_control.CacheField), headers),
+        )
         request = msgspec.structs.replace(asked, stream=True)  # frames are a stream, whatever the body says
         key: object = ref if ref is not None else object()
         if key in self._turns:
@@ -206,19 +213,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self, key: object, ref: Ref, running: Running, principal: Principal, request: ChatRequest
     ) -> None:
         sequence, generation = 0, ""
+        source: Source = "model"
         try:
             with running:
                 async with aclosing(self._parts.engine.stream(principal, request)) as turn:
                     async for event in turn:
                         if type(event) is Start:
-                            generation = event.id
+                            generation, source = event.id, event.source
                             running.started(event.id)
                             await self._say("start", ref, events.start(event), f"{generation}.{sequence}")
                         elif type(event) is Delta:
                             await self._say("delta", ref, events.delta(event), f"{generation}.{sequence}")
                         elif type(event) is Done:
                             self._forget(key, running)  # its ref is free again before the client reads this
-                            await self._say("done", ref, events.done(event), f"{generation}.{sequence}")
+                            await self._say("done", ref, events.done(event, source), f"{generation}.{sequence}")
                         sequence += 1
         except OSError:
             return  # the reader left in this very moment; the loop of the socket hears of it too

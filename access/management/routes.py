@@ -23,7 +23,7 @@ class RouteExplain(LeanView):
             self.body(),
             edge="rest",
             request_id=self.lean_request.request_id,
-            accept_language=self.accept_language(),
+            headers=self.raw_headers,
         )
         principal = with_user(self.principal, chat.user)
         return self.json(self.parts.router.explain(principal, chat, chat.messages))

@@ -36,12 +36,13 @@ def test_it_wants_one_of_message_and_messages():
 @pytest.mark.parametrize("session_id", ["", "a" * 129, "a b", "a/b", "a{b}", "a:b", "a\n", "你"])
 def test_it_refuses_unsafe_session_ids(session_id):
     assert param_of(lambda: chat({"message": "Hi", "session_id": session_id})) == "session_id"
-    assert param_of(lambda: openai({}, session_id=session_id)) == "X-Session-Id"
+    given = [(b"x-session-id", session_id.encode())]
+    assert param_of(lambda: openai({}, headers=given)) == "X-Session-Id"
 
 
 def test_it_remembers_an_openai_turn_only_with_a_session():
     assert not openai({}).remember
-    request = openai({}, session_id="mine")
+    request = openai({}, headers=[(b"x-session-id", b"mine")])
     assert request.remember and request.create_session and request.session_id == "mine"
 
 
@@ -94,8 +95,16 @@ def test_it_names_a_missing_field():
     ],
 )
 def test_it_reads_accept_language(header, language):
-    assert chat({"message": "Hi"}, accept_language=header).language == language
+    headers = [(b"accept-language", header.encode())] if header is not None else []
+    assert chat({"message": "Hi"}, headers=headers).language == openai({}, headers=headers).language == language
 
 
 def test_it_puts_the_body_before_the_header():
-    assert chat({"message": "Hi", "language": "ja"}, accept_language="de").language == "ja"
+    assert chat({"message": "Hi", "language": "ja"}, headers=[(b"accept-language", b"de")]).language == "ja"
+
+
+def test_it_hands_the_headers_on_as_they_are():
+    headers = [(b"x-team", b"\xff"), (b"cache-control", b"no-cache"), (b"x-team", b"b")]
+    for request in (chat({"message": "Hi"}, headers=headers), openai({}, headers=headers)):
+        assert request.headers is headers and request.cache == "no-cache"
+    assert chat({"message": "Hi"}).cache == openai({}).cache == ""
