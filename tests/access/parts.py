@@ -118,7 +118,7 @@ class Site:
 
 
 def build(*models: ScriptedModel, sessions: Any = None, health: Health | None = None, **options: Any) -> Site:
-    engine, behind = engine_parts.build(*models, **options)
+    engine, behind = engine_parts.build(*models, sessions=sessions, **options)
     keys, store = KnownKeys(), TicketStore()
     parts = Parts(
         engine=engine,

@@ -12,7 +12,6 @@ async def site(valkey_url):
     tenants = Cell(tenant_table())
     stores = Stores([valkey_url], tenants)
     site = build(sessions=SessionStore(stores, tenants, session_ttl=3600))
-    site.parts.engine.sessions = site.parts.sessions
     yield site
     await stores.close()
 

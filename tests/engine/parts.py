@@ -324,8 +324,15 @@ class Parts:
         return self.router.routes
 
 
-def build(*models: ScriptedModel, words: Sequence[str] = (), run: Run | None = None) -> tuple[Engine, Parts]:
-    parts = Parts(models or [ScriptedModel()], guard=WordsGuard(words), plugins=OnePlugin(run))
+def build(
+    *models: ScriptedModel, words: Sequence[str] = (), run: Run | None = None, sessions: Any = None
+) -> tuple[Engine, Parts]:
+    parts = Parts(
+        models or [ScriptedModel()],
+        sessions=sessions or MemorySessions(),
+        guard=WordsGuard(words),
+        plugins=OnePlugin(run),
+    )
     engine = Engine(
         limiter=parts.limiter,
         sessions=parts.sessions,
