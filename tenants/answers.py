@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import suppress
 from typing import Final
@@ -17,11 +18,18 @@ from tenants.isolation import Stores
 log = logging.getLogger(__name__)
 
 NONE: Final = CachePolicy()
+PREFIX: Final = "answer:"
 LARGEST: Final = 1024 * 1024  # bytes of an answer that is worth keeping
+PATIENCE: Final = 0.25  # seconds a turn waits for a kept answer before it asks the model
+BATCH: Final = 1_000  # keys the store looks at in one go while it forgets
+
+_UNENCODABLE: Final = (ValueError, TypeError, OverflowError, RecursionError)
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(StoredAnswer).decode
 
 
 class AnswerStore:
-    """A store that is away, or holds what makes no sense, is an empty one."""
+    """A store that is away, or holds what makes no sense, is an empty one for turns."""
 
     def __init__(self, stores: Stores, tenants: Cell[TenantTable]) -> None:
         self._stores = stores
@@ -33,23 +41,39 @@ class AnswerStore:
 
     async def get(self, tenant_id: int, key: str) -> StoredAnswer | None:
         try:
-            found = await self._stores.tenant(tenant_id).call("GET", _name(key))
-        except EngineError:
+            async with asyncio.timeout(PATIENCE):
+                found = await self._stores.tenant(tenant_id).call("GET", _name(key))
+        except (EngineError, TimeoutError):
             return None
         if found is None:
             return None
         try:
-            return msgspec.json.decode(found, type=StoredAnswer)
-        except msgspec.DecodeError:
+            return _decode(found)
+        except (msgspec.DecodeError, ValueError, RecursionError):
             log.warning("a kept answer of tenant %s makes no sense", tenant_id)
             return None
 
     def put(self, tenant_id: int, key: str, answer: StoredAnswer, ttl: int) -> None:
-        encoded = msgspec.json.encode(answer)
+        try:
+            encoded = _encode(answer)
+        except _UNENCODABLE:
+            return
         if len(encoded) <= LARGEST:
             with suppress(EngineError):
                 self._stores.tenant(tenant_id).send("SET", _name(key), encoded, "EX", ttl)
 
+    async def forget(self, tenant_id: int) -> int:
+        """Deletes all that is kept for the tenant, and says how many answers that were; what turns that run right now
+        keep afterwards stays. Raises StoreUnavailable; TenantSuspended for a tenant that is gone."""
+        cursor, count = b"0", 0
+        while True:
+            store = self._stores.tenant(tenant_id)
+            cursor, names = await store.call("SCAN", cursor, "MATCH", f"{PREFIX}*", "COUNT", BATCH)
+            if names:
+                count += await store.call("UNLINK", *names)
+            if cursor == b"0":
+                return count
+
 
 def _name(key: str) -> str:
-    return f"answer:{key}"
+    return f"{PREFIX}{key}"
