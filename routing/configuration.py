@@ -20,9 +20,21 @@ from yaml.nodes import Node, ScalarNode
 from routing.conditions import ConditionError, compile_condition
 from routing.documents import Block, ConfigurationError, Read, Reader, escaped, parse, place_of
 from routing.models import ModelGrant, ModelInstance, RoutingRule
-from routing.services import api_key_of, save_instance
+from routing.services import api_key_of, delete_rule, save_instance, save_rule
+from routing.validation import clean_model_name
 from tenants.models import Tenant
 from tenants.secrets import SealBroken
+
+
+def _fallbacks(reader: Reader, node: Node) -> list[str]:
+    return list(dict.fromkeys(_fallback(reader, item) for item in reader.items(node)))
+
+
+def _fallback(reader: Reader, node: Node) -> str:
+    try:
+        return clean_model_name(reader.text(node), field="fallbacks")
+    except ValidationError as error:
+        place_of(node).refuse(f"fallbacks: {error.messages[0]}")
 
 
 def _conditions(reader: Reader, node: Node) -> list[str]:
@@ -45,6 +57,7 @@ def _condition(reader: Reader, node: Node) -> str:
 MODEL_KEYS: Final[Mapping[str, Read]] = {
     "name": Reader.text,
     "label": Reader.text,
+    "task": Reader.text,
     "adapter": Reader.text,
     "endpoint": Reader.text,
     "api_key": Reader.text,
@@ -57,6 +70,13 @@ MODEL_KEYS: Final[Mapping[str, Read]] = {
     "price_in": Reader.amount,
     "price_out": Reader.amount,
     "timeout": Reader.number,
+    "connect_timeout": Reader.number,
+    "first_token_timeout": Reader.number,
+    "idle_timeout": Reader.number,
+    "total_timeout": Reader.number,
+    "probe_interval": Reader.number,
+    "batch_window": Reader.number,
+    "batch_size": Reader.whole,
     "allow_private": Reader.flag,
     "options": Reader.mapping,
     "tenants": Reader.texts,
@@ -66,6 +86,7 @@ RULE_KEYS: Final[Mapping[str, Read]] = {
     "model": Reader.text,
     "weight": Reader.whole,
     "conditions": _conditions,
+    "fallbacks": _fallbacks,
     "priority": Reader.whole,
     "name": Reader.text,
     "enabled": Reader.flag,
@@ -173,27 +194,30 @@ def _load_model(row: ModelInstance, block: Block, new: bool, outcome: Outcome) -
 
 
 def _load_rules(blocks: list[Block], tenant: Tenant | None, outcome: Outcome) -> None:
-    """Rules have no identity but what they say: those that are there already stay, in the file's order or not."""
+    """Rules have no identity but what they say: those that are there already stay, in the file's order or not. The
+    others go before new ones come, so that there is room for these."""
     left = list(_scope(RoutingRule, tenant).order_by("id"))
+    new: list[tuple[RoutingRule, Block]] = []
     for block in blocks:
         if "model" not in block.values:
             block.place.refuse("a rule needs a model")
         wanted = RoutingRule(tenant=tenant)
         _fill(wanted, block, RULE_KEYS)
         same = next((row for row in left if all(getattr(row, key) == getattr(wanted, key) for key in RULE_KEYS)), None)
-        if same is not None:
+        if same is None:
+            new.append((wanted, block))
+        else:
             left.remove(same)
-            outcome.unchanged += 1
-            continue
+    for row in left:
+        delete_rule(rule=row)
+    for wanted, block in new:
         try:
-            wanted.full_clean()
+            save_rule(rule=wanted)
         except ValidationError as error:
             _refuse(error, block)
-        wanted.save()
-        outcome.created += 1
-    for row in left:
-        row.delete()
-        outcome.removed += 1
+    outcome.created += len(new)
+    outcome.unchanged += len(blocks) - len(new)
+    outcome.removed += len(left)
 
 
 def _fill(row: models.Model, block: Block, keys: Mapping[str, Read]) -> bool:

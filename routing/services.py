@@ -1,15 +1,20 @@
-"""What can be done to model instances. The admin, the console, the management API and commands call these.
+"""What can be done to model instances and routing rules. The admin, the console, the management API and commands call
+these.
 
 Every refusal is a django ValidationError with a dictionary of fields."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Final
 
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from adapters.base import AdapterConfig
-from routing.models import ModelGrant, ModelInstance
+from routing.models import ModelGrant, ModelInstance, RoutingRule
+from routing.table import matches
 from routing.validation import check_adapter
 from tenants.models import Tenant
 from tenants.secrets import open_sealed, seal
@@ -18,6 +23,7 @@ PURPOSE = "model api key"
 ENVIRONMENT = "environment"
 LOCAL = "local"
 LOCAL_NAME = "smollm2-135m"
+MAX_RULES: Final = 200  # of one tenant
 
 
 def save_instance(
@@ -41,6 +47,48 @@ def save_instance(
         if tenants is not None:
             _grant(instance, {tenant.pk for tenant in tenants})
     return instance
+
+
+def save_rule(*, rule: RoutingRule, usable: Collection[str] | None = None) -> RoutingRule:
+    """Checks and saves. `usable` are the names (and wildcards) its models must be among where a tenant makes the rule
+    itself; those the rule had before may stay. None: any, also of models that are still to come."""
+    rule.full_clean()
+    with transaction.atomic():
+        if usable is not None:
+            _check_names(rule, usable)
+        if rule._state.adding and rule.tenant_id is not None:
+            _check_room(rule.tenant_id)
+        rule.save()
+    return rule
+
+
+def delete_rule(*, rule: RoutingRule) -> None:
+    rule.delete()
+
+
+def rules_of(tenant_id: int) -> QuerySet[RoutingRule]:
+    """A tenant's own rules, in the order they are asked."""
+    return RoutingRule.objects.for_tenant(tenant_id).order_by("-priority", "id")
+
+
+def platform_rules(usable: Collection[str]) -> list[RoutingRule]:
+    """The platform's rules that can send a tenant anywhere which may use these names, in the order they are asked."""
+    rules = RoutingRule.objects.filter(tenant__isnull=True, enabled=True).order_by("-priority", "id")
+    return [rule for rule in rules if is_usable(rule.model, usable)]
+
+
+def usable_names(tenant_id: int) -> frozenset[str]:
+    """Public names (wildcards too) of the instances in service that the tenant may use: its own, those shared with all
+    and those it was granted."""
+    granted = ModelGrant.objects.for_tenant(tenant_id).values("instance_id")
+    shared = Q(tenant__isnull=True) & (Q(sharing=ModelInstance.Sharing.ALL) | Q(pk__in=granted))
+    rows = ModelInstance.objects.filter(Q(tenant_id=tenant_id) | shared, enabled=True)
+    return frozenset(rows.values_list("name", flat=True))
+
+
+def is_usable(name: str, usable: Collection[str]) -> bool:
+    """Whether a name is one of these or fits one of their wildcards; a wildcard itself is not a name to ask for."""
+    return "*" not in name and (name in usable or any(matches(each, name) for each in usable if "*" in each))
 
 
 def api_key_of(instance: ModelInstance) -> str:
@@ -96,6 +144,23 @@ def _differs(instance: ModelInstance, wanted: dict[str, object]) -> bool:
     for field, value in changed.items():
         setattr(instance, field, value)
     return bool(changed)
+
+
+def _check_names(rule: RoutingRule, usable: Collection[str]) -> None:
+    """Says the same of a name nobody has and of another tenant's."""
+    stored = None if rule._state.adding else RoutingRule.objects.filter(pk=rule.pk, tenant_id=rule.tenant_id).first()
+    kept = {stored.model, *stored.fallbacks} if stored is not None else set()
+    for field, names in (("model", [rule.model]), ("fallbacks", rule.fallbacks)):
+        for name in names:
+            if name not in kept and not is_usable(name, usable):
+                raise ValidationError({field: f"There is no model {name!r} that you may use."})
+
+
+def _check_room(tenant_id: int) -> None:
+    """Two that add the last one at the same time wait for each other."""
+    Tenant.objects.select_for_update().filter(pk=tenant_id).first()
+    if rules_of(tenant_id).count() >= MAX_RULES:
+        raise ValidationError({NON_FIELD_ERRORS: f"A tenant has at most {MAX_RULES} rules."})
 
 
 def _sealed(instance: ModelInstance, api_key: str) -> str:

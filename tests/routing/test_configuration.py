@@ -6,10 +6,10 @@ import pytest
 import yaml
 from django.core.management import CommandError, call_command
 
-from routing.configuration import dump, load
+from routing.configuration import MODEL_KEYS, RULE_KEYS, dump, load
 from routing.documents import ConfigurationError
 from routing.models import ModelGrant, ModelInstance, RoutingRule
-from routing.services import api_key_of
+from routing.services import MAX_RULES, api_key_of
 from tenants.models import ConfigVersion
 
 DESIGN = """\
@@ -114,6 +114,48 @@ def test_it_dumps_what_it_loads_back_without_a_change(companies):
     }
 
 
+EVERY_KEY = """\
+models:
+- {name: a, label: one, task: embeddings, adapter: echo, endpoint: "http://x", upstream_model: u, weight: 2, version: v,
+   context_window: 5, max_concurrency: 6, languages: [zh], price_in: 0.5, price_out: 1, timeout: 20,
+   connect_timeout: 2.5, first_token_timeout: 10, idle_timeout: 5.5, total_timeout: 300, probe_interval: 30,
+   batch_window: 0.01, batch_size: 32, allow_private: true, options: {}, enabled: false}
+routing_rules:
+- {model: a, weight: 2, conditions: [stream], fallbacks: ["vendor/x", b], priority: 1, name: r, enabled: false}
+"""
+
+
+def test_it_takes_and_gives_back_every_column(companies):
+    apply(EVERY_KEY)
+    row, rule = model(), RoutingRule.objects.everywhere().get()
+    assert (row.task, row.connect_timeout, row.first_token_timeout) == ("embeddings", 2.5, 10)
+    assert (row.idle_timeout, row.total_timeout, row.probe_interval) == (5.5, 300, 30)
+    assert (row.batch_window, row.batch_size, rule.fallbacks) == (0.01, 32, ["vendor/x", "b"])
+    for kind, keys, aside in (
+        (ModelInstance, {*MODEL_KEYS} - {"api_key", "tenants"}, {"sealed_key", "sharing"}),
+        (RoutingRule, {*RULE_KEYS}, set()),
+    ):
+        columns = {field.name for field in kind._meta.concrete_fields} - {"id", "tenant", "created_at"}
+        assert columns - aside == keys
+    dumped = yaml.safe_load(dump(tenant=None))
+    assert set(dumped["models"][0]) == {*MODEL_KEYS} - {"api_key", "options", "tenants"}
+    assert set(dumped["routing_rules"][0]) == {*RULE_KEYS}
+    assert str(apply(dump(tenant=None))) == "0 created, 0 updated, 2 unchanged, 0 rules removed"
+    assert str(apply(EVERY_KEY.replace('["vendor/x", b]', "[vendor/x, b, vendor/x]"))).startswith("0 created, 0 up")
+    apply("models: [{name: a, label: one, adapter: echo}]\nrouting_rules: [{model: a}]")
+    assert "timeout" not in dump(tenant=None) and "batch" not in dump(tenant=None)
+
+
+def test_it_makes_room_before_it_adds_a_tenants_rules(companies):
+    full = ["routing_rules:", *(f"- {{model: a, name: r{number}}}" for number in range(MAX_RULES))]
+    apply("\n".join(full), tenant=companies.acme)
+    outcome = apply("\n".join([full[0], "- {model: b}", *full[2:]]), tenant=companies.acme)
+    assert (outcome.created, outcome.unchanged, outcome.removed) == (1, MAX_RULES - 1, 1)
+    with pytest.raises(ConfigurationError, match=f"^2:3: A tenant has at most {MAX_RULES} rules"):
+        apply("\n".join([*full, "- {model: b}"]), tenant=companies.acme)
+    apply("\n".join([*full, "- {model: b}"]))
+
+
 def test_it_never_dumps_a_secret(companies):
     apply(FULL)
     document = yaml.safe_load(dump(tenant=None))
@@ -191,6 +233,16 @@ def test_it_takes_values_from_variables(companies):
         ("routing_rules:\n- model: a\n  conditions: [stream, 'max_tokens <']", "3:37", "expected a field"),
         ("routing_rules:\n- model: a\n  conditions:\n  - max_token < 3", "4:5", "no field 'max_token'"),
         ("routing_rules:\n- model: a\n  conditions: stream", "3:15", "expected a list"),
+        ("routing_rules:\n- model: a\n  fallbacks: [b, 'two words']", "3:18", "fallbacks: Use 1 to 200"),
+        ("routing_rules:\n- model: a\n  fallbacks:\n  - b\n  - auto", "5:5", "'auto'"),
+        ("routing_rules:\n- model: a\n  fallbacks: b", "3:14", "expected a list"),
+        (f"routing_rules:\n- model: a\n  fallbacks: [{', '.join('abcdefghi')}]", "3:14", "At most 8"),
+        ("models:\n- name: a\n  adapter: echo\n  task: poetry", "4:9", "task: "),
+        ("models:\n- name: a\n  adapter: echo\n  idle_timeout: 0", "4:17", "idle_timeout: "),
+        ("models:\n- name: a\n  adapter: echo\n  total_timeout: soon", "4:18", "expected a number, found 'soon'"),
+        ("models:\n- name: a\n  adapter: echo\n  probe_interval: 0.5", "4:19", "probe_interval: "),
+        ("models:\n- name: a\n  adapter: echo\n  batch_window: 2", "4:17", "batch_window: "),
+        ("models:\n- name: a\n  adapter: echo\n  batch_size: 0.5", "4:15", "expected a whole number"),
         ("routing_rules: [{model: auto}]", "1:25", "'auto'"),
         ("routing_rules: [{model: a, priority: 99999999999}]", "1:38", "priority: "),
         ("models: [\n  {name: a", "2:11", "expected ',' or '}'"),

@@ -4,9 +4,15 @@ from django.core.exceptions import ValidationError
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.services import (
     api_key_of,
+    delete_rule,
     ensure_default_instance,
     ensure_local_instance,
+    is_usable,
+    platform_rules,
+    rules_of,
     save_instance,
+    save_rule,
+    usable_names,
     wants_local_model,
 )
 from tenants.models import ConfigVersion
@@ -123,6 +129,45 @@ def test_it_refuses_a_rule_and_says_where(companies):
     for conditions in ("stream", [1], ["stream"] * 51):
         with pytest.raises(ValidationError):
             RoutingRule(model="a", conditions=conditions).full_clean()
+
+
+def test_it_knows_which_names_a_tenant_may_use(companies):
+    made(name="shared")
+    made(name="vendor/*")
+    made(name="off", enabled=False)
+    made(name="own", tenant=companies.acme)
+    made(name="granted", tenants=[companies.acme])
+    made(name="listed", tenants=[companies.globex])
+    acme, globex = usable_names(companies.acme.pk), usable_names(companies.globex.pk)
+    assert acme == {"shared", "vendor/*", "own", "granted"}
+    assert globex == {"shared", "vendor/*", "listed"}
+    assert [name for name in ("own", "vendor/x", "vendor/*", "x", "listed") if is_usable(name, acme)] == [
+        "own",
+        "vendor/x",
+    ]
+
+
+def test_it_checks_the_names_of_a_rule_only_for_whom_it_is_asked_to(companies):
+    rule = save_rule(rule=RoutingRule(tenant=companies.acme, model="to-come", fallbacks=["also"]))
+    rule.weight = 3
+    save_rule(rule=rule, usable={"mine"})
+    rule.fallbacks = ["mine", "also", "to-come", "theirs"]
+    with pytest.raises(ValidationError) as caught:
+        save_rule(rule=rule, usable={"mine"})
+    assert caught.value.message_dict == {"fallbacks": ["There is no model 'theirs' that you may use."]}
+    with pytest.raises(ValidationError):
+        save_rule(rule=RoutingRule(tenant=companies.acme, model="to-come"), usable={"mine"})
+    delete_rule(rule=rule)
+    assert not RoutingRule.objects.everywhere().exists()
+
+
+def test_it_lists_the_platforms_rules_that_lead_somewhere(companies):
+    for name, tenant, model in (("a", None, "mine"), ("b", None, "theirs"), ("c", companies.acme, "mine")):
+        save_rule(rule=RoutingRule(name=name, tenant=tenant, model=model))
+    save_rule(rule=RoutingRule(name="first", model="mine", priority=1))
+    save_rule(rule=RoutingRule(name="off", model="mine", enabled=False))
+    assert [rule.name for rule in platform_rules({"mine"})] == ["first", "a"]
+    assert [rule.name for rule in rules_of(companies.acme.pk)] == ["c"]
 
 
 DEFAULT = {"endpoint": "https://api.example.com/v1/chat", "api_key": KEY, "name": "gpt-4", "timeout": 30.0}
