@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from access.management.jobs import JobAnswer, JobPage
+from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
 from engine.types import Completion, Intent, Json, Message
@@ -144,7 +146,7 @@ class ErrorAnswer(msgspec.Struct):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one route. `answer` None: no body."""
+    """One method of one route. `answer` None: no body; dict: any object."""
 
     method: str
     summary: str
@@ -162,6 +164,11 @@ CHAT_TEXT = (
     "rules decide. With `stream: true` the answer is server-sent events `start`, `delta`, `done` or `error`, each with "
     "an id `generation.sequence`."
 )
+RULE_TEXT = (
+    "Live in every worker within a second. `model` and `fallbacks` are public names of models the tenant may use; a "
+    "wrong condition is refused with its number, the column and what was expected there. At most 200 rules a tenant."
+)
+MANAGE_ERRORS = (401, 403, 503)
 TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/chat": [
@@ -193,6 +200,30 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/route/score": [
         Operation(method="post", summary="How complex is a text?", body=ScoreBody, answer=ScoreAnswer),
     ],
+    "/api/rules": [
+        Operation(method="get", summary="The tenant's rules, and the platform's that apply to it", answer=RulePage,
+                  errors=MANAGE_ERRORS),
+        Operation(method="post", summary="Make a rule of the tenant's own", text=RULE_TEXT, body=RuleBody,
+                  answer=RuleAnswer, status=201, errors=(400, *MANAGE_ERRORS)),
+    ],
+    "/api/rules/{rule_id}": [
+        Operation(method="get", summary="A rule", answer=RuleAnswer, errors=(404, *MANAGE_ERRORS)),
+        Operation(method="put", summary="Put another rule in its place", body=RuleBody, answer=RuleAnswer,
+                  errors=(400, 404, *MANAGE_ERRORS), text="What is left out gets its default."),
+        Operation(method="patch", summary="Change a rule", body=RulePatch, answer=RuleAnswer,
+                  errors=(400, 404, *MANAGE_ERRORS), text="What is absent stays."),
+        Operation(method="delete", summary="Delete a rule", status=204, errors=(404, *MANAGE_ERRORS)),
+    ],
+    "/api/jobs": [
+        Operation(method="get", summary="The tenant's last jobs", answer=JobPage, errors=MANAGE_ERRORS),
+    ],
+    "/api/jobs/{job_id}": [
+        Operation(method="get", summary="A job, and how far it is", answer=JobAnswer, errors=(404, *MANAGE_ERRORS)),
+    ],
+    "/api/jobs/{job_id}/result": [
+        Operation(method="get", summary="What a job left", text="JSON; its shape depends on the kind of job.",
+                  answer=dict, errors=(404, *MANAGE_ERRORS)),
+    ],
     "/api/ws-ticket": [
         Operation(method="post", summary="A ticket for /ws/chat", answer=TicketAnswer,
                   text="For browsers, which can send no header with a WebSocket."),
@@ -206,12 +237,14 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="One of them", answer=PublicModelAnswer, errors=(401, 403, 404)),
     ],
 }  # fmt: skip
-TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "ws-ticket": "chat"}
+TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
+               "jobs": "jobs", "ws-ticket": "chat"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:
     """The hook: drf-spectacular's own result, with our routes and their schemas."""
     structs = {each for found in OPERATIONS.values() for one in found for each in (one.body, one.answer) if each}
+    structs.discard(dict)
     _refs, schemas = msgspec.json.schema_components([*sorted(structs, key=_name), ErrorAnswer], ref_template=REF)
     components = result.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas)
@@ -254,12 +287,14 @@ def _operation(path: str, one: Operation) -> Json:
 def _answer(one: Operation) -> Json:
     if one.answer is None and not one.streams:
         return {"description": "Done."}
-    whole = _content(one.answer) if one.answer is not None else {"application/json": {"schema": {"type": "object"}}}
+    whole = _content(one.answer or dict)
     stream = {"text/event-stream": {"schema": {"type": "string"}}} if one.streams else {}
     return {"description": "The answer.", "content": whole | stream}
 
 
 def _content(struct: type) -> Json:
+    if struct is dict:
+        return {"application/json": {"schema": {"type": "object"}}}
     return {"application/json": {"schema": {"$ref": REF.format(name=_name(struct))}}}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from access.asgi import RawHeaders
+from access.management.rows import Rows
 from access.metrics import Metrics
 from access.tickets import Tickets
 from access.turns import RunningTurns
@@ -65,3 +66,4 @@ class Parts:
     tickets: Tickets
     metrics: Metrics
     running: RunningTurns = field(default_factory=RunningTurns)
+    rows: Rows = field(default_factory=Rows)

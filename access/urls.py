@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.urls import URLPattern, re_path
 
 from access.edges.rest import ChatView
+from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.routes import RouteExplain, RouteScore
+from access.management.rules import RuleDetail, RuleList
 from access.management.sessions import SessionDetail, SessionList
 from access.management.tickets import WebSocketTicket
 from access.management.turns import TurnCancel, TurnDetail
@@ -20,6 +22,11 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/turns/{turn_id}/cancel": TurnCancel,
     "/api/route/explain": RouteExplain,
     "/api/route/score": RouteScore,
+    "/api/rules": RuleList,
+    "/api/rules/{rule_id}": RuleDetail,
+    "/api/jobs": JobList,
+    "/api/jobs/{job_id}": JobDetail,
+    "/api/jobs/{job_id}/result": JobResult,
     "/api/ws-ticket": WebSocketTicket,
 }
 

@@ -18,6 +18,7 @@ from access.authentication import Authenticator
 from access.console.bridge import SCOPE_KEY, EngineBridge
 from access.gateway import Gateway
 from access.health import Health
+from access.management.rows import Rows
 from access.metrics import Metrics
 from access.parts import Parts
 from access.tickets import Tickets
@@ -62,6 +63,7 @@ class Application:
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
+        self.rows = Rows()
         self._django = django
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = False
@@ -120,6 +122,7 @@ class Application:
             read_turn=self.reader.turn,
             tickets=Tickets(self.stores.platform()),
             metrics=self.metrics,
+            rows=self.rows,
         )
         self.credentials.start()
         self.live.start()
@@ -169,6 +172,7 @@ class Application:
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)
+        await asyncio.to_thread(self.rows.close)
 
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:

@@ -36,8 +36,31 @@ ANYBODYS: dict[str, tuple[str, dict | None]] = {
     "/api/ws-ticket": ("POST", None),
     openai.MODELS: ("GET", None),
 }
+# Routes for who manages the tenant: a whole tenant's, so Bob's role counts and not whose it is. Method, path, body.
+MANAGED: dict[str, list[tuple[str, str, dict | None]]] = {
+    "/api/rules": [("GET", "/api/rules", None)],
+    "/api/rules/{rule_id}": [
+        ("GET", "/api/rules/{rule}", None),
+        ("PATCH", "/api/rules/{rule}", {"weight": 7}),
+        ("PUT", "/api/rules/{rule}", {"model": "scripted"}),
+        ("DELETE", "/api/rules/{rule}", None),
+    ],
+    "/api/jobs": [("GET", "/api/jobs", None)],
+    "/api/jobs/{job_id}": [("GET", "/api/jobs/{job}", None)],
+    "/api/jobs/{job_id}/result": [("GET", "/api/jobs/{job}/result", None)],
+}
 # Django's own: what people sign in to or with (tested in test_conversation.py), and the API's description.
 OUTSIDE = {"", "^(?:admin)?$", "admin/", "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$"}
+
+
+JOB = (
+    "from django.core.files.base import ContentFile\n"
+    "from django.core.files.storage import default_storage\n"
+    "from tenants import jobs\n"
+    "value = jobs.queue_job(tenant_id=acme.pk, kind='secret job').pk\n"
+    "name = default_storage.save('jobs/x.json', ContentFile(b'[\"secret\"]'))\n"
+    "_ = jobs.finish_job(job_id=value, result_name=name)"
+)
 
 
 @dataclass
@@ -49,6 +72,10 @@ class Cast:
     revoked: str
     session: str
     turn: str
+    manager: str  # a key of acme with the scope manage
+    rival: str  # one of globex
+    rule: str
+    job: str
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +102,20 @@ def cast(gateway: Product):
         who = {"username": "barbara", "password": "correct horse battery", "tenant": "acme"}
         barbara = client.post("/api/token/", json=who).json()["access"]
     answer = gateway.ask("Alice's secret.", key=alice).json()
-    return Cast(alice, bob, barbara, charlie, revoked, answer["session_id"], answer["id"])
+    manager, rival = (
+        gateway.operate(
+            f"value = services.create_api_key(tenant={tenant}, name='{name}', scopes=['chat', 'manage'])[1]"
+        )
+        for tenant, name in (("acme", "manager"), ("globex", "rival"))
+    )
+    until(lambda: {gateway.ask(key=key).status_code for key in (manager, rival) * 3} == {200}, "managers' keys work")
+    with gateway.http(manager) as client:
+        body = {"model": "acme-only", "name": "secret rule", "conditions": ["user == 'nobody'"]}
+        rule = client.post("/api/rules", json=body).json()["id"]
+    job = gateway.operate(JOB)
+    return Cast(
+        alice, bob, barbara, charlie, revoked, answer["session_id"], answer["id"], manager, rival, str(rule), str(job)
+    )
 
 
 def filled(path: str, body: dict | None, names: dict[str, str]) -> tuple[str, str | None]:
@@ -99,9 +139,13 @@ def connection_call(connection, key: str, method: str, path: str, body: dict | N
     return response.status, response.read().decode()
 
 
+def names(cast: Cast) -> dict[str, str]:
+    return {"session": cast.session, "turn": cast.turn, "running": cast.turn, "rule": cast.rule, "job": cast.job}
+
+
 def test_every_route_has_a_row():
-    assert set(ROUTES) | {openai.COMPLETIONS, openai.MODELS, openai.MODEL} == set(OWNED) | set(ANYBODYS)
-    assert {template for template in ROUTES if "{" in template} <= set(OWNED)
+    assert set(ROUTES) | {openai.COMPLETIONS, openai.MODELS, openai.MODEL} == {*OWNED, *ANYBODYS, *MANAGED}
+    assert {template for template in ROUTES if "{" in template} <= {*OWNED, *MANAGED}
     found = set()
     for pattern in get_resolver("clawdbot_site.urls").url_patterns:
         route = str(pattern.pattern)
@@ -122,9 +166,9 @@ def test_it_shows_others_nothing(gateway: Product, upstream: Upstream, cast: Cas
     with gateway.at_every_worker() as workers, gateway.http(cast.alice) as alice:
         with alice.stream("POST", "/api/chat", json={**BODY, "stream": True, "model": "scripted"}) as running:
             turn = running.headers["x-clawdbot-decision"]
-            names = {"session": cast.session, "turn": cast.turn, "running": turn}
+            theirs = {**names(cast), "running": turn}
             for connection in workers:  # one of them runs the turn
-                answer = connection_call(connection, getattr(cast, who), method, path, body, **names)
+                answer = connection_call(connection, getattr(cast, who), method, path, body, **theirs)
                 assert answer[0] == 404
                 assert "secret" not in answer[1]
             lines = running.iter_lines()
@@ -136,12 +180,25 @@ def test_it_shows_others_nothing(gateway: Product, upstream: Upstream, cast: Cas
 @pytest.mark.parametrize("who", ["nobody", "revoked"])
 def test_it_answers_no_stranger(gateway: Product, upstream, cast: Cast, who):
     key = cast.revoked if who == "revoked" else ""
-    calls = [row for rows in OWNED.values() for row in rows]
+    calls = [row for rows in (*OWNED.values(), *MANAGED.values()) for row in rows]
     calls += [(method, path, body) for path, (method, body) in ANYBODYS.items()]
     for method, path, body in calls:
-        answer = call(gateway, key, method, path, body, session=cast.session, turn=cast.turn, running=cast.turn)
+        answer = call(gateway, key, method, path, body, **names(cast))
         assert answer.status_code == 401, (method, path)
         assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_it_shows_what_is_managed_to_its_tenants_managers_only(gateway: Product, upstream, cast: Cast):
+    for template, rows in MANAGED.items():
+        for method, path, body in rows:
+            for key in (cast.bob, cast.barbara):
+                assert call(gateway, key, method, path, body, **names(cast)).status_code == 403, (method, path)
+            answer = call(gateway, cast.rival, method, path, body, **names(cast))
+            assert answer.status_code == (404 if "{" in template else 200), (method, path)
+            assert "secret" not in answer.text and "acme-only" not in answer.text
+    for method, path, body in (row for rows in MANAGED.values() for row in rows if row[0] == "GET"):
+        answer = call(gateway, cast.manager, method, path, body, **names(cast))
+        assert (answer.status_code, "secret" in answer.text) == (200, True), path
 
 
 @pytest.mark.parametrize("path", ANYBODYS)
