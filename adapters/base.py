@@ -4,17 +4,39 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
-from typing import ClassVar
+from math import inf
+from typing import ClassVar, Final
 
 import msgspec
 
 from engine.errors import NotSupported
-from engine.outbound import HttpClient
+from engine.outbound import HttpClient, Timeouts
 from engine.types import Delta, EmbedCall, Embedded, End, Json, ModelCall
+
+MAX_CONNECT_SECONDS: Final = 10.0  # unless the configuration says how many
+PROBE_SECONDS: Final = 5.0
 
 
 class InvalidAdapterConfig(ValueError):
     """An adapter cannot be built from this configuration; the text names the field and never holds the key."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Seconds a call may take from its begin, by phase. `connect`: name, TCP and TLS; `first_token`: of a stream to its
+    first delta; `idle`: from a delta of a stream to the next; `stream`: to the end of one, inf: no limit; `plain`: to
+    the end of an answer in one piece, of which nothing is to be seen before all of it is there; `probe`."""
+
+    connect: float
+    first_token: float
+    idle: float
+    stream: float
+    plain: float
+    probe: float
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """For the HTTP client, which is to be bounded from outside: no phase lasts longer."""
+        return Timeouts(connect=self.connect, read=max(self.first_token, self.idle, self.plain))
 
 
 class AdapterConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +52,20 @@ class AdapterConfig(msgspec.Struct, frozen=True, kw_only=True):
     total_timeout: float | None = None
     upstream_model: str = ""
     options: Json = {}
+
+    @property
+    def limits(self) -> Limits:
+        """Every limit that is not set comes of `timeout`."""
+        timeout, total = self.timeout, self.total_timeout
+        first_token = self.first_token_timeout or timeout
+        return Limits(
+            connect=self.connect_timeout or min(MAX_CONNECT_SECONDS, timeout),
+            first_token=first_token,
+            idle=self.idle_timeout or timeout,
+            stream=total or inf,
+            plain=total or timeout,
+            probe=min(first_token, PROBE_SECONDS),
+        )
 
     def __repr__(self) -> str:
         return f"AdapterConfig(endpoint={self.endpoint!r}, upstream_model={self.upstream_model!r})"

@@ -18,7 +18,7 @@ class EchoAdapter(BaseModelAdapter):
 
     name = "echo"
     label = "Echo (no model)"
-    capabilities = frozenset({"chat", "usage"})
+    capabilities = frozenset({"chat", "usage", "probe"})
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
         text = last_said(call.messages)
@@ -27,6 +27,9 @@ class EchoAdapter(BaseModelAdapter):
                 yield Delta(content=piece)
         usage = Usage(prompt_tokens=messages_tokens(call.messages), completion_tokens=text_tokens(text))
         yield End(finish_reasons={0: "stop"}, usage=usage)
+
+    async def probe(self) -> None:
+        """Is always there."""
 
 
 def last_said(messages: Sequence[Message]) -> str:

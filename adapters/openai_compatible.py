@@ -14,14 +14,17 @@ from adapters.base import AdapterConfig, BaseModelAdapter, InvalidAdapterConfig
 from adapters.openai_answers import Answer, StreamedAnswer
 from adapters.refusals import refusal
 from engine.errors import EngineError, UpstreamError, UpstreamTimeout
-from engine.outbound import HttpClient, HttpResponse, Timeouts
+from engine.outbound import SILENT, UNBEGUN, UNFINISHED, HttpClient, HttpResponse
 from engine.types import Delta, End, Json, Message, ModelCall
 
-MAX_CONNECT_SECONDS: Final = 10.0
 MAX_COMPLAINT: Final = 64 * 1024
+COMPLAINT_SECONDS: Final = 2.0
 LAST_BYTES_SECONDS: Final = 0.05
-NEGLIGIBLE: Final = 0.05  # of the timeout: so much later it may pass, for which ordinary streams need no timer
 SUFFIXES: Final = ("/chat/completions", "/chat")
+
+# What a probe makes of a status: the service is there and answers, though it knows no such route or asks to wait.
+# Nobody is let in with 401 and 403, and nothing behind a redirect is ever asked.
+THERE: Final = frozenset({400, 404, 405, 406, 410, 422, 429, 501})
 
 Result = TypeVar("Result")
 
@@ -38,8 +41,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
 
 
-def chat_url(endpoint: str) -> str:
-    """`<base>/chat/completions`, whether the endpoint is the base, ends in `/chat` or is the whole address already.
+def url_of(endpoint: str, route: str) -> str:
+    """`<base>/<route>`, whether the endpoint is the base, ends in `/chat` or in `/chat/completions`.
 
     A query is kept. Raises InvalidAdapterConfig unless it is an absolute http or https address."""
     try:
@@ -54,52 +57,74 @@ def chat_url(endpoint: str) -> str:
         if path.endswith(suffix):
             path = path.removesuffix(suffix).rstrip("/")
             break
-    return urlunsplit((parts.scheme, parts.netloc, f"{path}/chat/completions", parts.query, ""))
+    return urlunsplit((parts.scheme, parts.netloc, f"{path}/{route}", parts.query, ""))
 
 
 class OpenAICompatibleAdapter(BaseModelAdapter):
     name = "openai_compatible"
     label = "OpenAI-compatible"
-    capabilities = frozenset({"chat", "tools", "reasoning", "refusal", "logprobs", "choices", "usage"})
+    capabilities = frozenset({"chat", "tools", "reasoning", "refusal", "logprobs", "choices", "usage", "probe"})
 
     def __init__(self, config: AdapterConfig, http: HttpClient) -> None:
         super().__init__(config, http)
-        self._url = chat_url(config.endpoint)
+        self._url = url_of(config.endpoint, "chat/completions")
+        self._models_url = url_of(config.endpoint, "models")
         try:
             self._options = msgspec.convert(config.options, Options)
         except msgspec.ValidationError as error:
             raise InvalidAdapterConfig(f"options: {error}") from None
         self._headers = _headers(config.api_key, self._options)
-        self._timeouts = Timeouts(min(MAX_CONNECT_SECONDS, config.timeout), config.timeout)
+        self._limits = config.limits
+        self._timeouts = self._limits.timeouts
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
-        """`config.timeout` bounds the whole of a plain call, of a stream the time to its first delta and from each to
-        the next. What holds no delta, a comment or a role, is no sign of life."""
-        clock = asyncio.get_running_loop().time
-        heard = clock()
-        deadline = heard + self.config.timeout
+        """What holds no delta, a comment or a role, is no sign of life. A plain answer is all or nothing, so the time
+        to the first token does not bound it, unless a stream was asked for."""
+        clock, limits = asyncio.get_running_loop().time, self._limits
+        began = clock()
+        streams = call.request.stream
+        end_by = began + (limits.stream if streams else limits.plain)
+        begin_by = min(began + limits.first_token, end_by) if streams else end_by
         request = self.http.post(self._url, headers=self._headers, body=self._body(call), timeouts=self._timeouts)
-        response = await _by(deadline, request)
+        response = await _by(begin_by, request)
         try:
             if not 200 <= response.status < 300:
-                raise await self._refusal(response, deadline)
-            if call.request.stream and not _is_json(response):
+                raise await self._refusal(response, begin_by)
+            response.expect_by(begin_by, UNBEGUN if streams else UNFINISHED)
+            if streams and not _is_json(response):
                 answer: Answer = (streamed := StreamedAnswer())
                 chunks = response.chunks()
-                while chunk := await self._next(chunks, clock() - heard):
+                async for chunk in chunks:
+                    silent = True
                     for delta in streamed.feed(chunk):
                         yield delta
-                        heard = clock()
+                        silent = False
                     if streamed.done:
                         await _read_out(chunks)
                         break
+                    if not silent:
+                        next_by = clock() + limits.idle
+                        response.expect_by(*((next_by, SILENT) if next_by < end_by else (end_by, UNFINISHED)))
                 for delta in streamed.finish():
                     yield delta
             else:
                 answer = Answer()
-                for delta in answer.read(await _by(deadline, response.read())):
+                for delta in answer.read(await response.read()):
                     yield delta
             yield answer.end()
+        finally:
+            await response.close()
+
+    async def probe(self) -> None:
+        """Asks for the list of models: whatever it says, and also that there is none, comes of a service at work."""
+        began = asyncio.get_running_loop().time()
+        request = self.http.get(self._models_url, headers=self._headers, timeouts=self._timeouts)
+        response = await _by(began + self._limits.probe, request)
+        try:
+            status = response.status
+            if not 200 <= status < 300 and status not in THERE:
+                raise refusal(status, response.headers, b"")
+            await _read_out(response.chunks())
         finally:
             await response.close()
 
@@ -123,21 +148,12 @@ class OpenAICompatibleAdapter(BaseModelAdapter):
             return messages
         return [msgspec.structs.replace(message, reasoning_content=None) for message in messages]
 
-    async def _next(self, chunks: AsyncIterator[bytes], silent: float) -> bytes:
-        """The next piece, empty after the last, when there was no delta for so many seconds. The HTTP client's own
-        limit begins anew with each piece, which right after a delta is what is wanted and costs nothing."""
-        if silent < self.config.timeout * NEGLIGIBLE:
-            return await anext(chunks, b"")
-        left = self.config.timeout - silent
-        if left <= 0:
-            raise UpstreamTimeout
-        return await _by(asyncio.get_running_loop().time() + left, anext(chunks, b""))
-
     async def _refusal(self, response: HttpResponse, deadline: float) -> EngineError:
-        """Whatever becomes of the explanation, the status alone says enough."""
+        """Whatever becomes of the explanation, the status alone says enough, and another instance may be waiting."""
         body = b""
+        response.expect_by(min(deadline, asyncio.get_running_loop().time() + COMPLAINT_SECONDS), UNFINISHED)
         with suppress(UpstreamError):
-            body = await _by(deadline, response.read(MAX_COMPLAINT))
+            body = await response.read(MAX_COMPLAINT)
         return refusal(response.status, response.headers, body, self.config.api_key)
 
 
@@ -147,7 +163,7 @@ async def _by(deadline: float, work: Awaitable[Result]) -> Result:
         async with asyncio.timeout_at(deadline):
             return await work
     except TimeoutError as error:
-        raise UpstreamTimeout from error
+        raise UpstreamTimeout(UNBEGUN) from error
 
 
 def _headers(api_key: str, options: Options) -> dict[str, str]:

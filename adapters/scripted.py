@@ -43,7 +43,8 @@ class Script(msgspec.Struct, frozen=True):
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`text` in pieces of `chunk` signs with `delay` seconds before each, then `tool_calls`. `error` is a code of
-    `engine.errors`, raised after `after` pieces; `hang`: wait there to be cancelled instead."""
+    `engine.errors`, raised after `after` pieces; `hang`: wait there to be cancelled instead. `probe_error`: the code
+    that probes fail with; without it they go as a call would."""
 
     text: str = "Hello"
     chunk: int = 0
@@ -52,6 +53,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: str = ""
     hang: bool = False
     after: int = 0
+    probe_error: str = ""
     finish: Literal["stop", "length", "tool_calls", "content_filter"] = "stop"
 
     def script(self) -> Script:
@@ -68,17 +70,21 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ScriptedAdapter(BaseModelAdapter):
     """Follows its scripts, one a call, the last for all later calls. Everything that happened can be looked at:
 
-    `calls` in order, `running` now, `ended` so far however they ended, `cancelled` of them, `closed` itself."""
+    `calls` in order, `running` now, `ended` so far however they ended, `cancelled` of them, `closed` itself, `probes`
+    so far. `probe_error` may be changed at any time."""
 
     name = "scripted"
     label = "Scripted (test double)"
-    capabilities = frozenset({"chat", "tools", "reasoning", "refusal", "logprobs", "choices", "usage"})
+    capabilities = frozenset({"chat", "tools", "reasoning", "refusal", "logprobs", "choices", "usage", "probe"})
 
     def __init__(
         self, config: AdapterConfig | None = None, http: HttpClient | None = None, *, queue: Iterable[Script] = ()
     ) -> None:
         self.config = config or AdapterConfig()
-        self.queue = deque(queue or [_options(self.config.options).script()])
+        options = _options(self.config.options)
+        self.queue = deque(queue or [options.script()])
+        self.probe_error = _error(options.probe_error) if options.probe_error else None
+        self.probes = 0
         self.calls: list[ModelCall] = []
         self.running = 0
         self.ended = 0
@@ -118,6 +124,18 @@ class ScriptedAdapter(BaseModelAdapter):
         finally:
             self.running -= 1
             self.ended += 1
+
+    async def probe(self) -> None:
+        """As the next call would begin: a service that answers at all, be it to ask to wait, is there."""
+        self.probes += 1
+        if self.probe_error is not None:
+            raise self.probe_error
+        first = next((step for step in self.queue[0].steps if not isinstance(step, float)), None)
+        if isinstance(first, errors.UpstreamError) and not isinstance(first, errors.UpstreamBusy):
+            raise first
+        if first is HANG:
+            await asyncio.sleep(self.config.limits.probe)
+            raise errors.UpstreamTimeout
 
     async def close(self) -> None:
         self.closed = True

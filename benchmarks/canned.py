@@ -26,6 +26,9 @@ class CannedResponse:
     async def chunks(self) -> AsyncIterator[bytes]:
         yield STREAMED
 
+    def expect_by(self, at: float, late: str) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Protocol
 
 from engine.errors import UpstreamError, UpstreamTimeout
-from engine.outbound import MAX_BODY, Timeouts
+from engine.outbound import MAX_BODY, SILENT, UNBEGUN, UNFINISHED, Timeouts
+from engine.patience import Patience
 
 HIGH_WATER: Final = 256 * 1024  # bytes of a body nobody has read yet before the socket is left alone
 UNPACKED: Final = 64 * 1024  # bytes unpacked at a time
@@ -47,19 +48,23 @@ class Exchange:
     whole; that then serves others."""
 
     __slots__ = (
-        "_buffer", "_connection", "_deadline", "_error", "_fields", "_loop", "_silence", "_inflate", "_size", "_waiter",
-        "answered", "headers", "over", "status",
+        "_buffer", "_connection", "_deadline", "_error", "_fields", "_loop", "_patience", "_silence", "_inflate",
+        "_size", "_waiter", "answered", "headers", "over", "status",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: Line, timeouts: Timeouts) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connection: Line, timeouts: Timeouts, deadline: float | None = None
+    ) -> None:
+        """`deadline` is when the exchange must be over, by the loop's clock."""
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.answered = False
         self.over = False
         self._loop = loop
         self._connection: Line | None = connection
-        self._silence = timeouts.read
-        self._deadline = None if timeouts.total is None else loop.time() + timeouts.total
+        self._patience = Patience(loop, self._too_late)
+        self._silence: float | None = timeouts.read
+        self._deadline = deadline
         self._fields: dict[str, str] = {}
         self._buffer: deque[bytes] = deque()
         self._size = 0
@@ -79,6 +84,10 @@ class Exchange:
                 await self.close()
                 raise UpstreamError("The model's service answered with too much.")
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def expect_by(self, at: float, late: str) -> None:
+        self._silence = None
+        self._patience.until(at, late)
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self
@@ -135,6 +144,7 @@ class Exchange:
     def abandon(self) -> None:
         """Closes the connection unless the answer was whole."""
         self.over = True
+        self._patience.over()
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
@@ -142,28 +152,34 @@ class Exchange:
     async def wait(self) -> None:
         """Until something has happened. Raises UpstreamTimeout; cancellation closes the connection."""
         self._raise_error()
-        silence = self._silence
-        if self._deadline is not None:
-            silence = min(silence, self._deadline - self._loop.time())
+        if self._silence is not None:
+            self._wait_for(self._silence)
         self._waiter = waiter = self._loop.create_future()
-        timer = self._loop.call_later(max(0.0, silence), self._too_late)
+        self._patience.begin()
         try:
             await waiter
         except asyncio.CancelledError:
             self.abandon()
             raise
         finally:
-            timer.cancel()
+            self._patience.end()
             self._waiter = None
         if not self._buffer:
             self._raise_error()
+
+    def _wait_for(self, silence: float) -> None:
+        at = self._loop.time() + silence
+        if self._deadline is not None and self._deadline < at:
+            self._patience.until(self._deadline, UNFINISHED)
+        else:
+            self._patience.until(at, SILENT if self.answered else UNBEGUN)
 
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
 
     def _too_late(self) -> None:
-        self.fail(UpstreamTimeout())
+        self.fail(UpstreamTimeout(self._patience.why))
         self.abandon()
 
     # For the connection -------------------------------------------------------------------------------------------
@@ -171,6 +187,7 @@ class Exchange:
     def fail(self, error: UpstreamError) -> None:
         if self._error is None and not self.over:
             self._error = error
+            self._patience.over()
             self._wake()
 
     def field(self, name: bytes, value: bytes) -> None:
@@ -206,6 +223,7 @@ class Exchange:
     def whole(self) -> None:
         self.over = True
         self._connection = None
+        self._patience.over()
         self._wake()
 
     def _wake(self) -> None:

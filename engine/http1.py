@@ -21,7 +21,7 @@ import httptools
 
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.exchange import Exchange
-from engine.outbound import RESENDS, HttpResponse, Timeouts
+from engine.outbound import RESENDS, UNREACHED, HttpResponse, Timeouts
 
 MAX_HEAD: Final = 128 * 1024
 IDLE_SECONDS: Final = 60.0
@@ -55,9 +55,9 @@ class Connection(asyncio.Protocol):
         self.heard = False
         self.idle_since = 0.0
 
-    def send(self, request: bytes, timeouts: Timeouts) -> Exchange:
+    def send(self, request: bytes, timeouts: Timeouts, deadline: float | None) -> Exchange:
         assert self._transport is not None
-        self._exchange = exchange = Exchange(self._loop, self, timeouts)
+        self._exchange = exchange = Exchange(self._loop, self, timeouts, deadline)
         self._head_bytes = 0
         self.heard = False
         self._transport.write(request)
@@ -181,11 +181,12 @@ class DirectClient:
         pool = pools.get(origin)
         if pool is None:
             pool = pools[origin] = deque()
+        deadline = None if timeouts.total is None else loop.time() + timeouts.total
         for _ in range(RESENDS):
             kept = _kept(pool, loop.time())
             if kept is None:
                 break
-            exchange = kept.send(request, timeouts)
+            exchange = kept.send(request, timeouts, deadline)
             try:
                 return await _answer(exchange)
             except UpstreamTimeout:
@@ -195,19 +196,19 @@ class DirectClient:
                     raise
                 # closed without a byte: given up while idle, so the request was never looked at
         connection = await self._connect(loop, origin, pool, timeouts)
-        return await _answer(connection.send(request, timeouts))
+        return await _answer(connection.send(request, timeouts, deadline))
 
     async def _connect(
         self, loop: asyncio.AbstractEventLoop, origin: Origin, pool: deque[Connection], timeouts: Timeouts
     ) -> Connection:
         secure = (self._context or _default_context()) if origin.secure else None
         try:
-            async with asyncio.timeout(timeouts.connect):
+            async with asyncio.timeout(min(timeouts.connect, timeouts.total or timeouts.connect)):
                 _, connection = await loop.create_connection(
                     lambda: Connection(pool, loop), origin.host, origin.port, ssl=secure
                 )
         except TimeoutError:
-            raise UpstreamTimeout() from None
+            raise UpstreamTimeout(UNREACHED) from None
         except (OSError, ValueError) as error:  # ValueError: a name that cannot be one
             raise UpstreamError("The model's service cannot be reached.") from error
         return connection

@@ -17,10 +17,17 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 
 from engine.errors import UpstreamError, UpstreamTimeout
+from engine.patience import Patience
 
 MAX_BODY: Final = 16 * 1024 * 1024
 RESENDS: Final = 3
 DNS_SECONDS: Final = 60
+
+# What was late.
+UNREACHED: Final = "The model's service could not be reached in time."
+UNBEGUN: Final = "The model's service did not begin to answer in time."
+SILENT: Final = "The model's service fell silent in the middle of its answer."
+UNFINISHED: Final = "The model's service did not finish its answer in time."
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -47,6 +54,10 @@ class HttpResponse(Protocol):
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives, never an empty piece. Raises like `read`, without a limit."""
+
+    def expect_by(self, at: float, late: str) -> None:
+        """From now on reading raises UpstreamTimeout(late) when it still waits at `at` by the loop's clock, until this
+        is called again: instead of the limits of `timeouts`. Costs next to nothing, as often as it is called."""
 
     async def close(self) -> None:
         """Gives the connection back when the body was read to its end, else closes it at once. Safe to call twice."""
@@ -75,9 +86,12 @@ _FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 _reused: ContextVar[bool] = ContextVar("reused", default=False)
 
 
-def _fail(error: Exception) -> NoReturn:
+def _fail(error: Exception, late: str = UNBEGUN) -> NoReturn:
+    """`late`: what it means that nothing was heard for too long."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        raise UpstreamTimeout(UNREACHED) from error
     if isinstance(error, TimeoutError):
-        raise UpstreamTimeout() from error
+        raise UpstreamTimeout(late if isinstance(error, aiohttp.SocketTimeoutError) else UNFINISHED) from error
     if isinstance(error, aiohttp.ClientConnectorError):
         raise UpstreamError("The model's service cannot be reached.") from error
     raise UpstreamError() from error
@@ -109,26 +123,24 @@ class _Connector(aiohttp.TCPConnector):
 class AiohttpResponse:
     """HttpResponse over aiohttp, and the iterator of its own chunks: leaving that early leaves no generator behind."""
 
-    __slots__ = ("_response", "headers", "status")
+    __slots__ = ("_late", "_patience", "_response", "headers", "status")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
+        self._patience: Patience | None = None
+        self._late: UpstreamTimeout | None = None
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
     async def read(self, limit: int = MAX_BODY) -> bytes:
-        content = self._response.content
         parts: list[bytes] = []
         size = 0
-        try:
-            while part := await content.readany():
-                parts.append(part)
-                size += len(part)
-                if size > limit:
-                    self._response.close()
-                    raise UpstreamError("The model's service answered with too much.")
-        except _FAILURES as error:
-            _fail(error)
+        async for part in self:
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                await self.close()
+                raise UpstreamError("The model's service answered with too much.")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def chunks(self) -> AsyncIterator[bytes]:
@@ -138,15 +150,42 @@ class AiohttpResponse:
         return self
 
     async def __anext__(self) -> bytes:
+        patience = self._patience
         try:
-            chunk = await self._response.content.readany()
+            if patience is None:
+                chunk = await self._response.content.readany()
+            else:
+                patience.begin()
+                try:
+                    chunk = await self._response.content.readany()
+                finally:
+                    patience.end()
         except _FAILURES as error:
-            _fail(error)
+            if self._late is not None:
+                raise self._late from None
+            _fail(error, SILENT)
         if not chunk:
+            self._forget_patience()
             raise StopAsyncIteration
         return chunk
 
+    def expect_by(self, at: float, late: str) -> None:
+        if self._patience is None:
+            self._patience = Patience(asyncio.get_running_loop(), self._too_late)
+        self._patience.until(at, late)
+
+    def _too_late(self) -> None:
+        assert self._patience is not None
+        self._late = UpstreamTimeout(self._patience.why)
+        self._response.content.set_exception(TimeoutError())
+        self._response.close()
+
+    def _forget_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.over()
+
     async def close(self) -> None:
+        self._forget_patience()
         self._response.close()
 
 

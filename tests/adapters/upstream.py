@@ -154,7 +154,7 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> Request | None
 
 def by_stream(request: Request) -> int:
     """For `answers(whole, streamed, choose=by_stream)`."""
-    return 1 if request.json.get("stream") else 0
+    return 1 if request.body and request.json.get("stream") else 0
 
 
 # Answers ----------------------------------------------------------------------------------------------------------

@@ -201,6 +201,23 @@ class AdapterConformance(ABC):
             )
         assert {one.choices[0].message.content for one in heard} == {Answer().text}
 
+    @pytest.mark.parametrize(
+        ("failure", "kind"),
+        [("", None), ("busy", None), ("rejected", None), ("down", UpstreamError), ("late", UpstreamTimeout)],
+    )
+    async def test_it_can_be_probed(self, failure: str, kind: type[EngineError] | None) -> None:
+        """A service that answers is there, be it to refuse or to ask to wait."""
+        if failure:
+            self._scripted()
+        async with self.serving(Answer(failure=failure)) as adapter:
+            self._needs(adapter, "probe")
+            if kind is None:
+                await adapter.probe()
+                return
+            with pytest.raises(EngineError) as caught:
+                await adapter.probe()
+        assert type(caught.value) is kind
+
     async def test_it_can_be_closed(self) -> None:
         async with self.serving(Answer()) as adapter:
             await adapter.close()

@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.http1 import DirectClient
-from engine.outbound import AiohttpClient, HttpClient, Timeouts
+from engine.outbound import SILENT, UNBEGUN, UNFINISHED, UNREACHED, AiohttpClient, HttpClient, Timeouts
 from tests.adapters import upstream as wire
 from tests.adapters.upstream import CUT, HANG, RESET, Upstream
 
@@ -127,10 +127,60 @@ async def test_it_maps_every_failure(
     assert len(upstream.requests) == 1
 
 
+@pytest.mark.parametrize(("sent", "why"), [(0, UNBEGUN), (1, SILENT), (2, SILENT)])
+async def test_it_says_what_was_late(sent: int, why: str, http: HttpClient, upstream: Upstream) -> None:
+    upstream.answers([*wire.streamed([b"one", b"two"])[:sent], HANG])
+    with pytest.raises(UpstreamTimeout) as caught:
+        await (await post(http, upstream, SHORT)).read()
+    assert caught.value.message == why
+
+
+async def test_it_waits_as_long_as_is_expected(http: HttpClient, upstream: Upstream) -> None:
+    """Each limit stands in for the one before, and for what `timeouts` say; one that passes unwaited is none."""
+    clock = asyncio.get_running_loop().time
+    upstream.answers([*wire.streamed([b"one", b"two", b"three"], pause=0.2)[:-1], HANG])
+    response = await post(http, upstream, Timeouts(5, 5))
+    chunks = response.chunks()
+    response.expect_by(clock() - 1, "never")
+    response.expect_by(clock() + 5, "one")
+    assert await anext(chunks) == b"one"
+    response.expect_by(clock() + 5, "two")
+    assert await anext(chunks) == b"two"
+    response.expect_by(clock() + 0.05, "sleeping")
+    await asyncio.sleep(0.1)
+    response.expect_by(clock() + 5, "three")
+    assert await anext(chunks) == b"three"
+    response.expect_by(clock() + 0.1, "four")
+    with pytest.raises(UpstreamTimeout, match="four"):
+        await anext(chunks)
+    with pytest.raises((UpstreamError, StopAsyncIteration)):
+        await anext(chunks)
+    await upstream.closed(1)
+    await response.close()
+
+
+async def test_it_expects_a_body_in_one_piece_too(http: HttpClient, upstream: Upstream) -> None:
+    upstream.answers([*wire.streamed([b"x"] * 100, pause=0.05)])
+    response = await post(http, upstream)
+    response.expect_by(asyncio.get_running_loop().time() + 0.2, "all of it")
+    with pytest.raises(UpstreamTimeout, match="all of it"):
+        await response.read()
+    await upstream.closed(1)
+
+
+async def test_it_gives_out_what_is_here_however_late(http: HttpClient, upstream: Upstream) -> None:
+    upstream.answers(wire.answer(200, b"pong"))
+    response = await post(http, upstream)
+    await asyncio.sleep(0.05)
+    response.expect_by(asyncio.get_running_loop().time() - 1, "never")
+    assert await response.read() == b"pong"
+
+
 async def test_it_bounds_the_total(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.streamed([b"x"] * 100, pause=0.05))
-    with pytest.raises(UpstreamTimeout):
+    with pytest.raises(UpstreamTimeout) as caught:
         await (await post(http, upstream, Timeouts(5, 5, 0.3))).read()
+    assert caught.value.message == UNFINISHED
 
 
 async def test_it_says_when_nobody_listens(http: HttpClient) -> None:
@@ -146,7 +196,7 @@ async def test_it_gives_up_connecting(http: HttpClient) -> None:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         with socket.create_connection(full.getsockname()):  # the queue of one is full: nobody answers the next
-            with pytest.raises(UpstreamTimeout):
+            with pytest.raises(UpstreamTimeout, match=UNREACHED):
                 url = f"http://127.0.0.1:{full.getsockname()[1]}/"
                 async with asyncio.timeout(20):
                     await http.post(url, headers={}, body=b"", timeouts=Timeouts(0.2, 0.2))
