@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from math import inf
 from typing import ClassVar, Final
 
@@ -11,7 +11,7 @@ import msgspec
 
 from engine.errors import NotSupported
 from engine.outbound import HttpClient, Timeouts
-from engine.types import Delta, EmbedCall, Embedded, End, Json, ModelCall
+from engine.types import Delta, EmbedCall, Embedded, End, Json, ModelCall, StoredAnswer
 
 MAX_CONNECT_SECONDS: Final = 10.0  # unless the configuration says how many
 PROBE_SECONDS: Final = 5.0
@@ -76,7 +76,7 @@ class BaseModelAdapter(ABC):
 
     `name` is what an instance's `adapter` says, `label` what people read. `capabilities` are facts for consoles and
     tests, out of: `chat`, `tools`, `reasoning`, `refusal`, `logprobs`, `choices` (more than one), `usage` (counted by
-    the service itself), `embeddings`, `probe`.
+    the service itself), `batches` (several prompts in one call), `embeddings`, `probe`.
 
     `__init__` refuses a configuration with InvalidAdapterConfig and opens nothing. Adapters own no connection: `http`
     is shared by all and closed by whoever made it.
@@ -106,8 +106,19 @@ class BaseModelAdapter(ABC):
         Closing the generator or cancelling its task closes the upstream connection before it returns.
         """
 
+    def batch_key(self, call: ModelCall) -> Hashable:
+        """What calls must have in common to go upstream as one, in `answer_all`; None: this call goes alone. Whose they
+        are is not for the adapter to think of: only one tenant's calls ever meet."""
+        return None
+
+    async def answer_all(self, calls: list[ModelCall]) -> list[StoredAnswer]:
+        """The answers of several calls with the same `batch_key`, in their order, from one call upstream; only with the
+        capability `batches`. Raises like `stream`."""
+        raise NotSupported("This model answers one prompt at a time.")
+
     async def embed(self, call: EmbedCall) -> Embedded:
-        """One vector an input, in their order; only with the capability `embeddings`. Raises like `stream`."""
+        """One vector an input, in their order, from one call upstream; only with the capability `embeddings`. Numbers
+        are finite 32-bit floats. Raises like `stream`."""
         raise NotSupported("This model makes no embeddings.")
 
     async def probe(self) -> None:

@@ -65,7 +65,7 @@ class SharedCall:
                     break
                 await self._news.wait()
             if self._error is not None:
-                raise _copy(self._error)
+                raise copied(self._error)
         finally:
             self._readers -= 1
             if not self._readers:
@@ -112,7 +112,7 @@ class SharedCalls:
         return call
 
 
-def _copy(error: BaseException) -> BaseException:
+def copied(error: BaseException) -> BaseException:
     """One for each reader: an error gathers a traceback, and its message may be changed for who is shown it."""
     if isinstance(error, EngineError):
         return type(error)(error.message, param=error.param, retry_after=error.retry_after)

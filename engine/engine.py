@@ -12,11 +12,12 @@ from contextlib import aclosing
 from typing import Any
 
 from engine.calling import Caller, Upstream, cut_off
+from engine.embedding import Embedder
 from engine.ending import Endings
 from engine.folding import Fold, as_delta
 from engine.ports import Answers, Guard, Journal, Limiter, Meter, Plugins, Router, Sessions
 from engine.turn import Turn
-from engine.types import ChatRequest, Delta, Done, End, Event, Message, Principal
+from engine.types import ChatRequest, Delta, Done, Embeddings, End, Event, Message, Principal
 
 
 class Engine:
@@ -41,6 +42,7 @@ class Engine:
         self.journal = journal
         self.caller = Caller(limiter=limiter, sessions=sessions, router=router, journal=journal, answers=answers)
         self.endings = Endings(sessions=sessions, guard=guard, journal=journal, meter=meter, caller=self.caller)
+        self.embedder = Embedder(limiter=limiter, guard=guard, caller=self.caller, endings=self.endings)
 
     async def complete(self, principal: Principal, request: ChatRequest) -> Done:
         """The fold of `stream`: the same turn, only its terminal event."""
@@ -88,6 +90,10 @@ class Engine:
             raise
         finally:
             self.endings.release(turn)
+
+    async def embed(self, principal: Principal, request: ChatRequest) -> Embeddings:
+        """The vectors of a request with the task `embeddings`; see `Embedder.embed`."""
+        return await self.embedder.embed(principal, request)
 
     @property
     def active(self) -> int:

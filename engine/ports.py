@@ -7,7 +7,7 @@ ORM. Those without `async` do no I/O at all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Hashable, Sequence
 from typing import Protocol, TypeVar
 
 from engine.types import (
@@ -37,6 +37,10 @@ class Adapter(Protocol):
     """One model instance's wire format and connection (see `adapters.base.BaseModelAdapter`)."""
 
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]: ...
+
+    def batch_key(self, call: ModelCall) -> Hashable: ...
+
+    async def answer_all(self, calls: list[ModelCall]) -> list[StoredAnswer]: ...
 
     async def embed(self, call: EmbedCall) -> Embedded: ...
 

@@ -108,6 +108,7 @@ class OrderedRouter:
     def __init__(self, models: Sequence[ScriptedModel]) -> None:
         self.models = models
         self.routes: list[PlainRoute] = []
+        self.settings: dict[str, Any] = {}  # of every instance
 
     def choose(
         self,
@@ -122,7 +123,7 @@ class OrderedRouter:
         for number, model in enumerate(self.models):
             if constraints is None or number not in [*constraints.tried, *constraints.outgrown]:
                 name = "scripted" if request.model == "auto" else request.model
-                route = PlainRoute(Instance(id=number, name=name, version="v1"), model, name, name)
+                route = PlainRoute(Instance(id=number, name=name, version="v1", **self.settings), model, name, name)
                 self.routes.append(route)
                 return route
         raise Overloaded()

@@ -1,0 +1,130 @@
+"""Embeddings take the steps of a chat turn, where these apply: there is no session, no plugin, no window to trim for
+and nothing to stream. The numbers are those of `engine.engine`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from engine.batching import Batcher, BatchKey, shared_usage, total_usage
+from engine.calling import Caller, lend
+from engine.ending import Endings
+from engine.errors import EngineError, InvalidRequest, UpstreamError
+from engine.estimating import message_tokens, text_tokens
+from engine.fencing import Fence
+from engine.ports import Adapter, Guard, Limiter, Route
+from engine.turn import Turn
+from engine.types import ChatRequest, EmbedCall, Embedded, Embeddings, End, Message, Principal, Usage
+
+Counted = tuple[list[float], Usage | None]  # a vector, and its part of what its call was counted as
+
+
+class Embedder:
+    """Makes vectors of texts. One an engine, whose retry budget and way out it shares."""
+
+    def __init__(self, *, limiter: Limiter, guard: Guard, caller: Caller, endings: Endings) -> None:
+        self._limiter = limiter
+        self._guard = guard
+        self._caller = caller
+        self._endings = endings
+        self._batches: Batcher[str, Counted] = Batcher()
+
+    async def embed(self, principal: Principal, request: ChatRequest) -> Embeddings:
+        """One vector a message of the request, whose task is `embeddings`; of its `params` only `dimensions` counts.
+
+        Raises EngineError. Returns once intent and completion are durable. Cancelling it cancels the call upstream,
+        unless other turns have a part in that."""
+        turn = Turn(principal, request)
+        self._endings.active += 1
+        try:
+            turn.admission = await self._limiter.admit(principal, request, turn.id)
+            turn.decided = True
+            texts = self._checked(turn)
+            turn.constraints.needed = partial(_longest, turn.messages)
+            answer = partial(self._answer, texts)
+            embedded = await self._caller.attempt(turn, self._endings.active, self._prepare, answer)
+            return await self._finish(turn, embedded)
+        except BaseException as error:
+            await self._endings.leave(turn, error)
+            raise
+        finally:
+            self._endings.release(turn)
+
+    def _checked(self, turn: Turn) -> list[str]:
+        """3: the inputs as they may go upstream."""
+        checked, verdicts = self._guard.input(turn.principal, turn.messages)
+        turn.judge(verdicts)
+        turn.messages = checked
+        texts = [message.content for message in checked if isinstance(message.content, str)]
+        if not texts or len(texts) < len(checked):
+            raise InvalidRequest("Embeddings are made of texts.", param="input")
+        return texts
+
+    async def _prepare(self, turn: Turn, failure: EngineError | None) -> Route:
+        """5, 6."""
+        route = self._caller.choose(turn, failure)
+        turn.reservation = await self._limiter.reserve(turn.principal, route.instance, route.prompt_tokens, 0)
+        return route
+
+    # 10 ----------------------------------------------------------------------------------------------------------
+
+    async def _answer(self, texts: list[str], turn: Turn, route: Route, intent: asyncio.Future[None]) -> Embedded:
+        turn.tries += 1
+        turn.attempts += 1
+        assert turn.route is not None
+        try:
+            with Fence(intent):
+                embedded = await self._call(texts, turn, route)
+                await intent
+        except BaseException as error:
+            turn.route.outcome(error)
+            if turn.reservation is not None:
+                turn.reservation.settle(Usage())
+            raise
+        turn.ttft = time.monotonic() - turn.began
+        turn.route.first_token()
+        return embedded
+
+    async def _call(self, texts: list[str], turn: Turn, route: Route) -> Embedded:
+        """All at once, unless its instance takes several inputs a call and another number than these."""
+        instance, dimensions = route.instance, turn.request.params.get("dimensions")
+        size = instance.batch_size
+        if size <= 1 or (len(texts) <= size and instance.batch_window <= 0):
+            return await _embedded(route.adapter, EmbedCall(route.upstream_model, texts, dimensions))
+        key = BatchKey(turn.principal.tenant_id, route.adapter, (route.upstream_model, dimensions))
+        call = partial(_counted, route.adapter, route.upstream_model, dimensions)
+        found = await self._batches.run(key, texts, instance, call, partial(lend, turn))
+        return Embedded([vector for vector, _ in found], total_usage([usage for _, usage in found]))
+
+    # 12 ----------------------------------------------------------------------------------------------------------
+
+    async def _finish(self, turn: Turn, embedded: Embedded) -> Embeddings:
+        turn.end = End({}, embedded.usage or _estimate(turn.messages))
+        usage = turn.usage()
+        await self._endings.complete(turn, [], usage)
+        done = turn.done([], usage)
+        return Embeddings(done.id, done.model, embedded.vectors, usage, done.route)
+
+
+async def _embedded(adapter: Adapter, call: EmbedCall) -> Embedded:
+    embedded = await adapter.embed(call)
+    if len(embedded.vectors) != len(call.inputs):
+        raise UpstreamError("The model's service answered another number of inputs than were sent.")
+    return embedded
+
+
+async def _counted(adapter: Adapter, model: str, dimensions: int | None, texts: list[str]) -> list[Counted]:
+    embedded = await _embedded(adapter, EmbedCall(model, texts, dimensions))
+    usages = shared_usage(embedded.usage, [text_tokens(text) for text in texts], [0] * len(texts))
+    return list(zip(embedded.vectors, usages, strict=True))
+
+
+def _longest(messages: Sequence[Message]) -> int:
+    """The tokens a model must have room for: it reads every input by itself."""
+    return max(map(message_tokens, messages))
+
+
+def _estimate(messages: Sequence[Message]) -> Usage:
+    return Usage(prompt_tokens=sum(text_tokens(str(message.content)) for message in messages), estimated=True)
