@@ -7,18 +7,20 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from adapters.base import BaseModelAdapter
+from adapters.hashing import hashed
 from engine.estimating import messages_tokens, text_tokens
-from engine.types import Delta, End, Message, ModelCall, Usage
+from engine.types import Delta, EmbedCall, Embedded, End, Message, ModelCall, Usage
 
 WORD: Final = re.compile(r"\s*\S+\s*$|\s*\S+|\s+")
 
 
 class EchoAdapter(BaseModelAdapter):
-    """Repeats the last user message, word by word when streaming; its usage is the engine's own estimate."""
+    """Repeats the last user message, word by word when streaming; its usage is the engine's own estimate. Embeddings
+    are hashes."""
 
     name = "echo"
     label = "Echo (no model)"
-    capabilities = frozenset({"chat", "usage", "probe"})
+    capabilities = frozenset({"chat", "usage", "embeddings", "probe"})
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
         text = last_said(call.messages)
@@ -27,6 +29,9 @@ class EchoAdapter(BaseModelAdapter):
                 yield Delta(content=piece)
         usage = Usage(prompt_tokens=messages_tokens(call.messages), completion_tokens=text_tokens(text))
         yield End(finish_reasons={0: "stop"}, usage=usage)
+
+    async def embed(self, call: EmbedCall) -> Embedded:
+        return hashed(call)
 
     async def probe(self) -> None:
         """Is always there."""

@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from enum import Enum
 from typing import Final, Literal
 
 import msgspec
 
 from adapters.base import AdapterConfig, BaseModelAdapter, InvalidAdapterConfig
+from adapters.hashing import hashed
 from engine import errors
 from engine.outbound import HttpClient
-from engine.types import Delta, End, Json, ModelCall, Usage
+from engine.types import Delta, EmbedCall, Embedded, End, Json, ModelCall, Usage
 
 
 class Hang(Enum):
@@ -70,12 +72,15 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ScriptedAdapter(BaseModelAdapter):
     """Follows its scripts, one a call, the last for all later calls. Everything that happened can be looked at:
 
-    `calls` in order, `running` now, `ended` so far however they ended, `cancelled` of them, `closed` itself, `probes`
-    so far. `probe_error` may be changed at any time."""
+    `calls` and `embed_calls` in order, `running` now, `ended` so far however they ended, `cancelled` of them, `closed`
+    itself, `probes` so far. `probe_error` may be changed at any time. Embeddings are hashes, made when the script is
+    through; its texts are not said then."""
 
     name = "scripted"
     label = "Scripted (test double)"
-    capabilities = frozenset({"chat", "tools", "reasoning", "refusal", "logprobs", "choices", "usage", "probe"})
+    capabilities = frozenset(
+        {"chat", "tools", "reasoning", "refusal", "logprobs", "choices", "usage", "embeddings", "probe"}
+    )
 
     def __init__(
         self, config: AdapterConfig | None = None, http: HttpClient | None = None, *, queue: Iterable[Script] = ()
@@ -86,6 +91,7 @@ class ScriptedAdapter(BaseModelAdapter):
         self.probe_error = _error(options.probe_error) if options.probe_error else None
         self.probes = 0
         self.calls: list[ModelCall] = []
+        self.embed_calls: list[EmbedCall] = []
         self.running = 0
         self.ended = 0
         self.cancelled = 0
@@ -96,8 +102,18 @@ class ScriptedAdapter(BaseModelAdapter):
         """One script for all calls."""
         return cls(queue=[Script(steps, finish, usage or Usage(prompt_tokens=3, completion_tokens=5))])
 
-    async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
+    def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
         self.calls.append(call)
+        return self._follow()
+
+    async def embed(self, call: EmbedCall) -> Embedded:
+        self.embed_calls.append(call)
+        async with aclosing(self._follow()) as steps:
+            async for _ in steps:
+                pass
+        return hashed(call)
+
+    async def _follow(self) -> AsyncGenerator[Delta | End, None]:
         script = self.queue.popleft() if len(self.queue) > 1 else self.queue[0]
         self.running += 1
         told = False
