@@ -1,0 +1,69 @@
+"""Reads all turns of a tenant in a span of time: in order, a chunk at a time, decoding only what the caller names.
+
+Turn ids begin with their time in milliseconds (`engine.turn.new_turn_id`), so a span of time is a span of ids, and the
+index over a tenant's intents has them in order. The functions block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeVar
+
+import msgspec
+from django.db import connections
+
+from compliance.database import ALIAS
+from compliance.journal.union import see_all_slots
+from compliance.models.journal import AuditEntry, JournalQuerySet
+
+I = TypeVar("I", bound=msgspec.Struct)  # noqa: E741  # intent and completion
+C = TypeVar("C", bound=msgspec.Struct)
+
+Body = bytes | memoryview
+
+CHUNK: Final = 500  # turns in memory; a query for each kind of entry
+
+
+def count(tenant_id: int, since: float, until: float) -> int:
+    """How many turns began from `since` to before `until` (Unix seconds)."""
+    return _intents(tenant_id, first_id(since), first_id(until)).count()
+
+
+def turns(
+    tenant_id: int, since: float, until: float, *, intent: type[I], completion: type[C]
+) -> Iterator[tuple[I | None, C | None]]:
+    """The turns that began from `since` to before `until`, oldest first, as these structs: they name the fields to be
+    decoded. An intent that cannot be decoded as that is None, so is the completion of a turn that has none."""
+    read_intent, read_completion = msgspec.json.Decoder(intent), msgspec.json.Decoder(completion)
+    start, end = first_id(since), first_id(until)
+    while found := list(_intents(tenant_id, start, end).values_list("turn_id", "body")[:CHUNK]):
+        ends = _completions(tenant_id, [turn_id for turn_id, _ in found])
+        for turn_id, body in found:
+            yield _decoded(read_intent, body), _decoded(read_completion, ends.get(turn_id))
+        if len(found) < CHUNK:
+            return
+        start = f"{found[-1][0]}0"  # the next thing after this id
+
+
+def first_id(moment: float) -> str:
+    """No turn that began at or after this time (Unix seconds) has a smaller id."""
+    return f"{max(int(moment * 1000), 0):012x}"
+
+
+def _intents(tenant_id: int, start: str, end: str) -> JournalQuerySet:
+    see_all_slots(connections[ALIAS])
+    mine = AuditEntry.objects.for_tenant(tenant_id).filter(kind=AuditEntry.Kind.INTENT)
+    return mine.filter(turn_id__gte=start, turn_id__lt=end).order_by("turn_id")
+
+
+def _completions(tenant_id: int, turn_ids: list[str]) -> dict[str, Body]:
+    mine = AuditEntry.objects.for_tenant(tenant_id).filter(kind=AuditEntry.Kind.COMPLETION, turn_id__in=turn_ids)
+    return dict(mine.order_by().values_list("turn_id", "body"))
+
+
+def _decoded(decoder: msgspec.json.Decoder[C], body: Body | None) -> C | None:
+    if body is None:
+        return None
+    try:
+        return decoder.decode(body)
+    except msgspec.MsgspecError:
+        return None
