@@ -33,7 +33,7 @@ def compile_routing(previous: RoutingTable, http: HttpClient, *, timeout: float)
         granted[instance_id].add(tenant_id)
     rows = ModelInstance.objects.everywhere().filter(enabled=True).select_related("tenant").order_by("id")
     entries = [entry for row in rows if (entry := _entry(row, granted[row.pk], previous, http, timeout)) is not None]
-    rules = [_rule(row) for row in RoutingRule.objects.everywhere().filter(enabled=True).order_by("id")]
+    rules = [compile_rule(row) for row in RoutingRule.objects.everywhere().filter(enabled=True).order_by("id")]
     kept = [rule for rule in rules if rule is not None]
     return RoutingTable(entries, kept, balances=previous.balances, classes=previous.classes)
 
@@ -122,7 +122,8 @@ def _fingerprint(row: ModelInstance, instance: Instance) -> str:
     return hashlib.sha256(msgspec.json.encode(built_from, order="deterministic")).hexdigest()
 
 
-def _rule(row: RoutingRule) -> Rule | None:
+def compile_rule(row: RoutingRule) -> Rule | None:
+    """None: a condition does not compile, which is logged."""
     try:
         conditions = tuple(compile_condition(text) for text in row.conditions)
     except ConditionError as error:
