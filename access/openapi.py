@@ -14,7 +14,7 @@ from access.management.jobs import JobAnswer, JobPage
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
-from engine.types import Completion, Intent, Json, Message
+from engine.types import Completion, Intent, Json, Message, Retry
 
 REF: Final = "#/components/schemas/{name}"
 
@@ -30,12 +30,14 @@ class UsageAnswer(msgspec.Struct, kw_only=True):
     estimated: bool = False
 
 
-class RouteAnswer(msgspec.Struct):
-    """Which instance answered, and by which rules. `decision` is the turn's id."""
+class RouteAnswer(msgspec.Struct, kw_only=True):
+    """Which instance answered, and by which rules. `decision` is the turn's id. `source` only where no model was asked:
+    `cache`, `shared` (another turn's call) or `plugin`."""
 
     instance: str
     rules: list[str]
     decision: str
+    source: str = "model"
 
 
 class ChatAnswer(msgspec.Struct, kw_only=True):
@@ -51,11 +53,21 @@ class ChatAnswer(msgspec.Struct, kw_only=True):
     choices: list[Json] = []
 
 
+class ModelChangeAnswer(msgspec.Struct, rename={"origin": "from"}):
+    """From the turn `turn_id` on another model answered. `at` is in Unix seconds."""
+
+    at: int
+    origin: str
+    to: str
+    turn_id: str
+
+
 class SessionMetadata(msgspec.Struct):
-    """`last_active` is in Unix seconds."""
+    """`last_active` is in Unix seconds. `model_changes` are the last 20, only where there are any."""
 
     last_active: int
     model_version: str
+    model_changes: list[ModelChangeAnswer] = []
 
 
 class SessionLine(msgspec.Struct, kw_only=True):
@@ -83,11 +95,12 @@ class SessionAnswer(SessionLine, kw_only=True):
 
 
 class TurnAnswer(msgspec.Struct, kw_only=True):
-    """`state` is the completion's, or `in_flight`."""
+    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`."""
 
     id: str
     state: str
     decision: Json
+    retries: list[Retry]
     intent: Intent
     completion: Completion | None = None
 
@@ -224,6 +237,9 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="What a job left", text="JSON; its shape depends on the kind of job.",
                   answer=dict, errors=(404, *MANAGE_ERRORS)),
     ],
+    "/api/cache": [
+        Operation(method="delete", summary="Forget the tenant's kept answers", status=204, errors=(401, 403, 503)),
+    ],
     "/api/ws-ticket": [
         Operation(method="post", summary="A ticket for /ws/chat", answer=TicketAnswer,
                   text="For browsers, which can send no header with a WebSocket."),
@@ -238,7 +254,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     ],
 }  # fmt: skip
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
-               "jobs": "jobs", "ws-ticket": "chat"}  # fmt: skip
+               "jobs": "jobs", "cache": "routing", "ws-ticket": "chat"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

@@ -39,6 +39,13 @@ class SessionStore(Protocol):
     async def delete(self, principal: Principal, session_id: str) -> None: ...
 
 
+class KeptAnswers(Protocol):
+    """Answers kept for repeated requests (see `tenants.answers`)."""
+
+    async def forget(self, tenant_id: int) -> int:
+        """Deletes all of the tenant's; how many there were. Raises StoreUnavailable, TenantSuspended."""
+
+
 class RouteReader(Protocol):
     """What the router tells people (see `routing.router`)."""
 
@@ -61,6 +68,7 @@ class Parts:
     engine: Engine
     authenticator: Authenticator
     sessions: SessionStore
+    answers: KeptAnswers
     router: RouteReader
     read_turn: TurnReader
     tickets: Tickets

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, re_path
 
 from access.edges.rest import ChatView
+from access.management.answers import Cache
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.routes import RouteExplain, RouteScore
 from access.management.rules import RuleDetail, RuleList
@@ -27,6 +28,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/jobs": JobList,
     "/api/jobs/{job_id}": JobDetail,
     "/api/jobs/{job_id}/result": JobResult,
+    "/api/cache": Cache,
     "/api/ws-ticket": WebSocketTicket,
 }
 

@@ -41,7 +41,8 @@ def parts(application: Application) -> Parts:
         engine=application.engine,
         authenticator=authenticator(application),
         sessions=application.sessions,
-        router=application.engine.router,  # type: ignore[arg-type]
+        answers=application.answers,
+        router=application.engine.caller.router,  # type: ignore[arg-type]
         read_turn=application.reader.turn,
         tickets=Tickets(application.stores.platform()),
         metrics=application.metrics,

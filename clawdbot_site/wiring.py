@@ -99,6 +99,7 @@ class Application:
         self.sessions = SessionStore(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         router = RuleRouter(self._routes, tell=self.notices.tell)
+        self.answers = AnswerStore(self.stores, self.tenants)
         self.engine = Engine(
             limiter=self.limits,
             sessions=self.sessions,
@@ -107,7 +108,7 @@ class Application:
             router=router,
             journal=self.journal,
             meter=self.metrics,
-            answers=AnswerStore(self.stores, self.tenants),
+            answers=self.answers,
         )
         parts = Parts(
             engine=self.engine,
@@ -118,6 +119,7 @@ class Application:
                 TrustedProxies(settings.TRUSTED_PROXIES),
             ),
             sessions=self.sessions,
+            answers=self.answers,
             router=router,
             read_turn=self.reader.turn,
             tickets=Tickets(self.stores.platform()),
@@ -131,7 +133,7 @@ class Application:
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
             started={"started": self._accepts},
         )
-        django = _bridged(self._django, EngineBridge(self.engine, loop, self._routes))
+        django = _bridged(self._django, EngineBridge(self.engine, loop, self._routes, self.answers))
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
         )

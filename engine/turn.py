@@ -223,7 +223,7 @@ class Turn:
             attempts=self.attempts,
             source=self.source,
             retries=self.retries,
-            decision=route.decision if route is not None and self.retries else {},
+            decision=route.decision if route is not None and (self.retries or self.source == "shared") else {},
             ttft=self.ttft,
             duration=time.monotonic() - self.began,
             verdicts=list(self.output.verdicts) if self.output is not None else [],

@@ -319,7 +319,7 @@ class Retry(msgspec.Struct, frozen=True):
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Written before the terminal event leaves: what came of the intent. `choices` is what the client was sent.
-    After `retries`, `decision` is the last one, as the intent holds the first."""
+    After `retries`, and where another turn's call was shared, `decision` is the last one; the intent has the first."""
 
     turn_id: str
     tenant_id: int

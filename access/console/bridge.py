@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from django.http import HttpRequest
 
+from access.parts import KeptAnswers
 from engine.engine import Engine
 from engine.errors import Unavailable
 from engine.snapshots import Cell
@@ -26,6 +27,7 @@ class EngineBridge:
     engine: Engine
     loop: asyncio.AbstractEventLoop
     routes: Cell[RoutingTable]
+    answers: KeptAnswers
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """Waits for the answer in the calling thread. Raises TimeoutError; the work is then cancelled."""

@@ -8,15 +8,20 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.decorators import action, display
+from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
+from access.console.bridge import bridge_of
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOnlyAdmin
+from engine.errors import EngineError
 from tenants import services
 from tenants.models import IpRule, Job, Member, Tenant
+
+FORGETTING = 60.0  # seconds
 
 
 class TenantForm(PlatformForm):
@@ -70,6 +75,7 @@ class TenantAdmin(PlatformAdmin):
     search_fields = ["name", "slug"]
     readonly_fields = ["store_database", "created_at"]
     actions = ["suspend", "resume"]
+    actions_detail = ["forget_answers"]
     fieldsets = [
         (None, {"fields": ["name", "slug", "is_active"]}),
         (_("Limits"), {"fields": ["requests_per_minute", "tokens_per_minute", "concurrent_turns"]}),
@@ -94,6 +100,28 @@ class TenantAdmin(PlatformAdmin):
         for tenant in tenants:
             services.resume_tenant(tenant=tenant)
         self.message_user(request, _("They are let in again from the next second on."))
+
+    @action(
+        description=_("Forget kept answers"),
+        icon="delete_sweep",
+        permissions=["change"],
+        dialog={
+            "title": _("Forget every answer that is kept for this tenant?"),
+            "description": _("The same requests are then sent to a model again. Sessions and the journal stay."),
+            "form_submit_text": _("Forget"),
+        },
+    )
+    def forget_answers(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        try:
+            bridge = bridge_of(request)
+            count = bridge.run(bridge.answers.forget(int(object_id)), FORGETTING)
+        except EngineError as error:
+            self.message_user(request, f"{error.message} ({error.code})", "error")
+        except TimeoutError:
+            self.message_user(request, _("Not all were forgotten within a minute. Try again."), "error")
+        else:
+            self.message_user(request, _("Forgotten: %(count)s kept answers.") % {"count": count})
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:tenants_tenant_change", args=[object_id])})
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: forms.ModelForm[Tenant], change: bool) -> None:
         assert isinstance(form, TenantForm)

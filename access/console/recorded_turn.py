@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 from django.utils.dateformat import format as date_format
 from django.utils.translation import gettext_lazy as _
 
+from access.console import decisions
 from compliance.journal.reader import TurnRecord
 from compliance.models import AuditEntry
 from engine.types import Completion, Json, Message, Verdict
@@ -24,6 +25,12 @@ STATE_COLOURS = {
     "failed": "danger",
     "aborted": "danger",
     "in_flight": "primary",
+}
+SOURCES = {
+    "model": _("a model"),
+    "cache": _("an answer that was kept"),
+    "shared": _("another turn's call"),
+    "plugin": _("a plugin"),
 }
 
 
@@ -45,6 +52,8 @@ class PresentedTurn(msgspec.Struct, frozen=True, kw_only=True):
     asked: list[Spoken]
     answered: list[Spoken]
     decision: list[tuple[Any, Any]]
+    retries: Json | None
+    passed_over: Json | None
     candidates: Json | None
     features: Json | None
     verdicts: Json | None
@@ -55,7 +64,7 @@ class PresentedTurn(msgspec.Struct, frozen=True, kw_only=True):
 def present(record: TurnRecord, tenant: Tenant | None) -> PresentedTurn:
     intent, end = record.intent, record.completion
     state = end.state if end is not None else "in_flight"
-    decision = intent.decision if isinstance(intent.decision, dict) else {}
+    decision = record.decision
     return PresentedTurn(
         state=state,
         state_name=state_name(state),
@@ -63,8 +72,10 @@ def present(record: TurnRecord, tenant: Tenant | None) -> PresentedTurn:
         facts=_facts(record, tenant),
         asked=[_spoken(message) for message in intent.messages],
         answered=[_spoken(choice.message) for choice in end.choices] if end is not None else [],
-        decision=_decision(decision),
-        candidates=_candidates(decision.get("candidates")),
+        decision=decisions.reasons(decision),
+        retries=decisions.retries(record.retries),
+        passed_over=decisions.passed_over(decision.get("passed_over")),
+        candidates=decisions.candidates(decision.get("candidates")),
         features=_pairs(decision.get("features")),
         verdicts=_verdicts([*intent.verdicts, *(end.verdicts if end is not None else [])]),
         intent=_json(intent),
@@ -111,6 +122,7 @@ def _ending(end: Completion) -> list[tuple[Any, Any]]:
     tokens = f"{usage.prompt_tokens} + {usage.completion_tokens} = {usage.total_tokens}"
     return [
         (_("Error"), end.error),
+        (_("Answer from"), SOURCES[end.source] if end.choices else None),
         (_("Model of the answer"), end.model),
         (_("Tokens in and out"), f"{tokens} ({_('estimated')})" if usage.estimated else tokens),
         (_("First token after"), duration(end.ttft) if end.ttft is not None else None),
@@ -131,33 +143,6 @@ def _spoken(message: Message) -> Spoken:
         if value := getattr(message, field):
             more[field] = value
     return Spoken(message.role, _short(text), _short(_json(more)) if more else "")
-
-
-def _decision(decision: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    rules = decision.get("rules")
-    rows = [
-        (_("Model"), decision.get("model")),
-        (_("Instance"), decision.get("instance")),
-        (_("Rules that matched"), ", ".join(map(str, rules)) if isinstance(rules, list) else None),
-        (_("Runner-up"), decision.get("runner_up")),
-    ]
-    shown = [(name, value) for name, value in rows if value]
-    return [*shown, (_("Rules that matched"), _("none"))] if shown and not rules else shown
-
-
-def _candidates(found: Any) -> Json | None:
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found) or not found:
-        return None
-    rows = [
-        [
-            f"{each.get('instance')} (#{each.get('id')})",
-            each.get("weight", "—"),
-            "—" if each.get("score") is None else each["score"],
-            str(each.get("removed") or "—").replace("_", " "),
-        ]
-        for each in found
-    ]
-    return {"headers": [_("Candidate"), _("Weight"), _("Score"), _("Removed because")], "rows": rows}
 
 
 def _pairs(found: Any) -> Json | None:

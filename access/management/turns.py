@@ -15,8 +15,8 @@ _TURN_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class TurnDetail(LeanView):
-    """GET: the recorded turn and the decision that routed it. A caller sees its own turns, with the scope `audit` the
-    whole tenant's."""
+    """GET: the recorded turn, the decision that routed it in the end and the calls that failed before. A caller sees
+    its own turns, with the scope `audit` the whole tenant's."""
 
     needs = ("chat", "audit")
     http_method_names = ["get"]
@@ -31,7 +31,8 @@ class TurnDetail(LeanView):
             {
                 "id": turn_id,
                 "state": record.completion.state if record.completion is not None else "in_flight",
-                "decision": record.intent.decision,
+                "decision": record.decision,
+                "retries": record.retries,
                 "intent": record.intent,
                 "completion": record.completion,
             }

@@ -15,7 +15,7 @@ from compliance.database import ALIAS
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
 from engine.errors import StoreUnavailable, TurnNotFound
-from engine.types import Completion, Intent
+from engine.types import Completion, Intent, Json, Retry
 
 Kind = AuditEntry.Kind
 T = TypeVar("T")
@@ -27,6 +27,16 @@ class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     turn_id: str
     intent: Intent
     completion: Completion | None = None
+
+    @property
+    def decision(self) -> Json:
+        """The one that counts in the end: after retries the last, else the first. Empty: the turn was not routed."""
+        return (self.completion.decision if self.completion is not None else {}) or self.intent.decision
+
+    @property
+    def retries(self) -> list[Retry]:
+        """The calls that failed before the one that counts."""
+        return self.completion.retries if self.completion is not None else []
 
 
 class TurnSummary(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from routing.table import PublicModel
 from tests.access.asgi_client import Client
 from tests.cast import ALICE, BOB, CHARLIE
 from tests.engine import parts as engine_parts
-from tests.engine.parts import MemoryJournal, ScriptedModel
+from tests.engine.parts import MemoryAnswers, MemoryJournal, ScriptedModel
 
 CHAT_ONLY = "cb_chat_only"
 
@@ -60,6 +60,19 @@ class PlainRoutes:
         self, principal: Principal, request: ChatRequest, messages: Sequence[Message], features: Any = None
     ) -> dict[str, Any]:
         return {"model": request.model, "instance": "scripted", "features": {"messages": len(messages)}}
+
+
+class Forgetful:
+    """Lets go of what the engine's answers in memory hold."""
+
+    def __init__(self, answers: MemoryAnswers) -> None:
+        self.answers = answers
+
+    async def forget(self, tenant_id: int) -> int:
+        gone = [place for place in self.answers.kept if place[0] == tenant_id]
+        for place in gone:
+            del self.answers.kept[place]
+        return len(gone)
 
 
 class TicketStore:
@@ -124,6 +137,7 @@ def build(*models: ScriptedModel, sessions: Any = None, health: Health | None = 
         engine=engine,
         authenticator=keys,
         sessions=sessions,
+        answers=Forgetful(behind.answers),
         router=PlainRoutes(["auto", "scripted", "openai/gpt-4o"]),
         read_turn=Recorded(behind.journal),
         tickets=Tickets(store),

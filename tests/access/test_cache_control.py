@@ -91,6 +91,9 @@ async def test_it_says_when_an_answer_was_shared(path):
     gate.set()
     told = [(await answer.rest()).headers.get("x-clawdbot-cache") for answer in (first, second)]
     assert told == [None, "shared"] and len(site.behind.models[0].calls) == 1
+    own, shared = sorted(site.behind.journal.completions, key=lambda end: end.source)
+    assert (own.source, shared.source) == ("model", "shared")
+    assert shared.decision["shared_with"] == own.turn_id and own.decision == {}
 
 
 async def test_a_frame_can_ask_anew(site):

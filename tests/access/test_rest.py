@@ -133,6 +133,15 @@ async def test_it_shows_a_turn_to_its_caller_only():
     assert (await site.alice.get("/api/turns/nonsense")).status == 404
 
 
+async def test_it_tells_which_calls_failed_before_an_answer():
+    site = build(ScriptedModel([UpstreamTimeout()]), ScriptedModel(["Hello"]))
+    turn_id = (await site.alice.post("/api/chat", {"message": "Hi"})).json["id"]
+    record = (await site.alice.get(f"/api/turns/{turn_id}")).json
+    (failed,) = record["retries"]
+    assert (failed["instance"], failed["error"]) == ("scripted", "upstream_timeout") and failed["seconds"] >= 0
+    assert record["completion"]["retries"] == record["retries"]
+
+
 async def test_an_auditor_reads_the_turns_of_the_tenant_and_does_nothing_else():
     site = build()
     turn_id = (await site.alice.post("/api/chat", {"message": "Hi"})).json["id"]

@@ -10,7 +10,7 @@ from compliance.models import AuditEntry
 from compliance.models.journal import AppendOnly
 from engine.errors import StoreUnavailable, TurnNotFound
 from engine.turn import new_turn_id
-from engine.types import Verdict
+from engine.types import Retry, Verdict
 from tenants.scoping import Unscoped
 from tests.compliance.journals import completion, intent, writer_on
 
@@ -31,6 +31,16 @@ async def told(journal_alias):
         await writer.completion(completion(one, "completed", model="m", instance="i"))
     yield [*asked, other]
     await writer.stop()
+
+
+def test_the_decision_that_counts_is_the_last_one():
+    asked = intent(decision={"instance": "first"})
+    retries = [Retry(1, "first", "upstream_error", 0.1)]
+    plain = completion(asked, "completed")
+    retried = completion(asked, "completed", retries=retries, decision={"instance": "second"})
+    told = [reader.TurnRecord(asked.turn_id, asked, end) for end in (None, plain, retried)]
+    assert [record.decision["instance"] for record in told] == ["first", "first", "second"]
+    assert [record.retries for record in told] == [[], [], retries]
 
 
 async def test_it_reads_a_turn_as_it_was_recorded(journal, journal_alias):

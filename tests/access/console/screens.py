@@ -39,8 +39,11 @@ def activation(tenant: Tenant) -> PluginActivation:
     return PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings={"answers": answers})
 
 
-def record(tenant_id: int, *, state: str | None = "completed", at: float = 1_700_000_000.0, **fields: Any) -> str:
-    """A turn in the journal; without a state it is in flight. Returns its id."""
+def record(
+    tenant_id: int, *, state: str | None = "completed", at: float = 1_700_000_000.0, end: Any = None, **fields: Any
+) -> str:
+    """A turn in the journal; without a state it is in flight. `fields` are the intent's, `end` is a dictionary of the
+    completion's. Returns its id."""
     turn_id = new_turn_id(at)
     decision = {
         "model": "gpt",
@@ -65,11 +68,15 @@ def record(tenant_id: int, *, state: str | None = "completed", at: float = 1_700
     written = [intent_row(intent, "w1")]
     if state is not None:
         choices = [Choice(Message("assistant", NAUGHTY), "stop")] if state == "completed" else []
-        end = Completion(
-            turn_id=turn_id, tenant_id=tenant_id, at=at + 2, state=state, model="gpt", instance="gpt", choices=choices,
-            usage=Usage(7, 9), ttft=0.25, duration=2.0, error="" if choices else "upstream_error",
+        completion = Completion(
+            **{
+                "turn_id": turn_id, "tenant_id": tenant_id, "at": at + 2, "state": state, "model": "gpt",
+                "instance": "gpt", "choices": choices, "usage": Usage(7, 9), "ttft": 0.25, "duration": 2.0,
+                "error": "" if choices else "upstream_error",
+                **(end or {}),
+            }
         )  # fmt: skip
-        written.append(completion_row(end, "w1"))
+        written.append(completion_row(completion, "w1"))
     places = ", ".join(["%s"] * len(COLUMNS))
     names = ", ".join(f'"{name}"' for name in COLUMNS)
     with connections["journal"].cursor() as cursor:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 
+from engine.types import Retry
 from tests.access.console.screens import NAUGHTY, record
 
 LIST = "/admin/compliance/auditentry/"
@@ -76,7 +77,69 @@ def test_it_shows_turns_without_an_answer(
     assert words in console.get(f"{LIST}{record(1, state=state)}/change/").content.decode()
 
 
-@pytest.mark.parametrize("decision", [{}, {"rules": None, "candidates": ["x"], "features": 3}, {"candidates": [{}]}])
+def test_it_shows_the_decision_that_answered_and_the_calls_that_failed(console: Client, cast: SimpleNamespace) -> None:
+    last = {
+        "model": "big",
+        "instance": "big",
+        "rules": ["by size"],
+        "fallback": {"name": "big", "place": 1},
+        "session": {"model": "gpt", "kept": None},
+        "candidates": [{"id": 3, "instance": "big", "weight": 1, "score": 1, "removed": None}],
+        "passed_over": [
+            {
+                "models": ["gpt", NAUGHTY],
+                "why": "two_tried",
+                "candidates": [{"id": 1, "instance": "gpt", "removed": "tried"}, {"id": 2, "instance": NAUGHTY}],
+            },
+            {"models": ["none"], "why": "nobody_left", "candidates": []},
+        ],
+    }
+    failed = [Retry(1, "gpt", "upstream_timeout", 1.25), Retry(2, NAUGHTY, "upstream_error", 0.01)]
+    turn = record(cast.acme.id, end={"decision": last, "retries": failed, "attempts": 3})
+    answer = console.get(f"{LIST}{turn}/change/")
+    shown, text = answer.context["turn"], answer.content.decode()
+    why = {str(name): str(value) for name, value in shown.decision}
+    assert (why["Model"], why["Rules that matched"]) == ("big", "by size")
+    assert "number 1" in why["Fallback"]
+    assert why["Session"] == "could not stay with gpt"
+    assert [row[1:] for row in shown.retries["rows"]] == [
+        ["upstream_timeout", "1.250 s"],
+        ["upstream_error", "0.010 s"],
+    ]
+    assert [row[1:] for row in shown.passed_over["rows"]] == [
+        ["gpt (#1)", "tried"],
+        [f"{NAUGHTY} (#2)", "—"],
+        ["—", "—"],
+    ]
+    assert "two of it had been tried" in shown.passed_over["rows"][0][0]
+    assert len(shown.candidates["rows"]) == 1
+    for words in ("upstream_timeout", "Passed over", "1.250 s", "Answer from"):
+        assert words in text, words
+    assert "<script>alert(1)" not in text
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [("cache", "an answer that was kept"), ("shared", "another turn&#x27;s call")]
+)
+def test_it_says_where_an_answer_came_from(console: Client, cast: SimpleNamespace, source: str, words: str) -> None:
+    decision = {"model": "gpt", "shared_with": "f" * 32, "session": {"model": "gpt", "kept": "instance"}}
+    turn = record(cast.acme.id, end={"source": source, "attempts": 0}, decision=decision)
+    text = console.get(f"{LIST}{turn}/change/").content.decode()
+    for shown in (words, "f" * 32, "kept the instance that answered it before"):
+        assert shown in text, shown
+
+
+ODD = {
+    "passed_over": [{}, {"models": 5, "why": 5, "candidates": [5]}],
+    "session": 5,
+    "fallback": {"context_window": None},
+    "rules": "x",
+}
+
+
+@pytest.mark.parametrize(
+    "decision", [{}, {"rules": None, "candidates": ["x"], "features": 3}, {"candidates": [{}]}, ODD, {"session": {}}]
+)
 def test_it_shows_any_decision(console: Client, cast: SimpleNamespace, decision: dict[str, object]) -> None:
     assert console.get(f"{LIST}{record(1, decision=decision)}/change/").status_code == 200
 

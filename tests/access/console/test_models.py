@@ -133,7 +133,7 @@ def press(operator: User, row: ModelInstance, loop: asyncio.AbstractEventLoop | 
     request = RequestFactory().post(path, {"question": NAUGHTY, "_form_submitted": "True"})
     request.user, request._dont_enforce_csrf_checks = operator, True
     if loop is not None:
-        request.scope = {SCOPE_KEY: EngineBridge(engine, loop, Cell(RoutingTable()))}
+        request.scope = {SCOPE_KEY: EngineBridge(engine, loop, Cell(RoutingTable()), None)}
     found = resolve(path)
     return found.func(request, *found.args, **found.kwargs).render().content.decode(), behind
 

@@ -75,7 +75,7 @@ def test_it_shows_the_health_of_instances() -> None:
     busy.begin(now)
     table = RoutingTable([entry(1, Health()), entry(2, broken), entry(3, busy, max_concurrency=1)])
     request = RequestFactory().get("/admin/")
-    request.scope = {SCOPE_KEY: EngineBridge(None, None, Cell(table))}
+    request.scope = {SCOPE_KEY: EngineBridge(None, None, Cell(table), None)}
     rows = overview._instances(request)["table"]["rows"]
     assert [row[1:4] for row in rows] == [
         ["its breaker is open after failures", 3, 0],
