@@ -25,7 +25,9 @@ from routing.validation import check_adapter
 
 
 class ModelInstanceForm(PlatformForm):
-    adapter = forms.ChoiceField(choices=lambda: list(registry.labels().items()), widget=UnfoldAdminSelectWidget)
+    adapter = forms.ChoiceField(
+        choices=lambda: list(registry.labels().items()), initial="openai_compatible", widget=UnfoldAdminSelectWidget
+    )
     api_key = forms.CharField(
         label=_("Provider key"),
         required=False,
@@ -44,15 +46,45 @@ class ModelInstanceForm(PlatformForm):
     class Meta:
         model = ModelInstance
         fields = [
-            "name", "label", "tenant", "sharing", "enabled", "adapter", "endpoint", "upstream_model", "allow_private",
-            "options", "weight", "timeout", "max_concurrency", "context_window", "languages", "version", "price_in",
-            "price_out",
+            "name", "label", "tenant", "sharing", "enabled", "task", "adapter", "endpoint", "upstream_model",
+            "allow_private", "options", "weight", "max_concurrency", "context_window", "languages", "version",
+            "price_in", "price_out", "timeout", "connect_timeout", "first_token_timeout", "idle_timeout",
+            "total_timeout", "probe_interval", "batch_window", "batch_size",
         ]  # fmt: skip
-        labels = {"allow_private": _("May be private"), "price_in": _("Price in"), "price_out": _("Price out")}
+        labels = {
+            "allow_private": _("May be private"),
+            "price_in": _("Price in"),
+            "price_out": _("Price out"),
+            "timeout": _("Timeout"),
+            "connect_timeout": _("To connect"),
+            "first_token_timeout": _("To the first token"),
+            "idle_timeout": _("Between two tokens"),
+            "total_timeout": _("For a whole answer"),
+            "probe_interval": _("Probe every"),
+            "batch_window": _("Wait to share a call"),
+            "batch_size": _("Inputs in a call"),
+        }
         help_texts = {
             "endpoint": _("Such as https://api.example.com/v1."),
             "sharing": _("Only for the platform's own instances; those of a tenant are its own."),
+            "task": _("Requests for embeddings go only to instances for embeddings, all others to those for chat."),
             "version": _("What a session notes as its model version."),
+            "timeout": _("Seconds; stands in for each limit below that is empty. Empty: MODEL_TIMEOUT."),
+            "connect_timeout": _("Seconds until the connection stands. Empty: the timeout, at most 10."),
+            "first_token_timeout": _(
+                "Seconds until the answer begins; then another instance is tried. Empty: the timeout."
+            ),
+            "idle_timeout": _("Seconds of silence within a stream; then it ends with an error. Empty: the timeout."),
+            "total_timeout": _("Seconds. Empty: the timeout without a stream, no limit with one."),
+            "probe_interval": _(
+                "Seconds between requests that cost no tokens and notice that it is away, or back, before a user "
+                "does. Empty: no probes."
+            ),
+            "batch_window": _(
+                "Seconds, at most 1: how long a request waits for others of its tenant. Counts where the adapter takes "
+                "several inputs in one call, such as embeddings. 0: not at all."
+            ),
+            "batch_size": _("At most so many, 1 to 2048; a full call waits no longer. 1: every request has its own."),
         }
 
     def clean(self) -> dict[str, Any]:
@@ -104,11 +136,14 @@ class ModelInstanceAdmin(PlatformAdmin):
     autocomplete_fields = ["tenant"]
     actions_detail = ["test"]
     fieldsets = [
-        (None, {"fields": ["name", "label", "tenant", "sharing", "enabled"]}),
+        (None, {"fields": ["name", "label", "tenant", "sharing", "task", "enabled"]}),
         (_("Where it is"), {"fields": ["adapter", "endpoint", "upstream_model", "api_key", "remove_api_key",
                                         "allow_private", "options"]}),
-        (_("How it is used"), {"fields": ["weight", "timeout", "max_concurrency", "context_window", "languages",
-                                           "version", "price_in", "price_out"]}),
+        (_("How it is used"), {"fields": ["weight", "max_concurrency", "context_window", "languages", "version",
+                                           "price_in", "price_out"]}),
+        (_("Timeouts"), {"fields": ["timeout", "connect_timeout", "first_token_timeout", "idle_timeout",
+                                     "total_timeout"]}),
+        (_("Probes and batching"), {"fields": ["probe_interval", "batch_window", "batch_size"]}),
     ]  # fmt: skip
 
     @display(description=_("State"), ordering="enabled", label={"on": "success", "off": "danger"})
@@ -147,14 +182,26 @@ class RoutingRuleForm(PlatformForm):
         rows=6,
         help_text=_(
             "One a line; all must hold, none: always. Such as max_tokens < 2000, temperature <= 0.7, "
-            "complexity_score > 0.8, language in ['zh', 'en']."
+            "complexity_score > 0.8, language in ['zh', 'en'], metadata.plan == 'gold', header.x-team == 'search'."
+        ),
+    )
+    fallbacks = LinesField(
+        rows=3,
+        help_text=_(
+            "Public names, one a line, at most 8: where the model cannot answer (out of service, failing before its "
+            "first token, too small for the conversation), the request goes on with these, in this order. None: only "
+            "the other models that matched."
         ),
     )
 
     class Meta:
         model = RoutingRule
-        fields = ["name", "tenant", "priority", "model", "weight", "conditions", "enabled"]
-        help_texts = {"weight": _("Its share among the rules of the same priority that match.")}
+        fields = ["name", "tenant", "priority", "conditions", "model", "weight", "fallbacks", "enabled"]
+        help_texts = {
+            "name": _("What decision records call it."),
+            "priority": _("Higher goes first; a tenant's own rules go before the platform's."),
+            "weight": _("Its share among the rules of the same priority that match."),
+        }
 
 
 class RoutingRuleAdmin(PlatformAdmin):
@@ -164,6 +211,19 @@ class RoutingRuleAdmin(PlatformAdmin):
     list_select_related = ["tenant"]
     search_fields = ["name", "model", "tenant__slug", "tenant__name"]
     autocomplete_fields = ["tenant"]
+    fieldsets = [
+        (None, {"fields": ["name", "tenant", "enabled"]}),
+        (_("Which requests"), {"fields": ["priority", "conditions"]}),
+        (_("Where they go"), {"fields": ["model", "weight", "fallbacks"]}),
+    ]
+
+    def save_model(
+        self, request: HttpRequest, obj: RoutingRule, form: forms.ModelForm[RoutingRule], change: bool
+    ) -> None:
+        services.save_rule(rule=obj)
+
+    def delete_model(self, request: HttpRequest, obj: RoutingRule) -> None:
+        services.delete_rule(rule=obj)
 
     @display(description=_("Tenant"), ordering="tenant__name")
     def owner(self, rule: RoutingRule) -> Any:

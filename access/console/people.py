@@ -44,10 +44,30 @@ class TenantForm(PlatformForm):
     class Meta:
         model = Tenant
         fields = [
-            "name", "slug", "is_active", "requests_per_minute", "tokens_per_minute", "concurrent_turns", "session_ttl",
-            "store_url",
+            "name", "slug", "is_active", "requests_per_minute", "tokens_per_minute", "concurrent_turns", "cache_ttl",
+            "cache_sampled", "coalesce", "session_ttl", "store_url",
         ]  # fmt: skip
-        labels = {"is_active": _("Active"), "session_ttl": _("Life of a session")}
+        labels = {
+            "is_active": _("Active"),
+            "session_ttl": _("Life of a session"),
+            "cache_ttl": _("Keep answers for"),
+            "cache_sampled": _("Sampled answers too"),
+            "coalesce": _("Share calls"),
+        }
+        help_texts = {
+            "cache_ttl": _(
+                "Seconds. The same request of this tenant is then answered from memory, without a call to a model; the "
+                "word lists of the moment still count. Empty: no answer is kept."
+            ),
+            "cache_sampled": _(
+                "Keep and share answers to requests with a temperature above 0, or without one, too: whoever asks "
+                "again gets the same words."
+            ),
+            "coalesce": _(
+                "Identical requests of this tenant that run at the same time share one call to the model. Each still "
+                "has its own guard and its own entry in the journal."
+            ),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,6 +99,7 @@ class TenantAdmin(PlatformAdmin):
     fieldsets = [
         (None, {"fields": ["name", "slug", "is_active"]}),
         (_("Limits"), {"fields": ["requests_per_minute", "tokens_per_minute", "concurrent_turns"]}),
+        (_("Repeated requests"), {"fields": ["cache_ttl", "cache_sampled", "coalesce"]}),
         (_("Sessions"), {"fields": ["session_ttl", "store_url", "remove_store_url", "store_database", "created_at"]}),
     ]
 

@@ -14,7 +14,9 @@ from django.utils import timezone
 
 from plugins.models import PluginActivation
 from routing.models import RoutingRule
+from routing.services import MAX_RULES
 from tenants import services
+from tenants.directory import compile_tenants
 from tenants.models import ApiKey, IpRule, Member, Tenant, User
 from tests.access.console.screens import activation
 
@@ -52,6 +54,8 @@ def test_it_makes_a_tenant_with_a_store_of_its_own(console: Client, cast: Simple
         ({"name": "a\x00b"}, "name"),
         ({"requests_per_minute": -1}, "requests_per_minute"),
         ({"session_ttl": "soon"}, "session_ttl"),
+        ({"cache_ttl": -1}, "cache_ttl"),
+        ({"cache_ttl": "long"}, "cache_ttl"),
         ({"store_url": "redis://elsewhere:6379"}, "store_url"),
     ],
 )
@@ -60,6 +64,21 @@ def test_it_refuses_a_wrong_tenant_at_the_field(
 ) -> None:
     Tenant.objects.filter(pk=cast.globex.pk).update(store_url="redis://elsewhere:6379")
     assert list(errors(console, "tenants/tenant", **{"name": "New", "slug": "new", **fields})) == [field]
+
+
+def test_it_saves_what_a_tenant_wants_of_repeated_requests(console: Client, cast: SimpleNamespace) -> None:
+    page = f"/admin/tenants/tenant/{cast.acme.pk}/change/"
+    fields = {"name": "Acme", "slug": "acme", "is_active": "on"}
+    wanted = {"cache_ttl": 600, "cache_sampled": "on", "coalesce": "on"}
+    assert console.post(page, {**fields, **wanted}).status_code == 302
+    policy = compile_tenants().by_id[cast.acme.pk].cache
+    assert (policy.ttl, policy.sampled, policy.coalesce) == (600, True, True)
+    assert "Repeated requests" in console.get(page).content.decode()
+    assert console.post(page, fields).status_code == 302
+    policy = compile_tenants().by_id[cast.acme.pk].cache
+    assert (policy.ttl, policy.sampled, policy.coalesce) == (0, False, False)
+    assert errors(console, "tenants/tenant", name="New", slug="new", **wanted) == {}
+    assert Tenant.objects.get(slug="new").cache_ttl == 600
 
 
 def test_it_never_shows_a_tenants_store_address(console: Client, cast: SimpleNamespace) -> None:
@@ -177,6 +196,26 @@ def test_it_says_where_a_condition_is_wrong(console: Client, cast: SimpleNamespa
     assert list(errors(console, "routing/routingrule", **{**fields, "model": "auto"})) == ["model"]
     assert errors(console, "routing/routingrule", conditions="max_tokens < 2000\r\n\r\n stream ", **fields) == {}
     assert RoutingRule.objects.everywhere().get().conditions == ["max_tokens < 2000", "stream"]
+
+
+def test_it_takes_fallbacks_one_a_line(console: Client, cast: SimpleNamespace) -> None:
+    fields = {"model": "gpt", "weight": 1, "priority": 0, "enabled": "on"}
+    assert list(errors(console, "routing/routingrule", fallbacks="a\ntwo words", **fields)) == ["fallbacks"]
+    assert list(errors(console, "routing/routingrule", fallbacks="\n".join("abcdefghi"), **fields)) == ["fallbacks"]
+    assert errors(console, "routing/routingrule", fallbacks=" gpt-small \r\n\r\nvendor/x\na\na", **fields) == {}
+    rule = RoutingRule.objects.everywhere().get()
+    assert rule.fallbacks == ["gpt-small", "vendor/x", "a"]
+    form = console.get(f"/admin/routing/routingrule/{rule.pk}/change/").context["adminform"].form
+    assert form["fallbacks"].value() == "gpt-small\nvendor/x\na"
+
+
+def test_it_says_when_a_tenant_has_too_many_rules(console: Client, cast: SimpleNamespace) -> None:
+    RoutingRule.objects.bulk_create([RoutingRule(tenant=cast.acme, model="gpt") for _ in range(MAX_RULES)])
+    fields = {"model": "gpt", "weight": 1, "priority": 0, "enabled": "on"}
+    answer = console.post("/admin/routing/routingrule/add/", {**fields, "tenant": cast.acme.pk}, follow=True)
+    assert "at most 200 rules" in answer.content.decode()
+    assert errors(console, "routing/routingrule", **fields) == {}
+    assert RoutingRule.objects.for_tenant(cast.acme.pk).count() == MAX_RULES
 
 
 def test_it_says_which_setting_of_a_plugin_is_wrong(console: Client, cast: SimpleNamespace) -> None:

@@ -23,7 +23,8 @@ CHANGED = {
     "routing/modelinstance": (
         "routing",
         {"name": "other", "sharing": "all", "adapter": "echo", "options": "{}", "weight": 2, "price_in": 0,
-         "price_out": 0, "remove_api_key": "on", "tenant": 1, "grants-TOTAL_FORMS": 0, "grants-INITIAL_FORMS": 0},
+         "price_out": 0, "task": "chat", "batch_window": 0, "batch_size": 1, "remove_api_key": "on",
+         "tenant": 1, "grants-TOTAL_FORMS": 0, "grants-INITIAL_FORMS": 0},
     ),
     "routing/routingrule": ("routing", {"model": "other", "weight": 2, "priority": 1}),
     "compliance/sensitivewordlist": (

@@ -27,6 +27,7 @@ NO_GRANTS = {"grants-TOTAL_FORMS": 0, "grants-INITIAL_FORMS": 0}
 FIELDS = {
     "name": "gpt", "sharing": "all", "enabled": "on", "adapter": "openai_compatible",
     "endpoint": "https://api.example.com/v1", "options": "{}", "weight": 1, "price_in": "0.5", "price_out": "1",
+    "task": "chat", "batch_window": 0, "batch_size": 1,
 }  # fmt: skip
 
 
@@ -76,6 +77,14 @@ def test_it_asks_for_the_key_again_when_an_instance_changes_hands(console: Clien
         ({"weight": 0}, "weight"),
         ({"price_in": -1}, "price_in"),
         ({"timeout": 0}, "timeout"),
+        ({"connect_timeout": 0}, "connect_timeout"),
+        ({"first_token_timeout": "soon"}, "first_token_timeout"),
+        ({"idle_timeout": 3601}, "idle_timeout"),
+        ({"total_timeout": -1}, "total_timeout"),
+        ({"probe_interval": 0.5}, "probe_interval"),
+        ({"batch_window": 1.5}, "batch_window"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"task": "poetry"}, "task"),
         ({"languages": "zh\nklingon!"}, "languages"),
         ({"options": "["}, "options"),
         ({"api_key": "two\nlines"}, "api_key"),
@@ -86,6 +95,19 @@ def test_it_refuses_a_wrong_instance_at_the_field(
 ) -> None:
     assert list(save(console, **fields) or {}) == [field]
     assert not ModelInstance.objects.everywhere().exists()
+
+
+def test_it_saves_every_limit_and_shows_it_again(console: Client, cast: SimpleNamespace) -> None:
+    limits = {
+        "task": "embeddings", "timeout": 20.0, "connect_timeout": 2.5, "first_token_timeout": 10.0, "idle_timeout": 5.0,
+        "total_timeout": 300.0, "probe_interval": 30.0, "batch_window": 0.02, "batch_size": 32,
+    }  # fmt: skip
+    assert save(console, **limits) is None
+    assert {name: getattr(instance(), name) for name in limits} == limits
+    form = console.get(f"/admin/routing/modelinstance/{instance().pk}/change/").context["adminform"].form
+    assert {name: form[name].value() for name in limits} == limits
+    assert save(console) is None
+    assert (instance().timeout, instance().total_timeout, instance().probe_interval) == (None, None, None)
 
 
 def test_it_refuses_the_same_instance_twice_at_the_name(console: Client, cast: SimpleNamespace) -> None:
