@@ -22,49 +22,59 @@ from routing import vocabulary
 FRONT: Final = 3000  # characters read at the beginning of a text,
 BACK: Final = 1000  # and at its end; what lies between counts as length alone
 
-_GROUPS: Final = (  # the words, the weight of a group's first word
-    (vocabulary.PROVING, 3.6),
-    (vocabulary.ANALYSING, 1.1),
-    (vocabulary.BUILDING, 1.3),
-    (vocabulary.CODING, 0.3),
-    (vocabulary.MATHS, 0.4),
-    (vocabulary.PHYSICS, 0.45),
-    (vocabulary.LIFE, 0.1),
-    (vocabulary.FINANCE, 0.4),
-    (vocabulary.LAW, 0.2),
-    (vocabulary.CASES, 0.18),
-    (vocabulary.LOGIC, 0.7),
-    (vocabulary.JUDGING, 0.35),
-    (vocabulary.CONDITIONS, 0.08),
-    (vocabulary.QUANTITIES, 0.33),
-    (vocabulary.RECALL, -0.55),
-    (vocabulary.SMALL_TALK, -1.4),
+_GROUPS: Final = (  # the words, the weight of a group's first word; and its weight in a question with options
+    (vocabulary.PROVING, 3.6, 0.0),
+    (vocabulary.ANALYSING, 1.1, 0.0),
+    (vocabulary.BUILDING, 1.3, 0.8),
+    (vocabulary.CODING, 0.3, 0.0),
+    (vocabulary.MATHS, 0.3, -0.1),
+    (vocabulary.PHYSICS, 0.3, 0.25),
+    (vocabulary.LIFE, 0.1, 0.0),
+    (vocabulary.FINANCE, 0.2, 0.0),
+    (vocabulary.LAW, 0.2, 0.12),
+    (vocabulary.CASES, 0.18, 0.0),
+    (vocabulary.LOGIC, 0.7, 0.3),
+    (vocabulary.JUDGING, 0.35, 0.5),
+    (vocabulary.CONDITIONS, 0.08, 0.0),
+    (vocabulary.COMPARING, 0.45, 0.15),
+    (vocabulary.ORIGINS, 0.5, 0.0),
+    (vocabulary.QUANTITIES, 0.06, 0.3),
+    (vocabulary.RECALL, -0.55, 0.0),
+    (vocabulary.SMALL_TALK, -1.4, 0.0),
 )
 _TASKS: Final = 3  # the first groups: words for what is to be done
-_LENGTH: Final = 0.75  # times log(1 + bytes / 60)
-_NUMBERS: Final = 0.63  # times log(numbers), of at most 20
-_SIGNED: Final = 0.18  # a different sign, at most 5
+_LENGTH: Final = (1.0, 0.4)  # times log(1 + bytes / 60)
+_NUMBERS: Final = (0.35, 0.0)  # times log(numbers), of at most 4
+_NAMES: Final = (0.4, 0.0)  # times log(1 + names inside sentences) where there are numbers
+_FORMULA: Final = (0.18, 0.0)  # a different sign of formulas, at most 5
+_FORMAL: Final = (0.18, 1.1)  # a different sign of formal logic, at most 2
+_NUMERIC: Final = (0.0, -1.8)  # times the share of options that are numbers
 _TASK: Final = 0.7
 _ERRAND: Final = -2.0
 _OF_AN_ERRAND: Final = 0.35
-_BIAS: Final = -2.05
+_BIAS: Final = (-2.2, -1.4)
 
 _ORDER: Final = 8  # words (Chinese: twice as many characters) at the beginning that say what is to be done,
 _LONG: Final = 300  # and in a text longer than this those at its end
 _SIGN: Final = re.compile(r"[\^=∑∫√∞≤≥≠≈∂∇∈∀∃×÷→∏⊃∨∧¬≡\\<|+{}`#\[\]]")
+_IS_FORMAL: Final = frozenset("∀∃⊃∨∧¬≡→|")
+_NAME: Final = re.compile("[a-z,] ([A-Z][a-z]+)")
+_OPTION: Final = re.compile(r"\n *\(?[A-H][.):、：] *((?:\\[a-z]+\{|[^\w\n]){0,3}\d)?")
 _DIMINISHING: Final = tuple(min(count, 12) ** 0.7 for count in range(1000))
 _LETTERS: Final = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}  # of ASCII
 
 _GROUP_OF: Final = {  # of two groups with the same word the earlier one has it
     word: number
-    for number, ((english, chinese), _) in reversed([*enumerate(_GROUPS)])
+    for number, ((english, chinese), *_) in reversed([*enumerate(_GROUPS)])
     for word in (*vocabulary.forms(english), *chinese.split())
 }
 _KNOWN: Final = frozenset(_GROUP_OF)
 _ERRANDS: Final = frozenset((*vocabulary.forms(vocabulary.ERRANDS[0]), *vocabulary.ERRANDS[1].split()))
 _CHINESE: Final = sorted(word for word in _KNOWN | _ERRANDS if not word.isascii())
 _PAIR: Final = re.compile("(?=([{}][{}]))".format(*("".join({word[place] for word in _CHINESE}) for place in (0, 1))))
-_WEIGHTS: Final = (_LENGTH, _NUMBERS, _SIGNED, *(weight for _, weight in _GROUPS))
+_WEIGHTS: Final = tuple(
+    zip(_LENGTH, _NUMBERS, _NAMES, _FORMULA, _FORMAL, _NUMERIC, *(pair for _, *pair in _GROUPS), strict=True)
+)
 
 
 def complexity_score(text: str) -> float:
@@ -72,6 +82,17 @@ def complexity_score(text: str) -> float:
     seen = text if len(text) <= FRONT + BACK else f"{text[:FRONT]} {text[-BACK:]}"
     if not seen or seen.isspace():
         return 0.0
+    signs, order, choice = _measure(text, seen)
+    strength = sum(map(mul, signs, _WEIGHTS[choice]))
+    if order < 0:
+        strength = strength * _OF_AN_ERRAND + _ERRAND
+    elif order and not choice:
+        strength += _TASK
+    return round(1 / (1 + math.exp(-strength - _BIAS[choice])), 4)
+
+
+def _measure(text: str, seen: str) -> tuple[list[float], int, bool]:
+    """The signs that have weights, what the text orders (`_order`), and whether it is a question with options."""
     if seen.isascii():
         size = len(text)
         words = seen.translate(_LETTERS).split()
@@ -86,18 +107,20 @@ def complexity_score(text: str) -> float:
     counts = [0] * len(_GROUPS)
     for word in known:
         counts[_GROUP_OF[word]] += 1
-    signs = (
+    options = _OPTION.findall(seen) if "\nB" in seen or "\n(B" in seen else ()
+    numbers = sum(map(str.isdigit, words))
+    marks = {*_SIGN.findall(seen)}
+    formal = len(marks & _IS_FORMAL)
+    signs = [
         math.log1p(size / 60),
-        math.log(min(max(sum(map(str.isdigit, words)), 1), 20)),
-        min(len(set(_SIGN.findall(seen))), 5),
+        math.log(min(max(numbers, 1), 4)),
+        math.log1p(min(len({*_NAME.findall(seen)}), 8)) if numbers > 1 else 0.0,
+        min(len(marks) - formal, 5),
+        min(formal, 2),
+        sum(map(bool, options)) / len(options) if options else 0.0,
         *map(_DIMINISHING.__getitem__, counts),
-    )
-    strength = sum(map(mul, signs, _WEIGHTS))
-    if order < 0:
-        strength = strength * _OF_AN_ERRAND + _ERRAND
-    elif order:
-        strength += _TASK
-    return round(1 / (1 + math.exp(-strength - _BIAS)), 4)
+    ]
+    return signs, order, len(options) > 2
 
 
 def _order(first: Sequence[str], last: Sequence[str]) -> int:

@@ -107,15 +107,23 @@ CONDITIONS: Final = (
     """如果 假设 假如 若干 已知 只有 必须 不能 除非 否则 同时 之后 之前 因此 所以 但是 并且 而且 其中 满足 使得
     要么 分别 那么""",
 )
+COMPARING: Final = (
+    """than twice thrice double triple times more less fewer greater larger smaller longer shorter older younger
+    taller heavier lighter cheaper faster slower higher lower""",
+    """两倍 三倍 四倍 几倍 的倍 倍多 更多 更少 多于 少于 高于 低于 大于 小于 超过 兩倍 多於 少於 超過""",
+)
+ORIGINS: Final = (
+    """original originally initial initially start started starting begin began beginning before already current
+    currently first previous previously""",
+    """原来 原有 原本 原先 原价 最初 起初 初始 开始 之前 已经 已有 原來 最初 開始 已經""",
+)
 QUANTITIES: Final = (
-    """each every per twice thrice double triple half third quarter percent percentage total altogether remaining
-    left more less fewer than times rate average ratio cost spend spent earn earned paid sold bought buys sells
-    gave gives hour minute day week month year dollar cent mile pound feet inch gallon dozen two three four five
-    six seven eight nine ten both combined initially originally extra enough much many add increase decrease
-    discount split equally share shares""",
-    """每个 每天 每小 每人 每周 每月 每年 一共 总共 剩下 还剩 多少 几个 平均 分之 百分 一半 两倍 三倍 的倍 打折
-    原价 相同 其余 千米 公里 小时 分钟 公斤 米长 元钱 增加 减少 比例 速度 同时 共有 合作 单独 每個 總共 還剩 幾個
-    兩倍 小時 分鐘""",
+    """each every per half third quarter percent percentage total altogether remaining left rate average ratio
+    cost spend spent earn earned paid sold bought buys sells gave gives hour minute day week month year dollar cent
+    mile pound feet inch gallon dozen two three four five six seven eight nine ten both combined extra enough much
+    many add increase decrease discount split equally share shares""",
+    """每个 每天 每小 每人 每周 每月 每年 一共 总共 剩下 还剩 多少 几个 平均 分之 百分 一半 打折 相同 其余 千米
+    公里 小时 分钟 公斤 米长 元钱 增加 减少 比例 速度 同时 共有 合作 单独 每個 總共 還剩 幾個 小時 分鐘""",
 )
 RECALL: Final = (
     """whom whose name called known term refers describe defined definition define capital author wrote invented
