@@ -9,6 +9,7 @@
     operand    = field | literal
 
     max_tokens < 2000        language in ["zh", "en"] and not has_tools        metadata.plan == "gold"
+    header.x-team != "research"
 
 A comparison with a field the request does not have is false, whatever the operator; so is one whose kinds differ
 (`metadata.n < 3` where `n` is a text). Evaluation never raises.
@@ -22,6 +23,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from routing.headers import HEADER, is_credential, is_name
 from routing.lexing import ConditionError, Scalar, Token, tokens
 
 __all__ = ["FIELDS", "Condition", "ConditionError", "compile_condition"]
@@ -172,19 +174,23 @@ class _Parser:
         token = self.here
         if token.kind == "name":
             self._take()
-            return _Operand(token, self._field(token))
+            return self._field(token)
         value = self._literal("a field, a value, not or (")
         return _Operand(Token(token.kind, value, token.column), _KINDS[type(value)])
 
-    def _field(self, token: Token) -> Kind:
+    def _field(self, token: Token) -> _Operand:
         name = str(token.value)
-        kind: Kind | None = "any" if name.startswith(METADATA) else FIELDS.get(name)
+        kind: Kind | None = FIELDS.get(name)
+        if name.startswith(METADATA):
+            kind = "any"
+        elif name.startswith(HEADER):
+            kind, name = "text", name.lower()
+            _check_header(name.removeprefix(HEADER), token.column)
         if kind is None:
-            raise ConditionError(
-                token.column, f"there is no field {name!r}, expected one of: {', '.join(FIELDS)}, metadata.<key>"
-            )
+            expected = ", ".join((*FIELDS, "metadata.<key>", "header.<name>"))
+            raise ConditionError(token.column, f"there is no field {name!r}, expected one of: {expected}")
         self.fields.add(name)
-        return kind
+        return _Operand(token._replace(value=name), kind)
 
     def _literal(self, expected: str) -> Scalar:
         token = self.here
@@ -242,6 +248,13 @@ def _key_of(value: object) -> tuple[Kind, Any] | None:
     """Makes True and 1 differ. None: absent, or nothing that can be compared."""
     kind = _KINDS.get(type(value))
     return None if kind is None else (kind, value)
+
+
+def _check_header(name: str, column: int) -> None:
+    if not is_name(name):
+        raise ConditionError(column, f"no header is called {name!r}, expected letters a to z, digits, - and _")
+    if is_credential(name):
+        raise ConditionError(column, f"the header {name} holds a credential, which decision records must not repeat")
 
 
 def _check_kind(expected: Kind, found: Kind, column: int, beside: Token) -> None:

@@ -9,7 +9,8 @@ from routing.conditions import FIELDS, ConditionError, compile_condition
 
 
 def holds(text, **values):
-    known = defaultdict(lambda: None, {name.replace("metadata_", "metadata."): value for name, value in values.items()})
+    named = {name.replace("metadata_", "metadata.").replace("header_", "header.x-"): values[name] for name in values}
+    known = defaultdict(lambda: None, named)
     return compile_condition(text).test(known)
 
 
@@ -45,6 +46,12 @@ def holds(text, **values):
         ("'vip' not in metadata.tags", {"metadata_tags": ["a"]}, True),
         ("metadata.low < metadata.high", {"metadata_low": 1, "metadata_high": 2}, True),
         ("metadata.部门 == '研发'", {"metadata_部门": "研发"}, True),
+        ("header.x-team == 'research'", {"header_team": "research"}, True),
+        ("header.X-Team != 'research'", {"header_team": "research"}, False),
+        ("header.x-team in ['a', 'b'] and stream", {"header_team": "b", "stream": True}, True),
+        ("header.x-team not in ['a', 'b']", {"header_team": "c"}, True),
+        ("metadata.team == header.x-team", {"header_team": "a", "metadata_team": "a"}, True),
+        ("header.x-team == user", {"header_team": "a", "user": "b"}, False),
     ],
 )
 def test_it_evaluates(text, values, expected):
@@ -61,9 +68,13 @@ def test_it_is_false_for_an_absent_field(sign):
     assert not holds(f"5 {sign} max_tokens")
     assert not holds(f"metadata.n {sign} 5")
     assert not holds(f"max_tokens {sign} prompt_tokens", prompt_tokens=3)
+    if sign in ("==", "!="):
+        assert not holds(f"header.x-team {sign} 'a'")
 
 
-@pytest.mark.parametrize("text", ["language in ['zh']", "language not in ['zh']", "'x' not in metadata.tags"])
+@pytest.mark.parametrize(
+    "text", ["language in ['zh']", "language not in ['zh']", "'x' not in metadata.tags", "header.x-a not in ['b']"]
+)
 def test_it_finds_an_absent_field_in_no_list_and_outside_none(text):
     assert not holds(text)
 
@@ -113,6 +124,17 @@ def test_it_does_not_compare_values_of_another_kind(text, value):
         ("max_tokens < 1e999", 14, "too large"),
         ("stream and", 11, "expected a field"),
         ("__import__('os')", 1, "no field"),
+        ("header == 'a'", 1, "header.<name>"),
+        ("header. == 'a'", 7, "no meaning"),
+        ("header.x-team", 14, "expected an operator"),
+        ("header.x-n < 5", 14, "a text in quotes"),
+        ("header.x-n == 5", 15, "a text in quotes"),
+        ("header.x-team < 'a'", 15, "only numbers have an order"),
+        ("'a' in header.x-team", 8, "a list"),
+        ("stream and header.部门 == 'a'", 12, "no header is called"),
+        ("stream and header.authorization == 'a'", 12, "credential"),
+        ("header.x-API-key == 'a'", 1, "credential"),
+        ("metadata.key == header.my-token", 17, "credential"),
         ("max_tokens ＜ 5", 12, "no meaning"),
         ("a" * 1001, 1001, "at most 1000"),
     ],
@@ -184,3 +206,21 @@ def test_it_compiles_any_text_or_says_where_not(text):
         compile_condition(text)
     except ConditionError as error:
         assert 1 <= error.column <= len(text) + 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization", "Proxy-Authorization", "cookie", "set-cookie", "x-api-key", "api-key", "X-Goog-Api-Key",
+        "x-csrf-token", "x-tokens", "my-secret", "x-password", "x-credential-id", "sec-websocket-protocol",
+        "ocp-apim-subscription-key", "x-auth", "x-goog-iap-jwt-assertion", "x-hub-signature",
+    ],
+)  # fmt: skip
+def test_it_reads_no_header_that_holds_a_credential(name):
+    with pytest.raises(ConditionError) as caught:
+        compile_condition(f"header.{name} != 'a'")
+    assert caught.value.column == 1 and "credential" in caught.value.reason
+
+
+def test_it_knows_a_header_by_its_name_in_lower_case():
+    assert compile_condition("header.X-Team == header.X_Team.v2").fields == {"header.x-team", "header.x_team.v2"}
