@@ -34,13 +34,19 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Breaker:
-    """Half-open lets one probe through at a time; what else ends meanwhile began before and says nothing new."""
+    """Half-open lets one probe through at a time; what else ends meanwhile began before and says nothing new.
 
-    __slots__ = ("_good", "_jitter", "cause", "closed_at", "failures", "is_open", "level", "open_until", "probing")
+    A probe is a call, or a check: a question of our own that is no call. A good check does not make up for failed
+    calls, only for failed checks: a service may say it is well and yet fail whatever it is asked to do."""
+
+    __slots__ = (
+        "_checks", "_good", "_jitter", "cause", "closed_at", "failures", "is_open", "level", "open_until", "probing",
+    )  # fmt: skip
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self._jitter = jitter
         self._good = 0
+        self._checks = 0  # of the failures in a row
         self.is_open = False  # half-open too
         self.probing = False
         self.open_until = -inf
@@ -71,7 +77,7 @@ class Breaker:
 
     def succeed(self, probe: bool, now: float) -> Change | None:
         if not self.is_open:
-            self.failures = 0
+            self.failures = self._checks = 0
         elif probe:
             self.probing = False
             self._good += 1
@@ -79,6 +85,20 @@ class Breaker:
                 self.close(now)
                 return Change("closed")
         return None
+
+    def checked(self, probe: bool, now: float) -> Change | None:
+        """A check went well."""
+        if self.is_open:
+            return self.succeed(probe, now)
+        self.failures -= self._checks
+        self._checks = 0
+        return None
+
+    def check_failed(self, probe: bool, began: float, now: float) -> Change | None:
+        change = self.fail(probe, began, now, erring=False)
+        if change is None and not self.is_open and began >= self.closed_at:
+            self._checks += 1
+        return change
 
     def fail(self, probe: bool, began: float, now: float, *, erring: bool) -> Change | None:
         """`erring`: the recent calls have too many errors. Calls from before the last closing are old news."""
@@ -105,7 +125,7 @@ class Breaker:
     def close(self, now: float) -> None:
         if self.is_open:
             self.is_open = self.probing = False
-            self.failures = 0
+            self.failures = self._checks = 0
             self.closed_at = now
 
     def _trip(self, level: int, now: float) -> Change:

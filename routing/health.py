@@ -142,13 +142,7 @@ class Health:
             self._count(1.0, now)
             erring = self._calls >= RATED_CALLS and self._errors > ERROR_RATE * self._calls
             return self.breaker.fail(call.probe, call.began, now, erring=erring)
-        if call.probe:
-            self.breaker.abandon()
-        if isinstance(error, UpstreamBusy):
-            wait = PAUSE if error.retry_after is None else min(max(error.retry_after, 0.0), LONGEST_PAUSE)
-            self.paused_until = max(self.paused_until, now + wait)
-            return Change("paused", wait)
-        return None
+        return self._said_nothing(call, error, now)
 
     def withdraw(self, call: Call) -> None:
         """The call was never made."""
@@ -159,6 +153,21 @@ class Health:
             self._unanswered.pop(call, None)
             if call.probe:
                 self.breaker.abandon()
+
+    def begin_check(self, now: float) -> Call:
+        """We ask the service whether it is there. No call: it counts for the breaker alone."""
+        return Call(now, 0, self.breaker.begin(now))
+
+    def end_check(self, check: Call, error: BaseException | None, now: float) -> Change | None:
+        """Like `end`."""
+        if check.over:
+            return None
+        check.over = True
+        if error is None:
+            return self._noted(self.breaker.checked(check.probe, now))
+        if isinstance(error, UpstreamError) and not isinstance(error, UpstreamBusy):
+            return self.breaker.check_failed(check.probe, check.began, now)
+        return self._said_nothing(check, error, now)
 
     def adopt(self, change: Change, now: float) -> None:
         """What another worker found out."""
@@ -189,6 +198,16 @@ class Health:
         if self.ttft is None:
             return usual
         return usual + (self.ttft - usual) * exp(min(0.0, MEMORY + self._answered_at - now) / DRIFT)
+
+    def _said_nothing(self, call: Call, error: BaseException, now: float) -> Change | None:
+        """The end of a call that the instance is not to blame for, though its service may have asked for a pause."""
+        if call.probe:
+            self.breaker.abandon()
+        if isinstance(error, UpstreamBusy):
+            wait = PAUSE if error.retry_after is None else min(max(error.retry_after, 0.0), LONGEST_PAUSE)
+            self.paused_until = max(self.paused_until, now + wait)
+            return Change("paused", wait)
+        return None
 
     def _count(self, outcome: float, now: float) -> None:
         kept = exp((self._counted_at - now) / ERROR_MEMORY)

@@ -84,3 +84,46 @@ def test_it_spreads_the_probes_of_many_workers():
     for one in (early, late):
         one.open(Change("opened", 2.0), 0.0)
     assert not early.blocks(2.0) and late.blocks(2.3) and not late.blocks(2.4)
+
+
+def check(one, now, good):
+    probe = one.begin(now)
+    return one.checked(probe, now) if good else one.check_failed(probe, now, now)
+
+
+def test_three_failed_checks_open_it_and_three_good_ones_close_it():
+    one = breaker()
+    assert [check(one, now, False) for now in (0.0, 1.0, 2.0)] == [None, None, Change("opened", 2.0)]
+    assert check(one, 3.0, True) is None and one.is_open  # its time is not over: that says nothing
+    assert [check(one, now, True) for now in (4.0, 5.0, 6.0)] == [None, None, Change("closed")]
+
+
+def test_a_failed_check_counts_like_a_failed_call():
+    one = breaker()
+    fail(one, times=2)
+    assert check(one, 0.0, False) == Change("opened", 2.0)
+    assert check(one, 2.0, False) == Change("opened", 4.0, level=1)
+
+
+def test_a_good_check_makes_up_for_failed_checks_and_not_for_failed_calls():
+    one = breaker()
+    for now in range(0, 60, 3):
+        check(one, now, False)
+        check(one, now + 1, False)
+        check(one, now + 2, True)
+    assert not one.is_open
+    fail(one, 60.0, times=2)
+    for now in (61.0, 62.0):
+        check(one, now, True)
+    assert fail(one, 63.0, times=1) == Change("opened", 2.0)
+
+
+def test_a_good_call_makes_up_for_both():
+    one = breaker()
+    fail(one, times=1)
+    check(one, 0.0, False)
+    one.succeed(False, 1.0)
+    check(one, 2.0, True)
+    assert fail(one, 3.0, times=2) is None
+    assert check(one, 4.0, True) is None
+    assert fail(one, 5.0, times=1) == Change("opened", 2.0)

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from engine.errors import UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
+from engine.errors import NotSupported, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
 from routing.breaker import Change
 from routing.health import Classes, Health, class_of
 
@@ -153,3 +153,27 @@ def test_it_adopts_what_another_worker_found_out():
     assert not health.breaker.is_open and health.breaker.share(12.0) == 0.1
     health.adopt(Change("paused", 5.0), 12.0)
     assert health.paused_until == 17.0
+
+
+def test_a_check_counts_for_the_breaker_alone():
+    health = healthy()
+    health.end_check(health.begin_check(1.0), None, 2.0)
+    health.end_check(health.begin_check(1.0), UpstreamError(), 2.0)
+    assert (health.calls, health.answers, health.failures, health.in_flight, health.ttft) == (0, 0, 0, 0, None)
+    assert health.oldest(9.0) == health.error_rate(2.0) == 0
+    assert health.breaker.failures == 1
+    check = health.begin_check(3.0)
+    assert health.end_check(check, UpstreamBusy(retry_after=5), 3.0) == Change("paused", 5.0)
+    assert health.end_check(check, UpstreamError(), 3.0) is None
+    assert (health.paused_until, health.breaker.failures) == (8.0, 1)
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), NotSupported(), ValueError()])
+def test_a_check_that_says_nothing_gives_the_probe_s_place_back(error):
+    health = healthy()
+    for now in (1.0, 2.0, 3.0):
+        health.end_check(health.begin_check(now), UpstreamError(), now)
+    check = health.begin_check(6.0)
+    assert health.breaker.probing
+    assert health.end_check(check, error, 6.5) is None
+    assert not health.breaker.probing and not health.breaker.blocks(6.5)
