@@ -1,12 +1,11 @@
-"""What routing rules can ask about a request. Each feature is computed when a rule first reads it, and then kept.
+"""What routing rules can ask about a request, and what of it a decision record keeps.
 
 Importable without Django being set up."""
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -14,10 +13,17 @@ from engine import estimating
 from engine.types import ChatRequest, Json, Message, Principal
 from routing.complexity import complexity_score
 from routing.conditions import METADATA
+from routing.headers import HEADER, LONGEST_NAME, kept_name
 
 __all__ = ["Features", "complexity_score", "conversation_score"]
 
 MEMORY: Final = 8  # messages of the user that count, the newest included
+TEXT: Final = 256  # characters of one text
+KEYS: Final = 64  # entries of the request's metadata on record,
+ITEMS: Final = 64  # members of a list in it,
+HEADERS: Final = 16  # headers on record,
+ROOM: Final = 8192  # characters of either, unless a rule reads more
+LARGEST: Final = 2**63  # numbers beyond are no longer exact everywhere a record goes
 KEPT: Final = 0.75  # of what was before, by a message with a subject of its own
 _TERSE: Final = 24  # bytes; a message so short has no subject of its own
 _BRIEF: Final = 80  # bytes; nor has one so short that refers to what was said
@@ -35,12 +41,15 @@ def conversation_score(texts: Iterable[str]) -> float:
     A message with a subject of its own keeps three quarters of what was before it; one without ("commit it") keeps
     all. So the score is the newest message's own, or an earlier one's less what was lost since."""
     score, kept = 0.0, 1.0
+    newer: str | None = None
     for text in islice(texts, MEMORY):
+        if newer is not None:
+            if not _follows(newer):
+                kept *= KEPT
+            if score >= kept:  # nothing earlier can count for more
+                break
         score = max(score, kept * complexity_score(text))
-        if not _follows(text):
-            kept *= KEPT
-        if score >= kept:  # nothing earlier can count for more
-            break
+        newer = text
     return round(score, 4)
 
 
@@ -52,56 +61,130 @@ def _follows(text: str) -> bool:
 
 
 class Features(dict[str, Any]):
-    """A mapping from a condition's fields to values, None where the request has no such thing.
+    """A mapping from a condition's fields to values; None where the request has no such thing.
 
-    It fills itself: what it holds after a decision are the features that were used. `prompt_tokens` is always there.
-    `found` is what plugins found out (`language`, `intent`); it goes before what the request says of itself."""
+    What is cheap is there from the first, the complexity score, metadata and headers when a condition reads them or
+    when they are put on record. Conditions read exactly what a record can hold: a text longer than `TEXT` counts as
+    absent. `found` is what plugins found out (`language`, `intent`); it goes before what the request says of itself."""
 
-    __slots__ = ("_found", "_messages", "_now", "_principal", "_request")
+    __slots__ = ("messages", "principal", "request")
 
     def __init__(
         self, principal: Principal, request: ChatRequest, messages: Sequence[Message], found: Json, now: float
     ) -> None:
-        super().__init__(prompt_tokens=estimating.messages_tokens(messages))
-        self._principal = principal
-        self._request = request
-        self._messages = messages
-        self._found = found
-        self._now = now
+        super().__init__(
+            model=request.model,
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            stream=request.stream,
+            prompt_tokens=estimating.messages_tokens(messages),
+            language=_language(_word(found, "language") or request.language),
+            intent=_word(found, "intent"),
+            has_tools=bool(request.tools),
+            has_images=_have_images(messages),
+            user=request.user or principal.user,
+            hour=int(now) // 3600 % 24,
+        )
+        self.principal = principal
+        self.request = request
+        self.messages = messages
 
     def __missing__(self, name: str) -> Any:
-        compute = _FEATURES.get(name)
-        if compute is not None:
-            value = compute(self)
-        else:
-            value = self._request.metadata.get(name.removeprefix(METADATA)) if name.startswith(METADATA) else None
+        value: Any = None
+        if name == "complexity_score":
+            value = self._complexity()
+        elif name.startswith(METADATA):
+            value = _plain(self.request.metadata.get(name.removeprefix(METADATA)))
+        elif name.startswith(HEADER):
+            value = self._header(name.removeprefix(HEADER).encode("latin-1"))
         self[name] = value
         return value
 
-    def used(self) -> Json:
-        """What was read and is there, for the decision record."""
+    def record(self, reads: Iterable[str] = ()) -> Json:
+        """Every feature there is, for the decision record: so a replay under other rules needs no text. `reads` are
+        fields of conditions that count before others where there are more than a record holds."""
+        self["complexity_score"]
+        request = self.request
+        if request.metadata or request.headers:
+            for name in reads:
+                self[name]
+            self._fill(METADATA, [METADATA + key for key in islice(request.metadata, KEYS)], KEYS)
+            self._fill(HEADER, [kept_name(name) for name, _ in request.headers if _is_worth_a_look(name)], HEADERS)
         return {name: value for name, value in self.items() if value is not None}
 
-    def _word(self, name: str) -> str | None:
-        value = self._found.get(name)
-        return value if isinstance(value, str) and value else None
+    def _fill(self, prefix: str, names: Sequence[str], limit: int) -> None:
+        """Takes those of the names in for which there is room."""
+        if not names:
+            return
+        held = [name for name, value in self.items() if value is not None and name.startswith(prefix)]
+        count, room = len(held), ROOM - sum(_size(self[name]) for name in held)
+        for name in names:
+            if not name or name in self:
+                continue
+            if count >= limit:
+                break
+            value = self[name] if len(name) <= TEXT else None
+            if value is None:
+                continue
+            size = len(name) + _size(value)
+            if size > room:
+                del self[name]
+                continue
+            count, room = count + 1, room - size
 
-    def _language(self) -> str | None:
-        """The primary subtag: `zh` of `zh-CN`."""
-        tag = self._word("language") or self._request.language
-        return tag.replace("_", "-").split("-", 1)[0].strip().lower() if tag else None
-
-    def _has_images(self) -> bool:
-        return any(
-            part.get("type") in _IMAGE_PARTS
-            for message in self._messages
-            if isinstance(message.content, list)
-            for part in message.content
-        )
+    def _header(self, wanted: bytes) -> str | None:
+        found = [value for name, value in self.request.headers if name == wanted or name.lower() == wanted]
+        return _text_within(b", ".join(found).decode("latin-1")) if found else None
 
     def _complexity(self) -> float:
-        said = (_text(message) for message in reversed(self._messages) if message.role == "user")
+        said = (_text(message) for message in reversed(self.messages) if message.role == "user")
         return conversation_score(text for text in said if text and not text.isspace())
+
+
+def _is_worth_a_look(name: bytes) -> bool:
+    return name[:2] in (b"x-", b"X-") and len(name) <= LONGEST_NAME
+
+
+def _plain(value: Any) -> Any:
+    """A scalar, or the scalars of a list, as far as a record holds them; None: nothing of it."""
+    if isinstance(value, str):
+        return _text_within(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return value if abs(value) < LARGEST else None
+    if isinstance(value, list):
+        return [plain for item in value[:ITEMS] if (plain := None if type(item) is list else _plain(item)) is not None]
+    return None
+
+
+def _text_within(text: str) -> str | None:
+    return text if len(text) <= TEXT and "\0" not in text else None
+
+
+def _size(value: Any) -> int:
+    """About how many characters a record spends on it."""
+    if isinstance(value, str):
+        return len(value)
+    return sum(map(_size, value)) if isinstance(value, list) else 8
+
+
+def _word(found: Json, name: str) -> str | None:
+    value = found.get(name) if found else None
+    return value if isinstance(value, str) and value else None
+
+
+def _language(tag: str | None) -> str | None:
+    """The primary subtag: `zh` of `zh-CN`."""
+    return tag.replace("_", "-").split("-", 1)[0].strip().lower() if tag else None
+
+
+def _have_images(messages: Sequence[Message]) -> bool:
+    for message in messages:
+        content = message.content
+        if isinstance(content, list) and any(part.get("type") in _IMAGE_PARTS for part in content):
+            return True
+    return False
 
 
 def _text(message: Message) -> str:
@@ -109,18 +192,3 @@ def _text(message: Message) -> str:
         return message.content
     parts = (part.get("text") for part in message.content or ())
     return "\n".join(text for text in parts if isinstance(text, str))
-
-
-_FEATURES: Final[dict[str, Callable[[Features], Any]]] = {
-    "model": lambda features: features._request.model,
-    "max_tokens": lambda features: features._request.max_tokens,
-    "temperature": lambda features: features._request.temperature,
-    "stream": lambda features: features._request.stream,
-    "complexity_score": Features._complexity,
-    "language": Features._language,
-    "has_tools": lambda features: bool(features._request.tools),
-    "has_images": Features._has_images,
-    "user": lambda features: features._request.user or features._principal.user,
-    "hour": lambda features: time.gmtime(features._now).tm_hour,
-    "intent": lambda features: features._word("intent"),
-}

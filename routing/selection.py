@@ -12,8 +12,9 @@ turn is compared with the runner-up: if that one has less to do, even with this 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
+from operator import add
 from statistics import median_low
 from typing import Final, Literal
 
@@ -21,7 +22,9 @@ import msgspec
 
 from routing.health import Health
 
-Removal = Literal["tried", "max_concurrency", "rate_limited", "breaker_open", "probing"]  # why one may not be chosen
+# Why one may not be chosen.
+Removal = Literal["tried", "context_window", "max_concurrency", "rate_limited", "breaker_open", "probing"]
+Out = Mapping[int, Removal]  # by an instance's id: who is out of the question for this turn, whatever its health
 
 TICK: Final = 0.25  # seconds that qualities stand
 TRIFLE: Final = 0.02  # seconds to the first token that make no difference
@@ -32,8 +35,10 @@ DIFFERENT: Final = 1.5  # from this one on they count in full
 STEEPNESS: Final = 3
 LEAST: Final = 0.001
 MOST: Final = 4.0
+HEALTHY: Final = 0.3  # the least quality of a member that a session stays with
 BUSY_SECONDS: Final = 1.0  # until a member at its limit of calls is asked again
 KEPT: Final = 4096  # pools remembered; beyond that all start their cycle anew
+NOBODY: Final[Out] = {}
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -46,9 +51,9 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct):
-    """A choice nothing was done about yet. Members are named by their place; `first` is who is in turn, `chosen` is
-    None if none may be, and then `wait` says in how many seconds the first may be back. `scores` is None for the
-    `removed`."""
+    """A choice nothing was done about yet. Members are named by their place; `first` is who is in turn and pays for it
+    (None: nobody), `chosen` is None if none may be, and then `wait` says in how many seconds the first may be back.
+    `scores` is None for the `removed`. `among`: the turn went round among these alone; None: among all that may."""
 
     chosen: int | None
     runner_up: int | None
@@ -57,6 +62,7 @@ class Selection(msgspec.Struct):
     qualities: Sequence[float]
     removed: dict[int, Removal]
     wait: float
+    among: Sequence[int] | None = None
 
 
 class Rotation:
@@ -76,7 +82,7 @@ class Rotation:
     def scores(self, eligible: Sequence[int]) -> list[float | None]:
         """Everybody's credit at the next pick, None for who may not be chosen."""
         if len(eligible) == len(self._credits):
-            return [credit + weight for credit, weight in zip(self._credits, self.effective, strict=True)]
+            return list(map(add, self._credits, self.effective))
         scores: list[float | None] = [None] * len(self._credits)
         for place in eligible:
             scores[place] = self._credits[place] + self.effective[place]
@@ -139,31 +145,56 @@ class Balance:
         self.qualities: Sequence[float] = [1.0] * len(members)
         self._due = 0.0
 
-    def select(self, exclude: Sequence[int], now: float) -> Selection:
-        """Who is next. `exclude` holds ids. Takes nobody's turn: see `take`."""
+    def select(self, out: Out, now: float) -> Selection:
+        """Who is next. Takes nobody's turn: see `take`."""
         if now >= self._due:
             self.renew(now)
-        eligible, removed, wait = self._eligible(exclude, now)
+        eligible, removed, wait = self._eligible(out, now)
         scores = self._rotation.scores(eligible)
-        first = second = None
-        best = next_best = -inf
-        for place in eligible:
-            score: float = scores[place]  # type: ignore[assignment]  # those of the eligible are numbers
-            if score > best:
-                second, next_best = first, best
-                first, best = place, score
-            elif score > next_best:
-                second, next_best = place, score
-        chosen, runner_up = first, second
-        if second is not None and first is not None and self._is_busier(first, second, now):
-            chosen, runner_up = second, first
+        chosen, runner_up, first = self._in_turn(eligible, scores, now)
         return Selection(chosen, runner_up, first, scores, self.qualities, removed, wait)
+
+    def stay(self, selection: Selection, place: int) -> None:
+        """The choice falls on this member, out of turn: nobody pays, so nobody else comes too short for it. The
+        runner-up is who would have been chosen otherwise."""
+        if selection.chosen != place:
+            selection.chosen, selection.runner_up = place, selection.chosen
+        selection.first, selection.among = None, ()
+
+    def narrow(self, selection: Selection, places: Sequence[int], now: float) -> None:
+        """The choice is among these members alone (some of the eligible, in ascending order), who take turns with each
+        other and with nobody else."""
+        chosen, _, first = self._in_turn(places, selection.scores, now)
+        assert chosen is not None
+        self.stay(selection, chosen)
+        selection.first, selection.among = first, places
 
     def take(self, selection: Selection) -> None:
         """The first in turn pays, also if its turn passed to the runner-up: who is slow loses turns, and does not
         save them up."""
-        assert selection.first is not None
-        self._rotation.pay(selection.first, selection.scores)
+        if selection.first is None:
+            return
+        scores = selection.scores
+        if selection.among is not None:
+            scores = [score if place in selection.among else None for place, score in enumerate(scores)]
+        self._rotation.pay(selection.first, scores)
+
+    def _in_turn(
+        self, eligible: Sequence[int], scores: Sequence[float | None], now: float
+    ) -> tuple[int | None, int | None, int | None]:
+        """Who is chosen of the eligible, the runner-up, and who of both is in turn."""
+        if not eligible:
+            return None, None, None
+        known = [scores[place] for place in eligible] if len(eligible) < len(scores) else [*scores]
+        best = known.index(max(known))  # type: ignore[type-var]  # those of the eligible are numbers
+        first = eligible[best]
+        if len(known) == 1:
+            return first, None, first
+        known[best] = -inf
+        second = eligible[known.index(max(known))]  # type: ignore[type-var]
+        if self._is_busier(first, second, now):
+            return second, first, first
+        return first, second, first
 
     def renew(self, now: float) -> None:
         """Brings the qualities up to date."""
@@ -192,7 +223,7 @@ class Balance:
         behind = (other.health.in_flight + 1) * self._costs[second]
         return ahead * cost * other.weight > behind * one.weight
 
-    def _eligible(self, exclude: Sequence[int], now: float) -> tuple[list[int], dict[int, Removal], float]:
+    def _eligible(self, out: Out, now: float) -> tuple[list[int], dict[int, Removal], float]:
         """The places that may be chosen, why others may not, and the seconds until the first of those is back."""
         eligible: list[int] = []
         removed: dict[int, Removal] = {}
@@ -200,8 +231,8 @@ class Balance:
         waits: list[float] = []
         for place, member in enumerate(self.members):
             health, limit = member.health, member.limit
-            if exclude and member.id in exclude:
-                removed[place] = "tried"
+            if out and member.id in out:
+                removed[place] = out[member.id]
             elif limit is not None and health.in_flight >= limit:
                 removed[place] = "max_concurrency"
                 waits.append(BUSY_SECONDS)
@@ -213,20 +244,22 @@ class Balance:
             else:
                 eligible.append(place)
         if blocked:
-            self._keep_half(blocked, eligible)
+            too_small = sum(reason == "context_window" for reason in removed.values()) if out else 0
+            self._keep_half(blocked, eligible, len(self.members) - too_small)
             for place in blocked:
                 breaker = self.members[place].health.breaker
                 removed[place] = "probing" if breaker.probing else "breaker_open"
                 waits.append(max(BUSY_SECONDS, breaker.open_until - now))
         return eligible, removed, min(waits, default=BUSY_SECONDS)
 
-    def _keep_half(self, blocked: list[int], eligible: list[int]) -> None:
+    def _keep_half(self, blocked: list[int], eligible: list[int], size: int) -> None:
         """Never more than half a pool is out for its failures: who would be back first stays. A pool of one may be
-        out if nothing works there any more, but not for some errors: some answers are better than none."""
-        if len(self.members) == 1:
-            spared = 0 if self.members[0].health.breaker.cause == "down" else 1
+        out if nothing works there any more, but not for some errors: some answers are better than none. `size`: of
+        the pool, without those that have no room for the turn and are no help to it."""
+        if size == 1:
+            spared = 0 if self.members[blocked[0]].health.breaker.cause == "down" else 1
         else:
-            spared = len(blocked) - len(self.members) // 2
+            spared = len(blocked) - size // 2
         if spared > 0:
             blocked.sort(key=lambda place: self.members[place].health.breaker.open_until)
             eligible.extend(blocked[:spared])
@@ -239,7 +272,7 @@ class Insistent(Balance):
 
     __slots__ = ()
 
-    def _keep_half(self, blocked: list[int], eligible: list[int]) -> None:
+    def _keep_half(self, blocked: list[int], eligible: list[int], size: int) -> None:
         eligible.extend(blocked)
         blocked.clear()
 

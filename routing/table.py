@@ -1,21 +1,22 @@
-"""The compiled routing configuration: immutable rows, and for every tenant the view of what it may use.
+"""The compiled routing configuration: immutable rows, and for every tenant and task the view of what it may use.
 
 Views are made when a tenant first asks and kept as long as the table; tenants without anything of their own share
-one. Only the event loop's thread looks at views."""
+one a task. Only the event loop's thread looks at views."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from math import gcd, lcm
-from typing import Final
+from math import gcd, inf, lcm
+from typing import Final, get_args
 
 import msgspec
 
 from engine.ports import Adapter
-from engine.types import AUTO, Instance
-from routing.conditions import Condition
+from engine.types import AUTO, Instance, Json, Task
+from routing.conditions import METADATA, Condition
 from routing.features import Features
+from routing.headers import HEADER
 from routing.health import Classes, Health
 from routing.selection import Balance, Balances, Insistent, Member
 
@@ -43,7 +44,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A routing rule; its conditions must all hold. `name` is what a decision record says."""
+    """A routing rule; its conditions must all hold. `name` is what a decision record says, `fallbacks` are public names
+    to turn to in this order when nobody of `model` is left."""
 
     id: int
     name: str
@@ -71,19 +73,30 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Pool:
-    """Candidates that take turns; `balance` goes by their places here. `rules` brought them together. `listed` has the
-    id, name, weight and health of each, at hand for the decision record."""
+    """Candidates that take turns; `balance` goes by their places here. `listed` has what a decision record says of
+    each, to be copied and completed, and its health; `window` is the smallest context window, infinite where none is
+    known.
 
-    __slots__ = ("balance", "candidates", "listed", "rules")
+    `rules` brought the candidates together; `fallbacks` are the public names to turn to when nobody is left. Where the
+    rules' own models are not to be had, this is the pool of the first fallback already: `begun` names have had it."""
 
-    def __init__(self, candidates: Sequence[Candidate], balances: Balances, rules: tuple[str, ...] = ()) -> None:
+    __slots__ = ("balance", "begun", "candidates", "fallbacks", "listed", "rules", "window")
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        balances: Balances,
+        rules: tuple[str, ...] = (),
+        fallbacks: tuple[str, ...] = (),
+        begun: int = 0,
+    ) -> None:
         self.candidates = tuple(candidates)
         self.balance: Balance = balances.of([_member(candidate) for candidate in candidates])
-        self.listed = [
-            (candidate.entry.instance.id, candidate.entry.instance.name, candidate.weight, candidate.entry.health)
-            for candidate in candidates
-        ]
+        self.listed = [(_listed(candidate), candidate.entry.health) for candidate in candidates]
         self.rules = rules
+        self.fallbacks = fallbacks
+        self.begun = begun
+        self.window = min(window_of(candidate.entry.instance) for candidate in candidates)
 
 
 class PublicModel(msgspec.Struct, frozen=True):
@@ -95,7 +108,7 @@ class PublicModel(msgspec.Struct, frozen=True):
 
 
 class View:
-    """What one tenant may use."""
+    """What one tenant may use for one task. `reads` are the metadata and headers its rules ask for."""
 
     def __init__(self, entries: Sequence[Entry], rules: Sequence[Rule], balances: Balances) -> None:
         self._balances = balances
@@ -116,6 +129,9 @@ class View:
         ordered = sorted(rules, key=lambda rule: (rule.tenant_id is None, -rule.priority, rule.id))
         self._groups = [tuple(group) for _, group in groupby(ordered, lambda rule: (rule.tenant_id, rule.priority))]
         self._naming = [group for group in (tuple(r for r in g if r.tests_model) for g in self._groups) if group]
+        fields = {field for rule in rules for condition in rule.conditions for field in condition.fields}
+        self.reads = tuple(sorted(field for field in fields if field.startswith((METADATA, HEADER))))
+        self._by_window: list[tuple[float, Pool]] | None = None
 
     def pool_of(self, name: str) -> Pool | None:
         """The instances of a public name: the exact one before wildcards, of those the most specific."""
@@ -125,8 +141,19 @@ class View:
             return None
         return next((self.named[pattern] for pattern in self._wildcards if matches(pattern, name)), None)
 
+    def wider(self, tokens: float) -> Iterator[tuple[float, Pool]]:
+        """Everything with room for so many tokens, the smallest of the windows first; instances with windows of one
+        size are a pool."""
+        if self._by_window is None:
+            sizes: dict[float, list[Candidate]] = {}
+            for candidate in self.everything.candidates if self.everything is not None else ():
+                sizes.setdefault(window_of(candidate.entry.instance), []).append(candidate)
+            self._by_window = [(size, self._pool(found)) for size, found in sorted(sizes.items())]
+        return ((size, pool) for size, pool in self._by_window if size >= tokens)
+
     def ruled(self, features: Features, *, auto: bool) -> Pool | None:
-        """The pool of the first priority at which a rule matches and has an instance; None: no rule decides."""
+        """The pool of the first priority at which a rule matches and has an instance, or a fallback that has; None: no
+        rule decides."""
         for group in self._groups if auto else self._naming:
             matched = tuple([rule for rule in group if rule.matches(features)])
             if matched and (pool := self._joined(matched)) is not None:
@@ -144,8 +171,10 @@ class View:
     def _join(self, rules: Sequence[Rule]) -> Pool | None:
         """A rule's weight is the share of its model; the model's instances divide it by their own weights."""
         parts = [(rule, pool.candidates) for rule in rules if (pool := self.pool_of(rule.model)) is not None]
+        chain = [name for rule in rules for name in rule.fallbacks if self.pool_of(name) is not None]
+        fallbacks = tuple(dict.fromkeys(chain))
         if not parts:
-            return None
+            return self._fallback(rules, fallbacks)
         scale = lcm(*(sum(candidate.weight for candidate in candidates) for _, candidates in parts))
         shares: dict[tuple[int, str], int] = {}
         entries = {}
@@ -157,10 +186,19 @@ class View:
                 entries[key] = candidate.entry
         divisor = gcd(*shares.values())
         joined = [Candidate(entries[key], share // divisor, key[1]) for key, share in shares.items()]
-        return self._pool(joined, tuple(rule.name for rule, _ in parts))
+        return Pool(joined, self._balances, tuple(rule.name for rule, _ in parts), fallbacks)
 
-    def _pool(self, candidates: Sequence[Candidate], rules: tuple[str, ...] = ()) -> Pool:
-        return Pool(candidates, self._balances, rules)
+    def _fallback(self, rules: Sequence[Rule], fallbacks: tuple[str, ...]) -> Pool | None:
+        """The pool of rules of whose models none has an instance."""
+        if not fallbacks:
+            return None
+        pool = self.pool_of(fallbacks[0])
+        assert pool is not None
+        named = [Candidate(each.entry, each.weight, each.model or fallbacks[0]) for each in pool.candidates]
+        return Pool(named, self._balances, tuple(rule.name for rule in rules), fallbacks, begun=1)
+
+    def _pool(self, candidates: Sequence[Candidate]) -> Pool:
+        return Pool(candidates, self._balances)
 
 
 class RoutingTable:
@@ -178,35 +216,55 @@ class RoutingTable:
         self.rules = tuple(rules)
         self.balances = balances or Balances()
         self.classes = classes or Classes()
-        self._views: dict[int | None, View] = {}
+        self._views: dict[tuple[int | None, Task], View] = {}
         self._special = {tenant for entry in self.entries.values() for tenant in entry.tenants or ()}
         self._special.update(entry.instance.tenant_id for entry in self.entries.values() if entry.instance.tenant_id)
         self._special.update(rule.tenant_id for rule in self.rules if rule.tenant_id)
 
-    def view(self, tenant_id: int) -> View:
-        key = tenant_id if tenant_id in self._special else None
-        view = self._views.get(key)
+    def view(self, tenant_id: int, task: Task = "chat") -> View:
+        tenant = tenant_id if tenant_id in self._special else None
+        view = self._views.get((tenant, task))
         if view is None:
-            entries = [entry for entry in self.entries.values() if entry.serves(key)]
-            rules = [rule for rule in self.rules if rule.tenant_id in (None, key)]
-            view = self._views[key] = View(entries, rules, self.balances)
+            serving = [entry for entry in self.entries.values() if entry.instance.task == task and entry.serves(tenant)]
+            rules = [rule for rule in self.rules if rule.tenant_id in (None, tenant)]
+            view = self._views[tenant, task] = View(serving, rules, self.balances)
         return view
 
-    def only(self, instance_id: int) -> Pool | None:
+    def only(self, instance_id: int, task: Task = "chat") -> Pool | None:
         """Just this instance, whoever it serves: for the platform's own tests of it."""
         entry = self.entries.get(instance_id)
-        if entry is None:
+        if entry is None or entry.instance.task != task:
             return None
         return Pool([Candidate(entry, 1, _own_model(entry))], Balances(Insistent))
 
     def public_models(self, tenant_id: int) -> list[PublicModel]:
-        """`auto`, then every name the tenant can ask for, sorted; wildcards are not names."""
+        """`auto`, then every name the tenant can ask for, for any task, sorted; wildcards are not names."""
         listed = {}
-        for name, pool in self.view(tenant_id).named.items():
-            if "*" not in name:
-                entry = pool.candidates[0].entry
-                listed[name] = PublicModel(name, entry.created, entry.owner or "platform")
+        for task in get_args(Task):
+            for name, pool in self.view(tenant_id, task).named.items():
+                if "*" not in name and name not in listed:
+                    entry = pool.candidates[0].entry
+                    listed[name] = PublicModel(name, entry.created, entry.owner or "platform")
         return [PublicModel(AUTO, 0, "platform"), *(listed[name] for name in sorted(listed))]
+
+
+def _listed(candidate: Candidate) -> Json:
+    instance = candidate.entry.instance
+    return {
+        "id": instance.id,
+        "instance": instance.name,
+        "model": candidate.model,
+        "weight": candidate.weight,
+        "quality": 1.0,
+        "score": None,
+        "in_flight": 0,
+        "removed": None,
+    }
+
+
+def window_of(instance: Instance) -> float:
+    """In tokens; infinite where none is stated."""
+    return inf if instance.context_window is None else instance.context_window
 
 
 def _member(candidate: Candidate) -> Member:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from math import exp
 from random import Random
 
-from routing.selection import Balance, Member, Removal, Rotation, Selection
+from routing.selection import Balance, Member, Out, Removal, Rotation, Selection
 
 
 class Plain(Balance):
@@ -21,11 +21,11 @@ class Plain(Balance):
         super().__init__(members)
         self.random = Random(len(members))
 
-    def select(self, exclude: Sequence[int], now: float) -> Selection:
+    def select(self, out: Out, now: float) -> Selection:
         removed: dict[int, Removal] = {
-            place: "tried" if member.id in exclude else "max_concurrency"
+            place: out.get(member.id, "max_concurrency")
             for place, member in enumerate(self.members)
-            if member.id in exclude or (member.limit is not None and member.health.in_flight >= member.limit)
+            if member.id in out or (member.limit is not None and member.health.in_flight >= member.limit)
         }
         eligible = [place for place in range(len(self.members)) if place not in removed]
         chosen = self.pick(eligible, now) if eligible else None
@@ -33,6 +33,11 @@ class Plain(Balance):
 
     def pick(self, eligible: list[int], now: float) -> int | None:
         raise NotImplementedError
+
+    def narrow(self, selection: Selection, places: Sequence[int], now: float) -> None:
+        chosen = self.pick(list(places), now)
+        if chosen is not None:
+            self.stay(selection, chosen)
 
     def take(self, selection: Selection) -> None:
         """Whoever was picked has been told already."""

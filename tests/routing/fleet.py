@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from adapters.base import AdapterConfig
 from adapters.echo import EchoAdapter
+from engine.errors import UpstreamError
 from engine.snapshots import Cell
-from engine.types import ChatRequest, Constraints, Instance, Message
+from engine.types import Answerer, ChatRequest, Constraints, Instance, Message
 from routing.breaker import Change
 from routing.conditions import compile_condition
 from routing.health import Health
@@ -72,10 +73,20 @@ class Fleet:
         )
 
     def ask(
-        self, text: str = "Hi", *, by: Any = ALICE, exclude: Sequence[int] = (), found: Any = None, **fields: Any
-    ) -> Any:
+        self, text: str = "Hi", *, by: Any = ALICE, exclude: Sequence[int] = (), found: Any = None,
+        outgrown: Sequence[int] = (), needed: Callable[[], int] | None = None, answerer: Answerer | None = None,
+        **fields: Any,
+    ) -> Any:  # fmt: skip
+        """`exclude` are instances that were tried."""
         request, messages = ask_of(text=text, **fields)
-        return self.router.choose(by.principal, request, messages, found or {}, Constraints(tried=list(exclude)))
+        constraints = Constraints(tried=list(exclude), outgrown=list(outgrown), needed=needed, answerer=answerer)
+        return self.router.choose(by.principal, request, messages, found or {}, constraints)
+
+    def fail(self, number: int, times: int = 3) -> None:
+        """Calls of this instance fail, which opens its breaker."""
+        health = self.health(number)
+        for _ in range(times):
+            health.end(health.begin(self.clock.now), UpstreamError(), self.clock.now)
 
     def answered(self, count: int, **fields: Any) -> list[str]:
         """The models of so many calls, each over before the next."""

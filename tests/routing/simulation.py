@@ -209,7 +209,7 @@ class Simulation:
 
     def _call(self, at: float, number: int, tried: tuple[int, ...]) -> bool:
         worker = self.workers[number]
-        selection = worker.balance.select(tried, self.now)
+        selection = worker.balance.select(dict.fromkeys(tried, "tried"), self.now)
         if selection.chosen is None:
             return False
         worker.balance.take(selection)

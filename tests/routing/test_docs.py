@@ -3,9 +3,11 @@ from typing import get_args
 
 import yaml
 
+from engine.types import Answerer
 from routing.conditions import FIELDS, compile_condition
 from routing.configuration import MODEL_KEYS, RULE_KEYS, load
 from routing.selection import Removal
+from tests.routing.fleet import Fleet, entry, rule
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -37,14 +39,24 @@ def test_it_shows_a_file_that_loads(companies):
 
 def test_it_shows_conditions_that_compile():
     shown = page("routing.md").partition("## Conditions")[2].partition("```\n")[2].partition("```")[0].splitlines()
-    assert len(shown) == 5
+    assert len(shown) == 6
     for text in shown:
         compile_condition(text)
 
 
 def test_it_shows_a_decision_in_the_shape_of_decisions():
     shown = yaml.safe_load(block(page("routing.md"), "json"))
-    assert set(shown) == {"model", "instance", "rules", "candidates", "features", "runner_up"}
-    assert set(shown["candidates"][0]) == {
-        "id", "instance", "weight", "quality", "score", "in_flight", "removed"
-    }  # fmt: skip
+    fleet = Fleet(
+        [entry(1, "gpt"), entry(7, "claude"), entry(8, "claude")],
+        [rule(1, "gpt", "metadata.plan == 'gold'", fallbacks=("claude",))],
+    )
+    fleet.health(1).paused_until = fleet.clock.now + 5
+    asked = {"metadata": {"plan": "gold"}, "headers": [(b"x-team", b"research")], "max_tokens": 500}
+    made = fleet.ask(answerer=Answerer("gpt", 1), **asked).decision
+    assert shape(shown) == shape(made)
+
+
+def shape(value):
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    return [shape(each) for each in value[:1]] if isinstance(value, list) else None

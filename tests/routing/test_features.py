@@ -1,4 +1,9 @@
+import json
+
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.types import ChatRequest, Message
 from routing.features import Features, complexity_score, conversation_score
@@ -30,6 +35,19 @@ def features(messages=None, found=None, **fields):
         ("hour", {}, 12),
         ("metadata.plan", {"metadata": {"plan": "gold"}}, "gold"),
         ("metadata.plan", {}, None),
+        ("metadata.tags", {"metadata": {"tags": ["a", 1, {"b": 2}, None, ["c"]]}}, ["a", 1]),
+        ("metadata.deep", {"metadata": {"deep": {"a": 1}}}, None),
+        ("metadata.long", {"metadata": {"long": "x" * 257}}, None),
+        ("metadata.nul", {"metadata": {"nul": "a\0b"}}, None),
+        ("metadata.huge", {"metadata": {"huge": 2**63}}, None),
+        ("metadata.nan", {"metadata": {"nan": float("nan")}}, None),
+        ("metadata.on", {"metadata": {"on": False}}, False),
+        ("header.x-team", {"headers": [(b"x-team", b"a")]}, "a"),
+        ("header.x-team", {"headers": [(b"X-Team", b"a"), (b"x-other", b"b"), (b"x-team", b"c")]}, "a, c"),
+        ("header.x-team", {"headers": [(b"x-team", "Zoë".encode("latin-1"))]}, "Zoë"),
+        ("header.x-team", {"headers": [(b"x-team", b"\xff\x00")]}, None),
+        ("header.x-team", {"headers": [(b"x-team", b"x" * 257)]}, None),
+        ("header.x-team", {}, None),
         ("no_such_field", {}, None),
     ],
 )
@@ -57,11 +75,64 @@ def test_it_sees_images_and_scores_the_last_words_of_the_user():
     assert known["complexity_score"] > 0.5
 
 
-def test_it_holds_only_what_was_asked_for():
-    known = features(max_tokens=7)
-    assert set(known) == {"prompt_tokens"}
-    known["max_tokens"], known["temperature"]
-    assert known.used() == {"prompt_tokens": known["prompt_tokens"], "max_tokens": 7}
+def test_it_records_every_feature_there_is():
+    record = features(max_tokens=7, language="zh-CN", found={"intent": "refund"}, stream=True).record()
+    assert record == {
+        "model": "auto", "max_tokens": 7, "stream": True, "prompt_tokens": 6, "language": "zh", "intent": "refund",
+        "has_tools": False, "has_images": False, "user": "1", "hour": 12, "complexity_score": complexity_score("Hello"),
+    }  # fmt: skip
+    assert type(record) is dict
+
+
+def test_it_records_metadata_and_headers_that_hold_no_secret():
+    headers = [
+        (b"host", b"example.com"), (b"authorization", b"Bearer cb_1"), (b"x-team", b"a"), (b"x-team", b"b"),
+        (b"x-api-key", b"cb_1"), (b"x-csrf-token", b"t"), (b"x-stainless-lang", b"python"), (b"x-request-id", b"r"),
+        (b"x-forwarded-for", b"10.0.0.1"), (b"x-real-ip", b"10.0.0.1"), (b"x-session-id", b"s"), (b"referer", b"here"),
+        (b"x-client-ip", b"10.0.0.1"), (b"x-\xff", b"a"), (b"x-" + b"n" * 80, b"a"), (b"x-long", b"x" * 257),
+    ]  # fmt: skip
+    metadata = {"plan": "gold", "tags": ["a", "b"], "deep": {"a": 1}, "none": None, "long": "x" * 257, "n": 3}
+    known = features(headers=headers, metadata=metadata)
+    record = known.record(["header.referer", "header.absent", "metadata.absent"])
+    assert {name: value for name, value in record.items() if "." in name} == {
+        "header.referer": "here", "header.x-team": "a, b",
+        "metadata.plan": "gold", "metadata.tags": ["a", "b"], "metadata.n": 3,
+    }  # fmt: skip
+    assert not {name for name in features(headers=headers).record() if "referer" in name}
+
+
+def test_it_keeps_within_bounds_whatever_it_is_given():
+    hostile = {
+        **{f"k{number}": number for number in range(1000)},
+        "k" * 10_000: 1,
+        "asked": "yes",
+    }
+    headers = [(b"x-%d" % number, b"v") for number in range(1000)]
+    record = features(metadata=hostile, headers=headers).record(["metadata.asked", "header.x-999"])
+    assert sum(name.startswith("metadata.") for name in record) == 64
+    assert sum(name.startswith("header.") for name in record) == 16
+    assert record["metadata.asked"] == "yes" and record["header.x-999"] == "v"
+    large = {f"{number}": ["x" * 256] * 1000 for number in range(100)}
+    assert len(json.dumps(features(metadata=large).record())) < 20_000
+    assert "metadata." + "k" * 10_000 not in features(metadata={"k" * 10_000: 1}).record()
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=8),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        ),
+    ),
+    st.lists(st.tuples(st.binary(max_size=8).map(b"x-".__add__), st.binary(max_size=8))),
+)
+def test_it_records_what_conditions_read_and_json_can_hold(metadata, headers):
+    known = features(metadata=metadata, headers=headers)
+    record = known.record()
+    assert json.loads(msgspec.json.encode(record)) == json.loads(json.dumps(record, allow_nan=False))
+    again = features(metadata=metadata, headers=headers)
+    assert all(again[name] == value for name, value in record.items())
 
 
 HARD = "Prove that the algorithm terminates, derive its complexity and design a test for every branch."

@@ -4,8 +4,9 @@ from collections import Counter
 import pytest
 
 from engine.errors import ModelNotFound, Overloaded, UpstreamBusy, UpstreamError
-from engine.types import ChatRequest, Message
+from engine.types import Answerer, ChatRequest, Constraints, Message
 from routing.breaker import Change
+from routing.complexity import complexity_score
 from routing.table import RoutingTable
 from tests.cast import ALICE, BOB, CHARLIE
 from tests.routing.fleet import Fleet, entry, rule
@@ -248,21 +249,20 @@ def test_it_explains_its_decision():
         "instance_id": 1,
         "rules": ["gold", "rule-2"],
         "candidates": [
-            {"id": 1, "instance": "a", "weight": 3, "quality": 1, "score": 3, "in_flight": 0, "removed": None},
-            {"id": 2, "instance": "a", "weight": 1, "quality": 1, "score": 1, "in_flight": 0, "removed": None},
-            {
-                "id": 3,
-                "instance": "b",
-                "weight": 4,
-                "quality": 1,
-                "score": None,
-                "in_flight": 1,
-                "removed": "max_concurrency",
-            },
+            {"id": 1, "instance": "a", "model": "a", "weight": 3, "quality": 1, "score": 3, "in_flight": 0,
+             "removed": None},
+            {"id": 2, "instance": "a", "model": "a", "weight": 1, "quality": 1, "score": 1, "in_flight": 0,
+             "removed": None},
+            {"id": 3, "instance": "b", "model": "b", "weight": 4, "quality": 1, "score": None, "in_flight": 1,
+             "removed": "max_concurrency"},
         ],
-        "features": {"prompt_tokens": 5, "metadata.plan": "gold", "max_tokens": 5},
+        "features": {
+            "model": "auto", "max_tokens": 5, "stream": False, "prompt_tokens": 5,
+            "complexity_score": complexity_score("Hi"), "has_tools": False, "has_images": False, "user": "1",
+            "hour": 0, "metadata.plan": "gold",
+        },
         "runner_up": "a",
-    }
+    }  # fmt: skip
     assert route.rules == ["gold", "rule-2"]
     assert route.prompt_tokens == 5
     json.dumps(route.decision)
@@ -277,6 +277,41 @@ def test_it_says_beforehand_what_it_will_choose():
         assert said == fleet.router.explain(ALICE.principal, request, messages)
         assert fleet.ask().decision == said
     assert fleet.health(1).in_flight == 4
+
+
+def test_it_says_beforehand_what_becomes_of_a_session_and_of_a_retry():
+    fleet = Fleet([entry(1, "a"), entry(2, "b")], [rule(1, "a", fallbacks=("b",))])
+    messages = [Message(role="user", content="Hi")]
+    constraints = Constraints(tried=[1], answerer=Answerer("a", 1))
+    said = fleet.router.explain(ALICE.principal, ChatRequest(messages=messages), messages, {}, constraints)
+    assert said["fallback"] == {"name": "b", "place": 1} and said["session"] == {"model": "a", "kept": None}
+    assert fleet.ask(exclude=[1], answerer=Answerer("a", 1)).decision == said
+
+
+def test_it_serves_a_task_with_the_instances_made_for_it():
+    fleet = Fleet(
+        [entry(1, "chat"), entry(2, "vectors", task="embeddings", weight=2), entry(3, "more", task="embeddings")],
+        [rule(1, "chat", weight=9)],
+    )
+    assert fleet.answered(6) == ["chat"] * 6
+    assert fleet.answered(6, task="embeddings") == ["vectors", "more", "vectors"] * 2
+    assert fleet.answer(model="more", task="embeddings") == "more"
+    for model, task in (("vectors", "chat"), ("chat", "embeddings")):
+        with pytest.raises(ModelNotFound):
+            fleet.ask(model=model, task=task)
+    for number, task in ((2, "chat"), (1, "embeddings")):
+        with pytest.raises(ModelNotFound):
+            fleet.ask(instance_id=number, task=task)
+    assert [model.id for model in fleet.router.public_models(1)] == ["auto", "chat", "more", "vectors"]
+
+
+def test_it_routes_a_task_by_the_rules_whose_models_do_it():
+    fleet = Fleet(
+        [entry(1, "chat"), entry(2, "vectors", task="embeddings"), entry(3, "more", task="embeddings")],
+        [rule(1, "chat"), rule(2, "more")],
+    )
+    assert fleet.answered(3, task="embeddings") == ["more"] * 3
+    assert fleet.answered(3) == ["chat"] * 3
 
 
 def test_it_takes_turns_across_tenants_and_new_tables():

@@ -1,0 +1,166 @@
+"""One decision: which pool of the chain answers, who of it, and the record that explains both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import inf
+from typing import Final, Literal
+
+import msgspec
+
+from engine.errors import ContextTooLong, ModelNotFound, Overloaded
+from engine.types import AUTO, Answerer, Constraints, Json
+from routing.demands import Demands
+from routing.features import Features
+from routing.selection import BUSY_SECONDS, HEALTHY, Selection
+from routing.table import Candidate, Pool, RoutingTable, View
+
+FINAL: Final = frozenset({"tried", "context_window"})  # reasons that stay as they are however long one waits
+
+Kept = Literal["instance", "model"]
+
+
+class Step(msgspec.Struct):
+    """A pool of the chain and what came of it. `name` is the model that was asked of it, `fallback` how the chain came
+    here: `{"name", "place"}`, or `{"context_window"}` for the instances with so much room; None: the rules gave it."""
+
+    pool: Pool
+    name: str
+    fallback: Json | None
+    selection: Selection
+    exhausted: bool
+
+    @property
+    def reasons(self) -> set[str]:
+        """Why nobody may be chosen; `free`: somebody might, if the pool were not exhausted."""
+        return {*self.selection.removed.values(), *(("free",) if self.selection.chosen is not None else ())}
+
+    def candidates(self) -> list[Json]:
+        selection = self.selection
+        found = []
+        for (listed, health), quality, score in zip(
+            self.pool.listed, selection.qualities, selection.scores, strict=True
+        ):
+            row = listed.copy()
+            row["quality"], row["score"], row["in_flight"] = quality, score, health.in_flight
+            if not row["model"]:
+                row["model"] = self.name
+            found.append(row)
+        for place, reason in selection.removed.items():
+            found[place]["removed"] = reason
+        return found
+
+    def passed_over(self) -> Json:
+        return {
+            "models": sorted({candidate.model or self.name for candidate in self.pool.candidates}),
+            "why": "two_tried" if self.exhausted else "nobody_left",
+            "candidates": self.candidates(),
+        }
+
+
+class Decision(msgspec.Struct):
+    """A decision that nothing was done about yet. `rules` matched; `before` are the steps that were passed over,
+    `answerer` is who answered the session's last turn, `kept` what of that it stays with."""
+
+    step: Step
+    chosen: Candidate
+    rules: tuple[str, ...]
+    features: Features
+    reads: Sequence[str]
+    before: Sequence[Step] = ()
+    answerer: Answerer | None = None
+    kept: Kept | None = None
+
+    @property
+    def model(self) -> str:
+        """The public name of who answers."""
+        return self.chosen.model or self.step.name
+
+    def record(self) -> Json:
+        """As turns keep it and people read it."""
+        step, instance = self.step, self.chosen.entry.instance
+        runner_up = step.selection.runner_up
+        record = {
+            "model": self.model,
+            "instance": instance.name,
+            "instance_id": instance.id,
+            "rules": list(self.rules),
+            "candidates": step.candidates(),
+            "features": self.features.record(self.reads),
+            "runner_up": None if runner_up is None else step.pool.candidates[runner_up].entry.instance.name,
+        }
+        if self.before:
+            record["passed_over"] = [each.passed_over() for each in self.before]
+        if step.fallback is not None:
+            record["fallback"] = step.fallback
+        if self.answerer is not None:
+            record["session"] = {"model": self.answerer.model, "kept": self.kept}
+        return record
+
+
+def decide(table: RoutingTable, features: Features, constraints: Constraints | None, now: float) -> Decision:
+    """Takes nobody's turn. Raises ModelNotFound; ContextTooLong, if there is room nowhere; Overloaded with the seconds
+    until the first candidate may be back."""
+    request = features.request
+    view = table.view(features.principal.tenant_id, request.task)
+    if request.instance_id is not None:
+        first = table.only(request.instance_id, request.task)
+    else:
+        auto = request.model in ("", AUTO)
+        first = view.ruled(features, auto=auto) or (view.everything if auto else view.pool_of(request.model))
+    if first is None:
+        raise ModelNotFound(param="model")
+    demands = Demands(table, features, constraints)
+    before: list[Step] = []
+    for pool, name, fallback in _chain(view, first, demands, before):
+        selection = pool.balance.select(demands.out(pool), now)
+        step = Step(pool, name, fallback, selection, demands.exhausts(pool))
+        if selection.chosen is not None and not step.exhausted:
+            answerer = constraints.answerer if constraints is not None else None
+            kept = _keep(step, answerer, now) if answerer is not None else None
+            chosen = pool.candidates[selection.chosen]
+            return Decision(step, chosen, first.rules, features, view.reads, before, answerer, kept)
+        before.append(step)
+    if all(step.reasons == {"context_window"} for step in before):
+        raise ContextTooLong
+    waits = [step.selection.wait for step in before if not step.reasons <= FINAL]
+    raise Overloaded(retry_after=min(waits, default=BUSY_SECONDS))
+
+
+def _chain(
+    view: View, first: Pool, demands: Demands, before: Sequence[Step]
+) -> Iterator[tuple[Pool, str, Json | None]]:
+    """The pools in the order in which they are asked, each with the name it is asked for and how the chain came to it;
+    `before` are the steps so far. Who asked for no model gets a larger context window at last, if nothing else is
+    missing."""
+    request = demands.request
+    begun, names = first.begun, first.fallbacks
+    yield first, request.model, {"name": names[begun - 1], "place": begun} if begun else None
+    for place, name in enumerate(names[begun:], begun + 1):
+        pool = view.pool_of(name)
+        if pool is not None:
+            yield pool, name, {"name": name, "place": place}
+    if request.model not in ("", AUTO) or request.instance_id is not None:
+        return
+    reasons = {reason for step in before for reason in step.reasons}
+    if "context_window" in reasons and reasons <= FINAL:
+        for window, pool in view.wider(demands.least_window(view)):
+            yield pool, "", {"context_window": None if window == inf else int(window)}
+
+
+def _keep(step: Step, answerer: Answerer, now: float) -> Kept | None:
+    """Lets the choice fall on who answered the session's last turn, or on another instance of the same model."""
+    pool, selection = step.pool, step.selection
+    fit = [
+        place
+        for place, (candidate, quality) in enumerate(zip(pool.candidates, selection.qualities, strict=True))
+        if (candidate.model or step.name) == answerer.model and quality >= HEALTHY and place not in selection.removed
+    ]
+    if not fit:
+        return None
+    for place in fit:
+        if pool.candidates[place].entry.instance.id == answerer.instance_id:
+            pool.balance.stay(selection, place)
+            return "instance"
+    pool.balance.narrow(selection, fit, now)
+    return "model"
