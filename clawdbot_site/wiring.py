@@ -34,6 +34,7 @@ from engine.snapshots import Cell
 from plugins.activations import compile_plugins
 from plugins.chain import PluginChain, PluginTable
 from routing.notices import NoticeBoard
+from routing.probing import Prober
 from routing.router import RuleRouter
 from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
@@ -98,6 +99,7 @@ class Application:
         self.limits = Limits(self.stores, self.tenants)
         self.sessions = SessionStore(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
+        self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
         router = RuleRouter(self._routes, tell=self.notices.tell)
         self.answers = AnswerStore(self.stores, self.tenants)
         self.engine = Engine(
@@ -129,6 +131,7 @@ class Application:
         self.credentials.start()
         self.live.start()
         self.notices.start()
+        self.prober.start()
         health = Health(
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
             started={"started": self._accepts},
@@ -168,6 +171,7 @@ class Application:
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
         await self.engine.drain()
+        await self.prober.stop()
         await self.notices.stop()
         self.limits.close()
         await self.http.close()
