@@ -2,11 +2,14 @@
 
 A logistic model over counts of signs. A text's words are looked up in `routing.vocabulary`, in English word by word, in
 Chinese by pairs of characters; a group counts with the number of its different words, with diminishing returns. To
-these come length, numbers, mathematical signs, and what the text orders to be done: a task, or an errand such as
+these come length, numbers, names, mathematical signs, and what the text orders to be done: a task, or an errand such as
 "translate" and "fix the typos", which makes a text easy whatever it speaks of (its other signs count a third).
 
-The weights were fitted by ridge regression towards values set by hand; docs/routing.md names the data, the method and
-what was measured. They rank texts; a score is not the probability of anything.
+There are two weights for each sign, since a question with options ("A. …" on lines of their own) asks something else:
+where a letter is all that is wanted, calculating gains nothing from a stronger model; judging statements and cases does.
+
+docs/routing.md names the answers of a weak and a strong model the weights stand on, the method and what was measured.
+They rank texts; a score is not the probability of anything.
 """
 
 from __future__ import annotations
@@ -27,23 +30,23 @@ _GROUPS: Final = (  # the words, the weight of a group's first word; and its wei
     (vocabulary.ANALYSING, 1.1, 0.0),
     (vocabulary.BUILDING, 1.3, 0.8),
     (vocabulary.CODING, 0.3, 0.0),
-    (vocabulary.MATHS, 0.3, -0.1),
-    (vocabulary.PHYSICS, 0.3, 0.25),
+    (vocabulary.MATHS, 0.3, 0.0),
+    (vocabulary.PHYSICS, 0.3, 0.2),
     (vocabulary.LIFE, 0.1, 0.0),
     (vocabulary.FINANCE, 0.2, 0.0),
-    (vocabulary.LAW, 0.2, 0.12),
+    (vocabulary.LAW, 0.2, 0.0),
     (vocabulary.CASES, 0.18, 0.0),
     (vocabulary.LOGIC, 0.7, 0.3),
-    (vocabulary.JUDGING, 0.35, 0.5),
+    (vocabulary.JUDGING, 0.35, 0.45),
     (vocabulary.CONDITIONS, 0.08, 0.0),
-    (vocabulary.COMPARING, 0.45, 0.15),
+    (vocabulary.COMPARING, 0.45, 0.0),
     (vocabulary.ORIGINS, 0.5, 0.0),
-    (vocabulary.QUANTITIES, 0.06, 0.3),
+    (vocabulary.QUANTITIES, 0.06, 0.28),
     (vocabulary.RECALL, -0.55, 0.0),
     (vocabulary.SMALL_TALK, -1.4, 0.0),
 )
 _TASKS: Final = 3  # the first groups: words for what is to be done
-_LENGTH: Final = (1.0, 0.4)  # times log(1 + bytes / 60)
+_LENGTH: Final = (1.0, 0.5)  # times log(1 + bytes / 60)
 _NUMBERS: Final = (0.35, 0.0)  # times log(numbers), of at most 4
 _NAMES: Final = (0.4, 0.0)  # times log(1 + names inside sentences) where there are numbers
 _FORMULA: Final = (0.18, 0.0)  # a different sign of formulas, at most 5
