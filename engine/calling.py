@@ -11,17 +11,17 @@ from typing import Any, NoReturn, TypeVar
 
 from engine import caching, retrying
 from engine.batching import Batcher, BatchKey
-from engine.coalescing import BorrowedRoute, SharedCalls
-from engine.errors import ContextTooLong, EngineError, NotFound, Overloaded, UpstreamError
+from engine.coalescing import BorrowedRoute, LentReservation, LentRoute, SharedCalls
+from engine.errors import ContextTooLong, EngineError, UpstreamError
 from engine.fencing import Fence
 from engine.ports import Answers, Journal, Limiter, Route, Router, Sessions
 from engine.turn import Turn
-from engine.types import Delta, End, ModelCall, Retry, StoredAnswer, Usage
+from engine.types import Delta, End, ModelCall, Retry, Source, StoredAnswer, Usage
 
 C = TypeVar("C")
 A = TypeVar("A")
 Upstream = AsyncGenerator[Delta | End, None]
-Prepare = Callable[[Turn, EngineError | None], Awaitable[C]]
+Prepare = Callable[[Turn], Awaitable[C]]
 Answer = Callable[[Turn, C, asyncio.Future[None]], Awaitable[A]]
 
 
@@ -47,12 +47,26 @@ class Caller:
 
     async def attempt(self, turn: Turn, in_flight: int, prepare: Prepare[C], answer: Answer[C, A]) -> A:
         """What `answer` makes of the call that `prepare` makes ready, on one instance after another while it fails in a
-        way that another may not. The intent is handed over before the first call."""
+        way that another may not. The intent is handed over before the first call.
+
+        When nobody is left, or no more may be asked, the first failure is what the caller should know; that a
+        conversation is too long for one instance says less than that another one failed."""
         self.retries.deposit()
         intent: asyncio.Future[None] | None = None
         failure: EngineError | None = None
+        retry: Retry | None = None
         while True:
-            call = await prepare(turn, failure)
+            asked = turn.route
+            try:
+                call = await prepare(turn)
+            except EngineError:
+                if failure is None:
+                    raise
+                turn.route = asked
+                self._take_back(turn)
+                raise failure from None
+            if retry is not None:
+                turn.retries.append(retry)
             if intent is None:
                 turn.intended = True
                 intent = self._journal.intent(turn.intent())
@@ -62,10 +76,11 @@ class Caller:
             try:
                 return await answer(turn, call, intent)
             except (UpstreamError, ContextTooLong) as error:
+                if failure is None or (isinstance(failure, ContextTooLong) and isinstance(error, UpstreamError)):
+                    failure = error
                 if not retrying.may_retry(turn.tries) or not self._may_afford(turn, in_flight):
-                    raise
-                failure = error
-                self._note(turn, error, time.monotonic() - began)
+                    raise failure from None
+                retry = self._note(turn, error, time.monotonic() - began)
 
     def finish(self, turn: Turn) -> None:
         """The turn is whole and recorded: its answer is kept where that was wanted."""
@@ -84,22 +99,26 @@ class Caller:
             if session.history:
                 turn.constraints.needed = partial(self._sessions.needs, session, turn.messages)
 
-    def choose(self, turn: Turn, failure: EngineError | None) -> Route:
-        """5. Nobody left after a failure: that failure is what the caller should know."""
+    def choose(self, turn: Turn) -> Route:
+        """5."""
         features = turn.plugins.features if turn.plugins is not None else {}
-        try:
-            route = self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
-        except (Overloaded, NotFound, ContextTooLong):
-            if failure is not None:
-                raise failure from None
-            raise
-        turn.route = route
-        return route
+        turn.route = self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
+        return turn.route
 
-    async def _prepare(self, turn: Turn, failure: EngineError | None) -> ModelCall:
+    async def reserve(self, turn: Turn, route: Route, max_tokens: int | None) -> None:
+        """6."""
+        try:
+            turn.reservation = await self._limiter.reserve(
+                turn.principal, route.instance, route.prompt_tokens, max_tokens
+            )
+        except EngineError:
+            route.unused()
+            raise
+
+    async def _prepare(self, turn: Turn) -> ModelCall:
         """5, 6, 7."""
         while True:
-            route = self.choose(turn, failure)
+            route = self.choose(turn)
             try:
                 messages = self._sessions.window(turn.session, turn.messages, route.instance)
             except ContextTooLong:
@@ -109,27 +128,28 @@ class Caller:
                     raise
                 turn.constraints.outgrown.append(route.instance.id)
                 continue
-            turn.reservation = await self._limiter.reserve(
-                turn.principal, route.instance, route.prompt_tokens, turn.request.max_tokens
-            )
+            await self.reserve(turn, route, turn.request.max_tokens)
             return ModelCall(route.upstream_model, messages, turn.request)
 
     # 8 to 10 -----------------------------------------------------------------------------------------------------
 
     async def _answer(self, turn: Turn, call: ModelCall, intent: asyncio.Future[None]) -> tuple[Upstream, Delta | End]:
-        upstream = await self._upstream(turn, call)
-        assert turn.route is not None
+        upstream: Upstream | None = None
         try:
             with Fence(intent):
+                upstream = await self._upstream(turn, call)
                 first = await anext(upstream, None) or cut_off()
                 await intent
         except BaseException as error:
-            await upstream.aclose()
-            turn.route.outcome(error)
+            if upstream is not None:
+                await upstream.aclose()
+            if turn.route is not None:
+                turn.route.outcome(error)
             if turn.reservation is not None:
                 turn.reservation.settle(Usage())
             raise
         turn.ttft = time.monotonic() - turn.began
+        assert turn.route is not None
         turn.route.first_token()
         return upstream, first
 
@@ -145,19 +165,21 @@ class Caller:
             return self._call(turn, route, call)
         if not request.cache:
             if policy.ttl and (stored := await self._answers.get(principal.tenant_id, key)) is not None:
-                self._call_nobody(turn)
-                turn.source = "cache"
+                self._call_nobody(turn, "cache", BorrowedRoute(route, route.decision))
                 return caching.replayed(stored)
             if policy.coalesce and (running := self.shared.running(key)) is not None:
-                self._call_nobody(turn)
-                turn.source = "shared"
-                turn.route = BorrowedRoute(running.route, {**route.decision, "shared_with": running.turn_id})
+                decision = {**route.decision, "shared_with": running.turn_id}
+                self._call_nobody(turn, "shared", BorrowedRoute(running.route, decision))
                 return running.read()
         upstream = self._call(turn, route, call)
         if policy.ttl:
             upstream = caching.recorded(upstream, partial(turn.keep_by, self._answers.put, key, policy.ttl))
         if policy.coalesce:
-            return self.shared.start(key, upstream, route, turn.id).read()
+            shared = self.shared.start(key, upstream, route, turn.id)
+            turn.route = LentRoute(shared)
+            if turn.reservation is not None:
+                turn.reservation = LentReservation(shared, turn.reservation)
+            return shared.read()
         return upstream
 
     def _call(self, turn: Turn, route: Route, call: ModelCall) -> Upstream:
@@ -178,31 +200,39 @@ class Caller:
                 yield event
 
     @staticmethod
-    def _call_nobody(turn: Turn) -> None:
+    def _call_nobody(turn: Turn, source: Source, route: BorrowedRoute) -> None:
         assert turn.route is not None
         turn.route.unused()
         if turn.reservation is not None:
             turn.reservation.settle(Usage())
+        turn.source, turn.route = source, route
 
     # Failures ----------------------------------------------------------------------------------------------------
 
     def _may_afford(self, turn: Turn, in_flight: int) -> bool:
-        """A turn that only had a part in another's call has cost its instance nothing."""
+        """Each further call is paid for; the turn is one at a time. One that only had a part in another's call has cost
+        its instance nothing."""
         if isinstance(turn.route, BorrowedRoute):
             return True
-        if turn.retrying:  # each further call is paid for; the turn is one at a time
+        if turn.retrying:
             self.retries.give_back()
         turn.retrying = self.retries.take(in_flight)
         return turn.retrying
 
+    def _take_back(self, turn: Turn) -> None:
+        """There was nobody to ask: a pool of one that is down must not use up what other pools retry with."""
+        if turn.retrying:
+            self.retries.give_back(unused=True)
+            turn.retrying = False
+
     @staticmethod
-    def _note(turn: Turn, error: EngineError, seconds: float) -> None:
+    def _note(turn: Turn, error: EngineError, seconds: float) -> Retry:
         route = turn.route
         assert route is not None
         instance = route.instance
         constraints = turn.constraints
         (constraints.outgrown if isinstance(error, ContextTooLong) else constraints.tried).append(instance.id)
-        turn.retries.append(Retry(instance.id, instance.name, error.code, round(seconds, 4)))
+        return Retry(instance.id, instance.name, error.code, round(seconds, 4))
 
 
 def lend(turn: Turn) -> None:

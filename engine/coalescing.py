@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
-from engine.errors import EngineError
-from engine.ports import Adapter, Route
-from engine.types import Delta, End, Instance, Json
+from engine import estimating
+from engine.errors import EngineError, UpstreamError
+from engine.folding import Fold
+from engine.ports import Adapter, Reservation, Route
+from engine.types import Delta, End, Instance, Json, Usage
 
 Events = AsyncGenerator[Delta | End, None]
 
 
 class BorrowedRoute:
-    """The route of another turn's call: the same instance, but the call's outcome is for that turn to tell. The
-    decision is this turn's own."""
+    """The route of a turn that calls nobody itself: its answer was kept, or is another turn's, for whom it is to tell
+    what became of the call. The decision is this turn's own."""
 
     def __init__(self, lender: Route, decision: Json) -> None:
         self.instance: Instance = lender.instance
@@ -41,15 +44,16 @@ class SharedCall:
     def __init__(self, calls: dict[str, SharedCall], key: str, upstream: Events, route: Route, turn_id: str) -> None:
         self.route = route
         self.turn_id = turn_id
+        self.over = False
+        self.error: BaseException | None = None
         self._calls = calls
         self._key = key
-        self._upstream = upstream
         self._events: list[Delta | End] = []
-        self._error: BaseException | None = None
-        self._over = False
         self._news = asyncio.Event()
         self._readers = 0
-        self._task = asyncio.get_running_loop().create_task(self._pump())
+        self._after: list[Callable[[], None]] = []
+        self._task = asyncio.get_running_loop().create_task(self._pump(upstream))
+        self._task.add_done_callback(self._end)
 
     async def read(self) -> Events:
         """All events from the first on. Whoever asks for them closes this; with the last reader the call ends, and its
@@ -61,11 +65,11 @@ class SharedCall:
                 while place < len(self._events):
                     place += 1
                     yield self._events[place - 1]
-                if self._over:
+                if self.over:
                     break
                 await self._news.wait()
-            if self._error is not None:
-                raise copied(self._error)
+            if self.error is not None:
+                raise copied(self.error)
         finally:
             self._readers -= 1
             if not self._readers:
@@ -73,18 +77,41 @@ class SharedCall:
                 self._task.cancel()
                 await asyncio.wait([self._task])
 
-    async def _pump(self) -> None:
-        try:
-            async for event in self._upstream:
+    def afterwards(self, work: Callable[[], None]) -> None:
+        """Does it when the call is over."""
+        if self.over:
+            work()
+        else:
+            self._after.append(work)
+
+    def used(self) -> Usage:
+        """What the call has cost, as far as it came."""
+        last = self._events[-1] if self._events else None
+        if last is None:
+            return Usage()
+        if type(last) is End and last.usage is not None:
+            return last.usage
+        fold = Fold()
+        for event in self._events:
+            if type(event) is Delta:
+                fold.add(event)
+        return estimating.usage(self.route.prompt_tokens, fold.choices({}, "stop"))
+
+    async def _pump(self, upstream: Events) -> None:
+        async with aclosing(upstream):
+            async for event in upstream:
                 self._events.append(event)
                 self._wake()
-        except EngineError as error:
-            self._error = error
-        finally:
-            self._over = True
-            self._forget()
-            self._wake()
-            await self._upstream.aclose()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self.over = True
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if not self._events or type(self._events[-1]) is not End:
+            self.error = error or UpstreamError()
+        self._forget()
+        self._wake()
+        for work in self._after:
+            work()
 
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
@@ -93,6 +120,48 @@ class SharedCall:
     def _forget(self) -> None:
         if self._calls.get(self._key) is self:
             del self._calls[self._key]
+
+
+class LentRoute:
+    """The route of the turn that began a call others read too. What becomes of the call is told when it is over, though
+    that turn may have left before: until then the instance is busy."""
+
+    def __init__(self, call: SharedCall) -> None:
+        self._call = call
+        self._route = route = call.route
+        self.instance: Instance = route.instance
+        self.adapter: Adapter = route.adapter
+        self.model = route.model
+        self.upstream_model = route.upstream_model
+        self.rules = route.rules
+        self.decision = route.decision
+        self.prompt_tokens = route.prompt_tokens
+
+    def first_token(self) -> None:
+        self._route.first_token()
+
+    def unused(self) -> None:
+        self._route.unused()
+
+    def outcome(self, error: BaseException | None) -> None:
+        if self._call.over:
+            self._route.outcome(error)
+        else:
+            self._call.afterwards(lambda: self._route.outcome(self._call.error))
+
+
+class LentReservation:
+    """What was set aside for such a call: it pays for all of it, also for what is read when its turn has left."""
+
+    def __init__(self, call: SharedCall, reservation: Reservation) -> None:
+        self._call = call
+        self._reservation = reservation
+
+    def settle(self, usage: Usage) -> None:
+        if self._call.over:
+            self._reservation.settle(usage)
+        else:
+            self._call.afterwards(lambda: self._reservation.settle(self._call.used()))
 
 
 class SharedCalls:

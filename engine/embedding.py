@@ -11,7 +11,7 @@ from functools import partial
 from engine.batching import Batcher, BatchKey, shared_usage, total_usage
 from engine.calling import Caller, lend
 from engine.ending import Endings
-from engine.errors import EngineError, InvalidRequest, UpstreamError
+from engine.errors import InvalidRequest, UpstreamError
 from engine.estimating import message_tokens, text_tokens
 from engine.fencing import Fence
 from engine.ports import Adapter, Guard, Limiter, Route
@@ -62,10 +62,10 @@ class Embedder:
             raise InvalidRequest("Embeddings are made of texts.", param="input")
         return texts
 
-    async def _prepare(self, turn: Turn, failure: EngineError | None) -> Route:
+    async def _prepare(self, turn: Turn) -> Route:
         """5, 6."""
-        route = self._caller.choose(turn, failure)
-        turn.reservation = await self._limiter.reserve(turn.principal, route.instance, route.prompt_tokens, 0)
+        route = self._caller.choose(turn)
+        await self._caller.reserve(turn, route, 0)
         return route
 
     # 10 ----------------------------------------------------------------------------------------------------------

@@ -64,11 +64,12 @@ class Engine:
         try:
             await self._open(turn)
             upstream, event = await self._begin(turn)
-            yield turn.start()
             if upstream is None:
+                yield turn.start()
                 pending = [as_delta(choice) for choice in turn.answered()]
             else:
                 async with aclosing(upstream):
+                    yield turn.start()
                     if turn.needs_full_response:
                         pending = await self._rewrite(turn, upstream, event)
                     else:

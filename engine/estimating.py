@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.types import Message
+from engine.types import Choice, Message, Usage
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
@@ -36,3 +36,9 @@ def message_tokens(message: Message) -> int:
 
 def messages_tokens(messages: Sequence[Message]) -> int:
     return sum(map(message_tokens, messages))
+
+
+def usage(prompt_tokens: int, choices: Sequence[Choice]) -> Usage:
+    """Of a call whose service did not count."""
+    produced = messages_tokens([choice.message for choice in choices])
+    return Usage(prompt_tokens, max(0, produced - TOKENS_PER_MESSAGE), estimated=True)

@@ -21,13 +21,13 @@ class RetryBudget:
     """Keeps retries from making an outage worse: at most 20 percent of the turns in flight retry, and of all turns.
 
     The first alone would not do: where calls fail at once hardly any are in flight. It is what Envoy does
-    (`retry_budget`), the second what Finagle does (`RetryBudget`)."""
+    (`retry_budget`), the second what Finagle does (`RetryBudget`). `running`: retries under way."""
 
-    __slots__ = ("_balance", "_running")
+    __slots__ = ("_balance", "running")
 
     def __init__(self) -> None:
         self._balance = RESERVE
-        self._running = 0
+        self.running = 0
 
     def deposit(self) -> None:
         """A turn makes its first call."""
@@ -35,11 +35,14 @@ class RetryBudget:
 
     def take(self, in_flight: int) -> bool:
         """Whether one more may retry, with so many turns running; True is given back when that call is over."""
-        if self._balance < 1.0 or self._running >= max(CONCURRENT, BUDGET * in_flight):
+        if self._balance < 1.0 or self.running >= max(CONCURRENT, BUDGET * in_flight):
             return False
         self._balance -= 1.0
-        self._running += 1
+        self.running += 1
         return True
 
-    def give_back(self) -> None:
-        self._running -= 1
+    def give_back(self, *, unused: bool = False) -> None:
+        """`unused`: no call was made after all."""
+        self.running -= 1
+        if unused:
+            self._balance = min(RESERVE, self._balance + 1.0)

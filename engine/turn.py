@@ -153,12 +153,7 @@ class Turn:
             return self.end.usage
         if self.route is None or not self.tries or (self.source != "model" and self.end is None):
             return Usage()
-        produced = estimating.messages_tokens([choice.message for choice in self.choices()])
-        return Usage(
-            prompt_tokens=self.route.prompt_tokens,
-            completion_tokens=max(0, produced - estimating.TOKENS_PER_MESSAGE),
-            estimated=True,
-        )
+        return estimating.usage(self.route.prompt_tokens, self.choices())
 
     def start(self) -> Start:
         self.started = True

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.engine import Engine
-from engine.errors import AuditUnavailable, ModelNotFound, Overloaded, SessionNotFound, StoreUnavailable
+from engine.errors import AuditUnavailable, ContextTooLong, ModelNotFound, Overloaded, SessionNotFound, StoreUnavailable
 from engine.types import (
     Answerer,
     CachePolicy,
@@ -96,7 +96,12 @@ class PlainRoute:
         self.unused_calls += 1
 
     def first_token(self) -> None:
+        assert not self.unused_calls, "a call that was never made has no first token"
         self.first_tokens += 1
+
+    @property
+    def told(self) -> bool:
+        return bool(self.outcomes or self.unused_calls)
 
     def outcome(self, error: BaseException | None) -> None:
         self.outcomes.append(error)
@@ -124,8 +129,11 @@ class OrderedRouter:
             if constraints is None or number not in [*constraints.tried, *constraints.outgrown]:
                 name = "scripted" if request.model == "auto" else request.model
                 route = PlainRoute(Instance(id=number, name=name, version="v1", **self.settings), model, name, name)
+                route.decision = {"instance_id": number}
                 self.routes.append(route)
                 return route
+        if constraints is not None and constraints.outgrown and not constraints.tried:
+            raise ContextTooLong()
         raise Overloaded()
 
     def public_models(self, tenant_id: int) -> list[str]:
@@ -138,11 +146,14 @@ class MemoryAnswers:
     def __init__(self) -> None:
         self.chosen = CachePolicy()
         self.kept: dict[tuple[int, str], StoredAnswer] = {}
+        self.gate: asyncio.Event | None = None
 
     def policy(self, principal: Principal) -> CachePolicy:
         return self.chosen
 
     async def get(self, tenant_id: int, key: str) -> StoredAnswer | None:
+        if self.gate is not None:
+            await self.gate.wait()
         return self.kept.get((tenant_id, key))
 
     def put(self, tenant_id: int, key: str, answer: StoredAnswer, ttl: int) -> None:
@@ -159,7 +170,8 @@ class MemoryJournal:
         self.gate: asyncio.Event | None = None
 
     def _put(self, entry: Intent | Completion) -> asyncio.Future[None]:
-        return asyncio.ensure_future(self._commit(entry))
+        """As with the real one, the entry is on its way also when nobody waits for it any more."""
+        return asyncio.shield(asyncio.ensure_future(self._commit(entry)))
 
     async def _commit(self, entry: Intent | Completion) -> None:
         if self.gate is not None:
@@ -204,6 +216,7 @@ class MemorySessions:
         self.opened: list[Kept] = []
         self.attempts = 0
         self.away = 0  # how many appends fail
+        self.small: set[int] = set()  # instances without room for anything
 
     async def open(self, principal: Principal, request: ChatRequest) -> Kept:
         self.opened.append(await self._open(request))
@@ -220,6 +233,8 @@ class MemorySessions:
         raise SessionNotFound()
 
     def window(self, session: Kept | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
+        if instance.id in self.small:
+            raise ContextTooLong()
         return [*(session.history if session else ()), *messages]
 
     def needs(self, session: Kept | None, messages: Sequence[Message]) -> int:
@@ -257,10 +272,15 @@ class Slot:
 
 
 class OpenLimiter:
+    """`refusal` is of `admit`, `refusals` of `reserve` in order, None: not that one; `gate` holds reservations."""
+
     def __init__(self) -> None:
         self.open = 0
         self.settled: list[Usage] = []
+        self.reserved: list[Slot] = []
         self.refusal: BaseException | None = None
+        self.refusals: list[BaseException | None] = []
+        self.gate: asyncio.Event | None = None
 
     async def admit(self, principal: Principal, request: ChatRequest, turn_id: str) -> Slot:
         if self.refusal is not None:
@@ -271,7 +291,12 @@ class OpenLimiter:
     async def reserve(
         self, principal: Principal, instance: Instance, prompt_tokens: int, max_tokens: int | None
     ) -> Slot:
-        return Slot(self)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.refusals and (refusal := self.refusals.pop(0)) is not None:
+            raise refusal
+        self.reserved.append(Slot(self))
+        return self.reserved[-1]
 
 
 @dataclass
@@ -323,6 +348,16 @@ class Parts:
     @property
     def routes(self) -> list[PlainRoute]:
         return self.router.routes
+
+
+async def nothing_left(engine: Engine, parts: Parts) -> None:
+    """Asserts that no turn left anything behind: slots, reservations, routes, calls upstream, payments for retries."""
+    await engine.drain()
+    assert engine.active == parts.limiter.open == len(engine.caller.shared) == 0
+    assert all(slot.used is not None for slot in parts.limiter.reserved)
+    assert all(route.told for route in parts.routes)
+    assert all(model.closed == len(model.calls) for model in parts.models)
+    assert engine.caller.retries.running == 0
 
 
 def build(
