@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from engine.types import CachePolicy, Usage
+from engine.types import CachePolicy, Choice, End, Message, StoredAnswer, Usage
 from tests.engine.parts import ALICE, Run, ScriptedModel, nothing_left
 from tests.engine.sharing import BOB, CHARLIE, asking, calls, gated, question, sharing, until
 
@@ -152,3 +152,32 @@ async def test_each_has_its_own_hooks():
     gate.set()
     assert {done.message.content for done in await asyncio.gather(*turns)} == {"> Hello"}
     assert len(model.calls) == 1
+
+
+class Batching(ScriptedModel):
+    """Answers several prompts in one call, each with itself."""
+
+    def batch_key(self, call):
+        return call.model
+
+    async def answer_all(self, calls):
+        self.calls.append(calls)
+        self.closed += 1
+        said = [call.messages[-1].content for call in calls]
+        return [
+            StoredAnswer([Choice(Message("assistant", text), "stop")], End({0: "stop"}, Usage(1, 2))) for text in said
+        ]
+
+
+async def test_a_shared_call_may_have_a_part_in_a_batch():
+    """The same twice and another: two prompts in one call upstream, three turns."""
+    model = Batching()
+    engine, parts = sharing(model)
+    parts.router.settings = {"batch_size": 2, "batch_window": 60.0}
+    done = await asyncio.gather(asking(engine, text="a"), asking(engine, text="a"), asking(engine, text="b"))
+    assert [one.message.content for one in done] == ["a", "a", "b"]
+    assert [[call.messages[-1].content for call in calls] for calls in model.calls] == [["a", "b"]]
+    assert [slot.used for slot in parts.limiter.reserved] == [Usage(1, 2), Usage(), Usage(1, 2)]
+    assert [route.outcomes[:1] for route in parts.routes] == [[None], [], []]
+    assert [route.unused_calls for route in parts.routes] == [0, 1, 1]
+    await nothing_left(engine, parts)
