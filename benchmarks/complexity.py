@@ -2,7 +2,8 @@
 
 Without arguments it prints microseconds for 330 bytes of English and of Chinese. Each file named holds one JSON object
 a line, `{"prompt": text, "weak_correct": bool or 0..1, "strong_correct": the same}`: what a weak and a strong model
-made of a prompt. For it the average performance gap recovered (APGR) of the score is printed beside prompt length's.
+made of a prompt. For it the average performance gap recovered (APGR) of the score is printed beside prompt length's,
+and how far the score is ahead, each with its 95 % interval (bootstrap: the prompts are drawn anew, with replacement).
 
 APGR (RouteLLM, arXiv 2406.18665): send the prompts of the highest scores to the strong model, let the share of them run
 from 0 to 1, and average the share of the gap between the two models' accuracies that is recovered. Chance has 0.5."""
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import timeit
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,6 +64,38 @@ def apgr(scores: Sequence[float], answers: Sequence[Answer], bins: int | None = 
     return sum((b - a) / total * (gains[a] + gains[b]) / 2 for a, b in pairwise(cuts)) / gains[-1]
 
 
+def resampled(rankings: Sequence[Sequence[float]], answers: Sequence[Answer], times: int = 300) -> list[list[float]]:
+    """The APGR of each ranking on the same prompts, drawn `times` times. Draws without a gap are left out."""
+    chance = random.Random(times)
+    found: list[list[float]] = [[] for _ in rankings]
+    for _ in range(times):
+        drawn = chance.choices(range(len(answers)), k=len(answers))
+        those = [answers[at] for at in drawn]
+        if sum(answer.strong - answer.weak for answer in those):
+            for values, scores in zip(found, rankings, strict=True):
+                values.append(apgr([scores[at] for at in drawn], those))
+    return found
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """What 95 % of the values lie between."""
+    ranked = sorted(values)
+    cut = len(ranked) // 40
+    return ranked[cut], ranked[-1 - cut]
+
+
+def report(answers: Sequence[Answer]) -> None:
+    scores = [[rank(answer.prompt) for answer in answers] for rank in RANKINGS.values()]
+    values = [apgr(ranking, answers) for ranking in scores]
+    drawn = resampled(scores, answers)
+    for name, ranking, value, others in zip(RANKINGS, scores, values, drawn, strict=True):
+        low, high = interval(others)
+        bins = apgr(ranking, answers, bins=10)
+        print(f"  {name:<18} APGR {value:.3f} [{low:.3f}, {high:.3f}]  in 10 bins {bins:.3f}")
+    low, high = interval([ours - length for length, ours in zip(*drawn, strict=True)])
+    print(f"  {'ahead of length':<18} {values[1] - values[0]:+.3f} [{low:+.3f}, {high:+.3f}]")
+
+
 def microseconds(text: str) -> float:
     """The best of many short runs: what it costs when nobody else wants the processor."""
     return min(timeit.repeat(lambda: complexity_score(text), number=100, repeat=200)) / 100 * 1e6
@@ -80,9 +114,7 @@ def main() -> None:
         answers = read(path)
         weak, strong = (sum(getattr(answer, name) for answer in answers) / len(answers) for name in ("weak", "strong"))
         print(f"{path.name}: {len(answers)} prompts, weak {weak:.1%}, strong {strong:.1%} correct")
-        for name, rank in RANKINGS.items():
-            scores = [rank(answer.prompt) for answer in answers]
-            print(f"  {name:<18} APGR {apgr(scores, answers):.3f}  in 10 bins {apgr(scores, answers, bins=10):.3f}")
+        report(answers)
     if not chosen.answers:
         for name, text in (("English", ENGLISH), ("Chinese", CHINESE)):
             print(f"{name}: {len(text.encode())} bytes, {microseconds(text):.1f} us, score {complexity_score(text)}")

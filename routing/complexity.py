@@ -6,7 +6,7 @@ these come length, numbers, names, mathematical signs, and what the text orders 
 "translate" and "fix the typos", which makes a text easy whatever it speaks of (its other signs count a third).
 
 There are two weights for each sign, since a question with options ("A. …" on lines of their own) asks something else:
-where a letter is all that is wanted, calculating gains nothing from a stronger model; judging statements and cases does.
+where only a letter is wanted, calculating gains nothing from a stronger model; judging statements and cases does.
 
 docs/routing.md names the answers of a weak and a strong model the weights stand on, the method and what was measured.
 They rank texts; a score is not the probability of anything.
@@ -89,7 +89,7 @@ def complexity_score(text: str) -> float:
     strength = sum(map(mul, signs, _WEIGHTS[choice]))
     if order < 0:
         strength = strength * _OF_AN_ERRAND + _ERRAND
-    elif order and not choice:
+    elif order:
         strength += _TASK
     return round(1 / (1 + math.exp(-strength - _BIAS[choice])), 4)
 
@@ -110,7 +110,7 @@ def _measure(text: str, seen: str) -> tuple[list[float], int, bool]:
     counts = [0] * len(_GROUPS)
     for word in known:
         counts[_GROUP_OF[word]] += 1
-    options = _OPTION.findall(seen) if "\nB" in seen or "\n(B" in seen else ()
+    options = _OPTION.findall(seen) if seen.count("\n") > 2 else ()
     numbers = sum(map(str.isdigit, words))
     marks = {*_SIGN.findall(seen)}
     formal = len(marks & _IS_FORMAL)
@@ -123,7 +123,7 @@ def _measure(text: str, seen: str) -> tuple[list[float], int, bool]:
         sum(map(bool, options)) / len(options) if options else 0.0,
         *map(_DIMINISHING.__getitem__, counts),
     ]
-    return signs, order, len(options) > 2
+    return signs, order, len(options) > 2 and order < 1  # "Prove A, B and C" is no question with options
 
 
 def _order(first: Sequence[str], last: Sequence[str]) -> int:

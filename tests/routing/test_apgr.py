@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from benchmarks import complexity
-from benchmarks.complexity import Answer, apgr
+from benchmarks.complexity import Answer, apgr, interval, resampled
 
 GAIN, NONE, LOSS = Answer("gain", 0, 1), Answer("none", 1, 1), Answer("loss", 1, 0)
 
@@ -38,6 +38,26 @@ def test_it_refuses_models_without_a_gap():
         apgr([1, 2], [GAIN, LOSS])
 
 
+def test_it_says_how_far_chance_alone_could_have_moved_it():
+    answers = [GAIN, NONE, NONE, LOSS, GAIN, NONE] * 50
+    good = [answer.strong - answer.weak for answer in answers]
+    chance, ours = resampled([[0.0] * 300, good], answers, times=80)
+    assert interval(chance) == (0.5, 0.5)
+    low, high = interval(ours)
+    assert 0.5 < low < apgr(good, answers) < high
+
+
+def test_it_compares_on_the_same_draws_and_leaves_out_those_without_a_gap():
+    answers = [GAIN, LOSS, NONE, NONE, GAIN]
+    one, other = resampled([[5, 4, 3, 2, 1]] * 2, answers, times=60)
+    assert one == other
+    assert 10 < len(one) < 60
+
+
+def test_its_interval_leaves_a_fortieth_at_each_end():
+    assert interval(range(80)) == (2, 77)
+
+
 def test_it_prints_a_file_of_answers(tmp_path, capsys, monkeypatch):
     rows = [
         {"prompt": "Prove it.", "weak_correct": False, "strong_correct": True},
@@ -47,6 +67,7 @@ def test_it_prints_a_file_of_answers(tmp_path, capsys, monkeypatch):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "\n", encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["complexity", str(path)])
     complexity.main()
-    title, length, ours = capsys.readouterr().out.splitlines()
+    title, length, ours, ahead = capsys.readouterr().out.splitlines()
     assert "2 prompts, weak 50.0%, strong 100.0% correct" in title
-    assert ("0.250" in length, "0.750" in ours) == (True, True)
+    assert ("0.250 [0.250, 0.500]" in length, "0.750 [0.500, 0.750]" in ours) == (True, True)
+    assert "+0.500 [+0.000, +0.500]" in ahead

@@ -87,6 +87,60 @@ def test_it_takes_the_same_signs_in_both_scripts():
     assert complexity_score("用Python实现LRU缓存，explain the complexity") > 0.8
 
 
+def asked(question, *options, form="{}. {}"):
+    return "\n".join([question, *map(form.format, "ABCDEFGH", options), "Answer:"])
+
+
+@pytest.mark.parametrize("form", ["{}. {}", "({}) {}", "{}) {}", "{}: {}", "{}、{}", "  {}. {}"])
+@pytest.mark.parametrize(
+    ("question", "numbers", "words"),
+    [
+        ("Which value does x take?", ("12", "$15", "18%", "-3"), ("the first", "the next", "no such", "any value")),
+        ("x取哪个值？", ("12", "15元", "18%", "-3"), ("第一个", "第二个", "都没有", "任意值")),
+    ],
+)
+def test_it_tells_options_that_are_numbers_from_those_in_words(question, numbers, words, form):
+    assert complexity_score(asked(question, *numbers, form=form)) < complexity_score(asked(question, *words, form=form))
+
+
+def test_it_finds_judging_harder_than_looking_up_among_options():
+    capital = asked("What is the capital of Peru?", "Lima", "Quito", "Bogota", "Caracas")
+    judged = asked(
+        "Statement 1 | Every ring is a field. Statement 2 | Every field is a ring.",
+        *("True, True", "True, False", "False, True", "False, False"),
+    )
+    assert complexity_score(capital) < 0.4 < 0.7 < complexity_score(judged)
+
+
+def test_it_takes_lettered_parts_of_a_task_for_no_options():
+    parts = "{}\nA. Every third hat is red.\nB. Every bounded sequence of hats ends.\nC. There are enough hats for all."
+    assert complexity_score(parts.format("Prove:")) > 0.8
+    assert complexity_score(parts.format("请证明：")) > 0.8
+    assert complexity_score(parts.format("Tick one:")) < 0.5
+
+
+def test_it_follows_comparisons_and_reversals_in_a_word_problem():
+    plain = "Nora has 12 pens and her brother Ravi has 9 pens. How many pens do they have {}?"
+    assert complexity_score(plain.format("in total")) < complexity_score(
+        plain.replace("9 pens", "twice fewer than she").format("in total")
+    )
+    assert complexity_score(plain.format("in total now")) < complexity_score(plain.format("before they started"))
+
+
+def test_it_counts_names_only_where_there_are_numbers():
+    few, many = ("On the way {} and {} met {}." + end for end in ("", " They had 4 and 9 pens."))
+    once, all_different = ("Nora",) * 3, ("Nora", "Ravi", "Lena")
+    assert complexity_score(few.format(*once)) == complexity_score(few.format(*all_different))
+    assert complexity_score(many.format(*once)) < complexity_score(many.format(*all_different))
+
+
+@pytest.mark.parametrize(
+    "text", ["\nA.\nB.\nC.", "\n(B", "\nB" * 5000, "\nA. \\frac{" * 300, "\nA. 1" * 300, "\nB\n \x00A.\ud800"]
+)
+def test_it_bears_what_only_looks_like_options(text):
+    assert 0.0 <= complexity_score(text) <= 1.0
+
+
 @pytest.mark.parametrize("text", ["", "   \n"])
 def test_it_scores_nothing_zero(text):
     assert complexity_score(text) == 0.0
