@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from access.edges.embeddings import EmbeddingsBody
 from access.management.jobs import JobAnswer, JobPage
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
@@ -132,6 +133,28 @@ class TicketAnswer(msgspec.Struct):
     expires_in: int
 
 
+class EmbeddingAnswer(msgspec.Struct):
+    """A vector: numbers, or with `encoding_format: base64` a text."""
+
+    object: str
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(msgspec.Struct):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(msgspec.Struct):
+    """One vector an input, in their order."""
+
+    object: str
+    data: list[EmbeddingAnswer]
+    model: str
+    usage: EmbeddingUsage
+
+
 class PublicModelAnswer(msgspec.Struct):
     id: str
     object: str
@@ -247,6 +270,11 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/v1/chat/completions": [
         Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,
                   text="Official SDKs work unchanged. The header `X-Session-Id` adds memory on the server."),
+    ],
+    "/v1/embeddings": [
+        Operation(method="post", summary="Vectors of texts, in the OpenAI format", body=EmbeddingsBody,
+                  answer=EmbeddingsAnswer, errors=TURN_ERRORS,
+                  text="Texts, not tokens; at most 2,048 of them. `model` absent or `auto`: the routing rules decide."),
     ],
     "/v1/models": [Operation(method="get", summary="The models a caller can name", answer=ModelListAnswer)],
     "/v1/models/{id}": [

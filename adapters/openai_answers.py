@@ -1,7 +1,8 @@
 """Answers of the OpenAI chat format, typed: what does not fit the types is refused, what is not named is not read.
 
-Source: the OpenAI API reference, chat completions; `reasoning_content` after DeepSeek and llama.cpp, `reasoning` after
-vLLM and OpenRouter, `extra_content` (signatures that must come back with a tool call) after Gemini.
+Source: the OpenAI API reference, chat completions and (legacy) completions; `reasoning_content` after DeepSeek and
+llama.cpp, `reasoning` after vLLM and OpenRouter, `extra_content` (signatures that must come back with a tool call)
+after Gemini.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class _Choice(msgspec.Struct):
     index: Index = 0
     delta: _Said | None = None
     message: _Said | None = None
+    text: str | None = None  # in place of both: the older text completions
     finish_reason: str | None = None
     logprobs: _Logprobs | None = None
 
@@ -194,7 +196,7 @@ class Answer:
             self._finished[index] = FINISH_REASONS.get(choice.finish_reason, "stop")
         said = choice.delta or choice.message
         if said is None:
-            return None
+            return Delta(choice.text, index=index) if choice.text else None
         content, refusal = said.content or None, said.refusal or None
         reasoning = said.reasoning_content or said.reasoning or None
         calls = self._fragments(index, said.tool_calls) if said.tool_calls else None

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import suppress
-from typing import Final, Literal, TypeVar
+from typing import ClassVar, Final, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from adapters import openai_embeddings
 from adapters.base import AdapterConfig, BaseModelAdapter, InvalidAdapterConfig
 from adapters.openai_answers import Answer, StreamedAnswer
 from adapters.refusals import refusal
 from engine.errors import EngineError, UpstreamError, UpstreamTimeout
-from engine.outbound import SILENT, UNBEGUN, UNFINISHED, HttpClient, HttpResponse
-from engine.types import Delta, End, Json, Message, ModelCall
+from engine.outbound import MAX_BODY, SILENT, UNBEGUN, UNFINISHED, HttpClient, HttpResponse
+from engine.types import Delta, EmbedCall, Embedded, End, Json, Message, ModelCall
 
 MAX_COMPLAINT: Final = 64 * 1024
 COMPLAINT_SECONDS: Final = 2.0
 LAST_BYTES_SECONDS: Final = 0.05
-SUFFIXES: Final = ("/chat/completions", "/chat")
+SUFFIXES: Final = ("/chat/completions", "/chat", "/completions", "/embeddings")
 
 # What a probe makes of a status: the service is there and answers, though it knows no such route or asks to wait.
 # Nobody is let in with 401 and 403, and nothing behind a redirect is ever asked.
@@ -42,7 +43,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def url_of(endpoint: str, route: str) -> str:
-    """`<base>/<route>`, whether the endpoint is the base, ends in `/chat` or in `/chat/completions`.
+    """`<base>/<route>`, whether the endpoint is the base, ends in `/chat` or is one of the routes' whole address.
 
     A query is kept. Raises InvalidAdapterConfig unless it is an absolute http or https address."""
     try:
@@ -63,14 +64,19 @@ def url_of(endpoint: str, route: str) -> str:
 class OpenAICompatibleAdapter(BaseModelAdapter):
     name = "openai_compatible"
     label = "OpenAI-compatible"
-    capabilities = frozenset({"chat", "tools", "reasoning", "refusal", "logprobs", "choices", "usage", "probe"})
+    capabilities = frozenset(
+        {"chat", "tools", "reasoning", "refusal", "logprobs", "choices", "usage", "embeddings", "probe"}
+    )
+    route: ClassVar[str] = "chat/completions"
+    accepts: ClassVar[type[Options]] = Options
 
     def __init__(self, config: AdapterConfig, http: HttpClient) -> None:
         super().__init__(config, http)
-        self._url = url_of(config.endpoint, "chat/completions")
+        self._url = url_of(config.endpoint, self.route)
+        self._embeddings_url = url_of(config.endpoint, "embeddings")
         self._models_url = url_of(config.endpoint, "models")
         try:
-            self._options = msgspec.convert(config.options, Options)
+            self._options = msgspec.convert(config.options, self.accepts)
         except msgspec.ValidationError as error:
             raise InvalidAdapterConfig(f"options: {error}") from None
         self._headers = _headers(config.api_key, self._options)
@@ -112,6 +118,22 @@ class OpenAICompatibleAdapter(BaseModelAdapter):
                 for delta in answer.read(await response.read()):
                     yield delta
             yield answer.end()
+        finally:
+            await response.close()
+
+    async def embed(self, call: EmbedCall) -> Embedded:
+        data = await self._whole(self._embeddings_url, openai_embeddings.body(call), openai_embeddings.max_bytes(call))
+        return await openai_embeddings.read(data, call)
+
+    async def _whole(self, url: str, body: bytes, max_bytes: int = MAX_BODY) -> bytes:
+        """The body of an answer in one piece."""
+        end_by = asyncio.get_running_loop().time() + self._limits.plain
+        response = await _by(end_by, self.http.post(url, headers=self._headers, body=body, timeouts=self._timeouts))
+        try:
+            if not 200 <= response.status < 300:
+                raise await self._refusal(response, end_by)
+            response.expect_by(end_by, UNFINISHED)
+            return await response.read(max_bytes)
         finally:
             await response.close()
 

@@ -1,4 +1,5 @@
-"""The test button of a model instance: one question to this very instance, through the engine like every turn."""
+"""The test button of a model instance: one question to this very instance, through the engine like every turn. A model
+for embeddings makes its vector."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from access.console.bridge import bridge_of
 from engine.errors import EngineError
-from engine.types import ChatRequest, Message, Principal
+from engine.types import ChatRequest, Embeddings, Message, Principal
 from routing.models import ModelInstance
 
 TIMEOUT = 60.0  # seconds
 ANSWER_TOKENS = 200
 QUESTION = "Say hello in one short sentence."
+SHOWN = 8  # numbers of a vector
 
 
 class TrialForm(BaseDialogForm):
@@ -54,6 +56,9 @@ def ask(request: HttpRequest, instance: ModelInstance, question: str) -> Trial:
     )
     try:
         bridge = bridge_of(request)
+        if instance.task == ModelInstance.Task.EMBEDDINGS:
+            asked = msgspec.structs.replace(chat, task="embeddings", max_tokens=None)
+            return _vector(bridge.run(bridge.engine.embed(operator(request, instance), asked), TIMEOUT))
         done = bridge.run(bridge.engine.complete(operator(request, instance), chat), TIMEOUT)
     except EngineError as error:
         return Trial(error=f"{error.message} ({error.code})")
@@ -66,6 +71,18 @@ def ask(request: HttpRequest, instance: ModelInstance, question: str) -> Trial:
         turn_id=done.id,
         prompt_tokens=done.usage.prompt_tokens,
         completion_tokens=done.usage.completion_tokens,
+    )
+
+
+def _vector(made: Embeddings) -> Trial:
+    """The beginning of the question's vector stands for all of it."""
+    [vector] = made.vectors
+    shown = ", ".join(f"{number:.4f}" for number in vector[:SHOWN])
+    return Trial(
+        answer=f"[{shown}{', …' if len(vector) > SHOWN else ''}] ({len(vector)})",
+        model=made.model,
+        turn_id=made.id,
+        prompt_tokens=made.usage.prompt_tokens,
     )
 
 

@@ -1,4 +1,5 @@
-"""The OpenAI wire format: `/v1/chat/completions`, `/v1/models`, `/v1/models/{id}`; a bare ASGI callable.
+"""The OpenAI wire format: `/v1/chat/completions`, `/v1/embeddings`, `/v1/models`, `/v1/models/{id}`; a bare ASGI
+callable.
 
 Source: OpenAI's API reference (chat completions, their chunks, models, errors). What its clients need beyond that:
 `finish_reason` before every end of a stream, one id for all chunks, `logprobs`, `refusal` and `error.param` present
@@ -16,12 +17,14 @@ from access import asgi, bodies, errors, events, schemas
 from access.asgi import RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope, with_user
 from access.disconnects import Watcher
+from access.edges import embeddings
 from access.parts import Parts
 from engine.errors import EngineError, MethodNotAllowed, ModelNotFound, NotFound
 from engine.types import ChatRequest, Choice, Delta, Done, Json, Principal, Start
 from routing.table import PublicModel
 
 COMPLETIONS = "/v1/chat/completions"
+EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
 MODEL = "/v1/models/{id}"
 STREAM_END = b"data: [DONE]\n\n"
@@ -41,6 +44,8 @@ class OpenAIEdge:
         try:
             if path == COMPLETIONS:
                 await self._complete(call)
+            elif path == EMBEDDINGS:
+                await self._embed(call)
             else:
                 await self._models(call, path)
         except asgi.ClientGone:
@@ -79,6 +84,20 @@ class OpenAIEdge:
                             await call.write(stream.end(event), more=False)
                         else:
                             await call.answer(completion(event), asgi.turn_headers(start))
+
+    # /v1/embeddings ----------------------------------------------------------------------------------------------
+
+    async def _embed(self, call: _Call) -> None:
+        call.expect("POST", EMBEDDINGS)
+        principal = await self._identify(call)
+        body = bodies.parse(await asgi.read_body(call.receive, call.headers))
+        request, form = embeddings.request_of(body, request_id=call.number, headers=call.scope["headers"])
+        principal = with_user(principal, request.user)
+        with Watcher(call.receive) as watcher:
+            done = await self._parts.engine.embed(principal, request)
+            answer = await embeddings.answer(done, form)
+            watcher.close()
+            await call.answer(answer, asgi.turn_headers(Start(done.id, None, done.model)))
 
     # /v1/models --------------------------------------------------------------------------------------------------
 
@@ -120,9 +139,11 @@ class _Call:
     def request(self, body: bytes) -> ChatRequest:
         return schemas.openai_request(bodies.parse(body), request_id=self.number, headers=self.scope["headers"])
 
-    async def answer(self, body: Json, headers: RawHeaders | None = None, status: int = 200) -> None:
+    async def answer(self, body: Json | bytes, headers: RawHeaders | None = None, status: int = 200) -> None:
+        """`body` as bytes: encoded already."""
         number = (b"x-request-id", self.number.encode("ascii"))
-        await asgi.respond(self.send, status, orjson.dumps(body), [number, *(headers or ())])
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        await asgi.respond(self.send, status, data, [number, *(headers or ())])
 
     async def open_stream(self, start: Start) -> None:
         self.opened = True

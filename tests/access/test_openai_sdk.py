@@ -4,6 +4,8 @@ import httpx2
 import openai
 import pytest
 
+from adapters.hashing import unit_vector
+from adapters.scripted import ScriptedAdapter
 from engine.errors import UpstreamError
 from engine.types import Delta
 from tests.access.parts import build
@@ -32,6 +34,17 @@ async def test_it_streams_to_the_sdk():
             completion = await stream.get_final_completion()
         assert completion.choices[0].message.tool_calls[0].function.arguments == '{"city": "Paris"}'
         assert completion.choices[0].finish_reason == "tool_calls" and completion.usage.completion_tokens == 5
+
+
+async def test_it_embeds_for_the_sdk():
+    async with sdk(build(ScriptedAdapter())) as client:
+        packed = await client.embeddings.create(model="auto", input=["Hi", "Bonjour"], dimensions=6)
+        plain = await client.embeddings.create(model="auto", input="Hi", dimensions=6, encoding_format="float")
+        assert [one.embedding for one in packed.data] == [unit_vector("Hi", 6), unit_vector("Bonjour", 6)]
+        assert plain.data[0].embedding == unit_vector("Hi", 6) and plain.usage.total_tokens == 1
+        with pytest.raises(openai.BadRequestError) as wrong:
+            await client.embeddings.create(model="auto", input=[1, 2])
+        assert wrong.value.code == "not_supported" and wrong.value.param == "input"
 
 
 async def test_it_raises_what_the_sdk_calls_it():

@@ -12,6 +12,7 @@ from typing import Any
 from adapters import registry
 from adapters.base import AdapterConfig, BaseModelAdapter
 from adapters.openai_compatible import Options
+from adapters.openai_completions import TextOptions
 from engine.outbound import AiohttpClient
 from tests.adapters import upstream as wire
 from tests.adapters.test_openai_conformance import FAILURES
@@ -59,5 +60,5 @@ def test_it_can_be_registered() -> None:
 
 
 def test_it_lists_every_adapter_and_option() -> None:
-    for name in [*registry.names(), *Options.__struct_fields__]:
+    for name in [*registry.names(), *Options.__struct_fields__, *TextOptions.__struct_fields__]:
         assert f"| `{name}` |" in TEXT, name

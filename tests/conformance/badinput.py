@@ -1,4 +1,4 @@
-"""Bodies that must be refused with a 4xx by every edge that takes a chat request."""
+"""Bodies that must be refused with a 4xx by every edge that takes a chat request, or one for embeddings."""
 
 from __future__ import annotations
 
@@ -77,5 +77,42 @@ CASES: dict[str, bytes] = {
     "logit_bias in words": _body(logit_bias={"1": "a"}),
 }
 
+
+def _embedding(**fields: Any) -> bytes:
+    return json.dumps({"input": "Hi", **fields}).encode()
+
+
+# What `/v1/embeddings` must refuse. Its body is another, but its guard the same.
+EMBEDDING_CASES: dict[str, bytes] = {
+    **{name: body for name, body in CASES.items() if b'"messages"' not in body},
+    "no input": b'{"model":"auto"}',
+    "null input": _embedding(input=None),
+    "an empty input": _embedding(input=""),
+    "no inputs": _embedding(input=[]),
+    "an empty one among inputs": _embedding(input=["a", ""]),
+    "a number for an input": _embedding(input=5),
+    "an object for an input": _embedding(input={"text": "a"}),
+    "inputs of two kinds": _embedding(input=["a", 5]),
+    "an object among inputs": _embedding(input=["a", {"text": "b"}]),
+    "an empty list among inputs": _embedding(input=[[]]),
+    "2,049 inputs": _embedding(input=["a"] * 2049),
+    "5,000 inputs": _embedding(input=["a"] * 5000),
+    "NUL in an input": b'{"input":"a\\u0000b"}',
+    "a lone surrogate in an input": b'{"input":["a\\ud800b"]}',
+    "invalid UTF-8 in an input": b'{"input":"\xff\xfe"}',
+    "NaN for dimensions": b'{"input":"a","dimensions":NaN}',
+    "0 dimensions": _embedding(dimensions=0),
+    "1.5 dimensions": _embedding(dimensions=1.5),
+    "dimensions in words": _embedding(dimensions="many"),
+    "a billion dimensions": _embedding(dimensions=10**9),
+    "an unknown form": _embedding(encoding_format="binary"),
+    "a form of another kind": _embedding(encoding_format=["float"]),
+    "a model that is a number": _embedding(model=5),
+    "a model without a name": _embedding(model=""),
+    "a user of another kind": _embedding(user={"id": 1}),
+    "too long a user": _embedding(user="u" * 257),
+}
+
 CORPUS = [pytest.param(body, id=name) for name, body in CASES.items()]
+EMBEDDING_CORPUS = [pytest.param(body, id=name) for name, body in EMBEDDING_CASES.items()]
 TOO_LARGE = b'{"messages":[{"role":"user","content":"' + b"a" * (2 * 1024 * 1024) + b'"}]}'

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.adapters.upstream import Upstream
-from tests.conformance.badinput import CASES, TOO_LARGE
+from tests.conformance.badinput import CASES, EMBEDDING_CASES, TOO_LARGE
 from tests.product.running import Product, until
 
 HI = [{"role": "user", "content": "Hello"}]
@@ -38,6 +38,16 @@ def test_it_refuses_every_bad_body(gateway: Product, path):
         too_large = client.post(path, content=TOO_LARGE)
         assert too_large.status_code == 413
         assert client.post(path, json={"messages": HI}).status_code == 200
+    assert wrong == {}
+
+
+def test_it_refuses_every_bad_body_for_embeddings(gateway: Product):
+    wrong = {}
+    with gateway.http() as client:
+        for name, body in {**EMBEDDING_CASES, "2 MiB and more": TOO_LARGE}.items():
+            answer = client.post("/v1/embeddings", content=body)
+            if not well_told("/v1/embeddings", answer.status_code, answer.text):
+                wrong[name] = (answer.status_code, answer.text[:200])
     assert wrong == {}
 
 

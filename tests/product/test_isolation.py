@@ -27,6 +27,7 @@ OWNED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/chat": [("POST", "/api/chat", {**BODY, "session_id": "{session}"})],
     openai.MODEL: [("GET", "/v1/models/acme-only", None)],
     openai.COMPLETIONS: [("POST", "/v1/chat/completions", {**MESSAGES, "model": "acme-only"})],
+    openai.EMBEDDINGS: [("POST", "/v1/embeddings", {"input": "Hello", "model": "acme-only-vectors"})],
 }
 # Routes that show a caller only what is theirs, or nothing of anybody's; all need a credential.
 ANYBODYS: dict[str, tuple[str, dict | None]] = {
@@ -89,6 +90,8 @@ def cast(gateway: Product):
         "_ = services.add_member(tenant=acme, user=user, role='member')\n"
         "own = ModelInstance(tenant=acme, name='acme-only', adapter='echo')\n"
         "_ = save_instance(instance=own)\n"
+        "vectors = ModelInstance(tenant=acme, name='acme-only-vectors', task='embeddings', adapter='echo')\n"
+        "_ = save_instance(instance=vectors)\n"
     )
     alice, bob, charlie, revoked = (
         gateway.operate(f"value = key({tenant}, '{name}')[1]")
@@ -145,7 +148,11 @@ def names(cast: Cast) -> dict[str, str]:
 
 
 def test_every_route_has_a_row():
-    assert set(ROUTES) | {openai.COMPLETIONS, openai.MODELS, openai.MODEL} == {*OWNED, *ANYBODYS, *MANAGED}
+    assert set(ROUTES) | {openai.COMPLETIONS, openai.EMBEDDINGS, openai.MODELS, openai.MODEL} == {
+        *OWNED,
+        *ANYBODYS,
+        *MANAGED,
+    }
     assert {template for template in ROUTES if "{" in template} <= {*OWNED, *MANAGED}
     found = set()
     for pattern in get_resolver("clawdbot_site.urls").url_patterns:

@@ -13,6 +13,8 @@ from django.test import Client, RequestFactory
 from django.urls import resolve
 
 from access.console.bridge import SCOPE_KEY, EngineBridge
+from adapters.hashing import unit_vector
+from adapters.scripted import ScriptedAdapter
 from engine.errors import UpstreamError
 from engine.snapshots import Cell
 from routing.models import ModelGrant, ModelInstance
@@ -175,6 +177,17 @@ def test_it_asks_the_very_instance_through_the_engine(
     assert (intent.tenant_id, intent.edge, intent.user) == (row.tenant_id, "console", f"operator:{operator.pk}")
     assert f"/admin/compliance/auditentry/{intent.turn_id}/change/" in page
     assert behind.journal.completions[0].state == "completed"
+
+
+def test_it_shows_the_vector_of_a_model_for_embeddings(
+    operator: User, row: ModelInstance, loop: asyncio.AbstractEventLoop
+) -> None:
+    row.task = ModelInstance.Task.EMBEDDINGS
+    row.save()
+    page, behind = press(operator, row, loop, model := ScriptedAdapter())
+    assert model.embed_calls[0].inputs == [NAUGHTY] and not model.calls
+    assert f"[{unit_vector(NAUGHTY, 64)[0]:.4f}, " in page and "…] (64)" in page
+    assert behind.journal.intents[0].edge == "console" and behind.journal.states == ["completed"]
 
 
 def test_it_tells_why_an_instance_does_not_answer(

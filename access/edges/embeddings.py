@@ -1,0 +1,91 @@
+"""The bodies of `/v1/embeddings`. Source: OpenAI's API reference, embeddings. Packed vectors, as its SDKs want them,
+are base64 of 32-bit floats, the low byte first."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from array import array
+from base64 import b64encode
+from typing import Annotated, Final, Literal
+
+import msgspec
+import orjson
+from msgspec import Meta
+
+from access import schemas
+from engine.errors import NotSupported
+from engine.types import AUTO, ChatRequest, Embeddings, Json, Message, RawHeaders
+
+MAX_INPUTS: Final = 2048
+MAX_DIMENSIONS: Final = 16_384
+PAUSE: Final = 50_000  # numbers written in about a millisecond, after which others have their turn
+
+Form = Literal["float", "base64"]
+Input = Annotated[str, Meta(min_length=1)]
+
+
+class EmbeddingsBody(msgspec.Struct, kw_only=True):
+    """`POST /v1/embeddings`. `model` absent or `auto`: the routing rules decide."""
+
+    input: Input | Annotated[list[Input], Meta(min_length=1, max_length=MAX_INPUTS)]
+    model: schemas.Name | None = None
+    encoding_format: Form | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)] | None = None
+    user: schemas.Text | None = None
+
+
+def request_of(body: Json, *, request_id: str, headers: RawHeaders = ()) -> tuple[ChatRequest, Form]:
+    """What is asked, and how the vectors are to be written. Raises InvalidRequest."""
+    if _holds_tokens(body.get("input")):
+        raise NotSupported("input: send texts, not tokens: word lists cannot read tokens.", param="input")
+    asked = schemas.fields(body, EmbeddingsBody)
+    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+    request = ChatRequest(
+        messages=[Message("user", text) for text in texts],
+        task="embeddings",
+        model=asked.model or AUTO,
+        params={"dimensions": asked.dimensions} if asked.dimensions is not None else {},
+        user=asked.user,
+        language=schemas.preferred_language(dict(headers).get(b"accept-language")),
+        headers=headers,
+        edge="embeddings",
+        request_id=request_id,
+    )
+    return request, asked.encoding_format or "float"
+
+
+def _holds_tokens(given: object) -> bool:
+    """One list of token numbers, or a list of such lists."""
+    if not isinstance(given, list) or not given:
+        return False
+    first = given[0]
+    if isinstance(first, list):
+        return bool(first) and type(first[0]) is int
+    return type(first) is int
+
+
+async def answer(embeddings: Embeddings, form: Form) -> bytes:
+    """The whole answer, a `list`. Of a large one other tasks run between the parts."""
+    parts: list[bytes] = []
+    unwritten = PAUSE
+    for place, vector in enumerate(embeddings.vectors):
+        numbers = b'"%b"' % _packed(vector) if form == "base64" else orjson.dumps(vector)
+        parts.append(b'{"object":"embedding","index":%d,"embedding":%b}' % (place, numbers))
+        unwritten -= len(vector)
+        if unwritten < 0:
+            unwritten = PAUSE
+            await asyncio.sleep(0)
+    tokens = embeddings.usage.prompt_tokens
+    return b'{"object":"list","data":[%b],"model":%b,"usage":%b}' % (
+        b",".join(parts),
+        orjson.dumps(embeddings.model),
+        orjson.dumps({"prompt_tokens": tokens, "total_tokens": tokens}),
+    )
+
+
+def _packed(vector: list[float]) -> bytes:
+    numbers = array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return b64encode(numbers)
