@@ -5,8 +5,9 @@ Chinese by pairs of characters; a group counts with the number of its different 
 these come length, numbers, names, mathematical signs, and what the text orders to be done: a task, or an errand such as
 "translate" and "fix the typos", which makes a text easy whatever it speaks of (its other signs count a third).
 
-There are two weights for each sign, since a question with options ("A. …" on lines of their own) asks something else:
-where only a letter is wanted, calculating gains nothing from a stronger model; judging statements and cases does.
+There are two weights for each sign, since a question whose answer is to be a letter (options "A. …" on lines of their
+own, then "Answer:") asks something else: there calculating gains nothing from a stronger model, judging does. Options
+without a word of how to answer lie between the two.
 
 docs/routing.md names the answers of a weak and a strong model the weights stand on, the method and what was measured.
 They rank texts; a score is not the probability of anything.
@@ -25,7 +26,7 @@ from routing import vocabulary
 FRONT: Final = 3000  # characters read at the beginning of a text,
 BACK: Final = 1000  # and at its end; what lies between counts as length alone
 
-_GROUPS: Final = (  # the words, the weight of a group's first word; and its weight in a question with options
+_GROUPS: Final = (  # the words, the weight of a group's first word; and its weight where a letter is wanted
     (vocabulary.PROVING, 3.6, 0.0),
     (vocabulary.ANALYSING, 1.1, 0.0),
     (vocabulary.BUILDING, 1.3, 0.8),
@@ -75,9 +76,21 @@ _KNOWN: Final = frozenset(_GROUP_OF)
 _ERRANDS: Final = frozenset((*vocabulary.forms(vocabulary.ERRANDS[0]), *vocabulary.ERRANDS[1].split()))
 _CHINESE: Final = sorted(word for word in _KNOWN | _ERRANDS if not word.isascii())
 _PAIR: Final = re.compile("(?=([{}][{}]))".format(*("".join({word[place] for word in _CHINESE}) for place in (0, 1))))
+_OPEN, _LETTER, _BETWEEN = range(3)  # which weights: a text, a question that wants a letter, one with options else
+
+
+def _three(weights: Sequence[float]) -> tuple[float, float, float]:
+    return weights[0], weights[1], 0.7 * weights[0] + 0.3 * weights[1]
+
+
 _WEIGHTS: Final = tuple(
-    zip(_LENGTH, _NUMBERS, _NAMES, _FORMULA, _FORMAL, _NUMERIC, *(pair for _, *pair in _GROUPS), strict=True)
+    zip(
+        *map(_three, (_LENGTH, _NUMBERS, _NAMES, _FORMULA, _FORMAL, _NUMERIC)),
+        *(_three(weights) for _, *weights in _GROUPS),
+        strict=True,
+    )
 )
+_BIASES: Final = _three(_BIAS)
 
 
 def complexity_score(text: str) -> float:
@@ -85,17 +98,17 @@ def complexity_score(text: str) -> float:
     seen = text if len(text) <= FRONT + BACK else f"{text[:FRONT]} {text[-BACK:]}"
     if not seen or seen.isspace():
         return 0.0
-    signs, order, choice = _measure(text, seen)
-    strength = sum(map(mul, signs, _WEIGHTS[choice]))
+    signs, order, kind = _measure(text, seen)
+    strength = sum(map(mul, signs, _WEIGHTS[kind]))
     if order < 0:
         strength = strength * _OF_AN_ERRAND + _ERRAND
     elif order:
         strength += _TASK
-    return round(1 / (1 + math.exp(-strength - _BIAS[choice])), 4)
+    return round(1 / (1 + math.exp(-strength - _BIASES[kind])), 4)
 
 
-def _measure(text: str, seen: str) -> tuple[list[float], int, bool]:
-    """The signs that have weights, what the text orders (`_order`), and whether it is a question with options."""
+def _measure(text: str, seen: str) -> tuple[list[float], int, int]:
+    """The signs that have weights, what the text orders (`_order`), and which weights go for it."""
     if seen.isascii():
         size = len(text)
         words = seen.translate(_LETTERS).split()
@@ -123,7 +136,14 @@ def _measure(text: str, seen: str) -> tuple[list[float], int, bool]:
         sum(map(bool, options)) / len(options) if options else 0.0,
         *map(_DIMINISHING.__getitem__, counts),
     ]
-    return signs, order, len(options) > 2 and order < 1  # "Prove A, B and C" is no question with options
+    if len(options) < 3 or order > 0:  # "Prove A, B and C" is no question with options
+        return signs, order, _OPEN
+    return signs, order, _LETTER if _wants_a_letter(seen) else _BETWEEN
+
+
+def _wants_a_letter(text: str) -> bool:
+    end = text[-80:].lower().rstrip(" \n:：.*_")
+    return end.endswith(("answer", "answer is", "答案", "答案是")) or "letter" in end or "字母" in end
 
 
 def _order(first: Sequence[str], last: Sequence[str]) -> int:

@@ -87,8 +87,8 @@ def test_it_takes_the_same_signs_in_both_scripts():
     assert complexity_score("用Python实现LRU缓存，explain the complexity") > 0.8
 
 
-def asked(question, *options, form="{}. {}"):
-    return "\n".join([question, *map(form.format, "ABCDEFGH", options), "Answer:"])
+def asked(question, *options, form="{}. {}", end="Answer:"):
+    return "\n".join([question, *map(form.format, "ABCDEFGH", options), end])
 
 
 @pytest.mark.parametrize("form", ["{}. {}", "({}) {}", "{}) {}", "{}: {}", "{}、{}", "  {}. {}"])
@@ -112,8 +112,16 @@ def test_it_finds_judging_harder_than_looking_up_among_options():
     assert complexity_score(capital) < 0.4 < 0.7 < complexity_score(judged)
 
 
+@pytest.mark.parametrize("end", ["Answer:", "The answer is", "答案：", "Reply with the letter only.", "请只回答字母。"])
+def test_it_takes_a_calculation_for_harder_when_more_than_a_letter_is_wanted(end):
+    question = "A 5 kg mass on a spring oscillates at 2 Hz. What is the spring constant, in N/m?"
+    options = "789.6", "62.8", "395", "12"
+    letter, unsaid, alone = asked(question, *options, end=end), asked(question, *options, end=""), question
+    assert complexity_score(letter) < 0.25 < complexity_score(unsaid) < complexity_score(alone)
+
+
 def test_it_takes_lettered_parts_of_a_task_for_no_options():
-    parts = "{}\nA. Every third hat is red.\nB. Every bounded sequence of hats ends.\nC. There are enough hats for all."
+    parts = "{}\nA. Every third hat is red.\nB. Every bounded row of hats ends.\nC. There are hats for all.\nAnswer:"
     assert complexity_score(parts.format("Prove:")) > 0.8
     assert complexity_score(parts.format("请证明：")) > 0.8
     assert complexity_score(parts.format("Tick one:")) < 0.5
