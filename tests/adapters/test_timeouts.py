@@ -129,8 +129,8 @@ async def test_it_waits_longer_for_a_plain_answer_than_for_a_first_token(adapter
 
 
 async def test_it_bounds_the_whole_of_a_plain_answer(adapter: Any, upstream: Upstream) -> None:
-    whole = wire.whole()[0]
-    upstream.answers([step for at in range(len(whole)) for step in (whole[at : at + 1], 0.05)])
+    head, end, body = wire.whole()[0].partition(b"\r\n\r\n")
+    upstream.answers([head + end, *(step for at in range(len(body)) for step in (body[at : at + 1], 0.05))])
     assert await late(adapter(timeout=0.5), stream=False, within=5) == (UNFINISHED, [])
     upstream.answers([HANG])
     assert await late(adapter(timeout=5, total_timeout=0.2), stream=False, within=3) == (UNBEGUN, [])
