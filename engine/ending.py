@@ -151,7 +151,7 @@ class Endings:
             state=state,
             ttft=turn.ttft,
             duration=time.monotonic() - turn.began,
-            usage=usage,
+            usage=usage if turn.source == "model" else Usage(),  # nobody was paid for another call's tokens
         )
 
     def _in_background(self, work: Coroutine[object, object, None]) -> None:

@@ -326,9 +326,11 @@ class OnePlugin:
 class CountingMeter:
     def __init__(self) -> None:
         self.states: list[str] = []
+        self.tokens = 0
 
-    def turn(self, *, state: str, **_: Any) -> None:
+    def turn(self, *, state: str, usage: Usage, **_: Any) -> None:
         self.states.append(state)
+        self.tokens += usage.total_tokens
 
 
 @dataclass

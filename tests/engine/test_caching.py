@@ -211,6 +211,13 @@ async def test_it_answers_the_same_question_once():
     await nothing_left(engine, parts)
 
 
+async def test_tokens_are_counted_once_however_often_an_answer_is_given():
+    engine, parts = keeping(ScriptedModel(["Hello"]))
+    bought = (await engine.complete(ALICE, question())).usage
+    again = (await engine.complete(ALICE, question())).usage
+    assert again == bought and parts.meter.tokens == bought.total_tokens
+
+
 async def test_a_kept_answer_says_nothing_about_an_instance():
     engine, parts = keeping()
     await engine.complete(ALICE, question())
