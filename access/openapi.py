@@ -12,6 +12,7 @@ import msgspec
 
 from access.edges.embeddings import EmbeddingsBody
 from access.management.jobs import JobAnswer, JobPage
+from access.management.routes import ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
@@ -204,6 +205,10 @@ RULE_TEXT = (
     "Live in every worker within a second. `model` and `fallbacks` are public names of models the tenant may use; a "
     "wrong condition is refused with its number, the column and what was expected there. At most 200 rules a tenant."
 )
+REPLAY_TEXT = (
+    "Queues a job: poll `/api/jobs/{id}`, then read its `result_url`. The given rules take the place of the tenant's "
+    "own, nothing is saved and no model is asked. At most two at a time."
+)
 MANAGE_ERRORS = (401, 403, 503)
 TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
@@ -235,6 +240,10 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     ],
     "/api/route/score": [
         Operation(method="post", summary="How complex is a text?", body=ScoreBody, answer=ScoreAnswer),
+    ],
+    "/api/route/replay": [
+        Operation(method="post", summary="What would recorded turns have done under these rules?", body=ReplayBody,
+                  answer=JobAnswer, status=202, text=REPLAY_TEXT, errors=(400, 429, *MANAGE_ERRORS)),
     ],
     "/api/rules": [
         Operation(method="get", summary="The tenant's rules, and the platform's that apply to it", answer=RulePage,

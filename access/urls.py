@@ -7,7 +7,7 @@ from django.urls import URLPattern, re_path
 from access.edges.rest import ChatView
 from access.management.answers import Cache
 from access.management.jobs import JobDetail, JobList, JobResult
-from access.management.routes import RouteExplain, RouteScore
+from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
 from access.management.sessions import SessionDetail, SessionList
 from access.management.tickets import WebSocketTicket
@@ -23,6 +23,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/turns/{turn_id}/cancel": TurnCancel,
     "/api/route/explain": RouteExplain,
     "/api/route/score": RouteScore,
+    "/api/route/replay": RouteReplay,
     "/api/rules": RuleList,
     "/api/rules/{rule_id}": RuleDetail,
     "/api/jobs": JobList,

@@ -37,6 +37,13 @@ def test_it_prints_what_every_layer_costs(tmp_path):
     assert all(median > 0 for median, _ in measured.values())
 
 
+@pytest.mark.server
+def test_it_replays_a_journal_it_fills(tmp_path):
+    ended = python("-m", "benchmarks.replay", "--records", "300", "--files", "3", folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("300 turns read, 300 replayed, ")
+
+
 def test_it_lists_the_long_runs(tmp_path):
     ended = python("-m", "benchmarks.soak", folder=tmp_path)
     assert ended.returncode == 0

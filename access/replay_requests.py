@@ -1,0 +1,55 @@
+"""Asking for a replay: the job everybody can watch, and the word to a worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from access import replaying
+from access.replaying import Period
+from access.tasks import replay_rules
+from engine.errors import RateLimited, StoreUnavailable
+from routing.models import RoutingRule
+from tenants import jobs
+from tenants.models import Job, Tenant
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 2  # replays of one scope that wait or run
+FORGOTTEN: Final = timedelta(hours=2)  # an unfinished job so old counts no more: its worker may be gone for good
+PAUSE: Final = 10.0  # seconds
+
+
+def request_replay(*, rules: Sequence[RoutingRule], tenant: Tenant | None, during: Period, created_by: str) -> Job:
+    """Queues a replay of the scope under these rules, which are checked already. Blocking. Raises RateLimited (too many
+    at once), StoreUnavailable (the broker is away; the job then says so)."""
+    with transaction.atomic():
+        _check_room(tenant)
+        job = jobs.queue_job(
+            tenant_id=tenant.pk if tenant is not None else None,
+            kind=replaying.KIND,
+            arguments=replaying.arguments(rules, during),
+            created_by=created_by,
+        )
+    try:
+        replay_rules.delay(job.pk)
+    except OperationalError as error:
+        jobs.fail_job(job_id=job.pk, error="No worker could be told of it: the broker is away.")
+        raise StoreUnavailable() from error
+    return job
+
+
+def _check_room(tenant: Tenant | None) -> None:
+    """Two that ask at the same time wait for each other."""
+    if tenant is not None:
+        Tenant.objects.select_for_update().filter(pk=tenant.pk).first()
+    mine = Job.objects.filter(tenant__isnull=True) if tenant is None else Job.objects.for_tenant(tenant.pk)
+    open_ones = mine.filter(kind=replaying.KIND, state__in=jobs.OPEN, created_at__gt=timezone.now() - FORGOTTEN)
+    if open_ones.count() >= AT_ONCE:
+        raise RateLimited(f"{AT_ONCE} replays are under way already. Wait for one to end.", retry_after=PAUSE)

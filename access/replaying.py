@@ -1,0 +1,158 @@
+"""Replays recorded turns against rules that are not saved: the journal on one side, a routing table on the other."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import DatabaseError
+
+from compliance.journal import spans
+from compliance.journal.slots import NoSlot
+from engine.errors import InvalidRequest
+from engine.types import Json
+from routing import proposals
+from routing.models import RoutingRule
+from routing.recorded import Asked, Ended
+from routing.replay import Replay
+from routing.reports import Report
+from tenants import jobs
+from tenants.models import Job, Tenant
+
+log = logging.getLogger(__name__)
+
+KIND: Final = "replay_rules"
+DAY: Final = 86_400.0
+LONGEST: Final = 90 * DAY
+LATEST: Final = 253_402_300_800.0  # the year 10000
+STEP: Final = 500  # turns between two looks at the progress
+
+Moment = str | float | None
+Progress = Callable[[float], bool]
+
+
+class Abandoned(Exception):
+    """Nobody waits any more: the job is over or gone, with its tenant perhaps."""
+
+
+class Period(msgspec.Struct, frozen=True):
+    """From `since` to before `until`, Unix seconds."""
+
+    since: float
+    until: float
+
+
+def period(since: Moment = None, until: Moment = None) -> Period:
+    """Each is in Unix seconds or ISO 8601 (UTC unless it says so); the last 24 hours unless told.
+
+    Raises InvalidRequest."""
+    now = time.time()
+    end = min(now if until in (None, "") else _seconds(until, "to"), now)
+    start = end - DAY if since in (None, "") else _seconds(since, "from")
+    if start >= end:
+        raise InvalidRequest("from must be before to, and in the past.", param="from")
+    if end - start > LONGEST:
+        raise InvalidRequest(f"At most {LONGEST / DAY:.0f} days can be replayed.", param="from")
+    return Period(start, end)
+
+
+def _seconds(moment: str | float | None, field: str) -> float:
+    try:
+        found = float(moment)  # type: ignore[arg-type]  # what is no number is caught below
+    except (TypeError, ValueError):
+        try:
+            read = datetime.fromisoformat(str(moment).strip())
+            found = (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            found = math.nan
+    if not 0 <= found < LATEST:
+        raise InvalidRequest(f"{field}: expected Unix seconds or ISO 8601 such as 2026-01-31T08:00:00Z.", param=field)
+    return found
+
+
+def replayed(
+    rules: Sequence[RoutingRule], tenant_id: int | None, during: Period, *, progress: Progress = lambda percent: True
+) -> Report:
+    """What a scope's turns would have done under these rules in place of its own; those of all tenants where it is the
+    platform (None). Blocking. `progress` is told percents now and then; once it says no, this raises Abandoned.
+
+    Raises django.db.DatabaseError, slots.NoSlot: the journal or the configuration cannot be read."""
+    replay = Replay(proposals.table_with(rules, tenant_id, timeout=settings.MODEL_TIMEOUT))
+    tenants = [tenant_id] if tenant_id is not None else list(Tenant.objects.order_by("pk").values_list("pk", flat=True))
+    total = sum(spans.count(each, during.since, during.until) for each in tenants)
+    read = 0
+    for each in tenants:
+        for asked, ended in spans.turns(each, during.since, during.until, intent=Asked, completion=Ended):
+            if read % STEP == 0 and not progress(100 * read / total):
+                raise Abandoned
+            replay.add(asked, ended)
+            read += 1
+    return replay.report()
+
+
+def outcome(report: Report, tenant: Tenant | None, during: Period) -> Json:
+    """The JSON of a whole replay (`docs/replay.md`)."""
+    head = {"scope": "platform" if tenant is None else tenant.slug, "from": during.since, "to": during.until}
+    found: Json = msgspec.to_builtins(report)
+    return {**head, **found}
+
+
+def arguments(rules: Sequence[RoutingRule], during: Period) -> Json:
+    """What a job keeps of the question."""
+    return {"rules": [proposals.fields_of(rule) for rule in rules], "from": during.since, "to": during.until}
+
+
+def run(job_id: int) -> None:
+    """Does a queued replay, or one whose worker died; safe to repeat, also at the same time. Leaves the result as
+    `replays/<job id>.json`, or the reason it failed."""
+    job = Job.objects.everywhere().select_related("tenant").filter(pk=job_id, kind=KIND).first()
+    if job is None or not jobs.start_job(job_id=job_id):
+        return
+    try:
+        _finish(job, _work(job))
+    except Abandoned:
+        log.info("replay %s was given up: its job is over or gone", job_id)
+    except (DatabaseError, NoSlot) as error:
+        jobs.fail_job(job_id=job_id, error="The journal or the configuration could not be read. Try again.")
+        log.error("replay %s failed: %s", job_id, error)
+    except OSError as error:
+        jobs.fail_job(job_id=job_id, error=f"The result could not be stored: {error.strerror or error}")
+        log.error("replay %s failed: %s", job_id, error)
+    except Exception:  # noqa: BLE001  # border: whoever waits for the job must hear of a mistake in the program too
+        jobs.fail_job(job_id=job_id, error="The replay failed. The platform's log says why.")
+        log.exception("replay %s failed", job_id)
+
+
+def _work(job: Job) -> Json:
+    during = Period(job.arguments["from"], job.arguments["to"])
+    rules = [RoutingRule(tenant_id=job.tenant_id, **fields) for fields in job.arguments["rules"]]
+    told = -1
+
+    def progress(percent: float) -> bool:
+        nonlocal told
+        if int(percent) == told:
+            return True
+        told = int(percent)
+        return jobs.report_progress(job_id=job.pk, percent=percent)
+
+    return outcome(replayed(rules, job.tenant_id, during, progress=progress), job.tenant, during)
+
+
+def _finish(job: Job, result: Json) -> None:
+    """Of two that did the same job the first one's word counts; what the other stored beside it goes again."""
+    name = f"replays/{job.pk}.json"
+    if default_storage.exists(name):
+        default_storage.delete(name)
+    stored = default_storage.save(name, ContentFile(msgspec.json.encode(result)))
+    if not jobs.finish_job(job_id=job.pk, result_name=stored):
+        kept: Any = Job.objects.everywhere().filter(pk=job.pk).values_list("result_name", flat=True).first()
+        if kept != stored:
+            default_storage.delete(stored)
