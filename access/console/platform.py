@@ -5,8 +5,9 @@ from __future__ import annotations
 from access.console.extensions import PluginActivationAdmin
 from access.console.journal import JournalAdmin
 from access.console.keys import ApiKeyAdmin
-from access.console.models import ModelInstanceAdmin, RoutingRuleAdmin
+from access.console.models import ModelInstanceAdmin
 from access.console.people import IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmin, UserAdmin
+from access.console.replay import RoutingScreens
 from access.console.site import PlatformSite
 from access.console.words import WordListAdmin
 from compliance.models import AuditEntry, SensitiveWordList
@@ -25,7 +26,7 @@ def platform_site() -> PlatformSite:
     site.register(IpRule, IpRuleAdmin)
     site.register(Job, JobAdmin)
     site.register(ModelInstance, ModelInstanceAdmin)
-    site.register(RoutingRule, RoutingRuleAdmin)
+    site.register(RoutingRule, RoutingScreens)
     site.register(SensitiveWordList, WordListAdmin)
     site.register(AuditEntry, JournalAdmin)
     site.register(PluginActivation, PluginActivationAdmin)
