@@ -31,6 +31,10 @@ class Step(msgspec.Struct):
     exhausted: bool
 
     @property
+    def usable(self) -> bool:
+        return self.selection.chosen is not None and not self.exhausted
+
+    @property
     def reasons(self) -> set[str]:
         """Why nobody may be chosen; `free`: somebody might, if the pool were not exhausted."""
         return {*self.selection.removed.values(), *(("free",) if self.selection.chosen is not None else ())}
@@ -111,41 +115,56 @@ def decide(table: RoutingTable, features: Features, constraints: Constraints | N
     if first is None:
         raise ModelNotFound(param="model")
     demands = Demands(table, features, constraints)
+    begun = first.begun
+    step = _ask(
+        first, request.model, {"name": first.fallbacks[begun - 1], "place": begun} if begun else None, demands, now
+    )
     before: list[Step] = []
-    for pool, name, fallback in _chain(view, first, demands, before):
-        selection = pool.balance.select(demands.out(pool), now)
-        step = Step(pool, name, fallback, selection, demands.exhausts(pool))
-        if selection.chosen is not None and not step.exhausted:
-            answerer = constraints.answerer if constraints is not None else None
-            kept = _keep(step, answerer, now) if answerer is not None else None
-            chosen = pool.candidates[selection.chosen]
-            return Decision(step, chosen, first.rules, features, view.reads, before, answerer, kept)
+    if not step.usable:
         before.append(step)
-    if all(step.reasons == {"context_window"} for step in before):
-        raise ContextTooLong
-    waits = [step.selection.wait for step in before if not step.reasons <= FINAL]
-    raise Overloaded(retry_after=min(waits, default=BUSY_SECONDS))
+        for pool, name, fallback in _further(view, first, demands, before):
+            step = _ask(pool, name, fallback, demands, now)
+            if step.usable:
+                break
+            before.append(step)
+        else:
+            raise _refusal(before)
+    answerer = constraints.answerer if constraints is not None else None
+    kept = _keep(step, answerer, now) if answerer is not None else None
+    assert step.selection.chosen is not None
+    chosen = step.pool.candidates[step.selection.chosen]
+    return Decision(step, chosen, first.rules, features, view.reads, before, answerer, kept)
 
 
-def _chain(
+def _ask(pool: Pool, name: str, fallback: Json | None, demands: Demands, now: float) -> Step:
+    selection = pool.balance.select(demands.out(pool), now)
+    return Step(pool, name, fallback, selection, demands.exhausts(pool))
+
+
+def _further(
     view: View, first: Pool, demands: Demands, before: Sequence[Step]
 ) -> Iterator[tuple[Pool, str, Json | None]]:
-    """The pools in the order in which they are asked, each with the name it is asked for and how the chain came to it;
-    `before` are the steps so far. Who asked for no model gets a larger context window at last, if nothing else is
-    missing."""
-    request = demands.request
-    begun, names = first.begun, first.fallbacks
-    yield first, request.model, {"name": names[begun - 1], "place": begun} if begun else None
-    for place, name in enumerate(names[begun:], begun + 1):
+    """The pools to ask after the first, each with the name it is asked for and how the chain came to it; `before` are
+    the steps so far. Who asked for no model gets a larger context window at last, if nothing else is missing."""
+    for place, name in enumerate(first.fallbacks[first.begun :], first.begun + 1):
         pool = view.pool_of(name)
         if pool is not None:
             yield pool, name, {"name": name, "place": place}
+    request = demands.request
     if request.model not in ("", AUTO) or request.instance_id is not None:
         return
     reasons = {reason for step in before for reason in step.reasons}
     if "context_window" in reasons and reasons <= FINAL:
         for window, pool in view.wider(demands.least_window(view)):
             yield pool, "", {"context_window": None if window == inf else int(window)}
+
+
+def _refusal(steps: Sequence[Step]) -> ContextTooLong | Overloaded:
+    """Why nobody answers."""
+    if all(step.reasons == {"context_window"} for step in steps):
+        return ContextTooLong()
+    waits = [step.selection.wait for step in steps if not step.reasons <= FINAL]
+    return Overloaded(retry_after=min(waits, default=BUSY_SECONDS))
 
 
 def _keep(step: Step, answerer: Answerer, now: float) -> Kept | None:

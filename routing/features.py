@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 from engine import estimating
-from engine.types import ChatRequest, Json, Message, Principal
+from engine.types import ChatRequest, Json, Message, Principal, RawHeaders
 from routing.complexity import complexity_score
 from routing.conditions import METADATA
 from routing.headers import HEADER, LONGEST_NAME, kept_name
@@ -78,8 +78,8 @@ class Features(dict[str, Any]):
             temperature=request.temperature,
             stream=request.stream,
             prompt_tokens=estimating.messages_tokens(messages),
-            language=_language(_word(found, "language") or request.language),
-            intent=_word(found, "intent"),
+            language=_language(_word(found, "language") or request.language) if found or request.language else None,
+            intent=_word(found, "intent") if found else None,
             has_tools=bool(request.tools),
             has_images=_have_images(messages),
             user=request.user or principal.user,
@@ -105,32 +105,17 @@ class Features(dict[str, Any]):
         fields of conditions that count before others where there are more than a record holds."""
         self["complexity_score"]
         request = self.request
-        if request.metadata or request.headers:
-            for name in reads:
-                self[name]
-            self._fill(METADATA, [METADATA + key for key in islice(request.metadata, KEYS)], KEYS)
-            self._fill(HEADER, [kept_name(name) for name, _ in request.headers if _is_worth_a_look(name)], HEADERS)
-        return {name: value for name, value in self.items() if value is not None}
-
-    def _fill(self, prefix: str, names: Sequence[str], limit: int) -> None:
-        """Takes those of the names in for which there is room."""
-        if not names:
-            return
-        held = [name for name, value in self.items() if value is not None and name.startswith(prefix)]
-        count, room = len(held), ROOM - sum(_size(self[name]) for name in held)
-        for name in names:
-            if not name or name in self:
-                continue
-            if count >= limit:
-                break
-            value = self[name] if len(name) <= TEXT else None
-            if value is None:
-                continue
-            size = len(name) + _size(value)
-            if size > room:
-                del self[name]
-                continue
-            count, room = count + 1, room - size
+        if not request.metadata and not request.headers:
+            return {name: value for name, value in self.items() if value is not None}
+        for name in reads:
+            self[name]
+        record = {name: value for name, value in self.items() if value is not None}
+        if request.metadata:
+            more = {METADATA + key: _plain(value) for key, value in islice(request.metadata.items(), KEYS)}
+            _fill(record, more, [name for name in reads if name.startswith(METADATA)], KEYS)
+        if request.headers and (kept := _kept(request.headers)):
+            _fill(record, kept, [name for name in reads if name.startswith(HEADER)], HEADERS)
+        return record
 
     def _header(self, wanted: bytes) -> str | None:
         found = [value for name, value in self.request.headers if name == wanted or name.lower() == wanted]
@@ -141,20 +126,47 @@ class Features(dict[str, Any]):
         return conversation_score(text for text in said if text and not text.isspace())
 
 
-def _is_worth_a_look(name: bytes) -> bool:
-    return name[:2] in (b"x-", b"X-") and len(name) <= LONGEST_NAME
+def _kept(headers: RawHeaders) -> Json:
+    """Those that go on record though no rule reads them."""
+    found: dict[str, bytes] = {}
+    for raw, value in headers:
+        if raw[:2] == b"x-" and len(raw) <= LONGEST_NAME and (name := kept_name(raw)):
+            before = found.get(name)
+            if before is None:
+                found[name] = value
+            elif len(before) <= TEXT:
+                found[name] = before + b", " + value
+    return {name: _text_within(value.decode("latin-1")) for name, value in found.items()}
+
+
+def _fill(record: Json, more: Json, read: Sequence[str], limit: int) -> None:
+    """Takes in what there is room for beside what rules have `read`."""
+    held = [name for name in read if name in record] if read else ()
+    count, room = len(held), ROOM
+    for name in held:
+        room -= len(name) + _size(record[name])
+    for name, value in more.items():
+        if value is None or name in record or len(name) > TEXT:
+            continue
+        if count >= limit:
+            break
+        size = len(name) + _size(value)
+        if size <= room:
+            record[name] = value
+            count, room = count + 1, room - size
 
 
 def _plain(value: Any) -> Any:
     """A scalar, or the scalars of a list, as far as a record holds them; None: nothing of it."""
     if isinstance(value, str):
         return _text_within(value)
+    if isinstance(value, list):
+        scalars = [None if isinstance(item, list) else _plain(item) for item in value[:ITEMS]]
+        return [item for item in scalars if item is not None]
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
         return value if abs(value) < LARGEST else None
-    if isinstance(value, list):
-        return [plain for item in value[:ITEMS] if (plain := None if type(item) is list else _plain(item)) is not None]
     return None
 
 
@@ -170,7 +182,7 @@ def _size(value: Any) -> int:
 
 
 def _word(found: Json, name: str) -> str | None:
-    value = found.get(name) if found else None
+    value = found.get(name)
     return value if isinstance(value, str) and value else None
 
 

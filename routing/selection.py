@@ -136,10 +136,11 @@ def quality(cost: float, usual: float) -> float:
 class Balance:
     """A pool's turn and its members' qualities, brought up to date at most four times a second."""
 
-    __slots__ = ("_costs", "_due", "_rotation", "members", "qualities")
+    __slots__ = ("_costs", "_due", "_everybody", "_rotation", "members", "qualities")
 
     def __init__(self, members: Sequence[Member]) -> None:
         self.members = tuple(members)
+        self._everybody = range(len(members))
         self._rotation = Rotation([member.weight for member in members])
         self._costs: Sequence[float] = [1.0] * len(members)
         self.qualities: Sequence[float] = [1.0] * len(members)
@@ -223,8 +224,19 @@ class Balance:
         behind = (other.health.in_flight + 1) * self._costs[second]
         return ahead * cost * other.weight > behind * one.weight
 
-    def _eligible(self, out: Out, now: float) -> tuple[list[int], dict[int, Removal], float]:
+    def _all_may(self, now: float) -> bool:
+        for member in self.members:
+            health = member.health
+            if health.breaker.is_open or health.paused_until > now:
+                return False
+            if member.limit is not None and health.in_flight >= member.limit:
+                return False
+        return True
+
+    def _eligible(self, out: Out, now: float) -> tuple[Sequence[int], dict[int, Removal], float]:
         """The places that may be chosen, why others may not, and the seconds until the first of those is back."""
+        if not out and self._all_may(now):
+            return self._everybody, {}, BUSY_SECONDS
         eligible: list[int] = []
         removed: dict[int, Removal] = {}
         blocked: list[int] = []
