@@ -24,13 +24,15 @@ Cause = Literal["down", "erring"]  # failures in a row; too many among the recen
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What other workers should know of an instance: its breaker `opened` or `closed`, or its service asked for a
-    pause. `seconds` from now; `level` counts the openings in a row."""
+    """What other workers should know of an instance: its breaker `opened` or `closed`, its service asked for a pause,
+    or it `answered`, which had been slow and therefore was hardly asked. It holds for `seconds` from now; `level`
+    counts the openings in a row; `ratio` says in how many times the time expected of it it answered."""
 
-    what: Literal["opened", "closed", "paused"]
+    what: Literal["opened", "closed", "paused", "answered"]
     seconds: float = 0.0
     level: int = 0
     cause: Cause = "down"
+    ratio: float = 0.0
 
 
 class Breaker:

@@ -17,11 +17,14 @@ from routing.breaker import ERROR_RATE, RATED_CALLS, Breaker, Change
 
 SIZES: Final = (256, 1024, 4096, 16384)  # prompt tokens at which the next class begins
 MEMORY: Final = 2.0  # seconds of the moving average of the time to the first token
-STEP: Final = 0.5  # the most a single call may count in it,
-BETTER: Final = 0.8  # and if it is good news: who is seldom asked must be able to come back
-ERROR_MEMORY: Final = 5.0  # seconds in which an outcome loses two thirds of its weight
+STEP: Final = 0.5  # the most a single call may count in it, unless it is good news: who is seldom asked must come back
+ERROR_MEMORY: Final = 4.0  # seconds in which an outcome loses two thirds of its weight
 DOUBT: Final = 2.0  # calls without error every instance is credited with
-DRIFT: Final = 6.0  # seconds without an answer in which two thirds of an estimate are forgotten
+DRIFT: Final = 5.0  # seconds without an answer in which two thirds of an estimate are forgotten, to twice as many:
+# the worker that forgets first tries whether a slow instance is well again, and its news spares the others a try
+SLOW: Final = 2.0  # times what is usual: from then on an answer is news for the other workers,
+QUIET: Final = 1.0  # if it is the first in so many seconds
+CURRENT: Final = 5.0  # seconds for which such news holds
 LEARNING: Final = 0.02  # a call's part in what is known of its class
 PAUSE: Final = 1.0  # seconds, when the service asks to wait and does not say how long
 LONGEST_PAUSE: Final = 60.0
@@ -78,21 +81,23 @@ class Call:
 
 class Health:
     """One instance. Times are seconds of one monotonic clock. `ttft` is the moving average of the normalised time to
-    the first token, None before the first; `calls`, `answers` and `failures` count,
-    `latest` is the last time as measured.
+    the first token, None before the first; `usual` is what is usual in the pool that was weighed last, 0 before;
+    `calls`, `answers` and `failures` count, `latest` is the last time as measured.
 
     A service that asks to wait is paused and blamed for nothing. A call the caller cancelled, or that the service
     calls wrong, says nothing about the instance."""
 
     __slots__ = (
-        "_answered_at", "_calls", "_classes", "_counted_at", "_errors", "_unanswered", "answers",
-        "breaker", "calls", "failures", "in_flight", "latest", "paused_until", "ttft",
+        "_answered_at", "_calls", "_classes", "_counted_at", "_drift", "_errors", "_jitter", "_unanswered", "answers",
+        "breaker", "calls", "failures", "in_flight", "latest", "paused_until", "ttft", "usual",
     )  # fmt: skip
 
     def __init__(self, classes: Classes | None = None, *, jitter: Callable[[], float] = random.random) -> None:
         self._classes = classes or Classes()
         self._unanswered: OrderedDict[Call, None] = OrderedDict()
+        self._jitter = jitter
         self._answered_at = 0.0
+        self._drift = DRIFT
         self._calls = self._errors = self._counted_at = 0.0
         self.paused_until = 0.0
         self.breaker = Breaker(jitter)
@@ -102,6 +107,7 @@ class Health:
         self.failures = 0
         self.latest = 0.0
         self.ttft: float | None = None
+        self.usual = 0.0
 
     # What happens -------------------------------------------------------------------------------------------------
 
@@ -112,20 +118,20 @@ class Health:
         self._unanswered[call] = None
         return call
 
-    def first_token(self, call: Call, now: float) -> None:
+    def first_token(self, call: Call, now: float) -> Change | None:
+        """What the other workers should know, if anything."""
         self._unanswered.pop(call, None)
         self.latest = seconds = now - call.began
         self._classes.learn(seconds, call.kind, self.ttft)
         if not self._classes.knows(call.kind):
-            return
+            return None
         normalised = self._classes.normalised(seconds, call.kind)
+        news = None
+        if self.ttft is not None and self._is_slow() and now - self._answered_at > QUIET:
+            news = Change("answered", CURRENT, ratio=round(normalised / self.ttft, 3))
         self.answers += 1
-        if self.ttft is None:
-            self.ttft = normalised
-        else:
-            part = max(1 - exp((self._answered_at - now) / MEMORY), 1 / self.answers)
-            self.ttft += min(BETTER if normalised < self.ttft else STEP, part) * (normalised - self.ttft)
-        self._answered_at = now
+        self._believe(normalised, now)
+        return news
 
     def end(self, call: Call, error: BaseException | None, now: float) -> Change | None:
         """What the other workers should know, if anything. The first end of a call counts."""
@@ -176,6 +182,9 @@ class Health:
         elif change.what == "closed":
             self.breaker.close(now)
             self._noted(change)
+        elif change.what == "answered":
+            if self.ttft is not None and self._is_slow():
+                self._believe(max(change.ratio * self.ttft, self.usual), now)
         else:
             self.paused_until = max(self.paused_until, now + min(change.seconds, LONGEST_PAUSE))
 
@@ -193,11 +202,27 @@ class Health:
         kept = exp((self._counted_at - now) / ERROR_MEMORY)
         return self._errors * kept / (self._calls * kept + DOUBT)
 
-    def expected(self, now: float, usual: float) -> float:
-        """`ttft` as far as it can still be believed: without news it drifts to what is `usual` among its peers."""
+    def expected(self, now: float) -> float:
+        """`ttft` as far as it can still be believed: without news it drifts to what is usual, though not while a call
+        is waiting for an answer."""
         if self.ttft is None:
-            return usual
-        return usual + (self.ttft - usual) * exp(min(0.0, MEMORY + self._answered_at - now) / DRIFT)
+            return self.usual
+        if self._unanswered:
+            return self.ttft
+        return self.usual + (self.ttft - self.usual) * exp(min(0.0, MEMORY + self._answered_at - now) / self._drift)
+
+    def _is_slow(self) -> bool:
+        return self.ttft is not None and self.ttft > SLOW * self.usual > 0
+
+    def _believe(self, normalised: float, now: float) -> None:
+        """A time to the first token."""
+        if self.ttft is None:
+            self.ttft = normalised
+        else:
+            part = max(1 - exp((self._answered_at - now) / MEMORY), 1 / self.answers)
+            self.ttft += (part if normalised < self.ttft else min(STEP, part)) * (normalised - self.ttft)
+        self._answered_at = now
+        self._drift = DRIFT * (1 + self._jitter())
 
     def _said_nothing(self, call: Call, error: BaseException, now: float) -> Change | None:
         """The end of a call that the instance is not to blame for, though its service may have asked for a pause."""

@@ -1,4 +1,5 @@
-"""What the workers tell each other of model instances: breakers that open and close, pauses a service asked for.
+"""What the workers tell each other of model instances: breakers that open and close, pauses a service asked for, how
+slow ones answer.
 
 One stream of the platform's store holds the latest notices; every worker adds its own at once and reads the others'
 four times a second. Without the store each worker goes by what it sees itself."""
@@ -52,7 +53,8 @@ class NoticeBoard:
 
     def tell(self, entry: Entry, change: Change) -> None:
         """Sends it on its way and waits for nothing."""
-        log.warning("model instance %s (%s): %s", entry.instance.id, entry.instance.name, change.what)
+        level = logging.DEBUG if change.what == "answered" else logging.WARNING
+        log.log(level, "model instance %s (%s): %s", entry.instance.id, entry.instance.name, change.what)
         notice = Notice(self._worker, entry.instance.id, entry.fingerprint, change)
         self._store.send("XADD", STREAM, "MAXLEN", "~", KEPT, "*", "notice", msgspec.json.encode(notice))
         self._store.send("EXPIRE", STREAM, LIFE)

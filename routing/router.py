@@ -49,7 +49,9 @@ class InstanceRoute:
         self._call: Call = entry.health.begin(began, class_of(prompt_tokens, stream))
 
     def first_token(self) -> None:
-        self._entry.health.first_token(self._call, self._monotonic())
+        change = self._entry.health.first_token(self._call, self._monotonic())
+        if change is not None:
+            self._tell(self._entry, change)
 
     def unused(self) -> None:
         self._entry.health.withdraw(self._call)

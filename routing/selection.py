@@ -28,8 +28,8 @@ Out = Mapping[int, Removal]  # by an instance's id: who is out of the question f
 
 TICK: Final = 0.25  # seconds that qualities stand
 TRIFLE: Final = 0.02  # seconds to the first token that make no difference
-PATIENCE: Final = 2.0  # the oldest unanswered call may take so many times as long as usual
-ERROR_COST: Final = 10.0  # an instance that always fails costs so many times more than by its time
+PATIENCE: Final = 1.5  # the oldest unanswered call may take so many times as long as usual
+ERROR_COST: Final = 20.0  # an instance that always fails costs so many times more than by its time
 ALIKE: Final = 1.25  # costs within this ratio of the usual one are equal,
 DIFFERENT: Final = 1.5  # from this one on they count in full
 STEEPNESS: Final = 3
@@ -115,9 +115,10 @@ def costs(healths: Sequence[Health], now: float) -> list[float]:
     waiting, whichever is worse; more where calls fail."""
     known = [health.ttft for health in healths if health.ttft is not None]
     usual = median_low(known) if known else 0.0
+    for health in healths:
+        health.usual = usual
     return [
-        (max(health.expected(now, usual), health.oldest(now) / PATIENCE) + TRIFLE)
-        * (1 + ERROR_COST * health.error_rate(now))
+        (max(health.expected(now), health.oldest(now) / PATIENCE) + TRIFLE) * (1 + ERROR_COST * health.error_rate(now))
         for health in healths
     ]
 

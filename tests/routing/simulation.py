@@ -224,10 +224,8 @@ class Simulation:
         worker = self.workers[attempt.worker]
         health = worker.healths[attempt.instance]
         if error is None:
-            health.first_token(attempt.call, self.now)
-        change = health.end(attempt.call, error, self.now)
-        if change is not None:
-            self._tell(attempt, change)
+            self._tell(attempt, health.first_token(attempt.call, self.now))
+        self._tell(attempt, health.end(attempt.call, error, self.now))
         if attempt.tried:
             worker.budget.give_back()
         if error is None:
@@ -242,9 +240,9 @@ class Simulation:
         self.workers[number].active -= 1
         self.result.failed += failed
 
-    def _tell(self, attempt: Attempt, change: Change) -> None:
+    def _tell(self, attempt: Attempt, change: Change | None) -> None:
         for number, worker in enumerate(self.workers):
-            if number != attempt.worker:
+            if change is not None and number != attempt.worker:
                 phase = POLL * number / len(self.workers)
                 wait = POLL - (self.now - phase) % POLL
                 self.later(wait, self._hear, worker.healths[attempt.instance], change, wait)

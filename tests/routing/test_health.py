@@ -103,11 +103,59 @@ def test_a_single_late_answer_counts_for_no_more_than_half():
 
 def test_it_drifts_to_what_is_usual_without_news():
     health = healthy()
-    assert health.expected(0.0, 0.2) == 0.2
+    health.usual = 0.2
+    assert health.expected(0.0) == 0.2
     answer(health, 2.0, now=10.0)
-    assert health.expected(11.0, 0.2) == 2.0
-    assert 0.5 < health.expected(22.0, 0.2) < 1.0
-    assert health.expected(100.0, 0.2) == pytest.approx(0.2, abs=0.01)
+    assert health.expected(11.0) == 2.0
+    assert 0.4 < health.expected(22.0) < 0.8
+    assert health.expected(100.0) == pytest.approx(0.2, abs=0.01)
+    health.begin(22.0)
+    assert health.expected(23.0) == 2.0  # one call at a time is enough to find out
+
+
+def test_it_drifts_at_another_pace_in_every_worker():
+    expected = []
+    for jitter in (0.0, 0.5, 1.0):
+        health = Health(jitter=lambda jitter=jitter: jitter)
+        answer(health, 2.0, now=10.0)
+        expected.append(health.expected(20.0))
+    assert expected == sorted(expected) and expected[2] > 1.5 * expected[0]
+
+
+def test_it_tells_how_a_slow_instance_answers_and_believes_what_others_tell():
+    one, other = healthy(), healthy()
+    for health, usual in ((one, 0.2), (other, 0.1)):  # each worker has a measure of its own
+        health.usual = usual
+        answer(health, 10 * usual, now=10.0)
+    bad, good = one.begin(19.0), one.begin(25.0)
+    assert one.first_token(bad, 21.0) == Change("answered", 5.0, ratio=1.0)
+    other.adopt(Change("answered", 4.9, ratio=1.0), 21.1)
+    assert other.expected(23.0) == pytest.approx(1.0)  # no try of its own is due
+    news = one.first_token(good, 25.2)
+    assert news == Change("answered", 5.0, ratio=0.1)
+    other.adopt(news, 25.3)
+    assert 0.0999 < other.ttft < 0.3
+    other.adopt(news, 25.3)  # it is no longer slow: from now on its own answers count
+    assert 0.0999 < other.ttft < 0.3
+
+
+def test_it_tells_nothing_of_what_is_as_usual_or_hardly_late():
+    health = healthy()
+    for number in range(5):
+        health.usual = 0.2 if number else 0.0
+        begun = health.begin(10.0 * number)
+        assert health.first_token(begun, 10.0 * number + 0.3) is None
+    answer(health, 9.0, now=70.0)
+    soon = health.begin(70.5)
+    assert health.first_token(soon, 70.9) is None  # the answer before it is not a second old
+
+
+def test_it_goes_by_what_it_sees_while_it_sees_no_slowness():
+    health = healthy()
+    health.usual = 0.2
+    answer(health, 0.2, now=10.0)
+    health.adopt(Change("answered", 5.0, ratio=10.0), 10.1)
+    assert health.ttft == pytest.approx(0.2)
 
 
 def test_it_classes_calls_by_prompt_and_by_what_the_first_token_is():

@@ -73,6 +73,25 @@ async def test_a_worker_that_starts_later_learns_what_still_holds(workers, clock
     assert second.health(2).paused_until <= clock.now
 
 
+async def test_a_slow_instance_is_tried_by_one_for_all(workers, clock):
+    first, second, third = workers
+    for worker in workers:
+        for number, seconds in ((1, 2.0), (2, 0.2)):
+            health = worker.health(number)
+            health.usual = 0.2
+            health.first_token(health.begin(clock.now - seconds), clock.now)
+    clock.now += 15
+    assert second.health().expected(clock.now) < 1
+    route = first.router.choose(ALICE.principal, *ask_of("a", stream=True), {})
+    first.health().usual = 0.2  # of the others, in a pool it shares with them
+    clock.now += 2
+    route.first_token()
+    await first.store.call("PING")
+    for worker in (second, third):
+        await worker.board.read()
+        assert worker.health().expected(clock.now) == pytest.approx(2.0, rel=0.05)
+
+
 async def test_it_adopts_nothing_twice_and_nothing_of_its_own(workers, clock):
     first, second, _ = workers
     for _ in range(3):

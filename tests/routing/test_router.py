@@ -225,6 +225,17 @@ def test_it_learns_how_long_the_first_token_takes_and_adjusts_the_weights():
     assert qualities[0] < 0.2 and qualities[1:] == [1, 1]
 
 
+def test_it_tells_how_a_slow_instance_answers():
+    fleet = Fleet([entry(1, "a"), entry(2, "b"), entry(3, "c")])
+    for name, seconds in (("a", 2.0), ("b", 0.2), ("c", 0.2), ("a", 2.2)):
+        fleet.clock.now += 5.0
+        route = fleet.ask(model=name, stream=True)
+        fleet.ask()
+        fleet.clock.now += seconds
+        route.first_token()
+    assert fleet.told == [(1, Change("answered", 5.0, ratio=1.1))]
+
+
 def test_it_never_compares_whole_answers_with_first_tokens():
     fleet = Fleet([entry(1, "a"), entry(2, "b")])
     for _ in range(20):
