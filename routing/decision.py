@@ -12,7 +12,7 @@ from engine.errors import ContextTooLong, ModelNotFound, Overloaded
 from engine.types import AUTO, Answerer, Constraints, Json
 from routing.demands import Demands
 from routing.features import Features
-from routing.selection import BUSY_SECONDS, HEALTHY, Selection
+from routing.selection import BUSY_SECONDS, EQUAL, HEALTHY, Selection
 from routing.table import Candidate, Pool, RoutingTable, View
 
 FINAL: Final = frozenset({"tried", "context_window"})  # reasons that stay as they are however long one waits
@@ -170,11 +170,16 @@ def _refusal(steps: Sequence[Step]) -> ContextTooLong | Overloaded:
 def _keep(step: Step, answerer: Answerer, now: float) -> Kept | None:
     """Lets the choice fall on who answered the session's last turn, or on another instance of the same model."""
     pool, selection = step.pool, step.selection
-    fit = [
-        place
+    qualities = {
+        place: quality
         for place, (candidate, quality) in enumerate(zip(pool.candidates, selection.qualities, strict=True))
-        if (candidate.model or step.name) == answerer.model and quality >= HEALTHY and place not in selection.removed
-    ]
+        if (candidate.model or step.name) == answerer.model
+        and place not in selection.removed
+        and not candidate.entry.health.breaker.is_open
+    }
+    # A model may well be slower than others of the pool; among instances of one model the slower one is the worse one.
+    least = max(HEALTHY, EQUAL * max(qualities.values(), default=0.0))
+    fit = [place for place, quality in qualities.items() if quality >= least]
     if not fit:
         return None
     for place in fit:

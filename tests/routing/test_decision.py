@@ -245,6 +245,14 @@ def session_fleet():
     )
 
 
+def answer_after(fleet, seconds):
+    """One answer of each instance, by its number."""
+    for number, wait in seconds.items():
+        call = fleet.health(number).begin(fleet.clock.now - wait)
+        fleet.health(number).first_token(call, fleet.clock.now)
+        fleet.health(number).end(call, None, fleet.clock.now)
+
+
 def test_a_session_stays_with_its_instance_and_takes_nobody_s_turn():
     fleet, other = session_fleet(), session_fleet()
     seen = []
@@ -276,10 +284,7 @@ def test_a_session_stays_with_its_model_where_its_instance_is_not_well(what):
     elif what == "paused":
         fleet.health(2).paused_until = fleet.clock.now + 9
     elif what == "slow":
-        for number, seconds in ((1, 0.2), (2, 0.4), (3, 0.2), (4, 0.2)):
-            call = fleet.health(number).begin(fleet.clock.now - seconds)
-            fleet.health(number).first_token(call, fleet.clock.now)
-            fleet.health(number).end(call, None, fleet.clock.now)
+        answer_after(fleet, {1: 0.2, 2: 0.4, 3: 0.2, 4: 0.2})
     tried = [2] if what == "tried" else []
     found = []
     for _ in range(12):
@@ -304,6 +309,13 @@ def test_a_session_moves_on_when_its_model_is_not_to_be_had():
     assert route.model == "a" and route.decision["session"] == {"model": "b", "kept": None}
     fleet.clock.now += 2.5  # half-open: no place for a session yet
     assert fleet.ask(answerer=Answerer("b", 4)).decision["session"]["kept"] is None
+
+
+def test_a_session_stays_with_a_model_that_is_slower_than_others_by_its_nature():
+    for seconds, kept in ((0.4, "instance"), (2.0, None)):
+        fleet = session_fleet()
+        answer_after(fleet, {1: 0.2, 2: 0.2, 3: 0.2, 4: seconds})
+        assert fleet.ask(answerer=Answerer("b", 4)).decision["session"]["kept"] == kept
 
 
 def test_rules_and_an_explicit_model_win_over_a_session():
