@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from heapq import heappop, heappush
 from itertools import count
-from math import log
+from math import inf, log
 from random import Random
 from typing import Any
 
 from msgspec import structs
 
 from benchmarks.routing.policies import POLICIES
+from benchmarks.routing.shares import Shares
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.retrying import RetryBudget
 from routing.breaker import Change
@@ -88,6 +89,11 @@ class Result:
         return 100 * sum(seconds <= self.cut for seconds in self.latencies) / self.total
 
     @property
+    def amplification(self) -> float:
+        """Calls a request."""
+        return self.calls / self.total
+
+    @property
     def errors(self) -> float:
         """Percent."""
         return 100 * self.failed / self.total
@@ -96,19 +102,19 @@ class Result:
         values = sorted(self.latencies)
         return values[int(q * len(values))]
 
-    def share(self, instance: int, begin: float, end: float) -> float:
-        """Of the calls in that time, as a multiple of an equal part; `picks` decide how many take part."""
-        found = [who for when, who in self.picks if begin <= when < end]
-        parts = len({who for _, who in self.picks})
-        return found.count(instance) * parts / max(1, len(found))
+    def shares(self) -> Shares:
+        """`picks` decide how many instances take part."""
+        return Shares(self.picks, len({who for _, who in self.picks}))
 
     def left_within(self, fault: Fault) -> float:
-        """Seconds until instance 0 has less than a quarter of its part, over half a second."""
-        return next(t / 4 for t in range(200) if self.share(0, fault.begin + t / 4, fault.begin + t / 4 + 0.5) < 0.25)
+        """Seconds until instance 0 has less than a quarter of its part."""
+        found = self.shares().left_within(0, fault.begin, fault.end)
+        return inf if found is None else found
 
     def back_within(self, fault: Fault) -> float:
-        """Seconds from the repair until instance 0 has 70 percent of its part, over a second."""
-        return next(t / 4 for t in range(200) if self.share(0, fault.end + t / 4, fault.end + t / 4 + 1) >= 0.7)
+        """Seconds from the repair until instance 0 has 70 percent of its part."""
+        found = self.shares().back_within(0, fault.end, self.picks[-1][0])
+        return inf if found is None else found
 
 
 class Instance:
@@ -260,11 +266,11 @@ SCENARIOS = {
     "A": Scenario(  # Linkerd's published comparison: one of eleven at 2 s for half a minute
         rate=1000, length=60, speeds=(1,) * 11, slots=None, sigma=0.03, cut=1.0, faults=(Fault(15, 45, seconds=2.0),)
     ),
-    "B": Scenario(),  # all equal
+    "B": Scenario(length=40),  # all equal
     "C": Scenario(rate=370, speeds=(1, 1, 1, 1, 2, 2, 2, 4, 4, 4)),
     "D": Scenario(faults=(Fault(slower=4.0),)),
     "E": Scenario(faults=(Fault(erring=1.0, at_once=True),)),
     "F": Scenario(faults=(Fault(erring=0.3),)),
     "G": Scenario(faults=(Fault(hang=True),)),
-    "H": Scenario(faults=(Fault(0, 80, count=10, erring=0.05),)),
+    "H": Scenario(length=40, faults=(Fault(0, 40, count=10, erring=0.05),)),
 }
