@@ -7,20 +7,26 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.request import urlopen
 
 from benchmarks import workload
 from benchmarks.environment import ROOT, Environment, _end
 from benchmarks.load import Connection, Result, Target
 from benchmarks.processes import CORES, LOAD_CORE, free_port, pin, wait_for_port
+from benchmarks.routing.shares import Shares
+from benchmarks.routing.upstreams import MEDIAN
+from benchmarks.routing.usage import Meter, Usage, complaints, disturbance
 from clawdbot_site.serving.processes import Child
 
-UPSTREAMS = 11
-WORKERS = 4
-CUT = 1.0  # seconds within which an answer is good
-FAULTS = {"slow": 1, "failing": 1, "hanging": 1, "busy": 1, "dying": 1, "erring": UPSTREAMS}  # how many misbehave
+UPSTREAMS: Final = 11
+WORKERS: Final = 4
+CUT: Final = 1.0  # seconds within which an answer is good
+WARM: Final = 5.0  # seconds of load before a run
+# How many misbehave.
+FAULTS: Final = {"slow": 1, "failing": 1, "hanging": 1, "busy": 1, "dying": 1, "garbage": 1, "erring": UPSTREAMS}
 
 
 class Gateway(Environment):
@@ -49,6 +55,7 @@ class Gateway(Environment):
         self._start_web(environment)
         assert self.web.pid is not None
         pin(self.web.pid, set(CORES))
+        self.meter = Meter(self.web.pid, upstreams.pid)
 
     def order(self, path: str) -> list[list[float]]:
         with urlopen(f"http://127.0.0.1:{self.ports[-1]}{path}", timeout=10) as response:  # noqa: S310
@@ -57,19 +64,33 @@ class Gateway(Environment):
 
 @dataclass
 class Outcome:
-    """`good` percent whole and within the cut, `failed` percent, milliseconds, calls a request, and the share of the
-    first upstream (1: an equal part) by half seconds."""
+    """`good` percent whole and within the cut, `failed` percent, milliseconds, calls a request; seconds until the first
+    upstream is left alone and until it has its part again after its repair (None: never, or no matter); its share (1:
+    an equal part) by half seconds. The fault was there from `begin` to `end` seconds. A run with
+    `complaints` counts for nothing; if it was `saturated`, a lower rate may do."""
 
     policy: str
     fault: str
+    rate: float
     good: float
     failed: float
     p50: float
     p99: float
     calls: float
+    left: float | None
+    back: float | None
     begin: float
     end: float
+    late: float
+    usage: Usage
+    saturated: bool
+    complaints: Sequence[str]
     shares: list[float] = field(default_factory=list)
+
+    @property
+    def after(self) -> float:
+        """Seconds that were left after the repair."""
+        return len(self.shares) / 2 - self.end
 
 
 class Stream(Connection):
@@ -88,23 +109,47 @@ class Stream(Connection):
         return time.perf_counter() - due if self.ended else None
 
 
-async def load(target: Target, rate: float, seconds: float) -> list[float | None]:
+@dataclass
+class Load:
+    """What became of the requests: (seconds from the beginning it was due at, seconds it took or None), and how late
+    each was sent."""
+
+    answers: list[tuple[float, float | None]] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
+
+    def before(self, when: float) -> list[float]:
+        """Median and 99th percentile of the answers to what was due before, in seconds."""
+        whole = [answer for due, answer in self.answers if due < when and answer is not None]
+        return [quantile(whole, q) for q in (0.5, 0.99)]
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(q * len(values)))] if values else float("inf")
+
+
+async def load(target: Target, rate: float, seconds: float) -> Load:
     """As many connections as are needed: requests are due at fixed times, whatever became of the others."""
     loop = asyncio.get_running_loop()
     idle: list[Stream] = []
-    answers: list[float | None] = []
+    found = Load()
     running: set[asyncio.Task[None]] = set()
 
+    async def connection() -> Stream:
+        while idle:
+            if not (stream := idle.pop()).transport.is_closing():
+                return stream
+        return (await loop.create_connection(lambda: Stream(Result(), target), target.host, target.port))[1]
+
     async def one(number: int, due: float) -> None:
-        if idle:
-            stream = idle.pop()
-        else:
-            _, stream = await loop.create_connection(lambda: Stream(Result(), target), target.host, target.port)
+        answer = None
         try:
-            answers.append(await stream.ask(number, due))
+            stream = await connection()
+            found.late.append(time.perf_counter() - due)
+            answer = await stream.ask(number, due)
             idle.append(stream)
-        except ConnectionError:
-            answers.append(None)
+        except OSError:
+            pass  # the gateway hung up, or did not pick up: no answer
+        found.answers.append((due - began, answer))
 
     began = time.perf_counter()
     for number in range(int(rate * seconds)):
@@ -117,39 +162,49 @@ async def load(target: Target, rate: float, seconds: float) -> list[float | None
     await asyncio.gather(*running)
     for stream in idle:
         stream.transport.close()
-    return answers
+    return found
 
 
-async def measure(
-    gateway: Gateway, policy: str, fault: str, *, rate: float, seconds: float, warm: float = 5.0
-) -> Outcome:
-    """The fault is there in the middle half of `seconds`."""
+async def measure(gateway: Gateway, policy: str, fault: str, *, rate: float, seconds: float) -> Outcome:
+    """The fault, if it is one, is there for half of `seconds`, beginning with their second sixth."""
     body: Callable[[int], bytes] = workload.openai("pool", stream=True)
     target = Target(gateway.port, "/v1/chat/completions", {"Authorization": f"Bearer {gateway.key}"}, body)
     gateway.order("/fault/0/none")
-    await load(target, rate, warm)
+    await load(target, rate, WARM)
     gateway.order("/asked")
     loop, began = asyncio.get_running_loop(), time.monotonic()
-    begin, end = seconds / 4, seconds * 3 / 4
-    loop.call_later(begin, gateway.order, f"/fault/{FAULTS[fault]}/{fault}")
-    loop.call_later(end, gateway.order, "/fault/0/none")
-    answers = await load(target, rate, seconds)
-    asked = gateway.order("/asked")
-    whole = sorted(answer for answer in answers if answer is not None)
-    buckets: list[list[int]] = [[0, 0] for _ in range(int(seconds * 2))]
-    for when, number in asked:
-        if 0 <= (place := int((when - began) * 2)) < len(buckets):
-            buckets[place][0] += number == 0
-            buckets[place][1] += 1
+    begin, end = seconds / 6, seconds * 2 / 3
+
+    def order(path: str) -> None:
+        loop.run_in_executor(None, gateway.order, path)
+
+    count = FAULTS.get(fault, 0)
+    loop.call_later(begin, order, f"/fault/{count}/{fault}")
+    loop.call_later(end, order, "/fault/0/none")
+    gateway.meter.start()
+    found = await load(target, rate, seconds)
+    usage = gateway.meter.read()
+    calls = [(when - began, int(number)) for when, number in gateway.order("/asked")]
+    whole = [answer for _, answer in found.answers if answer is not None]
+    shares = Shares(calls, UPSTREAMS)
+    late = quantile(found.late, 0.99)
+    saturation = complaints(usage, late, found.before(begin), MEDIAN)
     return Outcome(
         policy,
         fault,
-        good=100 * sum(answer <= CUT for answer in whole) / len(answers),
-        failed=100 * (len(answers) - len(whole)) / len(answers),
-        p50=whole[len(whole) // 2] * 1e3,
-        p99=whole[int(0.99 * len(whole))] * 1e3,
-        calls=len(asked) / len(answers),
+        rate,
+        good=100 * sum(answer <= CUT for answer in whole) / len(found.answers),
+        failed=100 * (len(found.answers) - len(whole)) / len(found.answers),
+        p50=quantile(whole, 0.5) * 1e3,
+        p99=quantile(whole, 0.99) * 1e3,
+        calls=len(calls) / len(found.answers),
+        left=shares.left_within(0, begin, end) if count == 1 else None,
+        back=shares.back_within(0, end, seconds) if count == 1 else None,
         begin=begin,
         end=end,
-        shares=[UPSTREAMS * first / total if total else 0.0 for first, total in buckets],
+        late=late * 1e3,
+        usage=usage,
+        saturated=bool(saturation),
+        complaints=[*saturation, *disturbance(usage)],
+        shares=shares.curve(0, seconds),
     )

@@ -21,10 +21,10 @@ MEDIAN = 0.167
 SLOW = 2.0
 ERRORS = 0.05
 RETRY_AFTER = 2
-KINDS = ("none", "slow", "failing", "erring", "hanging", "busy", "dying")
 WHOLE = STREAM_HEAD + STREAM[0] + STREAM[1] + STREAM[-1]  # few chunks: not they are measured
 HALF = STREAM_HEAD + STREAM[0]
 FAILED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\n{}"
+GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 27\r\n\r\n<html>Under repair.</html>\n"
 BUSY = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: %d\r\nContent-Length: 2\r\n\r\n{}" % RETRY_AFTER
 
 
@@ -85,6 +85,8 @@ class Upstream(asyncio.Protocol):
             self.transport.write(FAILED)
         elif kind == "busy":
             self.transport.write(BUSY)
+        elif kind == "garbage":
+            self.later(seconds, GARBAGE)
         elif kind == "dying":
             self.later(seconds, HALF, close=True)
         elif kind != "hanging":
