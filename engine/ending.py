@@ -116,7 +116,8 @@ class Endings:
         if not turn.decided:
             self._count(turn, "rate_limited" if isinstance(error, RateLimited) else state, Usage())
             return
-        choices, usage = (turn.choices(), turn.usage()) if turn.started else ([], Usage())
+        ended = "error" if state == "failed" else state
+        choices, usage = (turn.choices(ended), turn.usage()) if turn.started else ([], Usage())
         if turn.reservation is not None:
             turn.reservation.settle(usage)
         self._count(turn, state, usage)

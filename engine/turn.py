@@ -142,10 +142,11 @@ class Turn:
             return self.messages
         return [*self.session.history, *self.messages]
 
-    def choices(self) -> list[Choice]:
+    def choices(self, unfinished: str = "stop") -> list[Choice]:
+        """What was said; `unfinished` is the finish reason of what the model did not end."""
         if self.blocked:
             return self.fold.choices({}, "content_filter")
-        return self.fold.choices(self.end.finish_reasons if self.end else {}, "stop")
+        return self.fold.choices(self.end.finish_reasons, "stop") if self.end else self.fold.choices({}, unfinished)
 
     def usage(self) -> Usage:
         """What the model's service counted, else an estimate of what was asked and produced so far."""

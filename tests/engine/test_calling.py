@@ -227,6 +227,7 @@ async def test_it_ends_honestly_when_the_upstream_dies_after_the_first_token():
     assert [event.content for event in said if type(event) is Delta] == ["half ", "of it"]
     [completion] = parts.journal.completions
     assert completion.state == "failed" and completion.choices[0].message.content == "half of it"
+    assert completion.choices[0].finish_reason == "error"
     assert completion.usage == Usage(3, 3, estimated=True) == parts.limiter.reserved[0].used
     assert completion.retries == [] and parts.models[1].calls == [] and parts.sessions.kept == {}
     assert isinstance(parts.routes[0].outcomes[0], UpstreamError)

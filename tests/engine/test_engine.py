@@ -220,6 +220,7 @@ async def test_it_records_a_reader_that_leaves_and_closes_the_model(way):
     await engine.drain()
     [completion] = parts.journal.completions
     assert completion.state == "cancelled" and completion.choices[0].message.content == "one"
+    assert completion.choices[0].finish_reason == "cancelled"
     assert completion.usage.estimated and parts.models[0].closed == 1
     assert parts.limiter.open == 0 and parts.sessions.closed == 1 and engine.active == 0
 
