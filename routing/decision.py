@@ -130,7 +130,7 @@ def decide(table: RoutingTable, features: Features, constraints: Constraints | N
         else:
             raise _refusal(before)
     answerer = constraints.answerer if constraints is not None else None
-    kept = _keep(step, answerer, now) if answerer is not None else None
+    kept = _keep(step, answerer, constraints.tried, now) if constraints is not None and answerer is not None else None
     assert step.selection.chosen is not None
     chosen = step.pool.candidates[step.selection.chosen]
     return Decision(step, chosen, first.rules, features, view.reads, before, answerer, kept)
@@ -167,9 +167,12 @@ def _refusal(steps: Sequence[Step]) -> ContextTooLong | Overloaded:
     return Overloaded(retry_after=min(waits, default=BUSY_SECONDS))
 
 
-def _keep(step: Step, answerer: Answerer, now: float) -> Kept | None:
-    """Lets the choice fall on who answered the session's last turn, or on another instance of the same model."""
+def _keep(step: Step, answerer: Answerer, tried: Sequence[int], now: float) -> Kept | None:
+    """Lets the choice fall on who answered the session's last turn, or on another instance of the same model; not on
+    a model of which an instance failed in this turn: what is wrong with it is often wrong with all of them."""
     pool, selection = step.pool, step.selection
+    if tried and _has_failed(step, answerer, tried):
+        return None
     qualities = {
         place: quality
         for place, (candidate, quality) in enumerate(zip(pool.candidates, selection.qualities, strict=True))
@@ -188,3 +191,10 @@ def _keep(step: Step, answerer: Answerer, now: float) -> Kept | None:
             return "instance"
     pool.balance.narrow(selection, fit, now)
     return "model"
+
+
+def _has_failed(step: Step, answerer: Answerer, tried: Sequence[int]) -> bool:
+    return answerer.instance_id in tried or any(
+        candidate.entry.instance.id in tried and (candidate.model or step.name) == answerer.model
+        for candidate in step.pool.candidates
+    )

@@ -275,7 +275,7 @@ def test_the_runner_up_of_a_kept_choice_is_who_was_in_turn():
     assert fleet.ask(answerer=Answerer("b", 4)).decision["runner_up"] == "a"
 
 
-@pytest.mark.parametrize("what", ["tried", "open", "paused", "slow", "gone"])
+@pytest.mark.parametrize("what", ["open", "paused", "slow", "gone"])
 def test_a_session_stays_with_its_model_where_its_instance_is_not_well(what):
     fleet = session_fleet()
     answerer = Answerer("a", 9 if what == "gone" else 2)
@@ -285,14 +285,24 @@ def test_a_session_stays_with_its_model_where_its_instance_is_not_well(what):
         fleet.health(2).paused_until = fleet.clock.now + 9
     elif what == "slow":
         answer_after(fleet, {1: 0.2, 2: 0.4, 3: 0.2, 4: 0.2})
-    tried = [2] if what == "tried" else []
     found = []
     for _ in range(12):
-        route = fleet.ask(answerer=answerer, exclude=tried)
+        route = fleet.ask(answerer=answerer)
         route.outcome(None)
         assert route.decision["session"] == {"model": "a", "kept": "model"}
         found.append(route.instance.id)
     assert Counter(found) == ({1: 6, 3: 6} if what != "gone" else {1: 4, 2: 4, 3: 4})
+
+
+def test_a_retry_goes_by_turns_and_not_back_to_the_model_that_just_failed():
+    """Two of the five are the session's model and both are down: one call may fail, not both that a turn has."""
+    entries = [entry(1, "a"), entry(2, "a"), *(entry(number, "b", weight=9) for number in (3, 4, 5))]
+    for answerer in (Answerer("a", 2), Answerer("a", 9)):
+        for tried in (1, 2):
+            decision = Fleet(entries).ask(answerer=answerer, exclude=[tried]).decision
+            assert decision["session"] == {"model": "a", "kept": None}
+            assert decision["model"] == "b"
+    assert Fleet(entries).ask(answerer=Answerer("a", 2), exclude=[3]).decision["session"]["kept"] == "instance"
 
 
 def test_moving_a_session_within_its_model_leaves_the_other_models_their_turns():
