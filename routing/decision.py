@@ -90,7 +90,7 @@ class Decision(msgspec.Struct):
             "instance_id": instance.id,
             "rules": list(self.rules),
             "candidates": step.candidates(),
-            "features": self.features.record(self.reads),
+            **self.features.record(self.reads),
             "runner_up": None if runner_up is None else step.pool.candidates[runner_up].entry.instance.name,
         }
         if self.before:

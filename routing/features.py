@@ -23,6 +23,7 @@ KEYS: Final = 64  # entries of the request's metadata on record,
 ITEMS: Final = 64  # members of a list in it,
 HEADERS: Final = 16  # headers on record,
 ROOM: Final = 8192  # characters of either, unless a rule reads more
+NAMED: Final = 8  # of either that a record has no room for but for their names
 LARGEST: Final = 2**63  # numbers beyond are no longer exact everywhere a record goes
 KEPT: Final = 0.75  # of what was before, by a message with a subject of its own
 _TERSE: Final = 24  # bytes; a message so short has no subject of its own
@@ -100,22 +101,26 @@ class Features(dict[str, Any]):
         self[name] = value
         return value
 
-    def record(self, reads: Iterable[str] = ()) -> Json:
-        """Every feature there is, for the decision record: so a replay under other rules needs no text. `reads` are
-        fields of conditions that count before others where there are more than a record holds."""
+    def record(self, reads: Sequence[str] = ()) -> Json:
+        """`features`, every one there is, for the decision record: so a replay under other rules needs no text. `reads`
+        are fields of conditions that count before others where there are more than a record holds.
+
+        Where the features do not say it themselves: `cut` are those there was no room for (`metadata.` or `header.`
+        alone: some of them), `absent` are those of `reads` the request did not have."""
         self["complexity_score"]
         request = self.request
-        if not request.metadata and not request.headers:
-            return {name: value for name, value in self.items() if value is not None}
         for name in reads:
             self[name]
         record = {name: value for name, value in self.items() if value is not None}
+        cut: list[str] = []
         if request.metadata:
             more = {METADATA + key: _plain(value) for key, value in islice(request.metadata.items(), KEYS)}
-            _fill(record, more, [name for name in reads if name.startswith(METADATA)], KEYS)
+            left = _fill(record, more, [name for name in reads if name.startswith(METADATA)], KEYS)
+            cut += _named(METADATA, left) if len(request.metadata) <= KEYS else [METADATA]
         if request.headers and (kept := _kept(request.headers)):
-            _fill(record, kept, [name for name in reads if name.startswith(HEADER)], HEADERS)
-        return record
+            cut += _named(HEADER, _fill(record, kept, [name for name in reads if name.startswith(HEADER)], HEADERS))
+        absent = [name for name in reads if name not in record and may_be_left_out(name, cut)]
+        return {"features": record, **({"cut": cut} if cut else {}), **({"absent": absent} if absent else {})}
 
     def _header(self, wanted: bytes) -> str | None:
         found = [value for name, value in self.request.headers if name == wanted or name.lower() == wanted]
@@ -124,6 +129,20 @@ class Features(dict[str, Any]):
     def _complexity(self) -> float:
         said = (_text(message) for message in reversed(self.messages) if message.role == "user")
         return conversation_score(text for text in said if text and not text.isspace())
+
+
+def may_be_left_out(name: str, cut: Sequence[str]) -> bool:
+    """Whether a record without this field may lack it though the request had it. `cut` is the record's."""
+    if name.startswith(METADATA):
+        return METADATA in cut or name in cut
+    if name.startswith(HEADER):
+        return HEADER in cut or name in cut or not kept_name(name.removeprefix(HEADER).encode("latin-1"))
+    return False
+
+
+def _named(prefix: str, names: Sequence[str]) -> Sequence[str]:
+    """The names themselves as long as these are few and short."""
+    return names if len(names) <= NAMED and all(len(name) <= TEXT for name in names) else [prefix]
 
 
 def _kept(headers: RawHeaders) -> Json:
@@ -139,21 +158,23 @@ def _kept(headers: RawHeaders) -> Json:
     return {name: _text_within(value.decode("latin-1")) for name, value in found.items()}
 
 
-def _fill(record: Json, more: Json, read: Sequence[str], limit: int) -> None:
-    """Takes in what there is room for beside what rules have `read`."""
+def _fill(record: Json, more: Json, read: Sequence[str], limit: int) -> list[str]:
+    """Takes in what there is room for beside what rules have `read`; the names of the rest."""
     held = [name for name in read if name in record] if read else ()
     count, room = len(held), ROOM
+    left: list[str] = []
     for name in held:
         room -= len(name) + _size(record[name])
     for name, value in more.items():
-        if value is None or name in record or len(name) > TEXT:
+        if value is None or name in record:
             continue
-        if count >= limit:
-            break
         size = len(name) + _size(value)
-        if size <= room:
+        if count < limit and size <= room and len(name) <= TEXT:
             record[name] = value
             count, room = count + 1, room - size
+        else:
+            left.append(name)
+    return left
 
 
 def _plain(value: Any) -> Any:

@@ -9,15 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from engine.types import AUTO, Source, Usage
-from routing.conditions import METADATA
-from routing.features import HEADERS, KEYS
-from routing.headers import HEADER
+from routing.features import may_be_left_out
 
 ALWAYS: Final = frozenset({"stream", "has_tools", "has_images", "hour"})
 """Features that every request has. A record with all of them is one that holds every feature there was; older records
 hold those a rule had read."""
-
-KEPT_HEADER: Final = f"{HEADER}x-"  # of others a record has only those a rule reads
 
 
 class NotRecorded(Exception):
@@ -59,13 +55,15 @@ class Fallback(msgspec.Struct, frozen=True, gc=False):
 
 class Decision(msgspec.Struct, frozen=True):
     """Without `candidates` nothing was decided. `rules` are names; `candidates` are the pool that was chosen from, at
-    the end of the chain of fallbacks."""
+    the end of the chain of fallbacks; `cut` and `absent` as `routing.features` writes them."""
 
     model: str = ""
     instance_id: int = 0
     rules: list[str] = []
     candidates: list[RecordedCandidate] = []
     features: dict[str, Any] = {}
+    cut: list[str] = []
+    absent: list[str] = []
     passed_over: list[PassedOver] = []
     fallback: Fallback = Fallback()
 
@@ -107,26 +105,19 @@ class Ended(msgspec.Struct, frozen=True):
 
 class RecordedFeatures(dict[str, Any]):
     """What was absent is None, for conditions to read. Raises NotRecorded where the record cannot know: it is an older
-    one, or it holds as many entries of the metadata or headers as a record holds at most."""
+    one, or had no room or no use for all metadata and headers."""
 
-    __slots__ = ("_complete",)
+    __slots__ = ("_absent", "_complete", "_cut")
 
     def __init__(self, asked: Asked) -> None:
         features = asked.decision.features
         super().__init__(features)
         self._complete = ALWAYS <= features.keys()
+        self._absent, self._cut = asked.decision.absent, asked.decision.cut
         self.setdefault("model", asked.model or AUTO)
         self.setdefault("hour", int(asked.at) // 3600 % 24)
 
     def __missing__(self, name: str) -> Any:
-        if not self._complete or self._may_be_left_out(name):
+        if name not in self._absent and (not self._complete or may_be_left_out(name, self._cut)):
             raise NotRecorded(name)
         return None
-
-    def _may_be_left_out(self, name: str) -> bool:
-        if name.startswith(HEADER):
-            return not name.startswith(KEPT_HEADER) or self._held(HEADER) >= HEADERS
-        return name.startswith(METADATA) and self._held(METADATA) >= KEYS
-
-    def _held(self, prefix: str) -> int:
-        return sum(name.startswith(prefix) for name in self)

@@ -12,6 +12,11 @@ from tests.cast import ALICE
 NOON = 1_700_049_600.0  # 2023-11-15 12:00 UTC
 
 
+def recorded(known, reads=()):
+    """The features of its record."""
+    return known.record(reads)["features"]
+
+
 def features(messages=None, found=None, **fields):
     messages = messages or [Message(role="user", content="Hello")]
     return Features(ALICE.principal, ChatRequest(messages=messages, **fields), messages, found or {}, NOON)
@@ -76,7 +81,7 @@ def test_it_sees_images_and_scores_the_last_words_of_the_user():
 
 
 def test_it_records_every_feature_there_is():
-    record = features(max_tokens=7, language="zh-CN", found={"intent": "refund"}, stream=True).record()
+    record = recorded(features(max_tokens=7, language="zh-CN", found={"intent": "refund"}, stream=True))
     assert record == {
         "model": "auto", "max_tokens": 7, "stream": True, "prompt_tokens": 6, "language": "zh", "intent": "refund",
         "has_tools": False, "has_images": False, "user": "1", "hour": 12, "complexity_score": complexity_score("Hello"),
@@ -93,12 +98,12 @@ def test_it_records_metadata_and_headers_that_hold_no_secret():
     ]  # fmt: skip
     metadata = {"plan": "gold", "tags": ["a", "b"], "deep": {"a": 1}, "none": None, "long": "x" * 257, "n": 3}
     known = features(headers=headers, metadata=metadata)
-    record = known.record(["header.referer", "header.absent", "metadata.absent"])
+    record = recorded(known, ["header.referer", "header.absent", "metadata.absent"])
     assert {name: value for name, value in record.items() if "." in name} == {
         "header.referer": "here", "header.x-team": "a, b",
         "metadata.plan": "gold", "metadata.tags": ["a", "b"], "metadata.n": 3,
     }  # fmt: skip
-    assert not {name for name in features(headers=headers).record() if "referer" in name}
+    assert not {name for name in recorded(features(headers=headers)) if "referer" in name}
 
 
 def test_it_keeps_within_bounds_whatever_it_is_given():
@@ -108,13 +113,13 @@ def test_it_keeps_within_bounds_whatever_it_is_given():
         "asked": "yes",
     }
     headers = [(b"x-%d" % number, b"v") for number in range(1000)]
-    record = features(metadata=hostile, headers=headers).record(["metadata.asked", "header.x-999"])
+    record = recorded(features(metadata=hostile, headers=headers), ["metadata.asked", "header.x-999"])
     assert sum(name.startswith("metadata.") for name in record) == 64
     assert sum(name.startswith("header.") for name in record) == 16
     assert record["metadata.asked"] == "yes" and record["header.x-999"] == "v"
     large = {f"{number}": ["x" * 256] * 1000 for number in range(100)}
     assert len(json.dumps(features(metadata=large).record())) < 20_000
-    assert "metadata." + "k" * 10_000 not in features(metadata={"k" * 10_000: 1}).record()
+    assert "metadata." + "k" * 10_000 not in recorded(features(metadata={"k" * 10_000: 1}))
 
 
 @given(
@@ -129,10 +134,36 @@ def test_it_keeps_within_bounds_whatever_it_is_given():
 )
 def test_it_records_what_conditions_read_and_json_can_hold(metadata, headers):
     known = features(metadata=metadata, headers=headers)
-    record = known.record()
+    record = recorded(known)
     assert json.loads(msgspec.json.encode(record)) == json.loads(json.dumps(record, allow_nan=False))
     again = features(metadata=metadata, headers=headers)
     assert all(again[name] == value for name, value in record.items())
+
+
+@pytest.mark.parametrize(
+    ("metadata", "headers", "cut"),
+    [
+        ({"plan": "gold", "deep": {"a": 1}, "long": "x" * 257}, [(b"x-team", b"a"), (b"x-long", b"x" * 257)], []),
+        ({"large": ["x" * 256] * 40, "plan": "gold"}, [], ["metadata.large"]),
+        ({f"large{number}": ["x" * 256] * 20 for number in range(20)}, [], ["metadata."]),
+        ({"k" * 300: 1}, [], ["metadata."]),
+        ({f"k{number}": number for number in range(64)}, [], []),
+        ({f"k{number}": number for number in range(65)}, [], ["metadata."]),
+        ({}, [(b"x-%d" % number, b"v") for number in range(17)], ["header.x-16"]),
+        ({}, [(b"x-%d" % number, b"v") for number in range(99)], ["header."]),
+    ],
+)
+def test_it_says_what_a_record_has_no_room_for(metadata, headers, cut):
+    assert features(metadata=metadata, headers=headers).record().get("cut", []) == cut
+
+
+def test_it_says_which_fields_of_rules_were_absent_where_that_cannot_be_told_otherwise():
+    reads = ["header.team", "header.x-geo-ip", "header.x-team", "metadata.plan"]
+    assert features().record(reads)["absent"] == ["header.team", "header.x-geo-ip"]
+    there = features(headers=[(b"team", b"a"), (b"x-geo-ip", b"::1")], metadata={"n": 1}).record(reads)
+    assert "absent" not in there
+    many = {f"k{number}": number for number in range(65)}
+    assert features(metadata=many).record(reads)["absent"] == ["header.team", "header.x-geo-ip", "metadata.plan"]
 
 
 HARD = "Prove that the algorithm terminates, derive its complexity and design a test for every branch."
