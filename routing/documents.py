@@ -19,7 +19,7 @@ MAX_NESTING: Final = 20
 
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # no text of a file, nor what a file is made of
 _FLAGS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULL: Final = "tag:yaml.org,2002:null"
 _STRING: Final = "tag:yaml.org,2002:str"
@@ -107,7 +107,7 @@ class Reader:
         if not isinstance(node, ScalarNode):
             place_of(node).refuse("expected a text")
         value = self._substituted(node)
-        if _UNSEEN.search(value):
+        if UNSEEN.search(value):
             place_of(node).refuse("control characters are not allowed here")
         return value
 

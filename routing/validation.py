@@ -14,6 +14,7 @@ from adapters.base import AdapterConfig, InvalidAdapterConfig
 from engine.outbound import HttpClient
 from engine.types import AUTO
 from routing.conditions import ConditionError, compile_condition
+from routing.documents import UNSEEN
 from routing.table import MAX_NAME
 
 MAX_CONDITIONS = 50
@@ -49,6 +50,9 @@ def clean_conditions(conditions: object) -> list[str]:
     if len(conditions) > MAX_CONDITIONS:
         raise ValidationError({"conditions": f"At most {MAX_CONDITIONS} conditions."})
     for number, text in enumerate(conditions, 1):
+        if (unseen := UNSEEN.search(text)) is not None:
+            where = f"Condition {number}, column {unseen.start() + 1}"
+            raise ValidationError({"conditions": f"{where}: control characters are not allowed here."})
         try:
             compile_condition(text)
         except ConditionError as error:

@@ -203,6 +203,9 @@ WRONG_CONDITIONS = [
     (["(" * 40 + "stream" + ")" * 40], "Condition 1, column"),
     (["x" * 1001], "Condition 1, column"),
     (["stream"] * 51, "At most 50 conditions"),
+    (["stream", "stream and\nhas_tools"], "Condition 2, column 11: control characters are not allowed here"),
+    (["user\t== 'a'"], "Condition 1, column 5: control characters"),
+    (["user == 'a\u007f'"], "Condition 1, column 11: control characters"),
 ]
 
 
