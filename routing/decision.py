@@ -93,6 +93,8 @@ class Decision(msgspec.Struct):
             **self.features.record(self.reads),
             "runner_up": None if runner_up is None else step.pool.candidates[runner_up].entry.instance.name,
         }
+        if self.features.request.task != "chat":
+            record["task"] = self.features.request.task
         if self.before:
             record["passed_over"] = [each.passed_over() for each in self.before]
         if step.fallback is not None:

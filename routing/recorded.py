@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.types import AUTO, Source, Usage
+from engine.types import AUTO, Source, Task, Usage
 from routing.features import may_be_left_out
 
 ALWAYS: Final = frozenset({"stream", "has_tools", "has_images", "hour"})
@@ -55,13 +55,15 @@ class Fallback(msgspec.Struct, frozen=True, gc=False):
 
 class Decision(msgspec.Struct, frozen=True):
     """Without `candidates` nothing was decided. `rules` are names; `candidates` are the pool that was chosen from, at
-    the end of the chain of fallbacks; `cut` and `absent` as `routing.features` writes them."""
+    the end of the chain of fallbacks. Records of chats and older ones have no `task`; `cut` and `absent` are as
+    `routing.features` writes them."""
 
     model: str = ""
     instance_id: int = 0
     rules: list[str] = []
     candidates: list[RecordedCandidate] = []
     features: dict[str, Any] = {}
+    task: Task | None = None
     cut: list[str] = []
     absent: list[str] = []
     passed_over: list[PassedOver] = []
@@ -83,6 +85,10 @@ class Asked(msgspec.Struct, frozen=True):
     edge: str = ""
     model: str = AUTO
     decision: Decision = Decision()
+
+    @property
+    def task(self) -> Task:
+        return self.decision.task or ("embeddings" if self.edge == "embeddings" else "chat")
 
 
 class Answered(msgspec.Struct, frozen=True):

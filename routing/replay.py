@@ -69,9 +69,7 @@ class Replay:
         return ruled or (view.everything if auto else view.pool_of(asked.model))
 
     def _view(self, asked: Asked) -> View:
-        """Records do not say the task; the instance that was chosen for it does."""
-        chosen = self._table.entries.get(asked.decision.instance_id)
-        return self._table.view(asked.tenant_id, chosen.instance.task if chosen is not None else "chat")
+        return self._table.view(asked.tenant_id, asked.task)
 
     def _tally(self, asked: Asked, ended: Ended | None, pool: Pool | None) -> Tally:
         decision = asked.decision

@@ -271,6 +271,16 @@ def test_it_tells_only_so_many_made_up_names_apart():
     assert {each.model: each.before for each in report.models}[OTHERS] == 50
 
 
+@pytest.mark.parametrize("recorded", [{"task": "embeddings"}, {}], ids=["record", "edge"])
+def test_it_sends_embeddings_to_no_chat_model_though_their_instance_is_gone(recorded):
+    vectors = entry(3, "vectors", task="embeddings")
+    turn = asked(9, {("vectors", 9): 1}, edge="embeddings", model="vectors", rules=())
+    turn = msgspec.structs.replace(turn, decision=msgspec.structs.replace(turn.decision, **recorded))
+    for entries, to in (([CHEAP, vectors], []), ([CHEAP, entry(4, "vectors")], [("vectors", None)])):
+        report = replayed(RoutingTable(entries), (turn, ended("vectors")))
+        assert [(flow.from_, flow.to) for flow in report.flows] == to
+
+
 def test_it_replays_every_tenant_by_its_own_view():
     mine = rule(1, "dear", tenant_id=ALICE.company.id)
     turns = [(asked(tenant_id=person.company.id), ended()) for person in (ALICE, CHARLIE)]
