@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 KIND: Final = "replay_rules"
 DAY: Final = 86_400.0
 LONGEST: Final = 90 * DAY
+EARLIEST: Final = 946_684_800.0  # the year 2000; what is less is no Unix time but a year or a day
 LATEST: Final = 253_402_300_800.0  # the year 10000
+UNIX_SECONDS: Final = re.compile(r"[0-9]{9,12}(?:\.[0-9]{1,9})?")
 STEP: Final = 500  # turns between two looks at the progress
 
 Moment = str | float | None
@@ -64,18 +66,26 @@ def period(since: Moment = None, until: Moment = None) -> Period:
     return Period(start, end)
 
 
-def _seconds(moment: str | float | None, field: str) -> float:
-    try:
-        found = float(moment)  # type: ignore[arg-type]  # what is no number is caught below
-    except (TypeError, ValueError):
-        try:
-            read = datetime.fromisoformat(str(moment).strip())
-            found = (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
-            found = math.nan
-    if not 0 <= found < LATEST:
-        raise InvalidRequest(f"{field}: expected Unix seconds or ISO 8601 such as 2026-01-31T08:00:00Z.", param=field)
+def _seconds(moment: Moment, field: str) -> float:
+    found = _read(moment.strip()) if isinstance(moment, str) else moment
+    if found is None or not EARLIEST <= found < LATEST:
+        raise InvalidRequest(
+            f"{field}: expected ISO 8601 such as 2026-01-31T08:00:00Z or Unix seconds such as 1769846400, of the "
+            "years 2000 to 9999.",
+            param=field,
+        )
     return found
+
+
+def _read(text: str) -> float | None:
+    """None: neither. Eight digits are a day."""
+    if UNIX_SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        read = datetime.fromisoformat(text) if text.isascii() else None
+    except ValueError:
+        return None
+    return (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp() if read is not None else None
 
 
 def replayed(

@@ -112,9 +112,11 @@ async def test_it_is_for_who_manages_the_tenant(site):
         ({"rules": [], "from": "yesterday"}, "from", "ISO 8601"),
         ({"rules": [], "from": True}, "from", ""),
         ({"rules": [], "to": {}}, "to", ""),
-        ({"rules": [], "from": 5, "to": 4}, "from", "before to"),
-        ({"rules": [], "from": 0}, "from", "At most 90 days"),
+        ({"rules": [], "from": START, "to": START - 1}, "from", "before to"),
+        ({"rules": [], "from": START}, "from", "At most 90 days"),
         ({"rules": [], "from": -5}, "from", "expected"),
+        ({"rules": [], "from": 20261122}, "from", "expected ISO 8601"),
+        ({"rules": [], "to": 0}, "to", "expected"),
         ({"rules": [], "from": "9" * 41}, "from", ""),
     ],
 )

@@ -219,6 +219,9 @@ def test_it_reads_periods():
     assert period(START, START + 60) == Period(START, START + 60)
     assert period("2023-11-14T22:13:20Z", "2023-11-14T23:13:20+00:00") == HOUR
     assert period("2023-11-14 22:13:20", "1700003600") == HOUR
+    assert period("20231114T221320Z", "20231114T231320Z") == HOUR
+    assert period("20231114", "2023-11-15") == Period(1_699_920_000.0, 1_700_006_400.0)
+    assert period(" 1700000000.5 ", 1_700_003_600) == Period(START + 0.5, START + 3600)
     assert period(START, None if now - START < 90 * DAY else START + DAY).since == START
     assert period(now - 60, now + 10**6).until == pytest.approx(now, abs=5)
 
@@ -228,6 +231,16 @@ def test_it_reads_periods():
     [
         ("yesterday", None, "from"),
         (START, "later", "to"),
+        (None, 0, "to"),
+        (None, DAY, "to"),
+        (0, None, "from"),
+        (10**400, None, "from"),
+        ("2026", None, "from"),
+        ("1_700_000_000", None, "from"),
+        ("\u0661\u0667\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660", None, "from"),
+        ("1.7e9", None, "from"),
+        ("+1700000000", None, "from"),
+        (True, None, "from"),
         ("nan", None, "from"),
         ("inf", None, "from"),
         (-1, None, "from"),
