@@ -188,7 +188,7 @@ async def measure(gateway: Gateway, policy: str, fault: str, *, rate: float, sec
     whole = [answer for _, answer in found.answers if answer is not None]
     shares = Shares(calls, UPSTREAMS)
     late = quantile(found.late, 0.99)
-    saturation = complaints(usage, late, found.before(begin), MEDIAN)
+    saturation = complaints(usage, late, found.before(begin if count else seconds), MEDIAN)
     return Outcome(
         policy,
         fault,
