@@ -64,10 +64,12 @@ _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!="
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """`test` reads the `fields` it needs from a mapping, where None means absent."""
+    """`test` reads the `fields` it needs from a mapping, where None means absent. It makes at most so many
+    `comparisons`; a membership is one, and so is a field by itself."""
 
     text: str
     fields: frozenset[str]
+    comparisons: int
     test: Test
 
 
@@ -77,7 +79,7 @@ def compile_condition(text: str) -> Condition:
     test = parser.condition()
     if parser.here.kind != "end":
         raise parser.unexpected("and, or or the end")
-    return Condition(text, frozenset(parser.fields), test)
+    return Condition(text, frozenset(parser.fields), parser.comparisons, test)
 
 
 class _Operand(msgspec.Struct, frozen=True):
@@ -92,6 +94,7 @@ class _Operand(msgspec.Struct, frozen=True):
 class _Parser:
     def __init__(self, tokens: list[Token]) -> None:
         self.fields: set[str] = set()
+        self.comparisons = 0
         self._tokens = tokens
         self._place = 0
         self._depth = 0
@@ -151,6 +154,7 @@ class _Parser:
             raise ConditionError(column, f"nested more than {MAX_DEPTH} deep")
 
     def _comparison(self) -> Test:
+        self.comparisons += 1
         left = self._operand()
         sign = self.here
         if sign.kind == "operator" and sign.value in _COMPARISONS:
@@ -216,11 +220,16 @@ class _Parser:
             raise self.unexpected("a list such as ['zh', 'en']")
         self._take()
         self._field(token)
-        name, key = str(token.value), self._key(left.token.value)
+        name, value = str(token.value), left.token.value
+        if value not in (0, 1):  # those alone are equal to values of another kind, False and True
+            return lambda values: isinstance(held := values[name], list) and (value in held) is wanted
+        kind = left.kind
 
         def test(values: Values) -> bool:
             held = values[name]
-            return isinstance(held, list) and (key in map(_key_of, held)) is wanted
+            if not isinstance(held, list):
+                return False
+            return (value in [each for each in held if _KINDS.get(type(each)) == kind]) is wanted
 
         return test
 

@@ -18,6 +18,7 @@ from routing.models import RoutingRule
 from routing.services import is_usable, usable_names
 from routing.snapshot import compile_routing, compile_rule
 from routing.table import RoutingTable, Rule
+from routing.validation import check_comparisons, count_comparisons
 
 NEW: Final = 2**40  # ids of rules that have none; they count as younger than all that have
 
@@ -39,6 +40,10 @@ def from_fields(items: Sequence[Mapping[str, Any]], tenant_id: int | None) -> li
             field, messages = next(iter(error.message_dict.items()))
             raise ValidationError({"rules": f"Rule {number}, {field}: {messages[0]}"}) from None
         rules.append(rule)
+    try:
+        _check_effort(rules)
+    except ValidationError as error:
+        raise ValidationError({"rules": error.messages[0]}) from None
     return rules
 
 
@@ -56,7 +61,12 @@ def from_yaml(text: str, tenant_id: int | None, *, environ: Mapping[str, str]) -
     )
     if "routing_rules" not in document.places:
         document.place.refuse("expected routing_rules")
-    return [_from_block(block, tenant_id) for block in document.values.get("routing_rules", [])]
+    rules = [_from_block(block, tenant_id) for block in document.values.get("routing_rules", [])]
+    try:
+        _check_effort(rules)
+    except ValidationError as error:
+        document.places["routing_rules"].refuse(error.messages[0])
+    return rules
 
 
 def to_yaml(rules: Sequence[RoutingRule]) -> str:
@@ -105,6 +115,10 @@ def _check(rule: RoutingRule) -> None:
     """As `full_clean` does, less what asks the database."""
     rule.clean_fields(exclude={"tenant"})
     rule.clean()
+
+
+def _check_effort(rules: Sequence[RoutingRule]) -> None:
+    check_comparisons(count_comparisons(text for rule in rules if rule.enabled for text in rule.conditions))
 
 
 def _check_names(rule: RoutingRule, usable: frozenset[str], kept: set[str]) -> None:

@@ -15,7 +15,7 @@ from django.db.models import Q, QuerySet
 from adapters.base import AdapterConfig
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.table import matches
-from routing.validation import check_adapter
+from routing.validation import check_adapter, check_comparisons, count_comparisons
 from tenants.models import Tenant
 from tenants.secrets import open_sealed, seal
 
@@ -56,8 +56,12 @@ def save_rule(*, rule: RoutingRule, usable: Collection[str] | None = None) -> Ro
     with transaction.atomic():
         if usable is not None:
             _check_names(rule, usable)
-        if rule._state.adding and rule.tenant_id is not None:
-            _check_room(rule.tenant_id)
+        if rule.tenant_id is not None:  # two that add the last one at the same time wait for each other
+            Tenant.objects.select_for_update().filter(pk=rule.tenant_id).first()
+            if rule._state.adding:
+                _check_room(rule.tenant_id)
+        if rule.enabled:
+            _check_effort(rule)
         rule.save()
     return rule
 
@@ -157,10 +161,19 @@ def _check_names(rule: RoutingRule, usable: Collection[str]) -> None:
 
 
 def _check_room(tenant_id: int) -> None:
-    """Two that add the last one at the same time wait for each other."""
-    Tenant.objects.select_for_update().filter(pk=tenant_id).first()
     if rules_of(tenant_id).count() >= MAX_RULES:
         raise ValidationError({NON_FIELD_ERRORS: f"A tenant has at most {MAX_RULES} rules."})
+
+
+def _check_effort(rule: RoutingRule) -> None:
+    """A change that makes it no worse may always be saved."""
+    scope = Q(tenant__isnull=True) if rule.tenant_id is None else Q(tenant_id=rule.tenant_id)
+    rows = RoutingRule.objects.filter(scope, enabled=True).values_list("pk", "conditions")
+    efforts = {pk: count_comparisons(conditions) for pk, conditions in rows}
+    before, stored = sum(efforts.values()), efforts.get(rule.pk, 0)
+    effort = count_comparisons(rule.conditions)
+    if effort > stored:
+        check_comparisons(before - stored + effort)
 
 
 def _sealed(instance: ModelInstance, api_key: str) -> str:

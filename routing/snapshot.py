@@ -33,7 +33,9 @@ def compile_routing(previous: RoutingTable, http: HttpClient, *, timeout: float)
         granted[instance_id].add(tenant_id)
     rows = ModelInstance.objects.everywhere().filter(enabled=True).select_related("tenant").order_by("id")
     entries = [entry for row in rows if (entry := _entry(row, granted[row.pk], previous, http, timeout)) is not None]
-    rules = [compile_rule(row) for row in RoutingRule.objects.everywhere().filter(enabled=True).order_by("id")]
+    known = {rule.id: rule for rule in previous.rules}
+    rows_of_rules = RoutingRule.objects.everywhere().filter(enabled=True).order_by("id")
+    rules = [compile_rule(row, known.get(row.pk)) for row in rows_of_rules]
     kept = [rule for rule in rules if rule is not None]
     return RoutingTable(entries, kept, balances=previous.balances, classes=previous.classes)
 
@@ -122,13 +124,16 @@ def _fingerprint(row: ModelInstance, instance: Instance) -> str:
     return hashlib.sha256(msgspec.json.encode(built_from, order="deterministic")).hexdigest()
 
 
-def compile_rule(row: RoutingRule) -> Rule | None:
-    """None: a condition does not compile, which is logged."""
+def compile_rule(row: RoutingRule, before: Rule | None = None) -> Rule | None:
+    """None: a condition does not compile, which is logged. Conditions the rule had `before` are taken over."""
+    known = {condition.text: condition for condition in before.conditions} if before is not None else {}
     try:
-        conditions = tuple(compile_condition(text) for text in row.conditions)
+        conditions = tuple([known.get(text) or compile_condition(text) for text in row.conditions])
     except ConditionError as error:
         log.error("routing rule %s (%s) is left out: %s", row.pk, row, error)
         return None
+    if before is not None and conditions == before.conditions:
+        conditions = before.conditions
     return Rule(
         id=row.pk,
         name=str(row),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import cast
 
 from django.core.exceptions import ValidationError
@@ -19,6 +20,7 @@ from routing.table import MAX_NAME
 
 MAX_CONDITIONS = 50
 MAX_FALLBACKS = 8
+MAX_COMPARISONS = 1000  # of all rules in use of a scope: every decision may have to make them all
 
 _NAME = re.compile(r"[\w.:/@+*-]+\Z")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
@@ -58,6 +60,25 @@ def clean_conditions(conditions: object) -> list[str]:
         except ConditionError as error:
             raise ValidationError({"conditions": f"Condition {number}, {error}."}) from None
     return conditions
+
+
+@lru_cache(maxsize=4096)
+def _comparisons(text: str) -> int:
+    try:
+        return compile_condition(text).comparisons
+    except ConditionError:  # its rule is left out
+        return 0
+
+
+def count_comparisons(conditions: Iterable[str]) -> int:
+    return sum(map(_comparisons, conditions))
+
+
+def check_comparisons(count: int) -> None:
+    """Of all rules of a tenant's, or of the platform's, that are in use."""
+    if count > MAX_COMPARISONS:
+        said = f"All rules in use would make {count:,} comparisons, at most {MAX_COMPARISONS:,} are allowed"
+        raise ValidationError({"conditions": f"{said}: use fewer or simpler conditions."})
 
 
 def clean_fallbacks(names: object) -> list[str]:

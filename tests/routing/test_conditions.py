@@ -160,6 +160,31 @@ def test_it_names_the_fields_it_reads():
     assert compile_condition("model == 'a' and metadata.x > 1 or stream").fields == {"model", "metadata.x", "stream"}
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("stream", 1),
+        ("not (not stream)", 1),
+        ("max_tokens < 1 or max_tokens > 5 and not has_tools", 3),
+        ("language in ['zh', 'en', 'ja'] and 'vip' in metadata.tags", 2),
+    ],
+)
+def test_it_knows_how_many_comparisons_it_makes(text, count):
+    assert compile_condition(text).comparisons == count
+
+
+@pytest.mark.parametrize(
+    ("literal", "found", "alike"),
+    [("1", [2, 1], [True, "1"]), ("1", [1.0], [[1]]), ("0", [0], [False]), ("true", [True], [1, 1.0]),
+     ("false", [False], [0]), ("'a'", ["a"], ["b", 1, True]), ("2", [2.0], ["2"])],
+)  # fmt: skip
+def test_a_member_of_a_list_is_of_the_same_kind(literal, found, alike):
+    assert holds(f"{literal} in metadata.n", metadata_n=found)
+    assert not holds(f"{literal} in metadata.n", metadata_n=alike)
+    assert not holds(f"{literal} not in metadata.n", metadata_n=found)
+    assert holds(f"{literal} not in metadata.n", metadata_n=alike)
+
+
 PIECES = st.sampled_from(
     [
         *FIELDS,

@@ -68,6 +68,18 @@ def test_it_keeps_what_did_not_change(companies):
     assert second.balances is first.balances and second.classes is first.classes
 
 
+def test_it_compiles_conditions_once(companies):
+    kept = RoutingRule.objects.create(model="a", conditions=["stream", "max_tokens < 3"])
+    changed = RoutingRule.objects.create(model="a", tenant=companies.acme, conditions=["stream", "has_tools"])
+    first = compiled()
+    RoutingRule.objects.everywhere().filter(pk=kept.pk).update(weight=7)
+    RoutingRule.objects.everywhere().filter(pk=changed.pk).update(conditions=["user == 'a'", "has_tools"])
+    second = compiled(first)
+    assert second.rules[0].weight == 7 and second.rules[0].conditions is first.rules[0].conditions
+    assert [each.text for each in second.rules[1].conditions] == ["user == 'a'", "has_tools"]
+    assert second.rules[1].conditions[1] is first.rules[1].conditions[1]
+
+
 async def closed_of(first, second):
     gone = []
     for number, entry in first.entries.items():
