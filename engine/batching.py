@@ -2,22 +2,27 @@
 
 A caller brings items and gets one result for each, in their order, and never learns whether others were there. Nothing
 crosses a tenant: it is a part of every key. Whoever leaves is taken out, or its results are thrown away; with the last
-one the call ends. Inputs that the service refuses may be anybody's: then every caller's go once more, alone.
+one the call ends. Inputs that the service refuses may be anybody's: then every caller's go once more by themselves, one
+caller's after the other's.
+
+Callers hold no place at their instance while they wait. The batch takes one when it is sent, and it is the batch that
+tells what became of the call, whoever of its callers is left by then.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from itertools import accumulate, islice, pairwise
 from typing import Generic, TypeVar
 
 import msgspec
 
-from engine.coalescing import copied
+from engine.coalescing import BorrowedRoute, copied
 from engine.errors import InvalidRequest, UpstreamError
-from engine.ports import Adapter
-from engine.types import Instance, Usage
+from engine.ports import Adapter, Route
+from engine.types import Usage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,32 +38,43 @@ class BatchKey(msgspec.Struct, frozen=True):
 
 
 class _Seat(Generic[Item, Result]):
-    """One caller in a batch. Its `answer` is None when its items must go alone."""
+    """One caller in a batch."""
 
-    __slots__ = ("answer", "items")
+    __slots__ = ("answer", "items", "route")
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[Item], route: BorrowedRoute) -> None:
         self.items = items
-        self.answer: asyncio.Future[list[Result] | None] = asyncio.get_running_loop().create_future()
+        self.route = route
+        self.answer: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+
+    def take(self, results: list[Result]) -> None:
+        if not self.answer.done():
+            self.answer.set_result(results)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(copied(error))
 
 
 class _Batch(Generic[Item, Result]):
     """Open until it is sent, by the clock or because it is full."""
 
     def __init__(
-        self, batches: dict[BatchKey, _Batch[Item, Result]], key: BatchKey, instance: Instance,
+        self, batches: dict[BatchKey, _Batch[Item, Result]], key: BatchKey, route: BorrowedRoute,
         call: Callable[[list[Item]], Awaitable[list[Result]]],
     ) -> None:  # fmt: skip
         self._batches = batches
         self._key = key
         self._call = call
+        self._toll = route.toll
         self._seats: list[_Seat[Item, Result]] = []
-        self._task: asyncio.Task[list[Result]] | None = None
-        self._timer = asyncio.get_running_loop().call_later(instance.batch_window, self.send)
-        self.room = instance.batch_size
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(route.instance.batch_window, self.send)
+        self.room = route.instance.batch_size
 
-    def join(self, items: Sequence[Item]) -> _Seat[Item, Result]:
-        seat: _Seat[Item, Result] = _Seat(items)
+    def join(self, items: Sequence[Item], route: BorrowedRoute) -> _Seat[Item, Result]:
+        seat: _Seat[Item, Result] = _Seat(items, route)
+        route.toll.join(self._toll)
         self._seats.append(seat)
         self.room -= len(items)
         if self.room <= 0:
@@ -74,47 +90,68 @@ class _Batch(Generic[Item, Result]):
                 self._close()
         elif not seat.answer.cancelled():
             seat.answer.exception()  # came in the same moment, and nobody asks for it any more
-        elif all(each.answer.done() for each in self._seats):
+        elif not self._waiting():
             self._task.cancel()
             await asyncio.wait([self._task])
 
     def send(self) -> None:
         self._close()
-        self._task = asyncio.get_running_loop().create_task(self._sent())
-        self._task.add_done_callback(self._answered)
+        route = self._again(self._seats)
+        self._task = asyncio.get_running_loop().create_task(self._sent(route))
+        self._task.add_done_callback(partial(self._over, route))
 
     def _close(self) -> None:
         self._timer.cancel()
         if self._batches.get(self._key) is self:
             del self._batches[self._key]
 
-    async def _sent(self) -> list[Result]:
-        items = [item for seat in self._seats for item in seat.items]
-        results = await self._call(items)
-        if len(results) != len(items):
-            raise UpstreamError("The model's service answered another number of inputs than were sent.")
-        return results
+    def _waiting(self) -> list[_Seat[Item, Result]]:
+        return [seat for seat in self._seats if not seat.answer.done()]
 
-    def _answered(self, task: asyncio.Task[list[Result]]) -> None:
-        waiting = [seat for seat in self._seats if not seat.answer.done()]
+    @staticmethod
+    def _again(seats: Sequence[_Seat[Item, Result]]) -> Route:
+        """A call with the items of these begins now."""
+        return seats[0].route.again(sum(seat.route.prompt_tokens for seat in seats))
+
+    async def _sent(self, route: Route) -> None:
+        """All of it, or where the service refuses that each caller's items: never two calls at a time, and each is told
+        to the instance. What fails for another reason would do so for the next one too."""
+        try:
+            await self._fill(route, self._seats)
+        except InvalidRequest as error:
+            if len(self._seats) == 1:
+                self._seats[0].fail(error)
+                return
+            for seat in self._waiting():
+                try:
+                    if not seat.answer.done():
+                        await self._fill(self._again([seat]), [seat])
+                except InvalidRequest as refused:
+                    seat.fail(refused)
+
+    async def _fill(self, route: Route, seats: Sequence[_Seat[Item, Result]]) -> None:
+        items = [item for seat in seats for item in seat.items]
+        try:
+            results = await self._call(items)
+            if len(results) != len(items):
+                raise UpstreamError("The model's service answered another number of inputs than were sent.")
+        except BaseException as error:
+            route.outcome(error)
+            raise
+        route.first_token()
+        route.outcome(None)
+        rest = iter(results)
+        for seat in seats:
+            seat.take(list(islice(rest, len(seat.items))))
+
+    def _over(self, route: Route, task: asyncio.Task[None]) -> None:
         if task.cancelled():
-            for seat in waiting:
+            route.outcome(asyncio.CancelledError())  # also of a task that never ran
+            for seat in self._waiting():
                 seat.answer.cancel()
-            return
-        error = task.exception()
-        if error is None:
-            results = iter(task.result())
-            for seat in self._seats:
-                own = list(islice(results, len(seat.items)))
-                if not seat.answer.done():
-                    seat.answer.set_result(own)
-            return
-        refused = isinstance(error, InvalidRequest) and len(self._seats) > 1
-        for seat in waiting:
-            if refused:
-                seat.answer.set_result(None)
-            else:
-                seat.answer.set_exception(copied(error))
+        elif (error := task.exception()) is not None:
+            for seat in self._waiting():
+                seat.fail(error)
 
 
 class Batcher(Generic[Item, Result]):
@@ -128,52 +165,35 @@ class Batcher(Generic[Item, Result]):
         return len(self._open)
 
     async def run(
-        self,
-        key: BatchKey,
-        items: Sequence[Item],
-        instance: Instance,
+        self, key: BatchKey, items: Sequence[Item], route: BorrowedRoute,
         call: Callable[[list[Item]], Awaitable[list[Result]]],
-        joined: Callable[[], None],
-    ) -> list[Result]:
-        """One result an item. `call` sends at most `instance.batch_size` items and is the same for all of a key; it
-        may run in another task, under another caller's name. `joined` is told when it is another caller's call.
-
-        What is more than one call may hold goes in several, one after the other."""
-        size, window = instance.batch_size, instance.batch_window
-        if len(items) < size and window > 0:
-            return await self._together(key, items, instance, call, joined)
-        results: list[Result] = []
-        for start in range(0, len(items), size):
-            piece = list(items[start : start + size])
-            if len(piece) == size or window <= 0:
-                results += await call(piece)
-            else:
-                results += await self._together(key, piece, instance, call, _alone)
-        return results
-
-    async def _together(
-        self, key: BatchKey, items: Sequence[Item], instance: Instance,
-        call: Callable[[list[Item]], Awaitable[list[Result]]], joined: Callable[[], None],
     ) -> list[Result]:  # fmt: skip
+        """One result an item, of which there are fewer than the instance's `batch_size`.
+
+        `route` holds no place; its toll becomes that of all in the batch. `call` is the same for all of a key; it runs
+        in another task, maybe under another caller's name."""
         batch = self._open.get(key)
         if batch is not None and batch.room < len(items):
             batch.send()
             batch = None
         if batch is None:
-            batch = self._open[key] = _Batch(self._open, key, instance, call)
-        else:
-            joined()
-        seat = batch.join(items)
+            batch = self._open[key] = _Batch(self._open, key, route, call)
+        seat = batch.join(items, route)
         try:
-            results = await seat.answer
+            return await seat.answer
         except asyncio.CancelledError:
             await batch.leave(seat)
             raise
-        return await call(list(items)) if results is None else results
 
 
-def _alone() -> None:
-    """The caller has made calls of its own before."""
+async def in_pieces(
+    items: Sequence[Item], size: int, call: Callable[[list[Item]], Awaitable[list[Result]]]
+) -> list[Result]:
+    """What is more than one call may hold goes in several, one after the other."""
+    results: list[Result] = []
+    for start in range(0, len(items), size):
+        results += await call(list(items[start : start + size]))
+    return results
 
 
 def divided(total: int, weights: Sequence[int]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -169,13 +169,14 @@ class Caller:
                 return caching.replayed(stored)
             if policy.coalesce and (running := self.shared.running(key)) is not None:
                 decision = {**route.decision, "shared_with": running.turn_id}
-                self._call_nobody(turn, "shared", BorrowedRoute(running.route, decision))
+                self._call_nobody(turn, "shared", BorrowedRoute(running.route, decision, running.toll))
                 return running.read()
         upstream = self._call(turn, route, call)
         if policy.ttl:
             upstream = caching.recorded(upstream, partial(turn.keep_by, self._answers.put, key, policy.ttl))
         if policy.coalesce:
-            shared = self.shared.start(key, upstream, route, turn.id)
+            assert turn.route is not None
+            shared = self.shared.start(key, upstream, turn.route, turn.id)
             turn.route = LentRoute(shared)
             if turn.reservation is not None:
                 turn.reservation = LentReservation(shared, turn.reservation)
@@ -189,13 +190,12 @@ class Caller:
         if instance.batch_size > 1 and instance.batch_window > 0:
             alike = route.adapter.batch_key(call)
             if alike is not None:
-                return self._batched(turn, route, call, alike)
+                key = BatchKey(turn.principal.tenant_id, route.adapter, alike)
+                return self._batched(key, call, borrow(turn))
         return route.adapter.stream(call)
 
-    async def _batched(self, turn: Turn, route: Route, call: ModelCall, alike: Hashable) -> Upstream:
-        key = BatchKey(turn.principal.tenant_id, route.adapter, alike)
-        answer_all, joined = route.adapter.answer_all, partial(lend, turn)
-        for answer in await self._batches.run(key, [call], route.instance, answer_all, joined):
+    async def _batched(self, key: BatchKey, call: ModelCall, route: BorrowedRoute) -> Upstream:
+        for answer in await self._batches.run(key, [call], route, route.adapter.answer_all):
             async for event in caching.replayed(answer):
                 yield event
 
@@ -210,13 +210,16 @@ class Caller:
     # Failures ----------------------------------------------------------------------------------------------------
 
     def _may_afford(self, turn: Turn, in_flight: int) -> bool:
-        """Each further call is paid for; the turn is one at a time. One that only had a part in another's call has cost
-        its instance nothing."""
-        if isinstance(turn.route, BorrowedRoute):
-            return True
+        """Each further call is paid for; the turn is one at a time. For a call that several turns had a part in one of
+        them pays."""
+        toll = turn.route.toll if isinstance(turn.route, BorrowedRoute | LentRoute) else None
+        if toll is not None and toll.paid is not None:
+            return toll.paid
         if turn.retrying:
             self.retries.give_back()
         turn.retrying = self.retries.take(in_flight)
+        if toll is not None:
+            toll.paid = turn.retrying
         return turn.retrying
 
     def _take_back(self, turn: Turn) -> None:
@@ -235,12 +238,13 @@ class Caller:
         return Retry(instance.id, instance.name, error.code, round(seconds, 4))
 
 
-def lend(turn: Turn) -> None:
-    """The turn has a part in another's call to the same instance: what becomes of that is for the other one to tell."""
+def borrow(turn: Turn) -> BorrowedRoute:
+    """The turn is to have a part in a call for several, which takes its own place at the instance when it begins."""
     route = turn.route
     assert route is not None
     route.unused()
-    turn.route = BorrowedRoute(route, route.decision)
+    turn.route = borrowed = BorrowedRoute(route, route.decision)
+    return borrowed
 
 
 def cut_off() -> NoReturn:

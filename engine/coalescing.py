@@ -15,11 +15,36 @@ from engine.types import Delta, End, Instance, Json, Usage
 Events = AsyncGenerator[Delta | End, None]
 
 
-class BorrowedRoute:
-    """The route of a turn that calls nobody itself: its answer was kept, or is another turn's, for whom it is to tell
-    what became of the call. The decision is this turn's own."""
+class Toll:
+    """What the turns in one call pay to go on elsewhere once it has failed: the first that asks pays for all of them,
+    and where it may not none may. `paid` None: nobody has asked."""
 
-    def __init__(self, lender: Route, decision: Json) -> None:
+    __slots__ = ("_paid", "_whole")
+
+    def __init__(self) -> None:
+        self._paid: bool | None = None
+        self._whole = self
+
+    def join(self, whole: Toll) -> None:
+        """The call is a part of a larger one."""
+        self._whole = whole
+
+    @property
+    def paid(self) -> bool | None:
+        return self._whole._paid
+
+    @paid.setter
+    def paid(self, paid: bool) -> None:
+        self._whole._paid = paid
+
+
+class BorrowedRoute:
+    """The route of a turn that calls nobody itself: its answer was kept, or comes of a call for several turns, and of
+    what becomes of that others tell. The decision is this turn's own."""
+
+    def __init__(self, lender: Route, decision: Json, toll: Toll | None = None) -> None:
+        self.toll = toll or Toll()
+        self._lender = lender
         self.instance: Instance = lender.instance
         self.adapter: Adapter = lender.adapter
         self.model = lender.model
@@ -29,13 +54,16 @@ class BorrowedRoute:
         self.prompt_tokens = lender.prompt_tokens
 
     def first_token(self) -> None:
-        """Timed by the lender."""
+        """Others time it."""
 
     def unused(self) -> None:
         """Nothing was begun."""
 
+    def again(self, prompt_tokens: int) -> Route:
+        return self._lender.again(prompt_tokens)
+
     def outcome(self, error: BaseException | None) -> None:
-        """Told by the lender."""
+        """Others tell it."""
 
 
 class SharedCall:
@@ -52,6 +80,7 @@ class SharedCall:
         self._news = asyncio.Event()
         self._readers = 0
         self._after: list[Callable[[], None]] = []
+        self.toll = route.toll if isinstance(route, BorrowedRoute) else Toll()
         self._task = asyncio.get_running_loop().create_task(self._pump(upstream))
         self._task.add_done_callback(self._end)
 
@@ -127,6 +156,7 @@ class LentRoute:
     that turn may have left before: until then the instance is busy."""
 
     def __init__(self, call: SharedCall) -> None:
+        self.toll = call.toll
         self._call = call
         self._route = route = call.route
         self.instance: Instance = route.instance
@@ -142,6 +172,9 @@ class LentRoute:
 
     def unused(self) -> None:
         self._route.unused()
+
+    def again(self, prompt_tokens: int) -> Route:
+        return self._route.again(prompt_tokens)
 
     def outcome(self, error: BaseException | None) -> None:
         if self._call.over:

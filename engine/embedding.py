@@ -7,9 +7,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
-from engine.batching import Batcher, BatchKey, shared_usage, total_usage
-from engine.calling import Caller, lend
+from engine.batching import Batcher, BatchKey, in_pieces, shared_usage, total_usage
+from engine.calling import Caller, borrow
 from engine.ending import Endings
 from engine.errors import InvalidRequest, UpstreamError
 from engine.estimating import message_tokens, text_tokens
@@ -17,6 +18,8 @@ from engine.fencing import Fence
 from engine.ports import Adapter, Guard, Limiter, Route
 from engine.turn import Turn
 from engine.types import ChatRequest, EmbedCall, Embedded, Embeddings, End, Message, Principal, Usage
+
+LARGEST_CALL: Final = 256  # inputs, where the instance does not say: the answer to 2,048 holds up all other turns
 
 Counted = tuple[list[float], Usage | None]  # a vector, and its part of what its call was counted as
 
@@ -88,14 +91,17 @@ class Embedder:
         return embedded
 
     async def _call(self, texts: list[str], turn: Turn, route: Route) -> Embedded:
-        """All at once, unless its instance takes several inputs a call and another number than these."""
+        """All at once, together with others', or in several calls, as its instance takes them."""
         instance, dimensions = route.instance, turn.request.params.get("dimensions")
-        size = instance.batch_size
-        if size <= 1 or (len(texts) <= size and instance.batch_window <= 0):
-            return await _embedded(route.adapter, EmbedCall(route.upstream_model, texts, dimensions))
-        key = BatchKey(turn.principal.tenant_id, route.adapter, (route.upstream_model, dimensions))
+        size = instance.batch_size if instance.batch_size > 1 else LARGEST_CALL
         call = partial(_counted, route.adapter, route.upstream_model, dimensions)
-        found = await self._batches.run(key, texts, instance, call, partial(lend, turn))
+        if len(texts) < instance.batch_size and instance.batch_window > 0:
+            key = BatchKey(turn.principal.tenant_id, route.adapter, (route.upstream_model, dimensions))
+            found = await self._batches.run(key, texts, borrow(turn), call)
+        elif len(texts) <= size:
+            return await _embedded(route.adapter, EmbedCall(route.upstream_model, texts, dimensions))
+        else:
+            found = await in_pieces(texts, size, call)
         return Embedded([vector for vector, _ in found], total_usage([usage for _, usage in found]))
 
     # 12 ----------------------------------------------------------------------------------------------------------

@@ -183,6 +183,10 @@ class Route(Protocol):
     def unused(self) -> None:
         """Nothing is called after all: the answer comes from a cache or another turn's call. Instead of `outcome`."""
 
+    def again(self, prompt_tokens: int) -> Route:
+        """Another plain call of the same instance, which begins now and is told its own outcome; nobody asks whether
+        the instance has room for it. For whoever takes the calls of several turns together."""
+
     def outcome(self, error: BaseException | None) -> None:
         """`error` None: it answered. Cancellation by the caller says nothing about the instance."""
 

@@ -56,6 +56,18 @@ class InstanceRoute:
     def unused(self) -> None:
         self._entry.health.withdraw(self._call)
 
+    def again(self, prompt_tokens: int) -> InstanceRoute:
+        return InstanceRoute(
+            self._entry,
+            self.model,
+            self.decision,
+            stream=False,
+            prompt_tokens=prompt_tokens,
+            began=self._monotonic(),
+            monotonic=self._monotonic,
+            tell=self._tell,
+        )
+
     def outcome(self, error: BaseException | None) -> None:
         """The first call counts."""
         change = self._entry.health.end(self._call, error, self._monotonic())

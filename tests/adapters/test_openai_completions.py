@@ -232,7 +232,7 @@ async def test_turns_of_a_tenant_share_a_call(upstream_of_lists: Upstream, http:
     assert sum(done.usage.prompt_tokens for done in answers) == 12
     assert sum(done.usage.completion_tokens for done in answers) == 6
     assert parts.journal.states == ["completed"] * 3 and len(parts.journal.intents) == 3
-    assert [route.unused_calls for route in parts.routes] == [0, 1, 1]
+    assert [route.unused_calls for route in parts.routes] == [1, 1, 1, 0]
     assert all(choice.index == 0 for done in answers for choice in done.choices)
 
 

@@ -91,9 +91,17 @@ class PlainRoute:
     outcomes: list[BaseException | None] = field(default_factory=list)
     first_tokens: int = 0
     unused_calls: int = 0
+    routes: list[PlainRoute] = field(default_factory=list, repr=False, compare=False)
 
     def unused(self) -> None:
         self.unused_calls += 1
+
+    def again(self, prompt_tokens: int) -> PlainRoute:
+        """Stands behind the chosen ones in `Parts.routes`."""
+        route = PlainRoute(self.instance, self.adapter, self.model, self.upstream_model, prompt_tokens)
+        route.routes = self.routes
+        self.routes.append(route)
+        return route
 
     def first_token(self) -> None:
         assert not self.unused_calls, "a call that was never made has no first token"
@@ -129,12 +137,19 @@ class OrderedRouter:
             if constraints is None or number not in [*constraints.tried, *constraints.outgrown]:
                 name = "scripted" if request.model == "auto" else request.model
                 route = PlainRoute(Instance(id=number, name=name, version="v1", **self.settings), model, name, name)
+                if self._is_busy(route.instance):
+                    continue
                 route.decision = {"instance_id": number}
+                route.routes = self.routes
                 self.routes.append(route)
                 return route
         if constraints is not None and constraints.outgrown and not constraints.tried:
             raise ContextTooLong()
         raise Overloaded()
+
+    def _is_busy(self, instance: Instance) -> bool:
+        running = sum(route.instance.id == instance.id and not route.told for route in self.routes)
+        return instance.max_concurrency is not None and running >= instance.max_concurrency
 
     def public_models(self, tenant_id: int) -> list[str]:
         return ["auto", "scripted"]

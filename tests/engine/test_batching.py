@@ -1,15 +1,16 @@
 """Whoever arrives whenever, with however many inputs: everybody gets exactly their own, and calls keep their bounds."""
 
 import asyncio
-from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.batching import Batcher, BatchKey, divided, shared_usage, total_usage
+from engine.batching import Batcher, BatchKey, divided, in_pieces, shared_usage, total_usage
+from engine.coalescing import BorrowedRoute
 from engine.errors import UpstreamBusy, UpstreamError, UpstreamRejected
 from engine.types import Instance, Usage
+from tests.engine.parts import PlainRoute
 
 WINDOW = 0.002
 LONG = 60.0  # never passes in a test: such a batch is sent because it is full
@@ -20,6 +21,7 @@ class Service:
 
     def __init__(self, refuses=(), fails=None):
         self.calls = []
+        self.running = self.most = 0
         self.refuses = set(refuses)
         self.fails = fails
         self.gate = asyncio.Event()
@@ -28,11 +30,16 @@ class Service:
 
     async def __call__(self, items):
         self.calls.append(items)
+        self.running += 1
+        self.most = max(self.most, self.running)
         try:
             await self.gate.wait()
+            await asyncio.sleep(0)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+        finally:
+            self.running -= 1
         if self.fails is not None:
             raise self.fails
         if self.refuses & set(items):
@@ -45,18 +52,23 @@ def instance(size=4, window=WINDOW):
 
 
 class Desk:
-    """One batcher before one service; `joined` has the items of who joined others."""
+    """One batcher before one service; `routes` are those of the calls, not of the callers."""
 
     def __init__(self, service=None, **limits):
         self.service = service or Service()
         self.batcher = Batcher()
         self.limits = limits
-        self.joined = []
+        self.routes = []
+        self.borrowed = []
 
     async def ask(self, *items, tenant=1, alike="", call=None):
-        key = BatchKey(tenant, self.service, alike)
-        joined = partial(self.joined.append, items)
-        return await self.batcher.run(key, list(items), instance(**self.limits), call or self.service, joined)
+        asked = instance(**self.limits)
+        call = call or self.service
+        if asked.batch_window <= 0 or len(items) >= asked.batch_size:
+            return await in_pieces(items, asked.batch_size, call)
+        own = PlainRoute(asked, self.service, "m", "m", prompt_tokens=len(items), routes=self.routes)
+        self.borrowed.append(BorrowedRoute(own, {}))
+        return await self.batcher.run(BatchKey(tenant, self.service, alike), items, self.borrowed[-1], call)
 
     async def together(self, *callers):
         """All of them ask in one moment; exceptions are results."""
@@ -106,6 +118,7 @@ async def test_it_gives_everybody_exactly_their_own(callers, size, window):
     sent = [item for call in desk.service.calls for item in call]
     assert len(sent) == len(set(sent)), "an input was sent twice"
     assert len(desk.batcher) == 0
+    assert all(route.told for route in desk.routes)
 
 
 @settings(deadline=None, max_examples=60)
@@ -113,19 +126,22 @@ async def test_it_gives_everybody_exactly_their_own(callers, size, window):
 async def test_a_refused_input_is_its_callers_alone(callers, size):
     asked = [[f"{'bad' if bad else 'good'}-{at}-{n}" for n in range(count)] for at, (count, bad) in enumerate(callers)]
     service = Service(refuses=[item for items in asked for item in items if item.startswith("bad")])
-    for items, answer in zip(asked, await Desk(service, size=size).together(*asked), strict=True):
+    desk = Desk(service, size=size)
+    for items, answer in zip(asked, await desk.together(*asked), strict=True):
         if items[0].startswith("bad"):
             assert type(answer) is UpstreamRejected
         else:
             assert answer == [item.upper() for item in items]
     assert len(service.calls) <= 2 * len(callers)
+    assert all(len(route.outcomes) == 1 for route in desk.routes)
 
 
 async def test_it_sends_what_arrives_together_in_one_call():
     desk = Desk(size=10)
     assert await desk.together(["a"], ["b", "c"], ["d"]) == [["A"], ["B", "C"], ["D"]]
     assert desk.service.calls == [["a", "b", "c", "d"]]
-    assert desk.joined == [("b", "c"), ("d",)]
+    [route] = desk.routes
+    assert (route.prompt_tokens, route.first_tokens, route.outcomes) == (4, 1, [None])
 
 
 async def test_it_sends_a_full_batch_at_once():
@@ -151,7 +167,7 @@ async def test_it_sends_too_many_inputs_in_several_calls_in_order():
 async def test_it_keeps_apart_what_is_not_alike_or_not_one_tenants(other):
     desk = Desk(size=10)
     await asyncio.gather(desk.ask("a"), desk.ask("b", **other))
-    assert sorted(desk.service.calls) == [["a"], ["b"]] and desk.joined == []
+    assert sorted(desk.service.calls) == [["a"], ["b"]]
 
 
 async def test_it_tells_everybody_of_a_failure_in_a_copy_of_their_own():
@@ -159,6 +175,39 @@ async def test_it_tells_everybody_of_a_failure_in_a_copy_of_their_own():
     first, second = await desk.together(["a"], ["b"])
     assert type(first) is type(second) is UpstreamBusy and first is not second
     assert second.retry_after == 3 and len(desk.service.calls) == 1
+
+
+async def test_a_failure_is_told_to_the_instance_and_paid_for_once():
+    desk = Desk(Service(fails=UpstreamError()), size=10)
+    await desk.together(["a"], ["b"], ["c"])
+    [route] = desk.routes
+    assert [type(outcome) for outcome in route.outcomes] == [UpstreamError] and route.first_tokens == 0
+    desk.borrowed[1].toll.paid = True
+    assert all(borrowed.toll.paid for borrowed in desk.borrowed)
+    await desk.together(["d"])
+    assert desk.borrowed[3].toll.paid is None, "another batch is another payment"
+
+
+async def test_it_repeats_a_refused_batch_one_caller_after_the_other():
+    desk = Desk(Service(refuses=["b"]), size=10)
+    a, b, c = await desk.together(["a"], ["b"], ["c"])
+    assert (a, type(b), c) == (["A"], UpstreamRejected, ["C"])
+    assert desk.service.calls == [["a", "b", "c"], ["a"], ["b"], ["c"]] and desk.service.most == 1
+    outcomes = [[type(outcome) for outcome in route.outcomes] for route in desk.routes]
+    assert outcomes == [[UpstreamRejected], [type(None)], [UpstreamRejected], [type(None)]]
+
+
+async def test_it_repeats_no_further_where_the_service_fails():
+    class Failing(Service):
+        async def __call__(self, items):
+            if len(self.calls) == 2:
+                self.fails = UpstreamBusy()
+            return await super().__call__(items)
+
+    desk = Desk(Failing(refuses=["b"]), size=10)
+    a, b, c = await desk.together(["a"], ["b"], ["c"])
+    assert (a, type(b), type(c)) == (["A"], UpstreamBusy, UpstreamBusy)
+    assert len(desk.service.calls) == 3 and all(route.told for route in desk.routes)
 
 
 async def test_it_hands_on_a_mistake_in_the_program():
@@ -207,8 +256,10 @@ async def test_who_leaves_does_not_harm_the_others_and_the_last_cancels_the_call
     await cancel(tasks[0])
     await cancel(tasks[2])
     assert desk.service.cancelled == 0
+    assert desk.routes[0].outcomes == []
     await cancel(tasks[1])
     assert desk.service.cancelled == 1  # when its caller returns, not some time later
+    assert isinstance(desk.routes[0].outcomes[0], asyncio.CancelledError)
 
 
 async def test_the_others_have_their_answers_after_one_has_left():

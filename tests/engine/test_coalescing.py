@@ -178,6 +178,6 @@ async def test_a_shared_call_may_have_a_part_in_a_batch():
     assert [one.message.content for one in done] == ["a", "a", "b"]
     assert [[call.messages[-1].content for call in calls] for calls in model.calls] == [["a", "b"]]
     assert [slot.used for slot in parts.limiter.reserved] == [Usage(1, 2), Usage(), Usage(1, 2)]
-    assert [route.outcomes[:1] for route in parts.routes] == [[None], [], []]
-    assert [route.unused_calls for route in parts.routes] == [0, 1, 1]
+    assert [route.outcomes[:1] for route in parts.routes] == [[], [], [], [None]]
+    assert [route.unused_calls for route in parts.routes] == [1, 1, 1, 0]
     await nothing_left(engine, parts)

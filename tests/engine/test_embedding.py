@@ -13,6 +13,7 @@ from engine.errors import (
     ContextTooLong,
     InvalidRequest,
     ModelNotFound,
+    Overloaded,
     RateLimited,
     UpstreamBusy,
     UpstreamError,
@@ -216,9 +217,9 @@ async def test_it_records_a_mistake_in_the_program():
 # Several turns in one call -----
 
 
-def batching(*models, size=8, window=0.01):
+def batching(*models, size=8, window=0.01, **settings):
     engine, parts = build(*models)
-    parts.router.settings = {"batch_size": size, "batch_window": window}
+    parts.router.settings = {"batch_size": size, "batch_window": window, **settings}
     return engine, parts
 
 
@@ -235,8 +236,8 @@ async def test_it_batches_the_turns_of_a_tenant():
     assert len(parts.journal.intents) == len(parts.journal.completions) == 3
     assert {completion.turn_id for completion in parts.journal.completions} == {answer.id for answer in answers}
     assert parts.limiter.settled == [answer.usage for answer in answers]
-    assert [route.unused_calls for route in parts.routes] == [0, 1, 1], "one call is one call to its instance"
-    assert [route.first_tokens for route in parts.routes] == [1, 0, 0]
+    assert [route.unused_calls for route in parts.routes] == [1, 1, 1, 0], "one call is one call to its instance"
+    assert [route.first_tokens for route in parts.routes] == [0, 0, 0, 1] and parts.routes[3].outcomes == [None]
 
 
 async def test_it_never_batches_across_tenants_models_or_dimensions():
@@ -279,9 +280,68 @@ async def test_a_failed_batch_fails_one_instance_once_and_moves_as_a_whole():
     answers = await asyncio.gather(*(engine.embed(ALICE, texts(f"text {n}")) for n in range(15)))
     assert [answer.vectors for answer in answers] == [vectors(f"text {n}") for n in range(15)]
     assert [len(call.inputs) for call in other.embed_calls] == [15]
-    failures = [error for route in parts.routes[:15] for error in route.outcomes[:1] if not route.unused_calls]
-    assert [type(error) for error in failures] == [UpstreamError]
+    calls = [route for route in parts.routes if not route.unused_calls]
+    assert [type(route.outcomes[0]) for route in calls] == [UpstreamError, type(None)]
     assert all(completion.retries for completion in parts.journal.completions)
+    assert engine.caller.retries.running == 0 and engine.caller.retries._balance == 9.0, "one payment for all"
+
+
+async def test_a_failed_batch_that_may_not_go_on_goes_nowhere():
+    engine, parts = batching(failing(UpstreamError()), other := ScriptedAdapter(), size=3, window=60.0)
+    while engine.caller.retries.take(1000):
+        pass
+    answers = await asyncio.gather(*(engine.embed(ALICE, texts(text)) for text in "abc"), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [UpstreamError] * 3 and not other.embed_calls
+
+
+async def test_a_full_instance_takes_all_that_have_a_part_in_one_call():
+    engine, parts = batching(model := ScriptedAdapter(), max_concurrency=1)
+    answers = await asyncio.gather(*(engine.embed(ALICE, texts(f"text {n}")) for n in range(6)))
+    assert [answer.vectors for answer in answers] == [vectors(f"text {n}") for n in range(6)]
+    assert len(model.embed_calls) == 1
+    assert sum(not route.unused_calls for route in parts.routes) == 1
+
+
+async def test_a_full_instance_takes_nobody_while_a_batch_runs():
+    gate = asyncio.Event()
+    engine, parts = batching(model := ScriptedAdapter(queue=[Script([gate])]), size=2, window=60.0, max_concurrency=1)
+    tasks = [asyncio.ensure_future(engine.embed(ALICE, texts(text))) for text in "ab"]
+    while not model.running:
+        await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await engine.embed(ALICE, texts("c"))
+    tasks[0].cancel()  # the batch goes on, and so does its place
+    await asyncio.wait(tasks[:1])
+    with pytest.raises(Overloaded):
+        await engine.embed(ALICE, texts("d"))
+    gate.set()
+    assert (await tasks[1]).vectors == vectors("b")
+    await engine.drain()
+    assert all(route.told for route in parts.routes)
+
+
+@pytest.mark.parametrize("leaves", [0, 1])
+async def test_a_failure_counts_whoever_left_before(leaves):
+    gate = asyncio.Event()
+    engine, parts = batching(model := ScriptedAdapter(queue=[Script([gate, UpstreamError()])]), size=2, window=60.0)
+    tasks = [asyncio.ensure_future(engine.embed(ALICE, texts(text))) for text in "ab"]
+    while not model.running:
+        await asyncio.sleep(0)
+    tasks[leaves].cancel()
+    await asyncio.wait([tasks[leaves]])
+    assert parts.routes[-1].outcomes == []
+    gate.set()
+    with pytest.raises(UpstreamError):
+        await tasks[1 - leaves]
+    assert [type(route.outcomes[0]) for route in parts.routes if not route.unused_calls] == [UpstreamError]
+
+
+async def test_it_sends_a_very_large_request_in_several_calls():
+    engine, _ = build(model := ScriptedAdapter())
+    asked = [f"text {n}" for n in range(600)]
+    answer = await engine.embed(ALICE, texts(*asked, params={"dimensions": 2}))
+    assert answer.vectors == vectors(*asked, dimensions=2)
+    assert [len(call.inputs) for call in model.embed_calls] == [256, 256, 88]
 
 
 async def test_who_leaves_a_batch_does_not_harm_the_others():

@@ -147,6 +147,21 @@ def test_it_leaves_out_what_was_tried():
         fleet.ask(model="a", exclude=[1, 2])
 
 
+def test_a_call_of_several_turns_takes_a_place_of_its_own():
+    fleet = Fleet([entry(1, "a", max_concurrency=1)])
+    for _ in range(3):
+        fleet.ask().unused()
+    turn = fleet.ask()
+    turn.unused()
+    call = turn.again(40)
+    assert call.instance is turn.instance and call.prompt_tokens == 40
+    turn.outcome(UpstreamError())  # nothing was ever begun for it
+    with pytest.raises(Overloaded):
+        fleet.ask()
+    call.outcome(None)
+    fleet.ask().outcome(None)
+
+
 def test_it_keeps_to_the_limit_of_calls():
     fleet = Fleet([entry(1, "a", max_concurrency=1)])
     route = fleet.ask()
