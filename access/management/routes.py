@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,21 +15,31 @@ from access.authentication import with_user
 from access.lean import JsonReply
 from access.management.jobs import JobAnswer, answer
 from access.management.rules import RuleBody
+from access.parts import Parts
 from access.replay_requests import request_replay
 from access.replaying import Period, period
 from access.views import LeanView
-from engine.types import Json
+from engine.turn import new_turn_id
+from engine.types import ChatRequest, Json, Principal
 from routing import proposals
 from routing.complexity import complexity_score
 from routing.services import MAX_RULES
 from tenants.models import Tenant
 
 
-class ReplayBody(msgspec.Struct, kw_only=True, rename={"from_": "from"}):
-    """`rules` are all of the tenant's own, as `/api/rules` takes them; the platform's stay. `from` and `to` are in
-    Unix seconds or ISO 8601: the last 24 hours unless told, at most 90 days."""
+class ReplayedRule(RuleBody, kw_only=True, forbid_unknown_fields=True):
+    """A rule as `/api/rules` takes it or lists it; `id` says nothing, and with the `scope` `platform` all is passed
+    over."""
 
-    rules: Annotated[list[RuleBody], Meta(max_length=MAX_RULES)]
+    id: int | None = None
+    scope: Literal["tenant", "platform"] = "tenant"
+
+
+class ReplayBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """`rules` are all of the tenant's own; the platform's stay. `from` and `to` are in Unix seconds or ISO 8601: the
+    last 24 hours unless told, at most 90 days."""
+
+    rules: Annotated[list[ReplayedRule], Meta(max_length=MAX_RULES)]
     from_: float | Annotated[str, Meta(max_length=40)] | None = None
     to: float | Annotated[str, Meta(max_length=40)] | None = None
 
@@ -46,6 +57,7 @@ class RouteExplain(LeanView):
             headers=self.raw_headers,
         )
         principal = with_user(self.principal, chat.user)
+        await _count(self.parts, principal, chat)
         return self.json(self.parts.router.explain(principal, chat, chat.messages))
 
 
@@ -56,6 +68,7 @@ class RouteScore(LeanView):
 
     async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
         body = schemas.fields(self.body(), schemas.ScoreBody)
+        await _count(self.parts, self.principal, ChatRequest(messages=[]))
         return self.json({"complexity_score": complexity_score(body.text)})
 
 
@@ -67,12 +80,28 @@ class RouteReplay(LeanView):
     http_method_names = ["post"]
 
     async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
-        body = schemas.fields(self.body(), ReplayBody)
+        body = schemas.fields(_own(self.body()), ReplayBody)
         during = period(body.from_, body.to)
-        fields = [msgspec.structs.asdict(rule) for rule in body.rules]
+        fields = [{name: getattr(rule, name) for name in RuleBody.__struct_fields__} for rule in body.rules]
         principal = self.principal
         job = await self.parts.rows.run(partial(replay, principal.tenant_id, principal.subject, fields, during))
         return self.json(job, status=202)
+
+
+async def _count(parts: Parts, principal: Principal, request: ChatRequest) -> None:
+    """Against the tenant's limits, as a turn: it takes the same thought, on the loop all tenants share. Raises like
+    `Limiter.admit`."""
+    admission = await parts.engine.limiter.admit(principal, request, new_turn_id(time.time()))
+    admission.release()
+
+
+def _own(body: Json) -> Json:
+    """Without the platform's rules, of which a tenant is not told everything."""
+    rules = body.get("rules")
+    if not isinstance(rules, list):
+        return body
+    own = [rule for rule in rules if not (isinstance(rule, dict) and rule.get("scope") == "platform")]
+    return {**body, "rules": own}
 
 
 def replay(tenant_id: int, subject: str, fields: list[Json], during: Period) -> JobAnswer:

@@ -6,7 +6,7 @@ import pytest
 
 from access.authentication import ROLE_SCOPES
 from access.urls import ROUTES
-from engine.errors import UpstreamBusy, UpstreamRejected, UpstreamTimeout
+from engine.errors import RateLimited, UpstreamBusy, UpstreamRejected, UpstreamTimeout
 from engine.types import Delta
 from tests.access.parts import CHAT_ONLY, build
 from tests.cast import ALICE, BOB, CHARLIE
@@ -162,6 +162,17 @@ async def test_it_explains_a_route_and_scores_a_text():
     assert 0 <= score <= 1
     assert (await site.alice.post("/api/route/score", {"text": 5})).json["error"]["param"] == "text"
     assert not site.behind.journal.entries
+
+
+async def test_explaining_and_scoring_count_as_turns_do():
+    site = build()
+    for path, body in (("/api/route/explain", {"message": "Hi"}), ("/api/route/score", {"text": "Hi"})):
+        site.behind.limiter.refusal = RateLimited(retry_after=7)
+        refused = await site.alice.post(path, body)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "7")
+        site.behind.limiter.refusal = None
+        assert (await site.alice.post(path, body)).status == 200
+        assert site.behind.limiter.open == 0
 
 
 @pytest.mark.parametrize("template", ROUTES)
