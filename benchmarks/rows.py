@@ -13,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="clawdbot-bench-"))
+if "VAR_DIR" not in os.environ:
+    os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="clawdbot-bench-")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
 
 import django  # noqa: E402
