@@ -214,8 +214,9 @@ def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
     """msgspec says "Expected `int`, got `str` - at `$.max_tokens`"."""
     text = str(error)
     at = _AT_PATH.search(text)
-    param = at[1] if at else _whole_field(text)
-    reason = (text[: at.start()] if at else text).replace("`", "")
+    reason = text[: at.start()] if at else text
+    param = ".".join(part for part in (at[1] if at else "", _whole_field(reason)) if part)
+    reason = reason.replace("`", "")
     if "matching regex" in reason:
         reason = "has characters that are not allowed"
     return InvalidRequest(f"{param}: {reason}." if param else f"{reason}.", param=param or None)

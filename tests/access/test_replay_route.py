@@ -99,8 +99,11 @@ async def test_it_is_for_who_manages_the_tenant(site):
     [
         ({}, "rules", "rules"),
         ({"rules": "x"}, "rules", ""),
-        ({"rules": [{"weight": 3}]}, "rules[0]", "model"),
-        ({"rules": [{"model": "cheap"}, {"model": "cheap", "condition": []}]}, "rules[1]", "condition"),
+        ({"rules": [{"weight": 3}]}, "rules[0].model", "missing"),
+        ({"rules": [{"model": "cheap"}, {"model": "cheap", "condition": []}]}, "rules[1].condition", "unknown"),
+        ({"rules": [], "form": START}, "form", "unknown"),
+        ({"rules": [{"model": "cheap", "scope": "mine"}]}, "rules[0].scope", "mine"),
+        ({"rules": ["cheap"]}, "rules[0]", ""),
         ({"rules": [{"model": "cheap", "weight": "3"}]}, "rules[0].weight", ""),
         ({"rules": [{"model": "cheap", "weight": 0}]}, "rules", "Rule 1, weight: "),
         (
@@ -147,9 +150,11 @@ async def test_it_refuses_a_third_at_the_same_time(site):
 async def test_it_takes_rules_as_they_are_listed(site):
     made = await site.alice.post("/api/rules", {"model": "cheap", "conditions": ["stream"], "fallbacks": ["dear"]})
     assert made.status == 201
-    rules = [
-        {name: value for name, value in rule.items() if name not in ("id", "scope")}
-        for rule in (await site.alice.get("/api/rules")).json["rules"]
-    ]
-    assert (await site.alice.post("/api/route/replay", {"rules": rules})).status == 202
+    await site.rows(lambda: RoutingRule.objects.create(model="dear", name="of the platform"))
+    rules = (await site.alice.get("/api/rules")).json["rules"]
+    assert [rule["scope"] for rule in rules] == ["tenant", "platform"]
+    unknown = {**rules[1], "model": None}
+    assert (await site.alice.post("/api/route/replay", {"rules": [*rules, unknown]})).status == 202
+    (job,) = await site.rows(lambda: list(Job.objects.for_tenant(1)))
+    assert [rule["model"] for rule in job.arguments["rules"]] == ["cheap"]
     assert ReplayBody.__struct_encode_fields__ == ("rules", "from", "to")
