@@ -129,6 +129,8 @@ class SharedCall:
     async def _pump(self, upstream: Events) -> None:
         async with aclosing(upstream):
             async for event in upstream:
+                if not self._events:
+                    self.route.first_token()
                 self._events.append(event)
                 self._wake()
 
@@ -168,7 +170,7 @@ class LentRoute:
         self.prompt_tokens = route.prompt_tokens
 
     def first_token(self) -> None:
-        self._route.first_token()
+        """The call times it, also when its turn has left before."""
 
     def unused(self) -> None:
         self._route.unused()

@@ -35,6 +35,7 @@ async def test_the_call_goes_on_when_its_turn_leaves(said):
     assert len(model.calls) == 1
     assert [slot.used for slot in parts.limiter.reserved] == [Usage(3, 5), Usage(), Usage()]
     assert parts.routes[0].outcomes[0] is None
+    assert parts.routes[0].first_tokens == 1, "it was timed, though nobody is left who waited for it from the start"
     assert parts.journal.states.count("cancelled") == 1
     await nothing_left(engine, parts)
 
