@@ -15,7 +15,7 @@ from engine.types import Json
 from routing.configuration import RULE_KEYS
 from routing.documents import Block, ConfigurationError, Reader, escaped, parse
 from routing.models import RoutingRule
-from routing.services import is_usable, usable_names
+from routing.services import MAX_RULES, is_usable, usable_names
 from routing.snapshot import compile_routing, compile_rule
 from routing.table import RoutingTable, Rule
 from routing.validation import check_comparisons, count_comparisons
@@ -26,11 +26,12 @@ _CONNECTS_NOWHERE: Final = cast(HttpClient, None)  # an adapter opens nothing be
 
 
 def from_fields(items: Sequence[Mapping[str, Any]], tenant_id: int | None) -> list[RoutingRule]:
-    """Raises ValidationError, which names the rule by its number and what is wrong with it."""
+    """Raises ValidationError, whose field says which rule it is and what of it: `rules[2].model`, from 0."""
+    _check_room(len(items), tenant_id, "rules")
     rules = []
     usable = usable_names(tenant_id) if tenant_id is not None else frozenset()
     kept = {name for row in rules_now(tenant_id) for name in (row.model, *row.fallbacks)}
-    for number, fields in enumerate(items, 1):
+    for place, fields in enumerate(items):
         rule = RoutingRule(tenant_id=tenant_id, **fields)
         try:
             _check(rule)
@@ -38,7 +39,7 @@ def from_fields(items: Sequence[Mapping[str, Any]], tenant_id: int | None) -> li
                 _check_names(rule, usable, kept)
         except ValidationError as error:
             field, messages = next(iter(error.message_dict.items()))
-            raise ValidationError({"rules": f"Rule {number}, {field}: {messages[0]}"}) from None
+            raise ValidationError({f"rules[{place}].{field}": messages[0]}) from None
         rules.append(rule)
     try:
         _check_effort(rules)
@@ -61,8 +62,10 @@ def from_yaml(text: str, tenant_id: int | None, *, environ: Mapping[str, str]) -
     )
     if "routing_rules" not in document.places:
         document.place.refuse("expected routing_rules")
-    rules = [_from_block(block, tenant_id) for block in document.values.get("routing_rules", [])]
+    blocks = document.values.get("routing_rules", [])
     try:
+        _check_room(len(blocks), tenant_id, "routing_rules")
+        rules = [_from_block(block, tenant_id) for block in blocks]
         _check_effort(rules)
     except ValidationError as error:
         document.places["routing_rules"].refuse(error.messages[0])
@@ -115,6 +118,11 @@ def _check(rule: RoutingRule) -> None:
     """As `full_clean` does, less what asks the database."""
     rule.clean_fields(exclude={"tenant"})
     rule.clean()
+
+
+def _check_room(count: int, tenant_id: int | None, field: str) -> None:
+    if tenant_id is not None and count > MAX_RULES:
+        raise ValidationError({field: f"A tenant has at most {MAX_RULES} rules."})
 
 
 def _check_effort(rules: Sequence[RoutingRule]) -> None:

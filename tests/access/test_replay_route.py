@@ -84,7 +84,7 @@ async def test_it_shows_charlie_neither_alices_jobs_nor_her_turns(site):
     error = await refused(
         await site.alice.post("/api/route/replay", {"rules": [{"model": "globex-own"}]}), 400, "invalid_request"
     )
-    assert error["message"] == "rules: Rule 1, model: There is no model 'globex-own' that you may use."
+    assert error["message"] == "rules[0].model: There is no model 'globex-own' that you may use."
 
 
 async def test_it_is_for_who_manages_the_tenant(site):
@@ -105,11 +105,11 @@ async def test_it_is_for_who_manages_the_tenant(site):
         ({"rules": [{"model": "cheap", "scope": "mine"}]}, "rules[0].scope", "mine"),
         ({"rules": ["cheap"]}, "rules[0]", ""),
         ({"rules": [{"model": "cheap", "weight": "3"}]}, "rules[0].weight", ""),
-        ({"rules": [{"model": "cheap", "weight": 0}]}, "rules", "Rule 1, weight: "),
+        ({"rules": [{"model": "cheap", "weight": 0}]}, "rules[0].weight", "weight: "),
         (
             {"rules": [{"model": "cheap"}, {"model": "dear", "conditions": ["stream", "hour > 'x'"]}]},
-            "rules",
-            "Rule 2, conditions: Condition 2, column 8: hour is compared with a number, found a text in quotes.",
+            "rules[1].conditions",
+            "rules[1].conditions: Condition 2, column 8: hour is compared with a number, found a text in quotes.",
         ),
         ({"rules": [{"model": "cheap"}] * 201}, "rules", ""),
         ({"rules": [], "from": "yesterday"}, "from", "ISO 8601"),

@@ -11,7 +11,7 @@ from routing import proposals
 from routing.configuration import dump
 from routing.documents import ConfigurationError
 from routing.models import ModelInstance, RoutingRule
-from routing.services import save_instance
+from routing.services import MAX_RULES, save_instance
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ def instances(companies: SimpleNamespace) -> SimpleNamespace:
 def complaint(items: list, tenant_id: int | None) -> str:
     with pytest.raises(ValidationError) as refused:
         proposals.from_fields(items, tenant_id)
-    return refused.value.message_dict["rules"][0]
+    ((field, (message,)),) = refused.value.message_dict.items()
+    return f"{field}: {message}"
 
 
 def test_it_takes_rules_and_saves_none(instances):
@@ -43,19 +44,30 @@ def test_it_takes_rules_and_saves_none(instances):
     [
         (
             {"model": "cheap", "conditions": ["stream", "max_tokens <"]},
-            "Rule 2, conditions: Condition 2, column 13: expected",
+            "rules[1].conditions: Condition 2, column 13: expected",
         ),
-        ({"model": "no such"}, "Rule 2, model: "),
-        ({"model": "cheap", "weight": 0}, "Rule 2, weight: "),
-        ({"model": "cheap", "priority": 10**9}, "Rule 2, priority: "),
-        ({"model": "cheap", "fallbacks": ["a b"]}, "Rule 2, fallbacks: "),
-        ({"model": "nobodys"}, "Rule 2, model: There is no model 'nobodys' that you may use."),
-        ({"model": "globex-own"}, "Rule 2, model: There is no model 'globex-own' that you may use."),
-        ({"model": "cheap", "fallbacks": ["globex-own"]}, "Rule 2, fallbacks: There is no model 'globex-own'"),
+        ({"model": "no such"}, "rules[1].model: "),
+        ({"model": "cheap", "weight": 0}, "rules[1].weight: "),
+        ({"model": "cheap", "priority": 10**9}, "rules[1].priority: "),
+        ({"model": "cheap", "fallbacks": ["a b"]}, "rules[1].fallbacks: "),
+        ({"model": "nobodys"}, "rules[1].model: There is no model 'nobodys' that you may use."),
+        ({"model": "globex-own"}, "rules[1].model: There is no model 'globex-own' that you may use."),
+        ({"model": "cheap", "fallbacks": ["globex-own"]}, "rules[1].fallbacks: There is no model 'globex-own'"),
     ],
 )
 def test_it_refuses_what_saving_refuses_and_says_where(instances, fields, words):
     assert complaint([{"model": "cheap"}, fields], instances.acme.pk).startswith(words)
+
+
+def test_it_takes_no_more_rules_than_a_tenant_may_have(instances):
+    many = [RoutingRule(model="cheap")] * (MAX_RULES + 1)
+    text, acme = proposals.to_yaml(many), instances.acme.pk
+    assert complaint([{"model": "cheap"}] * len(many), acme) == "rules: A tenant has at most 200 rules."
+    with pytest.raises(ConfigurationError) as refused:
+        proposals.from_yaml(text, acme, environ={})
+    assert (refused.value.line, refused.value.reason) == (2, "A tenant has at most 200 rules.")
+    assert len(proposals.from_yaml(proposals.to_yaml(many[1:]), acme, environ={})) == MAX_RULES
+    assert len(proposals.from_yaml(text, None, environ={})) == len(proposals.from_fields([{"model": "x"}] * 201, None))
 
 
 def test_it_lets_a_tenant_keep_names_that_went_away(instances):
