@@ -13,7 +13,7 @@ from engine import estimating
 from engine.types import ChatRequest, Json, Message, Principal, RawHeaders
 from routing.complexity import complexity_score
 from routing.conditions import METADATA
-from routing.headers import HEADER, LONGEST_NAME, kept_name
+from routing.headers import HEADER, LONGEST_NAME, is_plain, kept_name
 
 __all__ = ["Features", "complexity_score", "conversation_score"]
 
@@ -106,7 +106,7 @@ class Features(dict[str, Any]):
         are fields of conditions that count before others where there are more than a record holds.
 
         Where the features do not say it themselves: `cut` are those there was no room for (`metadata.` or `header.`
-        alone: some of them), `absent` are those of `reads` the request did not have."""
+        alone: some of them) or that look like a secret, `absent` are those of `reads` the request did not have."""
         self["complexity_score"]
         request = self.request
         for name in reads:
@@ -118,7 +118,10 @@ class Features(dict[str, Any]):
             left = _fill(record, more, [name for name in reads if name.startswith(METADATA)], KEYS)
             cut += _named(METADATA, left) if len(request.metadata) <= KEYS else [METADATA]
         if request.headers and (kept := _kept(request.headers)):
-            cut += _named(HEADER, _fill(record, kept, [name for name in reads if name.startswith(HEADER)], HEADERS))
+            plain = {name: value for name, value in kept.items() if value is not None and is_plain(value)}
+            left = _fill(record, plain, [name for name in reads if name.startswith(HEADER)], HEADERS)
+            left += [name for name, value in kept.items() if value and name not in plain and name not in record]
+            cut += _named(HEADER, left)
         absent = [name for name in reads if name not in record and may_be_left_out(name, cut)]
         return {"features": record, **({"cut": cut} if cut else {}), **({"absent": absent} if absent else {})}
 
@@ -146,7 +149,7 @@ def _named(prefix: str, names: Sequence[str]) -> Sequence[str]:
 
 
 def _kept(headers: RawHeaders) -> Json:
-    """Those that go on record though no rule reads them."""
+    """Those that may go on record though no rule reads them."""
     found: dict[str, bytes] = {}
     for raw, value in headers:
         if raw[:2] == b"x-" and len(raw) <= LONGEST_NAME and (name := kept_name(raw)):
