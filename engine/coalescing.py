@@ -113,6 +113,11 @@ class SharedCall:
         else:
             self._after.append(work)
 
+    async def cost(self) -> Usage:
+        """What the call has cost, when it is over."""
+        await asyncio.wait([self._task])
+        return self.used()
+
     def used(self) -> Usage:
         """What the call has cost, as far as it came."""
         last = self._events[-1] if self._events else None
@@ -159,7 +164,7 @@ class LentRoute:
 
     def __init__(self, call: SharedCall) -> None:
         self.toll = call.toll
-        self._call = call
+        self.call = call
         self._route = route = call.route
         self.instance: Instance = route.instance
         self.adapter: Adapter = route.adapter
@@ -179,10 +184,10 @@ class LentRoute:
         return self._route.again(prompt_tokens)
 
     def outcome(self, error: BaseException | None) -> None:
-        if self._call.over:
+        if self.call.over:
             self._route.outcome(error)
         else:
-            self._call.afterwards(lambda: self._route.outcome(self._call.error))
+            self.call.afterwards(lambda: self._route.outcome(self.call.error))
 
 
 class LentReservation:

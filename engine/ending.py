@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from engine import retrying
 from engine.calling import Caller
+from engine.coalescing import LentRoute
 from engine.errors import (
     AuditUnavailable,
     EngineError,
@@ -124,7 +127,10 @@ class Endings:
         if not turn.intended:
             turn.intended = True
             self._journal.intent(turn.intent())
-        await self._journal.completion(turn.completion(state, code, choices, usage))
+        completion = turn.completion(state, code, choices, usage)
+        if isinstance(turn.route, LentRoute) and not turn.route.call.over:  # others read on, and this turn pays for it
+            completion = msgspec.structs.replace(completion, usage=await turn.route.call.cost())
+        await self._journal.completion(completion)
 
     async def _end_completed(self, turn: Turn, completing: asyncio.Future[None]) -> None:
         """The answer was whole, but its reader left or the journal failed in that very moment: the session has the turn
@@ -145,15 +151,21 @@ class Endings:
         if turn.counted:  # its reader took Done and left without asking for more
             return
         turn.counted = True
-        self._meter.turn(
+        route = turn.route
+        count = partial(
+            self._meter.turn,
             tenant=turn.principal.tenant,
-            model=turn.route.instance.name if turn.route is not None else "",
+            model=route.instance.name if route is not None else "",
             edge=turn.request.edge,
             state=state,
             ttft=turn.ttft,
             duration=time.monotonic() - turn.began,
-            usage=usage if turn.source == "model" else Usage(),  # nobody was paid for another call's tokens
         )
+        if isinstance(route, LentRoute) and not route.call.over:
+            call = route.call
+            call.afterwards(lambda: count(usage=call.used()))
+        else:
+            count(usage=usage if turn.source == "model" else Usage())  # nobody was paid for another call's tokens
 
     def _in_background(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

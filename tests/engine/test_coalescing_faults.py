@@ -40,6 +40,45 @@ async def test_the_call_goes_on_when_its_turn_leaves(said):
     await nothing_left(engine, parts)
 
 
+@pytest.mark.parametrize("said", [[], ["one "]])
+async def test_what_is_paid_for_is_recorded_and_counted(said):
+    """Also what was read when the turn that pays had left."""
+    gate, model = gated("two", before=said)
+    engine, parts = sharing(model)
+    leading = asking(engine)
+    await until(lambda: parts.journal.intents)
+    other = asking(engine, BOB)
+    await until(lambda: len(parts.journal.intents) == 2)
+    leading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leading
+    assert parts.limiter.open == 1, "who leaves is not held up"
+    gate.set()
+    await other
+    await engine.drain()
+    [own] = [entry for entry in parts.journal.completions if entry.source == "model"]
+    assert (own.state, own.usage) == ("cancelled", Usage(3, 5))
+    assert parts.meter.tokens == sum(slot.used.total_tokens for slot in parts.limiter.reserved) == 8
+    assert sorted(parts.meter.states) == ["cancelled", "completed"]
+
+
+async def test_what_is_read_after_a_word_list_stopped_its_turn_is_counted():
+    begin, gate = asyncio.Event(), asyncio.Event()
+    engine, parts = sharing(ScriptedModel([begin, "a bomb ", gate, "end"]))
+    parts.guard.words = ["bomb"]
+    blocked = asking(engine)
+    await until(lambda: parts.journal.intents)
+    parts.guard.words = []
+    other = asking(engine, BOB)
+    await until(lambda: len(parts.journal.intents) == 2)
+    begin.set()
+    assert (await blocked).finish_reason == "content_filter"
+    gate.set()
+    await other
+    await engine.drain()
+    assert parts.meter.tokens == sum(slot.used.total_tokens for slot in parts.limiter.reserved) == 8
+
+
 async def test_a_call_that_outlives_its_turn_pays_as_far_as_it_came():
     gate, model = gated(UpstreamError(), before=["12345678"])
     engine, parts = sharing(model)
