@@ -15,9 +15,9 @@ x-passphrase x-access-key x-hmac x.auth x-authenticated-by
 """.split()
 NOISE = """
 x-user-email x-email x-mail x-e-mail x-phone x-user-phone x-b3-traceid x-b3-sampled x-amzn-trace-id
-x-envoy-attempt-count x-correlation-id x-correlationid x-datadog-parent-id x-cloud-trace-context x-trace-id x-traceparent x-span-id
-x-goog-meta x-amz-date x-request-id x-session-id x-sessionid x-usersession x-real-ip x-geo-ip x-forwarded-host x-stainless-os
-x-cache-key x-newrelic-id
+x-envoy-attempt-count x-correlation-id x-correlationid x-datadog-parent-id x-cloud-trace-context x-trace-id
+x-traceparent x-span-id x-goog-meta x-amz-date x-request-id x-session-id x-sessionid x-usersession x-real-ip x-geo-ip
+x-forwarded-host x-stainless-os x-cache-key x-newrelic-id
 """.split()
 PLAIN = """
 x-team x-plan x-tier x-department x-cost-centre x-app-version x-environment x-authors x-bypass x-passenger x-pinned
