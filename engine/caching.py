@@ -53,15 +53,32 @@ async def replayed(answer: StoredAnswer) -> AsyncGenerator[Delta | End, None]:
     yield answer.end
 
 
-async def recorded(
-    upstream: AsyncGenerator[Delta | End, None], keep: Callable[[StoredAnswer], None]
-) -> AsyncGenerator[Delta | End, None]:
-    """The same events; a whole answer is handed to `keep` before its End is yielded."""
+class Keeping:
+    """Has `put` keep an answer once it is `whole` and a turn that read it is recorded: the first of them that calls
+    this."""
+
+    __slots__ = ("_answer", "_put")
+
+    def __init__(self, put: Callable[[StoredAnswer], None]) -> None:
+        self._put = put
+        self._answer: StoredAnswer | None = None
+
+    def whole(self, answer: StoredAnswer) -> None:
+        self._answer = answer
+
+    def __call__(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            self._put(answer)
+
+
+async def recorded(upstream: AsyncGenerator[Delta | End, None], keeping: Keeping) -> AsyncGenerator[Delta | End, None]:
+    """The same events; a whole answer is handed over before its End is yielded."""
     fold = Fold()
     async with aclosing(upstream):
         async for event in upstream:
             if type(event) is Delta:
                 fold.add(event)
             elif type(event) is End:
-                keep(StoredAnswer(fold.choices(event.finish_reasons, "stop"), event))
+                keeping.whole(StoredAnswer(fold.choices(event.finish_reasons, "stop"), event))
             yield event

@@ -170,13 +170,16 @@ class Caller:
             if policy.coalesce and (running := self.shared.running(key)) is not None:
                 decision = {**route.decision, "shared_with": running.turn_id}
                 self._call_nobody(turn, "shared", BorrowedRoute(running.route, decision, running.toll))
+                turn.keep = running.keep
                 return running.read()
         upstream = self._call(turn, route, call)
         if policy.ttl:
-            upstream = caching.recorded(upstream, partial(turn.keep_by, self._answers.put, key, policy.ttl))
+            turn.keep = caching.Keeping(partial(self._answers.put, principal.tenant_id, key, ttl=policy.ttl))
+            upstream = caching.recorded(upstream, turn.keep)
         if policy.coalesce:
             assert turn.route is not None
             shared = self.shared.start(key, upstream, turn.route, turn.id)
+            shared.keep = turn.keep
             turn.route = LentRoute(shared)
             if turn.reservation is not None:
                 turn.reservation = LentReservation(shared, turn.reservation)

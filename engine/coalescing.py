@@ -67,9 +67,11 @@ class BorrowedRoute:
 
 
 class SharedCall:
-    """One call that runs as long as anybody reads it. `route` and `turn_id` are those of the turn that began it."""
+    """One call that runs as long as anybody reads it. `route` and `turn_id` are those of the turn that began it; `keep`
+    is for each turn to call that has read all of it."""
 
     def __init__(self, calls: dict[str, SharedCall], key: str, upstream: Events, route: Route, turn_id: str) -> None:
+        self.keep: Callable[[], None] | None = None
         self.route = route
         self.turn_id = turn_id
         self.over = False

@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from engine import estimating
 from engine.errors import ContentBlocked
@@ -28,12 +27,9 @@ from engine.types import (
     Source,
     Start,
     State,
-    StoredAnswer,
     Usage,
     Verdict,
 )
-
-Put = Callable[[int, str, StoredAnswer, int], None]
 
 
 def new_turn_id(now: float) -> str:
@@ -108,10 +104,6 @@ class Turn:
         """The answer a plugin gave in place of a model, if one did."""
         answer = self.plugins.answer if self.plugins is not None else None
         return [Choice(message=answer, finish_reason="stop")] if answer is not None else []
-
-    def keep_by(self, put: Put, key: str, ttl: int, answer: StoredAnswer) -> None:
-        """Once the turn is recorded its answer is put by."""
-        self.keep = partial(put, self.principal.tenant_id, key, answer, ttl)
 
     def answerer(self) -> Answerer | None:
         """None: a plugin answered."""

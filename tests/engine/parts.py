@@ -161,18 +161,19 @@ class MemoryAnswers:
     def __init__(self) -> None:
         self.chosen = CachePolicy()
         self.kept: dict[tuple[int, str], StoredAnswer] = {}
+        self.puts = 0
         self.gate: asyncio.Event | None = None
 
     def policy(self, principal: Principal) -> CachePolicy:
         return self.chosen
 
     async def get(self, tenant_id: int, key: str) -> StoredAnswer | None:
-        if self.gate is not None:
-            await self.gate.wait()
+        await self.gate.wait() if self.gate is not None else None
         return self.kept.get((tenant_id, key))
 
     def put(self, tenant_id: int, key: str, answer: StoredAnswer, ttl: int) -> None:
         self.kept[tenant_id, key] = answer
+        self.puts += 1
 
 
 class MemoryJournal:
@@ -189,8 +190,7 @@ class MemoryJournal:
         return asyncio.shield(asyncio.ensure_future(self._commit(entry)))
 
     async def _commit(self, entry: Intent | Completion) -> None:
-        if self.gate is not None:
-            await self.gate.wait()
+        await self.gate.wait() if self.gate is not None else None
         if self.broken:
             raise AuditUnavailable()
         self.entries.append(entry)

@@ -36,8 +36,11 @@ async def test_the_call_goes_on_when_its_turn_leaves(said):
     assert [slot.used for slot in parts.limiter.reserved] == [Usage(3, 5), Usage(), Usage()]
     assert parts.routes[0].outcomes[0] is None
     assert parts.routes[0].first_tokens == 1, "it was timed, though nobody is left who waited for it from the start"
-    assert parts.journal.states.count("cancelled") == 1
     await nothing_left(engine, parts)
+    assert parts.journal.states.count("cancelled") == 1
+    [kept] = parts.answers.kept.values()
+    assert kept.choices[0].message.content == "".join([*said, "two"]), "whoever reads all of it keeps it"
+    assert parts.answers.puts == 1
 
 
 @pytest.mark.parametrize("said", [[], ["one "]])
