@@ -76,9 +76,10 @@ def rules_of(tenant_id: int) -> QuerySet[RoutingRule]:
 
 
 def platform_rules(usable: Collection[str]) -> list[RoutingRule]:
-    """The platform's rules that can send a tenant anywhere which may use these names, in the order they are asked."""
+    """The platform's rules that can send a tenant anywhere which may use these names, in the order they are asked; be
+    it by a fallback alone."""
     rules = RoutingRule.objects.filter(tenant__isnull=True, enabled=True).order_by("-priority", "id")
-    return [rule for rule in rules if is_usable(rule.model, usable)]
+    return [rule for rule in rules if any(is_usable(name, usable) for name in (rule.model, *rule.fallbacks))]
 
 
 def usable_names(tenant_id: int) -> frozenset[str]:

@@ -51,12 +51,13 @@ class RulePatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RuleAnswer(msgspec.Struct, kw_only=True):
-    """A rule. Those of `scope` `platform` apply to the tenant and are not its to change."""
+    """A rule. Those of `scope` `platform` apply to the tenant and are not its to change; of their names only those the
+    tenant may use are shown: `model` null is another, and the rule decides by its fallbacks."""
 
     id: int
     name: str
     priority: int
-    model: str
+    model: str | None
     weight: int
     conditions: list[str]
     fallbacks: list[str]
@@ -161,13 +162,14 @@ def _own(tenant_id: int, rule_id: int) -> RoutingRule:
 
 
 def _answer(rule: RoutingRule, usable: frozenset[str] | None = None) -> RuleAnswer:
-    """`usable`: of a rule of the platform's only the fallbacks the tenant may use are shown."""
+    """`usable`: of a rule of the platform's only the names the tenant may use are shown."""
     own = rule.tenant_id is not None
+    known = rule.model if own or services.is_usable(rule.model, usable or ()) else None
     return RuleAnswer(
         id=rule.pk,
         name=rule.name,
         priority=rule.priority,
-        model=rule.model,
+        model=known,
         weight=rule.weight,
         conditions=rule.conditions,
         fallbacks=[name for name in rule.fallbacks if own or services.is_usable(name, usable or ())],

@@ -143,6 +143,29 @@ async def test_it_shows_the_platforms_rules_that_apply_and_lets_nobody_change_th
     assert len(await site.rows(stored)) == 4
 
 
+async def test_it_shows_a_rule_of_the_platforms_that_decides_by_its_fallback(site):
+    """Its model is somebody else's, so nobody of it is left and the tenant's turns go to the fallback."""
+
+    def platform():
+        rules = [
+            RoutingRule(model="granted-to-globex", name="in effect", fallbacks=["nobodys", "shared", "globex-own"]),
+            RoutingRule(model="granted-to-globex", name="of others", fallbacks=["globex-own"]),
+        ]
+        return [save_rule(rule=rule).pk for rule in rules]
+
+    seen, hidden = await site.rows(platform)
+    (rule,) = (await site.alice.get("/api/rules")).json["rules"]
+    assert (rule["id"], rule["model"], rule["fallbacks"]) == (seen, None, ["shared"])
+    assert (await site.alice.get(f"/api/rules/{seen}")).json == rule
+    await refused(await site.alice.request("DELETE", f"/api/rules/{seen}"), 403, "forbidden")
+    await refused(await site.alice.get(f"/api/rules/{hidden}"), 404, "not_found")
+    theirs = (await site.charlie.get("/api/rules")).json["rules"]
+    assert [(each["id"], each["model"]) for each in theirs] == [
+        (seen, "granted-to-globex"),
+        (hidden, "granted-to-globex"),
+    ]
+
+
 async def test_charlie_sees_nothing_of_it(site):
     rule = await made(site.alice)
     assert (await site.charlie.get("/api/rules")).json == {"rules": []}

@@ -166,7 +166,8 @@ def test_it_lists_the_platforms_rules_that_lead_somewhere(companies):
         save_rule(rule=RoutingRule(name=name, tenant=tenant, model=model))
     save_rule(rule=RoutingRule(name="first", model="mine", priority=1))
     save_rule(rule=RoutingRule(name="off", model="mine", enabled=False))
-    assert [rule.name for rule in platform_rules({"mine"})] == ["first", "a"]
+    save_rule(rule=RoutingRule(name="by fallback", model="theirs", fallbacks=["theirs", "mine"], priority=-1))
+    assert [rule.name for rule in platform_rules({"mine"})] == ["first", "a", "by fallback"]
     assert [rule.name for rule in rules_of(companies.acme.pk)] == ["c"]
 
 
