@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Hashable
+from functools import cached_property
 from math import inf
 from typing import ClassVar, Final
 
@@ -15,6 +17,8 @@ from engine.types import Delta, EmbedCall, Embedded, End, Json, ModelCall, Store
 
 MAX_CONNECT_SECONDS: Final = 10.0  # unless the configuration says how many
 PROBE_SECONDS: Final = 5.0
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class InvalidAdapterConfig(ValueError):
@@ -89,6 +93,13 @@ class BaseModelAdapter(ABC):
     def __init__(self, config: AdapterConfig, http: HttpClient) -> None:
         self.config = config
         self.http = http
+
+    @cached_property
+    def shape(self) -> str:
+        """Stands for all of the configuration that may change what is sent, and what is made of the answer: the options.
+        Instances for which it is the same may give each other's kept answers. It tells nothing of them."""
+        options = _encode(self.config.options)
+        return hashlib.blake2b(options, digest_size=16).hexdigest()
 
     @abstractmethod
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:

@@ -1,7 +1,8 @@
 """When an answer may stand in for another model call, under which key, and how it is replayed.
 
 The key is the tenant and the whole final upstream request, except whether it is streamed: that asks the model for
-nothing else. Instances of one public name and version that send the same are taken for the same model."""
+nothing else. Instances of one public name and version that send the same are taken for the same model. Within tools and
+parameters order matters: a model answers with the properties of a schema in the order in which they are listed."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from engine.types import CachePolicy, ChatRequest, Delta, End, ModelCall, Princi
 _TRANSPORT: Final = frozenset({"stream_options"})
 _UNENCODABLE: Final = (ValueError, TypeError, OverflowError, RecursionError)
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder().encode
 
 
 def is_repeatable(policy: CachePolicy, request: ChatRequest) -> bool:
@@ -33,12 +34,13 @@ def is_repeatable(policy: CachePolicy, request: ChatRequest) -> bool:
 def key_of(principal: Principal, route: Route, call: ModelCall) -> str | None:
     """64 hex digits; None where the request cannot be encoded, and then is neither kept nor shared."""
     request, instance = call.request, route.instance
-    params = {name: value for name, value in request.params.items() if name not in _TRANSPORT}
-    asked = (
-        principal.tenant_id, route.model, instance.adapter, instance.version, call.model, call.messages,
-        request.temperature, request.max_tokens, request.tools, params,
-    )  # fmt: skip
+    params = sorted(name for name in request.params if name not in _TRANSPORT)
     try:
+        asked = (
+            principal.tenant_id, route.model, instance.adapter, route.adapter.shape, instance.version, call.model,
+            call.messages, request.temperature, request.max_tokens, request.tools,
+            [(name, request.params[name]) for name in params],
+        )  # fmt: skip
         return hashlib.blake2b(_encode(asked), digest_size=32).hexdigest()
     except _UNENCODABLE:
         return None

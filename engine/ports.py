@@ -36,6 +36,9 @@ from engine.types import (
 class Adapter(Protocol):
     """One model instance's wire format and connection (see `adapters.base.BaseModelAdapter`)."""
 
+    @property
+    def shape(self) -> str: ...
+
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]: ...
 
     def batch_key(self, call: ModelCall) -> Hashable: ...

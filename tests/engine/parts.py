@@ -50,6 +50,8 @@ def ask(text: str = "Hi", **fields: Any) -> ChatRequest:
 class ScriptedModel:
     """Yields the given pieces and an End; an exception among them is raised, a float is slept, an Event is awaited."""
 
+    shape = ""
+
     def __init__(
         self, pieces: Sequence[Any] = ("Hello",), *, usage: Usage | None = None, finish: str | None = "stop"
     ) -> None:
@@ -195,11 +197,7 @@ class MemoryJournal:
             raise AuditUnavailable()
         self.entries.append(entry)
 
-    def intent(self, intent: Intent) -> asyncio.Future[None]:
-        return self._put(intent)
-
-    def completion(self, completion: Completion) -> asyncio.Future[None]:
-        return self._put(completion)
+    intent = completion = _put
 
     @property
     def intents(self) -> list[Intent]:

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.base import AdapterConfig
+from adapters.echo import EchoAdapter
 from engine import caching
 from engine.errors import AuditUnavailable, UpstreamError
 from engine.folding import Fold, as_delta
@@ -74,6 +76,25 @@ def test_what_the_model_never_sees_does_not(field, value):
 def test_how_a_stream_is_framed_does_not_matter():
     assert key(params={**ASKED["params"], "stream_options": {"include_usage": True}}) == key()
     assert key(params={"stop": ["x"], "seed": 1}) == key()
+
+
+def test_the_order_in_a_schema_matters():
+    """A model writes the properties of its answer in the order in which they are asked for."""
+    one, other = ({name: {"type": "string"} for name in names} for names in ("ab", "ba"))
+    for asked in (
+        lambda schema: {"params": {"response_format": {"json_schema": {"schema": {"properties": schema}}}}},
+        lambda schema: {"tools": [{**TOOL, "function": {"name": "f", "parameters": {"properties": schema}}}]},
+    ):
+        assert key(**asked(one)) != key(**asked(other))
+        assert key(**asked(one)) == key(**asked(dict(one)))
+
+
+def test_what_an_adapter_makes_of_a_request_matters():
+    shapes = [{}, {"template": "chatml"}, {"max_tokens": 9}, {"headers": {"x-mode": "a"}}, {"headers": {"x-mode": "b"}}]
+    adapters = [EchoAdapter(AdapterConfig(options=options), None) for options in shapes]
+    assert len({key(route=replace(ROUTE, adapter=adapter)) for adapter in adapters}) == len(shapes)
+    again = EchoAdapter(AdapterConfig(options={"template": "chatml"}, endpoint="http://b", api_key="k"), None)
+    assert key(route=replace(ROUTE, adapter=again)) == key(route=replace(ROUTE, adapter=adapters[1]))
 
 
 def test_nothing_crosses_a_tenant_or_a_model():
