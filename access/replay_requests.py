@@ -21,14 +21,13 @@ from tenants.models import Job, Tenant
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 2  # replays of one scope that wait or run
-FORGOTTEN: Final = timedelta(hours=2)  # an unfinished job so old counts no more: its worker may be gone for good
+FORGOTTEN: Final = timedelta(minutes=30)  # an unfinished job so old counts no more: its worker may be gone for good
 PAUSE: Final = 10.0  # seconds
 
 
 def request_replay(*, rules: Sequence[RoutingRule], tenant: Tenant | None, during: Period, created_by: str) -> Job:
-    """Queues a replay of the scope under these rules, which are checked already. Blocking. Raises RateLimited (too many
-    at once), StoreUnavailable (the broker is away; the job then says so)."""
+    """Queues a replay of the scope under these rules, which are checked already. Blocking. Raises RateLimited (one is
+    under way), StoreUnavailable (the broker is away; the job then says so)."""
     with transaction.atomic():
         _check_room(tenant)
         job = jobs.queue_job(
@@ -51,5 +50,5 @@ def _check_room(tenant: Tenant | None) -> None:
         Tenant.objects.select_for_update().filter(pk=tenant.pk).first()
     mine = Job.objects.filter(tenant__isnull=True) if tenant is None else Job.objects.for_tenant(tenant.pk)
     open_ones = mine.filter(kind=replaying.KIND, state__in=jobs.OPEN, created_at__gt=timezone.now() - FORGOTTEN)
-    if open_ones.count() >= AT_ONCE:
-        raise RateLimited(f"{AT_ONCE} replays are under way already. Wait for one to end.", retry_after=PAUSE)
+    if open_ones.exists():
+        raise RateLimited("A replay is under way already. Wait for it to end.", retry_after=PAUSE)

@@ -36,6 +36,7 @@ EARLIEST: Final = 946_684_800.0  # the year 2000; what is less is no Unix time b
 LATEST: Final = 253_402_300_800.0  # the year 10000
 UNIX_SECONDS: Final = re.compile(r"[0-9]{9,12}(?:\.[0-9]{1,9})?")
 STEP: Final = 500  # turns between two looks at the progress
+LIMIT: Final = 600.0  # seconds a job may take
 
 Moment = str | float | None
 Progress = Callable[[float], bool]
@@ -43,6 +44,10 @@ Progress = Callable[[float], bool]
 
 class Abandoned(Exception):
     """Nobody waits any more: the job is over or gone, with its tenant perhaps."""
+
+
+class TookTooLong(Exception):
+    """The job had the time it may have."""
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -128,6 +133,12 @@ def run(job_id: int) -> None:
         return
     try:
         _finish(job, _work(job))
+    except TookTooLong:
+        jobs.fail_job(
+            job_id=job_id,
+            error=f"It took longer than {LIMIT / 60:.0f} minutes. Ask for a shorter period or fewer rules.",
+        )
+        log.warning("replay %s took too long", job_id)
     except Abandoned:
         log.info("replay %s was given up: its job is over or gone", job_id)
     except (DatabaseError, NoSlot) as error:
@@ -144,10 +155,12 @@ def run(job_id: int) -> None:
 def _work(job: Job) -> Json:
     during = Period(job.arguments["from"], job.arguments["to"])
     rules = [RoutingRule(tenant_id=job.tenant_id, **fields) for fields in job.arguments["rules"]]
-    told = -1
+    told, end = -1, time.monotonic() + LIMIT
 
     def progress(percent: float) -> bool:
         nonlocal told
+        if time.monotonic() > end:
+            raise TookTooLong
         if int(percent) == told:
             return True
         told = int(percent)

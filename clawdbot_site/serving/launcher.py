@@ -172,9 +172,12 @@ class Launcher:
         schedule = settings.VAR_DIR / "celery"
         schedule.mkdir(parents=True, exist_ok=True)
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        worker = _celery("worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "INFO", *quiet)
+        worker = ["worker", "--pool", "threads", "--loglevel", "INFO", *quiet]
+        background = _celery(*worker, "--queues", "celery", "--concurrency", "2")
+        replays = _celery(*worker, "--queues", "replays", "--concurrency", "1", "--hostname", "replays@%h")
         beat = _celery("beat", "--schedule", str(schedule / "beat"), "--pidfile", "", "--loglevel", "INFO")
-        self._family.start(Child("background worker", worker, log=self._logs / "worker.log", stop_time=10.0))
+        self._family.start(Child("background worker", background, log=self._logs / "worker.log", stop_time=10.0))
+        self._family.start(Child("replay worker", replays, log=self._logs / "replays.log", stop_time=10.0))
         self._family.start(Child("schedule", beat, log=self._logs / "beat.log"))
 
 
