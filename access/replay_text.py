@@ -9,7 +9,7 @@ from typing import Any, Final
 from engine.types import Json
 
 WHY: Final = {
-    "no_decision": "were not routed: refused before",
+    "no_decision": "were not routed: refused",
     "plugin": "were answered by a plugin",
     "cache": "were answered from kept answers",
     "shared": "shared another turn's call",

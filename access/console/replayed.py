@@ -17,7 +17,7 @@ from engine.types import Json
 from tenants.models import Tenant
 
 LEFT_OUT = {
-    "no_decision": gettext_lazy("not routed: refused before"),
+    "no_decision": gettext_lazy("not routed: refused"),
     "plugin": gettext_lazy("answered by a plugin"),
     "cache": gettext_lazy("answered from kept answers"),
     "shared": gettext_lazy("shared another turn's call"),
