@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from engine.calling import Caller, Upstream, cut_off
@@ -92,6 +92,19 @@ class Engine:
         finally:
             self.endings.release(turn)
 
+    @asynccontextmanager
+    async def rehearsed(self, principal: Principal, request: ChatRequest) -> AsyncIterator[Turn]:
+        """A turn as it is when the router is asked (5), but for the limiter and the plugins, which are not; nothing is
+        written and nobody called. Raises EngineError where the turn would."""
+        turn = Turn(principal, request)
+        try:
+            await self._enter(turn)
+            self.caller._constrain(turn)
+            yield turn
+        finally:
+            if turn.session is not None:
+                await self.sessions.close(turn.session)
+
     async def embed(self, principal: Principal, request: ChatRequest) -> Embeddings:
         """The vectors of a request with the task `embeddings`; see `Embedder.embed`."""
         return await self.embedder.embed(principal, request)
@@ -110,14 +123,18 @@ class Engine:
     async def _open(self, turn: Turn) -> None:
         principal, request = turn.principal, turn.request
         turn.admission = await self.limiter.admit(principal, request, turn.id)
-        if request.remember:
-            turn.session = await self.sessions.open(principal, request)
-        turn.decided = True
-        self._check_request(turn)
-        self._check_input(turn, request.messages)
+        await self._enter(turn)
         turn.plugins = run = await self.plugins.pre(principal, turn.request, turn.session, turn.messages, turn.id)
         if run.touched:
             self._check_input(turn, run.messages)
+
+    async def _enter(self, turn: Turn) -> None:
+        """2, 3."""
+        if turn.request.remember:
+            turn.session = await self.sessions.open(turn.principal, turn.request)
+        turn.decided = True
+        self._check_request(turn)
+        self._check_input(turn, turn.request.messages)
 
     def _check_request(self, turn: Turn) -> None:
         """What reaches the model besides messages: tools and parameters, and the profile as part of the prompt."""
