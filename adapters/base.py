@@ -96,7 +96,7 @@ class BaseModelAdapter(ABC):
 
     @cached_property
     def shape(self) -> str:
-        """Stands for all of the configuration that may change what is sent, and what is made of the answer: the options.
+        """Stands for all of the configuration that may change what is sent and what is made of the answer: the options.
         Instances for which it is the same may give each other's kept answers. It tells nothing of them."""
         options = _encode(self.config.options)
         return hashlib.blake2b(options, digest_size=16).hexdigest()

@@ -12,11 +12,11 @@ from typing import Any, NoReturn, TypeVar
 from engine import caching, retrying
 from engine.batching import Batcher, BatchKey
 from engine.coalescing import BorrowedRoute, LentReservation, LentRoute, SharedCalls
-from engine.errors import ContextTooLong, EngineError, UpstreamError
+from engine.errors import ContextTooLong, EngineError, RateLimited, UpstreamError
 from engine.fencing import Fence
 from engine.ports import Answers, Journal, Limiter, Route, Router, Sessions
 from engine.turn import Turn
-from engine.types import Delta, End, ModelCall, Retry, Source, StoredAnswer, Usage
+from engine.types import CachePolicy, Delta, End, ModelCall, Retry, Source, StoredAnswer, Usage
 
 C = TypeVar("C")
 A = TypeVar("A")
@@ -43,6 +43,9 @@ class Caller:
     async def begin(self, turn: Turn, in_flight: int) -> tuple[Upstream, Delta | End]:
         """The model's first event and what follows it, with the intent durable. `in_flight`: turns running now."""
         self._constrain(turn)
+        policy = self._answers.policy(turn.principal)
+        if caching.is_repeatable(policy, turn.request):
+            turn.policy = policy
         return await self.attempt(turn, in_flight, self._prepare, self._answer)
 
     async def attempt(self, turn: Turn, in_flight: int, prepare: Prepare[C], answer: Answer[C, A]) -> A:
@@ -75,6 +78,12 @@ class Caller:
             began = time.monotonic()
             try:
                 return await answer(turn, call, intent)
+            except RateLimited:
+                if failure is None:
+                    raise
+                turn.route = asked
+                self._take_back(turn)
+                raise failure from None
             except (UpstreamError, ContextTooLong) as error:
                 if failure is None or (isinstance(failure, ContextTooLong) and isinstance(error, UpstreamError)):
                     failure = error
@@ -116,7 +125,7 @@ class Caller:
             raise
 
     async def _prepare(self, turn: Turn) -> ModelCall:
-        """5, 6, 7."""
+        """5, 7, and 6 unless the call may be another's."""
         while True:
             route = self.choose(turn)
             try:
@@ -128,7 +137,8 @@ class Caller:
                     raise
                 turn.constraints.outgrown.append(route.instance.id)
                 continue
-            await self.reserve(turn, route, turn.request.max_tokens)
+            if turn.policy is None:
+                await self.reserve(turn, route, turn.request.max_tokens)
             return ModelCall(route.upstream_model, messages, turn.request)
 
     # 8 to 10 -----------------------------------------------------------------------------------------------------
@@ -154,37 +164,51 @@ class Caller:
         return upstream, first
 
     async def _upstream(self, turn: Turn, call: ModelCall) -> Upstream:
-        """8: an answer that is kept, another turn's call, or a call of its own."""
-        route, request, principal = turn.route, turn.request, turn.principal
+        """8: an answer that is kept, another turn's call, or a call of its own; only for this anything is set aside."""
+        route, principal, policy = turn.route, turn.principal, turn.policy
         assert route is not None
         turn.tries += 1
         turn.source, turn.keep = "model", None
-        policy = self._answers.policy(principal)
-        key = caching.key_of(principal, route, call) if caching.is_repeatable(policy, request) else None
-        if key is None:
+        if policy is None:
             return self._call(turn, route, call)
-        if not request.cache:
+        key = caching.key_of(principal, route, call)
+        if key is not None and not turn.request.cache:
             if policy.ttl and (stored := await self._answers.get(principal.tenant_id, key)) is not None:
                 self._call_nobody(turn, "cache", BorrowedRoute(route, route.decision))
                 return caching.replayed(stored)
-            if policy.coalesce and (running := self.shared.running(key)) is not None:
-                decision = {**route.decision, "shared_with": running.turn_id}
-                self._call_nobody(turn, "shared", BorrowedRoute(running.route, decision, running.toll))
-                turn.keep = running.keep
-                return running.read()
+            if (upstream := self._joined(turn, key)) is not None:
+                return upstream
+        await self.reserve(turn, route, turn.request.max_tokens)
+        if key is None:
+            return self._call(turn, route, call)
+        return self._joined(turn, key) or self._begun(turn, route, call, key, policy)
+
+    def _joined(self, turn: Turn, key: str) -> Upstream | None:
+        """A call like this one that runs already."""
+        running, route = self.shared.running(key), turn.route
+        if running is None or turn.request.cache:
+            return None
+        assert route is not None
+        decision = {**route.decision, "shared_with": running.turn_id}
+        self._call_nobody(turn, "shared", BorrowedRoute(running.route, decision, running.toll))
+        turn.keep = running.keep
+        return running.read()
+
+    def _begun(self, turn: Turn, route: Route, call: ModelCall, key: str, policy: CachePolicy) -> Upstream:
+        """A call of its own whose answer may be kept and that others may join, as the tenant wants it."""
         upstream = self._call(turn, route, call)
         if policy.ttl:
-            turn.keep = caching.Keeping(partial(self._answers.put, principal.tenant_id, key, ttl=policy.ttl))
+            turn.keep = caching.Keeping(partial(self._answers.put, turn.principal.tenant_id, key, ttl=policy.ttl))
             upstream = caching.recorded(upstream, turn.keep)
-        if policy.coalesce:
-            assert turn.route is not None
-            shared = self.shared.start(key, upstream, turn.route, turn.id)
-            shared.keep = turn.keep
-            turn.route = LentRoute(shared)
-            if turn.reservation is not None:
-                turn.reservation = LentReservation(shared, turn.reservation)
-            return shared.read()
-        return upstream
+        if not policy.coalesce:
+            return upstream
+        assert turn.route is not None
+        shared = self.shared.start(key, upstream, turn.route, turn.id)
+        shared.keep = turn.keep
+        turn.route = LentRoute(shared)
+        if turn.reservation is not None:
+            turn.reservation = LentReservation(shared, turn.reservation)
+        return shared.read()
 
     def _call(self, turn: Turn, route: Route, call: ModelCall) -> Upstream:
         """A call of its own, or a part in one that other turns of the tenant are in."""

@@ -13,6 +13,7 @@ from engine.folding import Fold
 from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Route, Session
 from engine.types import (
     Answerer,
+    CachePolicy,
     ChatRequest,
     Choice,
     Completion,
@@ -42,8 +43,8 @@ class Turn:
 
     __slots__ = (
         "admission", "appended", "attempts", "began", "completing", "constraints", "counted", "decided", "end", "fold",
-        "id", "intended", "keep", "messages", "output", "plugins", "principal", "request", "reservation", "retries",
-        "retrying", "route", "session", "source", "started", "time", "tries", "ttft", "verdicts",
+        "id", "intended", "keep", "messages", "output", "plugins", "policy", "principal", "request", "reservation",
+        "retries", "retrying", "route", "session", "source", "started", "time", "tries", "ttft", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest) -> None:
@@ -61,6 +62,7 @@ class Turn:
         self.attempts = 0  # and calls of its own among them
         self.retries: list[Retry] = []
         self.retrying = False
+        self.policy: CachePolicy | None = None  # of kept answers and shared calls, where the request may be repeated
         self.keep: Callable[[], None] | None = None
         self.ttft: float | None = None
         self.admission: Admission | None = None

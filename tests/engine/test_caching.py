@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapters.base import AdapterConfig
 from adapters.echo import EchoAdapter
 from engine import caching
-from engine.errors import AuditUnavailable, UpstreamError
+from engine.errors import AuditUnavailable, RateLimited, UpstreamError
 from engine.folding import Fold, as_delta
 from engine.types import CachePolicy, ChatRequest, Choice, Delta, End, Instance, Message, ModelCall, StoredAnswer, Usage
 from tests.engine.parts import ALICE, PlainRoute, Run, ScriptedModel, ask, build, nothing_left
@@ -227,8 +227,21 @@ async def test_it_answers_the_same_question_once():
     assert done.id != first.id and done.finish_reason == "stop"
     assert [completion.source for completion in parts.journal.completions] == ["model", "cache"]
     assert [completion.attempts for completion in parts.journal.completions] == [1, 0]
-    assert [slot.used for slot in parts.limiter.reserved] == [first.usage, Usage()]
+    assert [slot.used for slot in parts.limiter.reserved] == [first.usage]
     assert len(parts.journal.intents) == 2
+    await nothing_left(engine, parts)
+
+
+async def test_who_may_use_no_more_tokens_has_kept_answers():
+    engine, parts = keeping()
+    first = await engine.complete(ALICE, question())
+    parts.limiter.refusals = [RateLimited(), RateLimited()]
+    assert (await engine.complete(ALICE, question())).message == first.message
+    for refused in (question("other"), question(cache="no-cache")):
+        with pytest.raises(RateLimited):
+            await engine.complete(ALICE, refused)
+    assert parts.journal.states == ["completed", "completed", "refused", "refused"]
+    assert len(parts.models[0].calls) == 1
     await nothing_left(engine, parts)
 
 

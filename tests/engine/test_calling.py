@@ -282,8 +282,8 @@ async def test_it_leaves_nothing_behind_when_left_while_looking_for_a_kept_answe
     engine, parts = build(ScriptedModel())
     parts.answers.chosen = KEEPING
     parts.answers.gate = asyncio.Event()
-    await left(engine, parts, lambda: parts.limiter.reserved)
-    assert parts.models[0].calls == [] and parts.limiter.settled == [Usage()]
+    await left(engine, parts, lambda: parts.routes)
+    assert parts.models[0].calls == [] and parts.limiter.reserved == []
 
 
 @pytest.mark.parametrize("policy", [CachePolicy(), KEEPING])
@@ -291,7 +291,7 @@ async def test_it_leaves_nothing_behind_when_left_while_the_intent_is_on_its_way
     engine, parts = build(ScriptedModel())
     parts.answers.chosen = policy
     parts.journal.gate, parts.journal.healthy = asyncio.Event(), False
-    await left(engine, parts, lambda: parts.limiter.reserved)
+    await left(engine, parts, lambda: parts.routes)
     assert parts.models[0].calls == []
 
 

@@ -37,10 +37,23 @@ async def test_it_is_paid_for_once_and_told_once():
     await until(lambda: len(parts.journal.intents) == 3)
     gate.set()
     await asyncio.gather(*turns)
-    assert sorted(slot.used.total_tokens for slot in parts.limiter.reserved) == [0, 0, 8]
+    assert sorted(slot.used.total_tokens for slot in parts.limiter.reserved) == [8]
     called, *unused = parts.routes
     assert (called.outcomes, called.first_tokens, called.unused_calls) == ([None], 1, 0)
     assert all((route.outcomes, route.first_tokens, route.unused_calls) == ([], 0, 1) for route in unused)
+
+
+async def test_those_that_set_tokens_aside_at_the_same_time_share_a_call_too():
+    gate, model = gated("Hello")
+    engine, parts = sharing(model)
+    parts.limiter.gate = asyncio.Event()
+    turns = [asking(engine) for _ in range(3)]
+    await until(lambda: len(parts.journal.intents) == 3)
+    parts.limiter.gate.set()
+    gate.set()
+    assert len({done.id for done in await asyncio.gather(*turns)}) == 3 and len(model.calls) == 1
+    assert sorted(slot.used.total_tokens for slot in parts.limiter.reserved) == [0, 0, 8]
+    await nothing_left(engine, parts)
 
 
 async def test_nothing_is_shared_without_being_told():
@@ -177,7 +190,7 @@ async def test_a_shared_call_may_have_a_part_in_a_batch():
     done = await asyncio.gather(asking(engine, text="a"), asking(engine, text="a"), asking(engine, text="b"))
     assert [one.message.content for one in done] == ["a", "a", "b"]
     assert [[call.messages[-1].content for call in calls] for calls in model.calls] == [["a", "b"]]
-    assert [slot.used for slot in parts.limiter.reserved] == [Usage(1, 2), Usage(), Usage(1, 2)]
+    assert [slot.used for slot in parts.limiter.reserved] == [Usage(1, 2), Usage(1, 2)]
     assert [route.outcomes[:1] for route in parts.routes] == [[], [], [], [None]]
     assert [route.unused_calls for route in parts.routes] == [1, 1, 1, 0]
     await nothing_left(engine, parts)

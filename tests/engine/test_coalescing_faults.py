@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from engine.errors import AuditUnavailable, UpstreamBusy, UpstreamError, UpstreamRejected
+from engine.errors import AuditUnavailable, RateLimited, UpstreamBusy, UpstreamError, UpstreamRejected
 from engine.types import CachePolicy, Delta, Done, Start, Usage
 from tests.engine.parts import ALICE, ScriptedModel, nothing_left
 from tests.engine.sharing import BOB, CHARLIE, asking, calls, gated, question, sharing, until
@@ -33,7 +33,7 @@ async def test_the_call_goes_on_when_its_turn_leaves(said):
     gate.set()
     assert {done.message.content for done in await asyncio.gather(other, joined)} == {"".join([*said, "two"])}
     assert len(model.calls) == 1
-    assert [slot.used for slot in parts.limiter.reserved] == [Usage(3, 5), Usage(), Usage()]
+    assert [slot.used for slot in parts.limiter.reserved] == [Usage(3, 5)]
     assert parts.routes[0].outcomes[0] is None
     assert parts.routes[0].first_tokens == 1, "it was timed, though nobody is left who waited for it from the start"
     await nothing_left(engine, parts)
@@ -189,7 +189,17 @@ async def test_all_go_on_and_share_one_call_again():
     for entry in parts.journal.completions:
         assert [(retry.instance_id, retry.error) for retry in entry.retries] == [(0, "upstream_rate_limited")]
     assert [type(route.outcomes[0]) for route in parts.routes if route.outcomes] == [UpstreamBusy, type(None)]
-    assert sorted(slot.used.total_tokens for slot in parts.limiter.reserved) == [0] * 9 + [8]
+    assert sorted(slot.used.total_tokens for slot in parts.limiter.reserved) == [0, 8]
+    await nothing_left(engine, parts)
+
+
+async def test_it_says_what_failed_where_it_may_not_pay_for_another_call():
+    engine, parts = sharing(ScriptedModel([UpstreamBusy()]), ScriptedModel())
+    parts.limiter.refusals = [None, RateLimited()]
+    with pytest.raises(UpstreamBusy):
+        await asking(engine)
+    assert calls(parts) == [1, 0] and parts.journal.states == ["failed"]
+    assert engine.caller.retries.running == 0
     await nothing_left(engine, parts)
 
 
