@@ -13,7 +13,7 @@ from access.tickets import Tickets
 from access.turns import RunningTurns
 from compliance.journal.reader import TurnRecord
 from engine.engine import Engine
-from engine.types import ChatRequest, Json, Message, Principal
+from engine.types import ChatRequest, Constraints, Json, Message, Principal
 from routing.table import PublicModel
 
 
@@ -52,7 +52,12 @@ class RouteReader(Protocol):
     def public_models(self, tenant_id: int) -> Sequence[PublicModel]: ...
 
     def explain(
-        self, principal: Principal, request: ChatRequest, messages: Sequence[Message], features: Json | None = None
+        self,
+        principal: Principal,
+        request: ChatRequest,
+        messages: Sequence[Message],
+        features: Json | None = None,
+        constraints: Constraints | None = None,
     ) -> Json: ...
 
 

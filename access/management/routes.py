@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from rest_framework.request import Request
 
 from access import schemas
@@ -44,21 +44,40 @@ class ReplayBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, renam
     to: float | Annotated[str, Meta(max_length=40)] | None = None
 
 
+class Found(msgspec.Struct, forbid_unknown_fields=True):
+    """What plugins would find out, who are not asked."""
+
+    language: schemas.Language | UnsetType = UNSET
+    intent: schemas.Text | UnsetType = UNSET
+
+
+class ExplainBody(schemas.ChatBody, kw_only=True):
+    """A body of `/api/chat`. `features` are what plugins would find out: they are not asked."""
+
+    features: Found | None = None
+
+
 class RouteExplain(LeanView):
-    """POST a body of `/api/chat`: the model, instance, rules, candidates and features it would be routed by."""
+    """POST a body of `/api/chat`: the model, instance, rules, candidates and features it would be routed by, in its
+    session. Nothing is written."""
 
     http_method_names = ["post"]
 
     async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
+        body = self.body()
+        given = schemas.fields(body, ExplainBody).features
+        found: Json = msgspec.to_builtins(given) if given is not None else {}
         chat = schemas.chat_request(
-            self.body(),
+            body,
             edge="rest",
             request_id=self.lean_request.request_id,
             headers=self.raw_headers,
         )
         principal = with_user(self.principal, chat.user)
         await _count(self.parts, principal, chat)
-        return self.json(self.parts.router.explain(principal, chat, chat.messages))
+        async with self.parts.engine.rehearsed(principal, chat) as turn:
+            decision = self.parts.router.explain(principal, turn.request, turn.history(), found, turn.constraints)
+        return self.json(decision)
 
 
 class RouteScore(LeanView):

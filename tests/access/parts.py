@@ -14,7 +14,7 @@ from access.parts import Parts
 from access.tickets import Tickets
 from compliance.journal.reader import TurnRecord
 from engine.errors import EngineError, TurnNotFound, Unauthenticated
-from engine.types import ChatRequest, Message, Principal
+from engine.types import ChatRequest, Constraints, Message, Principal
 from routing.table import PublicModel
 from tests.access.asgi_client import Client
 from tests.cast import ALICE, BOB, CHARLIE
@@ -57,9 +57,18 @@ class PlainRoutes:
         return self.models
 
     def explain(
-        self, principal: Principal, request: ChatRequest, messages: Sequence[Message], features: Any = None
+        self,
+        principal: Principal,
+        request: ChatRequest,
+        messages: Sequence[Message],
+        features: Any = None,
+        constraints: Constraints | None = None,
     ) -> dict[str, Any]:
-        return {"model": request.model, "instance": "scripted", "features": {"messages": len(messages)}}
+        """With what it was asked: the texts and the session's last answerer."""
+        session = constraints.answerer if constraints is not None else None
+        said = [message.content for message in messages]
+        return {"model": request.model, "instance": "scripted", "features": {"said": said, **(features or {})},
+                "session": session and session.model}  # fmt: skip
 
 
 class Forgetful:
