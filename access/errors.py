@@ -78,14 +78,21 @@ def public(error: BaseException) -> EngineError:
 
 def body(error: EngineError, request_id: str) -> Json:
     """`{"error": {"code", "message", "request_id", "retryable"}}`, with `param` where a field is at fault."""
-    inner = event(error, request_id)
+    inner = _said(error, request_id)
     if error.param is not None:
         inner["param"] = error.param
     return {"error": inner}
 
 
 def event(error: EngineError, request_id: str) -> Json:
-    """The `error` event of server-sent events and WebSocket."""
+    """The `error` event of server-sent events and WebSocket, with the `turn_id` of a turn that is on record."""
+    said = _said(error, request_id)
+    if error.turn_id is not None:
+        said["turn_id"] = error.turn_id
+    return said
+
+
+def _said(error: EngineError, request_id: str) -> Json:
     return {"code": error.code, "message": error.message, "request_id": request_id, "retryable": error.retryable}
 
 
@@ -108,7 +115,8 @@ def openai_body(error: EngineError) -> Json:
 
 
 def headers(error: EngineError) -> list[tuple[str, str]]:
-    """The headers that belong to the error's status: Retry-After in whole seconds, WWW-Authenticate, Allow."""
+    """The headers that belong to the error's status: Retry-After in whole seconds, WWW-Authenticate. And the turn it
+    ended, where that is on record, as answers name it."""
     status = translation(error).status
     found = []
     if status in PAUSE_STATUSES and (error.retryable or error.retry_after is not None):
@@ -116,6 +124,8 @@ def headers(error: EngineError) -> list[tuple[str, str]]:
         found.append(("Retry-After", str(max(1, math.ceil(pause)))))
     if status == 401:
         found.append(("WWW-Authenticate", 'Bearer realm="clawdbot"'))
+    if error.turn_id is not None:
+        found.append(("X-Clawdbot-Decision", error.turn_id))
     return found
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from access.edges.embeddings import EmbeddingsBody
 from access.management.jobs import JobAnswer, JobPage
-from access.management.routes import ReplayBody
+from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
@@ -112,15 +112,21 @@ class CancelAnswer(msgspec.Struct):
     state: str
 
 
-class DecisionAnswer(msgspec.Struct, kw_only=True):
-    """Where a request would go and why."""
+class Refusal(msgspec.Struct):
+    code: str
+    message: str
 
-    model: str
-    instance: str
+
+class DecisionAnswer(msgspec.Struct, kw_only=True):
+    """Where a request would go and why. `model` null: nowhere now, it would be refused with this `refusal`."""
+
+    model: str | None
+    instance: str | None
     rules: list[str]
     candidates: list[Json]
     features: Json
     runner_up: str | None = None
+    refusal: Refusal | None = None
 
 
 class ScoreAnswer(msgspec.Struct):
@@ -235,7 +241,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
                   errors=(401, 403, 404)),
     ],
     "/api/route/explain": [
-        Operation(method="post", summary="Where would this go, and why?", body=ChatBody, answer=DecisionAnswer,
+        Operation(method="post", summary="Where would this go, and why?", body=ExplainBody, answer=DecisionAnswer,
                   text="The body of `/api/chat`. Nothing is sent to a model.", errors=(400, 401, 403, 404, 429, 503)),
     ],
     "/api/route/score": [

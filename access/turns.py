@@ -47,7 +47,9 @@ class Running:
             del self._turns[self._id]
         task, self._task = self._task, None
         if self._cancelled and task is not None and task.uncancel() == 0 and kind is asyncio.CancelledError:
-            raise TurnCancelled from error
+            cancelled = TurnCancelled()
+            cancelled.turn_id = self._id
+            raise cancelled from error
 
 
 class RunningTurns:

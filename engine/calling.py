@@ -111,7 +111,11 @@ class Caller:
     def choose(self, turn: Turn) -> Route:
         """5."""
         features = turn.plugins.features if turn.plugins is not None else {}
-        turn.route = self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
+        try:
+            turn.route = self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
+        except EngineError as error:
+            turn.refused = error.decision or {}
+            raise
         return turn.route
 
     async def reserve(self, turn: Turn, route: Route, max_tokens: int | None) -> None:

@@ -70,6 +70,8 @@ class Endings:
                 self._check_refusal(turn.principal, error)
             state: State = "failed" if isinstance(error, UpstreamError | Unavailable) else "refused"
             await self._record_end(turn, state, error.code, error)
+            if turn.decided:
+                error.turn_id = turn.id
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
             self._in_background(self._record_end(turn, "cancelled", "", error))
         else:

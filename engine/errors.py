@@ -32,13 +32,16 @@ EngineError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class EngineError(Exception):
     """`code` is stable and public, `message` is safe to show, `retryable` says whether the same call may succeed later.
 
     `retry_after` is in seconds, None when unknown. `param` names the offending field of the request where there is one.
+
+    What an error is told on its way: `decision` by the router, when nobody is left for a turn: the record of whom it
+    looked at. `turn_id` by the engine, when the turn it ended is on record.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -51,6 +54,8 @@ class EngineError(Exception):
         self.message = message or self.text
         self.param = param
         self.retry_after = retry_after
+        self.decision: dict[str, Any] | None = None
+        self.turn_id: str | None = None
         super().__init__(self.message)
 
 

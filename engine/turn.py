@@ -22,6 +22,7 @@ from engine.types import (
     Done,
     End,
     Intent,
+    Json,
     Message,
     Principal,
     Retry,
@@ -43,8 +44,9 @@ class Turn:
 
     __slots__ = (
         "admission", "appended", "attempts", "began", "completing", "constraints", "counted", "decided", "end", "fold",
-        "id", "intended", "keep", "messages", "output", "plugins", "policy", "principal", "request", "reservation",
-        "retries", "retrying", "route", "session", "source", "started", "time", "tries", "ttft", "verdicts",
+        "id", "intended", "keep", "messages", "output", "plugins", "policy", "principal", "refused", "request",
+        "reservation", "retries", "retrying", "route", "session", "source", "started", "time", "tries", "ttft",
+        "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest) -> None:
@@ -69,6 +71,7 @@ class Turn:
         self.session: Session | None = None
         self.plugins: PluginRun | None = None
         self.route: Route | None = None
+        self.refused: Json = {}  # the router's decision where it found nobody
         self.reservation: Reservation | None = None
         self.output: OutputGuard | None = None
         self.end: End | None = None
@@ -185,8 +188,8 @@ class Turn:
             session_id=self.session_id,
             model=request.model,
             instance=route.instance.name if route else "",
-            rules=route.rules if route else [],
-            decision=route.decision if route else {},
+            rules=route.rules if route else self.refused.get("rules", []),
+            decision=route.decision if route else self.refused,
             messages=list(self.messages),
             params=self._params(),
             verdicts=self.verdicts,

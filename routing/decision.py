@@ -63,11 +63,12 @@ class Step(msgspec.Struct):
 
 
 class Decision(msgspec.Struct):
-    """A decision that nothing was done about yet. `rules` matched; `before` are the steps that were passed over,
-    `answerer` is who answered the session's last turn, `kept` what of that it stays with."""
+    """A decision that nothing was done about yet. `step` is the last that was asked, `chosen` None: nobody is left.
+    `rules` matched; `before` are the steps that were passed over, `answerer` is who answered the session's last turn,
+    `kept` what of that it stays with."""
 
     step: Step
-    chosen: Candidate
+    chosen: Candidate | None
     rules: tuple[str, ...]
     features: Features
     reads: Sequence[str]
@@ -77,17 +78,15 @@ class Decision(msgspec.Struct):
 
     @property
     def model(self) -> str:
-        """The public name of who answers."""
-        return self.chosen.model or self.step.name
+        """The public name of who answers; empty: nobody does."""
+        return (self.chosen.model or self.step.name) if self.chosen is not None else ""
 
     def record(self) -> Json:
         """As turns keep it and people read it."""
-        step, instance = self.step, self.chosen.entry.instance
-        runner_up = step.selection.runner_up
+        step = self.step
+        runner_up = step.selection.runner_up if self.chosen is not None else None
         record = {
-            "model": self.model,
-            "instance": instance.name,
-            "instance_id": instance.id,
+            **self._answer(),
             "rules": list(self.rules),
             "candidates": step.candidates(),
             **self.features.record(self.reads),
@@ -103,10 +102,16 @@ class Decision(msgspec.Struct):
             record["session"] = {"model": self.answerer.model, "kept": self.kept}
         return record
 
+    def _answer(self) -> Json:
+        if self.chosen is None:
+            return {"model": None, "instance": None}
+        instance = self.chosen.entry.instance
+        return {"model": self.model, "instance": instance.name, "instance_id": instance.id}
+
 
 def decide(table: RoutingTable, features: Features, constraints: Constraints | None, now: float) -> Decision:
-    """Takes nobody's turn. Raises ModelNotFound; ContextTooLong, if there is room nowhere; Overloaded with the seconds
-    until the first candidate may be back."""
+    """Takes nobody's turn. Raises ModelNotFound; and with the record as their `decision` ContextTooLong, if there is
+    room nowhere, or Overloaded with the seconds until the first candidate may be back."""
     request = features.request
     view = table.view(features.principal.tenant_id, request.task)
     if request.instance_id is not None:
@@ -121,6 +126,7 @@ def decide(table: RoutingTable, features: Features, constraints: Constraints | N
     step = _ask(
         first, request.model, {"name": first.fallbacks[begun - 1], "place": begun} if begun else None, demands, now
     )
+    answerer = constraints.answerer if constraints is not None else None
     before: list[Step] = []
     if not step.usable:
         before.append(step)
@@ -130,8 +136,10 @@ def decide(table: RoutingTable, features: Features, constraints: Constraints | N
                 break
             before.append(step)
         else:
-            raise _refusal(before)
-    answerer = constraints.answerer if constraints is not None else None
+            refusal = _refusal(before)
+            nobody = Decision(before[-1], None, first.rules, features, view.reads, before[:-1], answerer)
+            refusal.decision = nobody.record()
+            raise refusal
     kept = _keep(step, answerer, constraints.tried, now) if constraints is not None and answerer is not None else None
     assert step.selection.chosen is not None
     chosen = step.pool.candidates[step.selection.chosen]

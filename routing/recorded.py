@@ -54,11 +54,11 @@ class Fallback(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Without `candidates` nothing was decided. `rules` are names; `candidates` are the pool that was chosen from, at
-    the end of the chain of fallbacks. Records of chats and older ones have no `task`; `cut` and `absent` are as
-    `routing.features` writes them."""
+    """Without `candidates` nothing was decided; `model` None: nobody was left. `rules` are names; `candidates` are the
+    pool that was chosen from, at the end of the chain of fallbacks. Records of chats and older ones have no `task`;
+    `cut` and `absent` are as `routing.features` writes them."""
 
-    model: str = ""
+    model: str | None = ""
     instance_id: int = 0
     rules: list[str] = []
     candidates: list[RecordedCandidate] = []

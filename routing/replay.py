@@ -74,7 +74,7 @@ class Replay:
     def _tally(self, asked: Asked, ended: Ended | None, pool: Pool | None) -> Tally:
         decision = asked.decision
         requested = self._named(asked.model)
-        at = (requested if decision.model == asked.model else decision.model, decision.instance_id)
+        at = (requested if decision.model in (None, asked.model) else decision.model, decision.instance_id)
         before = _recorded(decision, asked.model, requested, at)
         removed, window = decision.removed(), decision.fallback.window
         answered = at
@@ -166,7 +166,7 @@ def _left_out(asked: Asked | None, ended: Ended | None) -> str:
         return "unreadable"
     if ended is not None and ended.source != "model":
         return ended.source
-    if not asked.decision.candidates:
+    if not asked.decision.candidates or asked.decision.model is None:
         return "no_decision"
     return "pinned" if asked.edge == "console" else ""
 

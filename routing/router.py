@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from engine.errors import ContextTooLong, Overloaded
 from engine.ports import Adapter
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Instance, Json, Message, Principal
@@ -106,6 +107,7 @@ class RuleRouter:
         decision = decide(self._table.value, asked, constraints, now)
         record = decision.record()
         decision.step.pool.balance.take(decision.step.selection)
+        assert decision.chosen is not None
         return InstanceRoute(
             decision.chosen.entry,
             decision.model,
@@ -125,9 +127,15 @@ class RuleRouter:
         features: Json | None = None,
         constraints: Constraints | None = None,
     ) -> Json:
-        """The decision `choose` would take now; takes nobody's turn. Raises like `choose`."""
+        """The decision `choose` would take now; takes nobody's turn. Where it would find nobody, `model` is None and
+        `refusal` has `code` and `message` of the error. Raises ModelNotFound."""
         asked = Features(principal, request, messages, features or {}, self._clock())
-        return decide(self._table.value, asked, constraints, self._monotonic()).record()
+        try:
+            return decide(self._table.value, asked, constraints, self._monotonic()).record()
+        except (ContextTooLong, Overloaded) as error:
+            if error.decision is None:
+                raise
+            return {**error.decision, "refusal": {"code": error.code, "message": error.message}}
 
     def public_models(self, tenant_id: int) -> list[PublicModel]:
         """`auto` and every name the tenant can ask for."""

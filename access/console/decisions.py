@@ -22,6 +22,7 @@ def reasons(decision: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     """Pairs of name and value; none for a turn that was not routed."""
     rules = _names(decision.get("rules"))
     rows = [
+        (_("Refused"), _refusal(decision.get("refusal"))),
         (_("Model"), decision.get("model")),
         (_("Instance"), decision.get("instance")),
         (_("Rules that matched"), rules),
@@ -68,6 +69,10 @@ def _fallback(found: Any) -> Any:
         }  # fmt: skip
     room = found.get("context_window")
     return _("to a larger context window: %(room)s") % {"room": _("no limit") if room is None else room}
+
+
+def _refusal(found: Any) -> Any:
+    return f"{found.get('message')} ({found.get('code')})" if isinstance(found, dict) else None
 
 
 def _session(found: Any) -> Any:

@@ -83,6 +83,14 @@ def test_it_adds_the_headers_of_the_status(error, headers):
     assert dict(errors.headers(error)) == headers
 
 
+def test_an_error_of_a_recorded_turn_names_it():
+    error = tree.Overloaded(retry_after=2)
+    error.turn_id = "t1"
+    assert dict(errors.headers(error)) == {"Retry-After": "2", "X-Clawdbot-Decision": "t1"}
+    assert errors.event(error, "r1")["turn_id"] == "t1"
+    assert "turn_id" not in errors.body(error, "r1")["error"] and "turn_id" not in errors.event(tree.NotFound(), "r1")
+
+
 @pytest.mark.parametrize(
     ("raised", "code"),
     [

@@ -164,6 +164,26 @@ async def test_it_explains_a_route_and_scores_a_text():
     assert not site.behind.journal.entries
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/chat", {"message": "Hi"}),
+        ("/api/chat", {"message": "Hi", "stream": True}),
+        ("/v1/chat/completions", {"messages": HI}),
+        ("/v1/chat/completions", {"messages": HI, "stream": True}),
+    ],
+)
+async def test_an_error_says_by_which_name_its_turn_is_on_record(path, body):
+    site = build(ScriptedModel([UpstreamTimeout()]))
+    answer = await site.alice.post(path, body)
+    (intent,) = site.behind.journal.intents
+    assert (answer.status, answer.headers["x-clawdbot-decision"]) == (504, intent.turn_id)
+    assert (await site.alice.get(f"/api/turns/{intent.turn_id}")).status == 200
+    site.behind.limiter.refusal = RateLimited()
+    unrecorded = await site.alice.post(path, body)
+    assert unrecorded.status == 429 and "x-clawdbot-decision" not in unrecorded.headers
+
+
 async def test_explaining_and_scoring_count_as_turns_do():
     site = build()
     for path, body in (("/api/route/explain", {"message": "Hi"}), ("/api/route/score", {"text": "Hi"})):
