@@ -52,7 +52,11 @@ recent = string.sub(ARGV[5] .. ' ' .. recent, 1, {RECENT * 33})
 local before = ARGV[6] ~= '' and redis.call('HGET', KEYS[1], 'model')
 if before and before ~= ARGV[6] then
   local readable, notes = pcall(cjson.decode, redis.call('HGET', KEYS[1], 'model_changes') or '[]')
-  if not readable or type(notes) ~= 'table' then notes = {{}} end
+  local sound = readable and type(notes) == 'table'
+  for place, note in pairs(sound and notes or {{}}) do
+    sound = sound and type(place) == 'number' and type(note) == 'table' and note.at ~= nil
+  end
+  if not sound then notes = {{}} end
   notes[#notes + 1] = {{at = tonumber(t[1]), from = before, to = ARGV[6], turn_id = ARGV[5]}}
   while #notes > {CHANGES} do table.remove(notes, 1) end
   redis.call('HSET', KEYS[1], 'model_changes', cjson.encode(notes))

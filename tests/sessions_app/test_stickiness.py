@@ -113,6 +113,15 @@ async def test_notes_that_make_no_sense_cost_no_turn(store, stores, broken):
     assert (await reopened(store)).answerer == LARGE
 
 
+@pytest.mark.parametrize("broken", [b'{"a": 1}', b"[1, 2]", b"[null]", b'{"a": {}}', b'[{}, "x"]', b"null", b"[[1]]"])
+async def test_notes_that_make_no_sense_begin_anew(store, stores, broken):
+    await turn(store, SMALL)
+    await stores.tenant(ACME.id).call("HSET", HOME.session("s"), "model_changes", broken)
+    await turn(store, LARGE)
+    [note] = (await metadata(store))["model_changes"]
+    assert (note["from"], note["to"]) == ("small", "large")
+
+
 @pytest.mark.parametrize("field", ["model", "instance"])
 async def test_it_asks_nobody_again_where_the_last_cannot_be_read(store, stores, field):
     await turn(store, SMALL)
