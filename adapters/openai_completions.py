@@ -24,6 +24,7 @@ from engine.types import Delta, End, Json, Message, ModelCall, StoredAnswer
 PARAMS: Final = frozenset({"frequency_penalty", "logit_bias", "n", "presence_penalty", "seed", "stop", "top_p"})
 ROLES: Final = {"developer": "system", "function": "tool"}
 SPEAKERS: Final = {"user": "User", "assistant": "Assistant", "tool": "Tool"}
+MAX_STOPS: Final = 4  # that services take
 CHATML_MARK: Final = "<|im_"
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -130,8 +131,7 @@ class OpenAICompletionsAdapter(OpenAICompatibleAdapter):
         asked[options.max_tokens_field] = request.max_tokens if request.max_tokens is not None else options.max_tokens
         if request.temperature is not None:
             asked["temperature"] = request.temperature
-        own = asked.get("stop") or []
-        asked["stop"] = [*TEMPLATES[options.template].stop, *([own] if isinstance(own, str) else own)]
+        asked["stop"] = _stops(TEMPLATES[options.template].stop, asked.get("stop") or [])
         return asked
 
     def _prompt(self, call: ModelCall) -> str:
@@ -139,7 +139,17 @@ class OpenAICompletionsAdapter(OpenAICompatibleAdapter):
         return TEMPLATES[self._options.template].write(said)
 
 
+def _stops(template: tuple[str, ...], own: str | list[str]) -> list[str]:
+    """The template's and then the request's own, each once."""
+    stops = list(dict.fromkeys([*template, *([own] if isinstance(own, str) else own)]))
+    if len(stops) > MAX_STOPS:
+        raise NotSupported(f"This model takes at most {MAX_STOPS - len(template)} stop sequences.", param="stop")
+    return stops
+
+
 def _text(message: Message) -> str:
+    if message.tool_calls and not message.content:
+        raise NotSupported("This model takes no tools.", param="messages")
     if not isinstance(message.content, list):
         return message.content or ""
     texts = [part.get("text") for part in message.content]
