@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 NONE: Final = CachePolicy()
 PREFIX: Final = "answer:"
-LARGEST: Final = 1024 * 1024  # bytes of an answer that is worth keeping
+LARGEST: Final = 256 * 1024  # bytes of an answer that is worth keeping
 PATIENCE: Final = 0.25  # seconds a turn waits for a kept answer before it asks the model
 BATCH: Final = 1_000  # keys the store looks at in one go while it forgets
 

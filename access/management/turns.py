@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from rest_framework.request import Request
 
 from access.lean import JsonReply
 from access.views import LeanView
+from compliance.journal.reader import TurnRecord
 from engine.errors import TurnNotFound
 
+SHARED: Final = "shared_with"  # names another turn, which may be another key's
 _TURN_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class TurnDetail(LeanView):
     """GET: the recorded turn, the decision that routed it in the end and the calls that failed before. A caller sees
-    its own turns, with the scope `audit` the whole tenant's."""
+    its own turns, with the scope `audit` the whole tenant's; whose call was shared is told if that may be seen too."""
 
     needs = ("chat", "audit")
     http_method_names = ["get"]
@@ -25,18 +28,31 @@ class TurnDetail(LeanView):
         if not _TURN_ID.match(turn_id):
             raise TurnNotFound
         record = await self.parts.read_turn(self.principal.tenant_id, turn_id)
-        if record.intent.subject != self.principal.subject and "audit" not in self.principal.scopes:
+        if not self._may_see(record):
             raise TurnNotFound
+        completion, decision = record.completion, record.decision
+        if completion is not None and SHARED in completion.decision and not await self._is_ours(decision[SHARED]):
+            decision = {name: value for name, value in decision.items() if name != SHARED}
+            completion = msgspec.structs.replace(completion, decision=decision)
         return self.json(
             {
                 "id": turn_id,
-                "state": record.completion.state if record.completion is not None else "in_flight",
-                "decision": record.decision,
+                "state": completion.state if completion is not None else "in_flight",
+                "decision": decision,
                 "retries": record.retries,
                 "intent": record.intent,
-                "completion": record.completion,
+                "completion": completion,
             }
         )
+
+    def _may_see(self, record: TurnRecord) -> bool:
+        return record.intent.subject == self.principal.subject or "audit" in self.principal.scopes
+
+    async def _is_ours(self, turn_id: str) -> bool:
+        try:
+            return self._may_see(await self.parts.read_turn(self.principal.tenant_id, turn_id))
+        except TurnNotFound:
+            return False
 
 
 class TurnCancel(LeanView):

@@ -1,11 +1,13 @@
 import asyncio
 import time
 
+import msgspec
 import pytest
 
 from access.cache_control import CacheField, frame_wish, wish
 from engine.types import CachePolicy
 from tests.access.parts import build
+from tests.cast import BOB
 from tests.conformance.edges import HI, within
 from tests.engine.parts import ScriptedModel
 
@@ -94,6 +96,31 @@ async def test_it_says_when_an_answer_was_shared(path):
     own, shared = sorted(site.behind.journal.completions, key=lambda end: end.source)
     assert (own.source, shared.source) == ("model", "shared")
     assert shared.decision["shared_with"] == own.turn_id and own.decision == {}
+    record = (await site.alice.get(f"/api/turns/{shared.turn_id}")).json
+    assert record["decision"]["shared_with"] == record["completion"]["decision"]["shared_with"] == own.turn_id
+
+
+async def test_whose_call_was_shared_is_for_who_may_read_it():
+    gate = asyncio.Event()
+    site = build(ScriptedModel([gate, "Hello"]))
+    site.behind.answers.chosen = CachePolicy(coalesce=True)
+    first = site.alice.begin("POST", "/api/chat", ASKED)
+    await within(1, lambda: site.behind.models[0].calls)
+    bob = site.client(BOB.key)
+    second = bob.begin("POST", "/api/chat", ASKED)
+    await within(1, lambda: len(site.behind.journal.intents) == 2)
+    gate.set()
+    await first.rest(), await second.rest()
+    own, shared = sorted(site.behind.journal.completions, key=lambda end: end.source)
+    assert shared.decision["shared_with"] == own.turn_id
+    record = (await bob.get(f"/api/turns/{shared.turn_id}")).json
+    assert record["completion"]["source"] == "shared"
+    assert own.turn_id not in str(record) and "instance_id" in record["decision"]
+    site.keys.people[BOB.key] = msgspec.structs.replace(
+        site.keys.people[BOB.key], scopes=site.keys.people[BOB.key].scopes | {"audit"}
+    )
+    record = (await bob.get(f"/api/turns/{shared.turn_id}")).json
+    assert record["decision"]["shared_with"] == own.turn_id
 
 
 async def test_a_frame_can_ask_anew(site):
