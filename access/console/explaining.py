@@ -20,7 +20,7 @@ from access import schemas
 from access.console import decisions
 from access.console.bridge import bridge_of
 from access.console.tenant_field import TenantField
-from engine.errors import EngineError
+from engine.errors import EngineError, SessionNotFound
 from engine.types import AUTO, ChatRequest, Json, Principal
 from routing.router import RuleRouter
 
@@ -40,6 +40,13 @@ class ExplainForm(forms.Form):
     temperature = forms.FloatField(label="temperature", required=False, widget=UnfoldAdminDecimalFieldWidget)
     stream = forms.BooleanField(label="stream", required=False, widget=UnfoldBooleanSwitchWidget)
     user = forms.CharField(label="user", required=False, max_length=256, widget=UnfoldAdminTextInputWidget)
+    session = forms.CharField(
+        label=_("Session"),
+        required=False,
+        max_length=128,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("Id of a session of this user's."),
+    )
     language = forms.CharField(
         label="language",
         required=False,
@@ -79,6 +86,8 @@ class ExplainForm(forms.Form):
         for name in ("max_tokens", "temperature", "user", "metadata"):
             if data[name] not in (None, ""):
                 body[name] = data[name]
+        if data["session"]:
+            body["session_id"] = data["session"]
         return schemas.chat_request(body, edge="console", request_id="", headers=data["headers"])
 
     def found(self) -> Json:
@@ -93,10 +102,16 @@ def explain_view(request: HttpRequest) -> dict[str, Any]:
     try:
         return {"form": form, "decision": _shown(_decided(request, form))}
     except EngineError as error:
-        form.add_error(error.param if error.param in form.fields else None, f"{error.message} ({error.code})")
+        form.add_error(_field(error, form), f"{error.message} ({error.code})")
     except TimeoutError:
         form.add_error(None, _("No answer within 10 seconds."))
     return {"form": form}
+
+
+def _field(error: EngineError, form: ExplainForm) -> str | None:
+    if isinstance(error, SessionNotFound) or error.param == "session_id":
+        return "session"
+    return error.param if error.param in form.fields else None
 
 
 def _decided(request: HttpRequest, form: ExplainForm) -> Json:
@@ -109,7 +124,9 @@ def _decided(request: HttpRequest, form: ExplainForm) -> Json:
     )
 
     async def decided() -> Json:  # the live table belongs to the event loop
-        return RuleRouter(bridge.routes).explain(principal, chat, chat.messages, form.found())
+        async with bridge.engine.rehearsed(principal, chat) as turn:
+            router = RuleRouter(bridge.routes)
+            return router.explain(principal, turn.request, turn.history(), form.found(), turn.constraints)
 
     return bridge.run(decided(), TIMEOUT)
 

@@ -57,6 +57,25 @@ def test_a_session_keeps_its_model(gateway, upstream: Upstream, key):
         assert decision["session"] == {"model": first["model"], "kept": "instance"}
 
 
+def test_explaining_names_the_model_the_sessions_next_turn_has(gateway, key):
+    with gateway.http(key) as client:
+
+        def explained(**fields) -> dict:
+            return client.post("/api/route/explain", json={"message": "Hi", **fields}).json()
+
+        first = turn(gateway, key)
+        said = [explained(session_id=first["session_id"]) for _ in range(4)]
+        assert {each["model"] for each in said} == {first["model"]}
+        assert said[0]["session"] == {"model": first["model"], "kept": "instance"}
+        assert turn(gateway, key, first["session_id"])["model"] == first["model"]
+        assert "session" not in explained()
+        assert len(read(gateway, key, f"/api/sessions/{first['session_id']}")["context_stack"]) == 4
+        assert explained(session_id="nobodys")["error"]["code"] == "session_not_found"
+    with gateway.http() as stranger:
+        asked = {"message": "Hi", "session_id": first["session_id"]}
+        assert stranger.post("/api/route/explain", json=asked).status_code == 404
+
+
 def test_a_change_is_noted_when_the_model_is_switched_off(gateway, upstream: Upstream, key):
     first = turn(gateway, key)
     gone, session = first["model"], first["session_id"]

@@ -164,6 +164,13 @@ def test_it_asks_rules_that_test_the_model_where_one_was_named():
     assert both([rule(1, "dear", "model == 'cheap'")], (turn, ended())).moved.turns == 1
 
 
+REFUSED = msgspec.json.decode(
+    b'{"turn_id":"t","tenant_id":1,"at":0,"decision":{"model":null,"instance":null,"rules":["a"],"candidates":[{"id":1,'
+    b'"instance":"cheap","model":"cheap","weight":1,"removed":"rate_limited"}],"features":{}}}',
+    type=Asked,
+)
+
+
 @pytest.mark.parametrize(
     ("turn", "end", "reason"),
     [
@@ -173,6 +180,7 @@ def test_it_asks_rules_that_test_the_model_where_one_was_named():
         (asked(), ended(source="cache"), "cache"),
         (asked(), ended(source="shared"), "shared"),
         (asked(edge="console"), ended(), "pinned"),
+        (REFUSED, ended(state="failed"), "no_decision"),
     ],
 )
 def test_it_leaves_out_what_no_rule_decided(turn, end, reason):

@@ -17,7 +17,9 @@ from access.console.bridge import SCOPE_KEY, EngineBridge
 from access.console.explaining import explain_view
 from access.replaying import KIND
 from access.tasks import replay_rules
+from engine.engine import Engine
 from engine.snapshots import Cell
+from engine.types import Answerer
 from routing.models import ModelInstance, RoutingRule
 from routing.services import save_instance
 from routing.table import RoutingTable
@@ -25,6 +27,7 @@ from tenants import jobs
 from tenants.models import Job, User
 from tests.access.console.screens import NAUGHTY
 from tests.access.recorded import turn, write
+from tests.engine.parts import Kept, build
 from tests.routing.fleet import entry, rule
 
 PAGE = "/admin/routing/routingrule/replay/"
@@ -190,15 +193,17 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def explained(loop: asyncio.AbstractEventLoop, user: User, **fields: Any) -> dict[str, Any]:
+def explained(
+    loop: asyncio.AbstractEventLoop, user: User, *, engine: Engine | None = None, table: Any = None, **fields: Any
+) -> dict[str, Any]:
     rules = [
         rule(1, "dear", "metadata.plan == 'gold'", fallbacks=("cheap",), name=NAUGHTY),
         rule(2, "dear", "header.x-team == 'red' or language == 'zh' or intent == 'code'", name="others"),
     ]
-    table = RoutingTable([entry(1, "cheap"), entry(2, "dear")], rules)
+    table = table or RoutingTable([entry(1, "cheap"), entry(2, "dear")], rules)
     request = RequestFactory().post(EXPLAIN, {"tenant": "acme", "message": NAUGHTY, "model": "auto", **fields})
     request.user = user
-    request.scope = {SCOPE_KEY: EngineBridge(None, loop, Cell(table), None)}
+    request.scope = {SCOPE_KEY: EngineBridge(engine or build()[0], loop, Cell(table), None)}
     return explain_view(request)
 
 
@@ -219,6 +224,27 @@ def test_it_explains_where_a_message_would_go(loop, cast, operator, fields, rule
     assert (reasons["Model"], reasons["Rules that matched"]) == ("dear", rules)
     assert ["dear (#2)"] == [row[0] for row in shown["decision"]["candidates"]["rows"]]
     assert "complexity_score" in dict(shown["decision"]["features"]["rows"])
+
+
+def test_it_explains_where_the_next_turn_of_a_session_would_go(loop, cast, operator):
+    engine, parts = build()
+    parts.sessions.kept["s1"] = Kept("s1", answerer=Answerer("dear", 2))
+    table = RoutingTable([entry(1, "cheap", weight=100), entry(2, "dear")])
+    for session, model in (("s1", "dear"), ("", "cheap")):
+        shown = explained(loop, operator, engine=engine, table=table, session=session)
+        assert dict(shown["decision"]["reasons"])["Model"] == model
+    assert "session_not_found" in str(
+        explained(loop, operator, engine=engine, session="s2")["form"].errors["session"][0]
+    )
+    assert (parts.sessions.attempts, parts.sessions.closed) == (0, 2)
+
+
+def test_it_explains_why_nobody_would_answer(loop, cast, operator):
+    down = entry(1, "cheap")
+    down.health.paused_until = float("inf")
+    shown = explained(loop, operator, table=RoutingTable([down]))["decision"]
+    assert dict(shown["reasons"])["Refused"] == "The service is overloaded. (overloaded)"
+    assert [str(row[-1]) for row in shown["candidates"]["rows"]] == ["rate limited"]
 
 
 @pytest.mark.parametrize(
