@@ -42,7 +42,7 @@ class Caller:
 
     async def begin(self, turn: Turn, in_flight: int) -> tuple[Upstream, Delta | End]:
         """The model's first event and what follows it, with the intent durable. `in_flight`: turns running now."""
-        self._constrain(turn)
+        self.constrain(turn)
         policy = self._answers.policy(turn.principal)
         if caching.is_repeatable(policy, turn.request):
             turn.policy = policy
@@ -101,7 +101,8 @@ class Caller:
         if turn.retrying:
             self.retries.give_back()
 
-    def _constrain(self, turn: Turn) -> None:
+    def constrain(self, turn: Turn) -> None:
+        """What of its session the router is to know."""
         session = turn.session
         if session is not None:
             turn.constraints.answerer = session.answerer

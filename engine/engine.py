@@ -99,7 +99,7 @@ class Engine:
         turn = Turn(principal, request)
         try:
             await self._enter(turn)
-            self.caller._constrain(turn)
+            self.caller.constrain(turn)
             yield turn
         finally:
             if turn.session is not None:
