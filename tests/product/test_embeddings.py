@@ -65,7 +65,7 @@ def test_two_callers_share_a_call(gateway: Product, upstream: Upstream, key: str
     upstream.answers(answer(200, {"data": data, "usage": {"prompt_tokens": 9}}))
     gateway.operate(
         f"_ = save_instance(instance=ModelInstance(tenant=tenant, name='served', task='embeddings',"
-        f" endpoint='{upstream.url}', allow_private=True, batch_size=2, batch_window=1))"
+        f" endpoint='{upstream.url}', allow_private=True, batch_size=2, batch_window=1, max_concurrency=1))"
     )
     live(gateway, key, "served")
     before = len(upstream.requests)
