@@ -15,7 +15,7 @@ from engine.types import Json
 from routing.configuration import RULE_KEYS
 from routing.documents import Block, ConfigurationError, Reader, escaped, parse
 from routing.models import RoutingRule
-from routing.services import MAX_RULES, is_usable, usable_names
+from routing.services import MAX_RULES, check_names, usable_names
 from routing.snapshot import compile_routing, compile_rule
 from routing.table import RoutingTable, Rule
 from routing.validation import check_comparisons, count_comparisons
@@ -36,7 +36,7 @@ def from_fields(items: Sequence[Mapping[str, Any]], tenant_id: int | None) -> li
         try:
             _check(rule)
             if tenant_id is not None:
-                _check_names(rule, usable, kept)
+                check_names(rule, usable, kept)
         except ValidationError as error:
             field, messages = next(iter(error.message_dict.items()))
             raise ValidationError({f"rules[{place}].{field}": messages[0]}) from None
@@ -127,14 +127,6 @@ def _check_room(count: int, tenant_id: int | None, field: str) -> None:
 
 def _check_effort(rules: Sequence[RoutingRule]) -> None:
     check_comparisons(count_comparisons(text for rule in rules if rule.enabled for text in rule.conditions))
-
-
-def _check_names(rule: RoutingRule, usable: frozenset[str], kept: set[str]) -> None:
-    """As a tenant's rule is checked when it is saved: the same is said of a name nobody has and of another tenant's,
-    names in rules it has already may stay."""
-    for field, names in (("model", [rule.model]), ("fallbacks", rule.fallbacks)):
-        if unknown := next((name for name in names if name not in kept and not is_usable(name, usable)), None):
-            raise ValidationError({field: f"There is no model {unknown!r} that you may use."})
 
 
 def _from_block(block: Block, tenant_id: int | None) -> RoutingRule:

@@ -55,7 +55,7 @@ def save_rule(*, rule: RoutingRule, usable: Collection[str] | None = None) -> Ro
     rule.full_clean()
     with transaction.atomic():
         if usable is not None:
-            _check_names(rule, usable)
+            check_names(rule, usable, _names_kept(rule))
         if rule.tenant_id is not None:  # two that add the last one at the same time wait for each other
             Tenant.objects.select_for_update().filter(pk=rule.tenant_id).first()
             if rule._state.adding:
@@ -151,10 +151,15 @@ def _differs(instance: ModelInstance, wanted: dict[str, object]) -> bool:
     return bool(changed)
 
 
-def _check_names(rule: RoutingRule, usable: Collection[str]) -> None:
-    """Says the same of a name nobody has and of another tenant's."""
+def _names_kept(rule: RoutingRule) -> set[str]:
+    """Those the rule has already."""
     stored = None if rule._state.adding else RoutingRule.objects.filter(pk=rule.pk, tenant_id=rule.tenant_id).first()
-    kept = {stored.model, *stored.fallbacks} if stored is not None else set()
+    return {stored.model, *stored.fallbacks} if stored is not None else set()
+
+
+def check_names(rule: RoutingRule, usable: Collection[str], kept: Collection[str]) -> None:
+    """Of a tenant's rule: names it may use, or `kept` from before. Says the same of a name nobody has and of another
+    tenant's. Raises ValidationError."""
     for field, names in (("model", [rule.model]), ("fallbacks", rule.fallbacks)):
         for name in names:
             if name not in kept and not is_usable(name, usable):
