@@ -16,8 +16,7 @@ import pytest
 from adapters.base import AdapterConfig
 from adapters.openai_compatible import OpenAICompatibleAdapter
 from engine.errors import UpstreamError
-from engine.http1 import DirectClient
-from engine.outbound import AiohttpClient, HttpClient
+from engine.outbound import HttpClient
 from engine.types import Delta
 from tests.adapters import upstream as wire
 from tests.adapters.upstream import CUT, RESET, Upstream
@@ -102,19 +101,6 @@ AFTER: dict[str, list[Any]] = {
     "a line without end": [b"data: ", *forever(b"x" * 65536, 0.0, times=400)],
     "a comment without end": [b": ", *forever(b"x" * 65536, 0.0, times=400)],
 }
-
-
-@pytest.fixture(params=[DirectClient, AiohttpClient])
-async def http(request: pytest.FixtureRequest) -> Any:
-    client = request.param()
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-async def upstream() -> Any:
-    async with Upstream() as server:
-        yield server
 
 
 def adapter_for(upstream: Upstream, http: HttpClient, timeout: float = 0.5) -> OpenAICompatibleAdapter:

@@ -12,25 +12,11 @@ from adapters.echo import EchoAdapter
 from adapters.openai_compatible import OpenAICompatibleAdapter
 from adapters.scripted import HANG, Script, ScriptedAdapter
 from engine.errors import NotSupported, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
-from engine.http1 import DirectClient
-from engine.outbound import AiohttpClient, HttpClient
+from engine.outbound import HttpClient
 from tests.adapters import upstream as wire
 from tests.adapters.replay import ReplayClient
 from tests.adapters.upstream import CUT, RESET, Upstream
 from tests.adapters.upstream import HANG as SILENCE
-
-
-@pytest.fixture(params=[DirectClient, AiohttpClient])
-async def http(request: pytest.FixtureRequest) -> Any:
-    client = request.param()
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-async def upstream() -> Any:
-    async with Upstream() as server:
-        yield server
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from adapters import openai_compatible
 from adapters.base import AdapterConfig, Limits
 from adapters.openai_compatible import OpenAICompatibleAdapter
 from engine.errors import UpstreamError, UpstreamTimeout
-from engine.http1 import DirectClient
-from engine.outbound import SILENT, UNBEGUN, UNFINISHED, UNREACHED, AiohttpClient, HttpClient
+from engine.outbound import SILENT, UNBEGUN, UNFINISHED, UNREACHED, HttpClient
 from tests.adapters import upstream as wire
 from tests.adapters.upstream import HANG, Upstream
 from tests.conformance.adapters import call, listen
@@ -27,19 +26,6 @@ LIFELESS = {
     "roles": wire.chunk({"role": "assistant", "content": ""}),
     "empty deltas": wire.chunk({}),
 }
-
-
-@pytest.fixture(params=[DirectClient, AiohttpClient])
-async def http(request: pytest.FixtureRequest) -> Any:
-    client = request.param()
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-async def upstream() -> Any:
-    async with Upstream() as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator
 from types import SimpleNamespace
 
-import pytest
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.test import Client, RequestFactory
 from django.urls import resolve
@@ -22,17 +19,6 @@ from tests.cast import ACME, GLOBEX, tenant_table
 
 ANSWER = StoredAnswer([Choice(Message("assistant", "kept"), "stop")], End({0: "stop"}))
 PATH = f"/admin/tenants/tenant/{ACME.id}/forget_answers/"
-
-
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
 
 
 def press(operator: User, bridge: EngineBridge, path: str = PATH) -> str:

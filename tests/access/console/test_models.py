@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -136,18 +134,6 @@ def test_it_grants_an_instance_to_tenants_and_takes_it_back(console: Client, cas
     assert "duplicate" in answer.content.decode()
     assert save(console, **kept, **{"grants-TOTAL_FORMS": 1, "grants-0-DELETE": "on"}) is None
     assert ModelGrant.objects.everywhere().get().tenant == cast.globex
-
-
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop in a thread of its own, as the web server's is beside a view."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
 
 
 def press(operator: User, row: ModelInstance, loop: asyncio.AbstractEventLoop | None, *models: Any) -> tuple[str, Any]:
