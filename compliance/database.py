@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.db import connections, models
 
 ALIAS: Final = "journal"
-JOURNAL_MODELS: Final = frozenset({"auditentry", "journalworker"})
+JOURNAL_MODELS: Final = frozenset({"auditentry", "journalworker", "subjectkey"})
 
 
 def is_journal(alias: str) -> bool:

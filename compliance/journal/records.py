@@ -9,15 +9,22 @@ import msgspec
 from engine.types import Completion, Intent
 
 COLUMNS: Final = (
-    "turn_id", "kind", "tenant_id", "at", "worker", "session_id", "user", "key_id", "model", "instance", "state",
-    "body",
+    "turn_id", "kind", "number", "tenant_id", "at", "worker", "session_id", "user", "key_id", "model", "instance",
+    "state", "body",
 )  # fmt: skip
 
 # The columns in the order of COLUMNS.
-Row = tuple[str, str, int, float, str, str | None, str, int | None, str, str, str, bytes]
+Row = tuple[str, str, int, int, float, str, str | None, str, int | None, str, str, str, bytes]
+
+# A data key that rows of the same batch are sealed with: id, tenant, subject, the wrapped key, Unix seconds, the
+# columns in the order of KEY_COLUMNS.
+KEY_COLUMNS: Final = ("id", "tenant_id", "subject", "wrapped", "created_at")
+KeyRow = tuple[str, int, str, bytes, float]
 
 INTENT: Final = "intent"
 COMPLETION: Final = "completion"
+PARTIAL: Final = "partial"
+CHANGE: Final = "change"
 
 # What a record can do to its own encoding: lone surrogates, numbers beyond 64 bits, foreign types, too deep nesting.
 ENCODING_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError)
@@ -28,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 def intent_row(intent: Intent, worker: str) -> Row:
     """Raises one of ENCODING_ERRORS."""
     return (
-        intent.turn_id, INTENT, intent.tenant_id, intent.at, worker, intent.session_id, intent.user, intent.key_id,
+        intent.turn_id, INTENT, 0, intent.tenant_id, intent.at, worker, intent.session_id, intent.user, intent.key_id,
         intent.model, intent.instance, "", _encode(intent),
     )  # fmt: skip
 
@@ -36,7 +43,7 @@ def intent_row(intent: Intent, worker: str) -> Row:
 def completion_row(completion: Completion, worker: str) -> Row:
     """Raises one of ENCODING_ERRORS."""
     return (
-        completion.turn_id, COMPLETION, completion.tenant_id, completion.at, worker, completion.session_id, "", None,
+        completion.turn_id, COMPLETION, 0, completion.tenant_id, completion.at, worker, completion.session_id, "", None,
         completion.model, completion.instance, completion.state, _encode(completion),
     )  # fmt: skip
 

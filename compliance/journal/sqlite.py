@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Final
 
 from compliance.journal import slots
-from compliance.journal.records import COLUMNS, Row, completion_row
+from compliance.journal.records import COLUMNS, KEY_COLUMNS, KeyRow, Row, completion_row
 from compliance.journal.slots import Slot
 from compliance.journal.store import RecordRefused, StoreAway
 from engine.types import Completion
@@ -38,6 +38,16 @@ _PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL}  # the connection i
 _NAMES: Final = ", ".join(f'"{column}"' for column in COLUMNS)
 _INSERT: Final = f"INSERT INTO compliance_auditentry ({_NAMES}) VALUES "  # noqa: S608  # our own names
 _VALUES: Final = f"({', '.join('?' * len(COLUMNS))})"
+_INSERT_KEY: Final = (
+    f"INSERT OR IGNORE INTO compliance_subjectkey ({', '.join(KEY_COLUMNS)}) "  # noqa: S608  # our own names
+    f"VALUES ({', '.join('?' * len(KEY_COLUMNS))})"
+)
+# A migration that makes the table anew leaves a counter of 0 for an empty one.
+_LEAST_ID: Final = (
+    "UPDATE sqlite_sequence SET seq = max(seq, :least) WHERE name = 'compliance_auditentry'",
+    "INSERT INTO sqlite_sequence (name, seq) SELECT 'compliance_auditentry', :least "
+    "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'compliance_auditentry')",
+)
 _BEAT: Final = """
     INSERT INTO compliance_journalworker (worker, slot, started, heartbeat, oldest_open) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (worker) DO UPDATE SET heartbeat = excluded.heartbeat, oldest_open = excluded.oldest_open"""
@@ -67,12 +77,26 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise StoreAway(f"{self.slot.path}: {error}") from error
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> None:
+        if not keys:
+            self._execute(*self._insertion(rows))
+            return
+        self._execute("BEGIN IMMEDIATE", ())
+        try:
+            for key in keys:
+                self._run(_INSERT_KEY, key)
+            self._run(*self._insertion(rows))
+            self._run("COMMIT", ())
+        except (RecordRefused, StoreAway):
+            self._roll_back()
+            raise
+
+    def _insertion(self, rows: Sequence[Row]) -> tuple[str, list[object]]:
         count = len(rows)
         statement = self._statements.get(count)
         if statement is None:
             statement = self._statements[count] = _INSERT + ", ".join([_VALUES] * count)
-        self._execute(statement, list(chain.from_iterable(rows)))
+        return statement, list(chain.from_iterable(rows))
 
     def beat(self, oldest_open: str) -> None:
         self._execute(_BEAT, (self.worker, self.slot.number, self.started, time.time(), oldest_open))
@@ -133,7 +157,15 @@ class SqliteStore:
         try:
             if self._database is None or self._identity() != self._file:
                 self._connect()  # SQLite would go on writing a file that was moved or deleted
-            assert self._database is not None
+        except sqlite3.Error as error:
+            self._disconnect()
+            raise StoreAway(f"{self.slot.path}: {error}") from error
+        self._run(statement, parameters)
+
+    def _run(self, statement: str, parameters: Sequence[object]) -> None:
+        """On the connection as it is, whose transaction may be open."""
+        assert self._database is not None
+        try:
             self._database.execute(statement, parameters)
         except _REFUSALS as error:
             raise RecordRefused(str(error)) from error
@@ -141,6 +173,14 @@ class SqliteStore:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING:
                 self._disconnect()
             raise StoreAway(f"{self.slot.path}: {error}") from error
+
+    def _roll_back(self) -> None:
+        """A connection that was closed meanwhile has rolled back by itself."""
+        if self._database is not None and self._database.in_transaction:
+            try:
+                self._database.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._disconnect()
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -166,11 +206,8 @@ class SqliteStore:
                 raise sqlite3.OperationalError(f"no write-ahead log here, but {mode}")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA cache_size = -8000")  # KiB; the pages of the indexes stay in memory
-            database.execute(
-                "INSERT INTO sqlite_sequence (name, seq) SELECT 'compliance_auditentry', ? WHERE NOT EXISTS "
-                "(SELECT 1 FROM sqlite_sequence WHERE name = 'compliance_auditentry')",
-                (self.slot.number << IDS_PER_SLOT_BITS,),
-            )
+            for statement in _LEAST_ID:
+                database.execute(statement, {"least": self.slot.number << IDS_PER_SLOT_BITS})
         except sqlite3.Error:
             database.close()
             raise

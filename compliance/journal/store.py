@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from compliance.journal.records import Row
+from compliance.journal.records import KeyRow, Row
 
 
 class StoreError(Exception):
@@ -32,8 +32,9 @@ class Store(Protocol):
     def open(self) -> None:
         """Connects, announces the worker, ends what a dead worker left open where this one writes. Raises StoreAway."""
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """All of `rows` in one transaction, durable on return. Raises RecordRefused, StoreAway."""
+    def append(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> None:
+        """All of `rows`, and the `keys` they are sealed with, in one transaction, durable on return. A key that is
+        there already is left as it is. Raises RecordRefused, StoreAway."""
 
     def beat(self, oldest_open: str) -> None:
         """The worker lives; no open turn of it has an id below `oldest_open`. Raises StoreAway."""

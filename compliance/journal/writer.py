@@ -210,7 +210,7 @@ class JournalWriter:
         self._loop.call_later(PAUSE, self._kick)
 
     def _refused(self, row: Row, future: asyncio.Future[None]) -> None:
-        turn_id, kind, tenant_id, *_ = row
+        turn_id, kind, _, tenant_id, *_ = row
         _fail(future, _refusal())
         if kind == INTENT:
             self._open.pop(turn_id, None)

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from django.db import models
 
-from tenants.scoping import ScopedQuerySet
+from tenants.scoping import ScopedManager, ScopedQuerySet
 
 
 class AppendOnly(TypeError):
@@ -42,6 +42,8 @@ class AuditEntry(models.Model):
     class Kind(models.TextChoices):
         INTENT = "intent", "Intent"
         COMPLETION = "completion", "Completion"
+        PARTIAL = "partial", "Partial output"
+        CHANGE = "change", "Change of configuration"
 
     class State(models.TextChoices):
         COMPLETED = "completed", "Completed"
@@ -52,6 +54,7 @@ class AuditEntry(models.Model):
 
     turn_id = models.CharField(max_length=64)
     kind = models.CharField(max_length=16, choices=Kind.choices)
+    number = models.PositiveIntegerField(default=0, help_text="Tells apart the partial outputs of one turn.")
     tenant_id = models.BigIntegerField()
     at = models.FloatField(help_text="Unix seconds.")
     worker = models.CharField(max_length=64)
@@ -70,7 +73,7 @@ class AuditEntry(models.Model):
         ordering = ["-turn_id", "id"]
         verbose_name = "journal entry"
         verbose_name_plural = "journal"
-        constraints = [models.UniqueConstraint(fields=["turn_id", "kind"], name="audit_once")]
+        constraints = [models.UniqueConstraint(fields=["turn_id", "kind", "number"], name="audit_once")]
         # every index costs each turn a few microseconds: only intents are listed, so only they are in them
         indexes = [
             models.Index(fields=["tenant_id", "turn_id"], name="audit_by_tenant", condition=models.Q(kind="intent")),
@@ -92,6 +95,28 @@ class AuditEntry(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnly("a journal entry is never deleted")
+
+
+class SubjectKey(models.Model):
+    """The data key of a subject (a user of a tenant): what entries about it are sealed with. Without it their text
+    cannot be read by anybody: deleting the rows of a subject is its erasure.
+
+    `subject` is a keyed hash of the user's id. A subject has a key a journal file at least. `wrapped` is the data key
+    sealed with the tenant's key."""
+
+    id = models.CharField(max_length=32, primary_key=True)
+    tenant_id = models.BigIntegerField()
+    subject = models.CharField(max_length=64)
+    wrapped = models.BinaryField()
+    created_at = models.FloatField(help_text="Unix seconds.")
+
+    objects = ScopedManager()
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant_id", "subject"], name="subject_key_by_subject")]
+
+    def __str__(self) -> str:
+        return self.id
 
 
 class JournalWorker(models.Model):

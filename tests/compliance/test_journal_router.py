@@ -6,7 +6,7 @@ from compliance.database import JournalRouter
 from compliance.models import AuditEntry, JournalWorker
 from tenants.models import Tenant
 
-OURS = {"compliance_auditentry", "compliance_journalworker"}
+OURS = {"compliance_auditentry", "compliance_journalworker", "compliance_subjectkey"}
 
 
 def tables(alias):
