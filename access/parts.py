@@ -11,8 +11,10 @@ from access.management.rows import Rows
 from access.metrics import Metrics
 from access.tickets import Tickets
 from access.turns import RunningTurns
+from compliance.guard import GuardTable
 from compliance.journal.reader import TurnRecord
 from engine.engine import Engine
+from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Json, Message, Principal
 from routing.table import PublicModel
 
@@ -80,3 +82,4 @@ class Parts:
     metrics: Metrics
     running: RunningTurns = field(default_factory=RunningTurns)
     rows: Rows = field(default_factory=Rows)
+    words: Cell[GuardTable] = field(default_factory=lambda: Cell(GuardTable()))  # for reading

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from compliance.hit_reports import forget_old
 from tenants import jobs
 from tenants.models import Job
 
@@ -38,6 +39,12 @@ def remove_old_jobs(days: int | None = None) -> int:
         raise
     jobs.finish_job(job_id=job.pk)
     return removed
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def remove_old_hits() -> int:
+    """Removes the counted hits of word lists that no report shows any more. Returns how many rows went."""
+    return forget_old()
 
 
 def _batches(rows: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

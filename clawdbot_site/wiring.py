@@ -22,11 +22,12 @@ from access.management.rows import Rows
 from access.metrics import Metrics
 from access.parts import Parts
 from access.tickets import Tickets
+from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
+from compliance.hits import HitCounter, HitWriter
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
 from compliance.journal.writer import JournalWriter
-from compliance.wordlists import compile_guard
 from engine.engine import Engine
 from engine.http1 import DirectClient
 from engine.outbound import AiohttpClient, HttpClient
@@ -64,6 +65,8 @@ class Application:
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
+        self._hits = HitCounter()
+        self.hit_writer = HitWriter(self._hits)
         self.rows = Rows()
         self._django = django
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -105,7 +108,7 @@ class Application:
         self.engine = Engine(
             limiter=self.limits,
             sessions=self.sessions,
-            guard=WordGuard(self._words),
+            guard=WordGuard(self._words, self._hits),
             plugins=PluginChain(self._plugins),
             router=router,
             journal=self.journal,
@@ -127,8 +130,10 @@ class Application:
             tickets=Tickets(self.stores.platform()),
             metrics=self.metrics,
             rows=self.rows,
+            words=self._words,
         )
         self.credentials.start()
+        self.hit_writer.start()
         self.live.start()
         self.notices.start()
         self.prober.start()
@@ -178,6 +183,7 @@ class Application:
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)
+        await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
 
 

@@ -31,7 +31,7 @@ class Findings:
                 word, entry = self._words.words[place], self._words.entries[place]
                 self.blocking = self.blocking or entry.block
                 self.verdicts.extend(
-                    Verdict(list=rule.name, version=rule.version, word=word, action=rule.action, where=self._where)
+                    Verdict(rule.name, rule.version, word, rule.action, self._where, rule.list_id, rule.scope)
                     for rule in entry.rules
                 )
 

@@ -1,12 +1,12 @@
 """The guard of a turn: sensitive words in what goes to the model and in what comes back.
 
 It implements `engine.ports.Guard`. Everything it reads is in one immutable `GuardTable`, compiled by
-`compliance.wordlists.compile_guard` and swapped whole."""
+`compliance.compiling.compile_guard` and swapped whole."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,29 +22,48 @@ from engine.types import ChatRequest, Delta, Json, Message, Principal, Verdict
 
 
 class TenantWords(msgspec.Struct, frozen=True):
-    """A tenant's words for either direction; None: it has none. `lists`: the (id, version) they were compiled from."""
+    """A tenant's words for either direction; None: it has none. `lists`: the (id, version, action) they were compiled
+    from, `exceptions` the (id, version) of what it lets pass. Tenants in whom these agree share one object."""
 
-    lists: tuple[tuple[int, int], ...]
+    lists: tuple[tuple[int, int, str], ...]
+    exceptions: tuple[int, int] | None = None
     input: WordMatcher | None = None
     output: WordMatcher | None = None
 
 
 class GuardTable(msgspec.Struct, frozen=True):
-    """The words of every tenant that has lists."""
+    """The words of every tenant that has lists of its own choice, and those of all others: the platform's mandatory
+    ones."""
 
     tenants: dict[int, TenantWords] = {}
+    default: TenantWords | None = None
+
+    def of(self, tenant_id: int) -> TenantWords | None:
+        return self.tenants.get(tenant_id, self.default)
+
+
+class Hits(Protocol):
+    """Counts what was found (see `compliance.hits`)."""
+
+    def add(self, tenant_id: int, verdicts: Sequence[Verdict]) -> None: ...
+
+
+class Uncounted:
+    def add(self, tenant_id: int, verdicts: Sequence[Verdict]) -> None:
+        pass
 
 
 class WordGuard:
     """The sensitive-word lists of whoever is calling, applied to a turn."""
 
-    def __init__(self, cell: Cell[GuardTable]) -> None:
+    def __init__(self, cell: Cell[GuardTable], hits: Hits | None = None) -> None:
         self._cell = cell
+        self._hits: Hits = Uncounted() if hits is None else hits
         self._open = OpenOutput()
 
     def input(self, principal: Principal, messages: Sequence[Message]) -> tuple[Sequence[Message], list[Verdict]]:
         """The messages, masked where a list says so (the same object where none does), and what was found in them."""
-        tenant = self._cell.value.tenants.get(principal.tenant_id)
+        tenant = self._cell.value.of(principal.tenant_id)
         if tenant is None or tenant.input is None:
             return messages, []
         findings = Findings(tenant.input, "input")
@@ -54,7 +73,7 @@ class WordGuard:
 
     def request(self, principal: Principal, request: ChatRequest) -> tuple[ChatRequest, list[Verdict]]:
         """What of a request reaches the model besides messages: tools and parameters, every name and text in them."""
-        tenant = self._cell.value.tenants.get(principal.tenant_id)
+        tenant = self._cell.value.of(principal.tenant_id)
         if tenant is None or tenant.input is None or not (request.tools or request.params):
             return request, []
         findings = Findings(tenant.input, "input")
@@ -66,7 +85,7 @@ class WordGuard:
 
     def profile(self, principal: Principal, profile: Json) -> tuple[Json, list[Verdict]]:
         """A user profile: every key and value is text."""
-        tenant = self._cell.value.tenants.get(principal.tenant_id)
+        tenant = self._cell.value.of(principal.tenant_id)
         if tenant is None or tenant.input is None or not profile:
             return profile, []
         findings = Findings(tenant.input, "input")
@@ -74,11 +93,14 @@ class WordGuard:
 
     def allows(self, principal: Principal, text: str) -> bool:
         """Whether nothing in the text would be blocked or masked in an answer."""
-        tenant = self._cell.value.tenants.get(principal.tenant_id)
+        tenant = self._cell.value.of(principal.tenant_id)
         return tenant is None or tenant.output is None or not hides(text, tenant.output)
 
+    def ended(self, principal: Principal, verdicts: Sequence[Verdict]) -> None:
+        self._hits.add(principal.tenant_id, verdicts)
+
     def output(self, principal: Principal) -> OutputGuard:
-        tenant = self._cell.value.tenants.get(principal.tenant_id)
+        tenant = self._cell.value.of(principal.tenant_id)
         if tenant is None or tenant.output is None:
             return self._open
         return WordOutput(tenant.output)

@@ -10,6 +10,12 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
+# What of a text a list may have seen through, besides case and width, which always are.
+SWITCHES: Final = (
+    "traditional", "forms", "invisible", "symbols", "repeats", "lookalikes", "pinyin", "initials", "homophones",
+)  # fmt: skip
+DEFAULT_SWITCHES: Final = frozenset({"traditional", "forms", "invisible", "symbols", "repeats"})
+
 
 def _width_forms() -> dict[str, str]:
     forms: dict[str, str] = {}

@@ -18,6 +18,7 @@ from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 from compliance.normalising import normalise
 
 Action = Literal["block", "mask", "record"]
+Scope = Literal["tenant", "platform"]
 
 # Scripts that write words without spaces between them, or glue endings to them (Hangul): there a word has no edges.
 _UNSPACED: Final[Callable[[str], object]] = re.compile(
@@ -34,11 +35,13 @@ def in_word(character: str) -> bool:
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """What a list asks for: `name` and `version` are the list's."""
+    """What a list asks for: `name`, `version` and `scope` (whose it is) are the list's; `list_id` is its row."""
 
     name: str
     version: int
     action: Action
+    list_id: int = 0
+    scope: Scope = "tenant"
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -81,6 +81,9 @@ class Endings:
     def release(self, turn: Turn) -> None:
         """The turn is over, however."""
         self.active -= 1
+        found = [*turn.verdicts, *turn.output.verdicts] if turn.output is not None else turn.verdicts
+        if found:
+            self._guard.ended(turn.principal, found)
         self._caller.release(turn)
         if turn.admission is not None:
             turn.admission.release()

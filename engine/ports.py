@@ -141,6 +141,9 @@ class Guard(Protocol):
 
     def output(self, principal: Principal) -> OutputGuard: ...
 
+    def ended(self, principal: Principal, verdicts: Sequence[Verdict]) -> None:
+        """A turn is over, however, in which all this was found."""
+
     def allows(self, principal: Principal, text: str) -> bool:
         """Whether a text of the model's service that is no answer may be shown: nothing in it is to be blocked or
         masked in answers."""

@@ -272,14 +272,17 @@ class CachePolicy(msgspec.Struct, frozen=True):
 # What the guard says ----------------------------------------------------------------------------------------------
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """One hit of a sensitive-word list. `where` is `input` or `output`; `action` is `block`, `mask` or `record`."""
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One hit of a sensitive-word list. `where` is `input` or `output`; `action` is `block`, `mask` or `record`;
+    `scope` is whose the list is, `list_id` its row (0 in older records)."""
 
     list: str
     version: int
     word: str
     action: str
     where: str
+    list_id: int = 0
+    scope: Literal["tenant", "platform"] = "tenant"
 
 
 # What the journal keeps -------------------------------------------------------------------------------------------

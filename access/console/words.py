@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from typing import Any
 
 from django import forms
@@ -16,8 +15,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
 
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, everywhere
 from compliance.models import SensitiveWordList
-from compliance.models.words import clean_words
-from compliance.wordlists import csv_words
+from compliance.wordfiles import read_words
 
 EDITABLE = 2_000  # words a page shows in a text field; 60,000 would make it megabytes
 LARGEST_FILE = 16 * 2**20  # bytes
@@ -54,14 +52,7 @@ class WordListForm(PlatformForm):
         if (file.size or 0) > LARGEST_FILE:
             raise ValidationError(_("The file is larger than 16 MiB."))
         try:
-            lines = file.read().decode("utf-8-sig").splitlines()
-            if str(file.name).lower().endswith(".csv"):
-                lines = csv_words(lines)
-            return "\n".join(clean_words(lines))
-        except UnicodeDecodeError:
-            raise ValidationError(_("The file is not UTF-8 text.")) from None
-        except csv.Error as error:
-            raise ValidationError(str(error)) from None
+            return "\n".join(read_words(file.read(), str(file.name)))
         except ValidationError as error:
             raise ValidationError(error.messages) from None
 

@@ -1,6 +1,17 @@
 """The tables of compliance: the journal (on its own database) and, beside it, the word lists."""
 
+from compliance.models.hits import WordHits
 from compliance.models.journal import AuditEntry, JournalWorker, SubjectKey
-from compliance.models.words import SensitiveWordList
+from compliance.models.subscriptions import WordExceptions, WordListSubscription
+from compliance.models.words import SensitiveWordList, WordListVersion
 
-__all__ = ["AuditEntry", "JournalWorker", "SensitiveWordList", "SubjectKey"]
+__all__ = [
+    "AuditEntry",
+    "JournalWorker",
+    "SensitiveWordList",
+    "SubjectKey",
+    "WordExceptions",
+    "WordHits",
+    "WordListSubscription",
+    "WordListVersion",
+]

@@ -34,6 +34,7 @@ class WordsGuard:
     def __init__(self, words: Sequence[str] = ()) -> None:
         self.words = words
         self.masks: dict[str, str] = {}
+        self.ends: list[list[str]] = []
 
     def input(self, principal: Principal, messages: Sequence[Message]) -> tuple[Sequence[Message], list[Verdict]]:
         found = [
@@ -66,6 +67,9 @@ class WordsGuard:
 
     def allows(self, principal: Principal, text: str) -> bool:
         return not any(word in text for word in [*self.words, *self.masks])
+
+    def ended(self, principal: Principal, verdicts: Sequence[Verdict]) -> None:
+        self.ends.append([verdict.word for verdict in verdicts])
 
     def output(self, principal: Principal) -> WordsOutput:
         return WordsOutput(self.words)

@@ -43,7 +43,7 @@ def test_it_takes_words_from_a_file(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("敏感".encode("gb18030"), "not UTF-8"), (b"ok\n" + b"x" * 65, "Line 2: longer"), (b"a\x07b", "control")],
+    [("敏感".encode("gb18030"), "not UTF-8"), (b"ok\n" + b"x" * 65, "w.txt:2: longer"), (b"a\x07b", "control")],
 )
 def test_it_says_what_is_wrong_with_a_file(
     console: Client, cast: SimpleNamespace, content: bytes, message: str

@@ -1,0 +1,83 @@
+"""The test bench of word lists: what they would do with a text, and which entry does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from compliance.findings import Findings
+from compliance.holdback import Channel
+from compliance.normalising import normalise
+from compliance.words import Action, Hit, Scope, WordMatcher
+
+LONGEST_TEXT: Final = 100_000
+SHOWN: Final = 500  # places
+
+Way = Literal["input", "output"]
+Outcome = Literal["pass", "record", "mask", "block"]
+
+
+class Place(msgspec.Struct, kw_only=True):
+    """An entry found at `text[start:end]`, written there as `written`; `word` is the entry in normal form."""
+
+    start: int
+    end: int
+    written: str
+    word: str
+    list: str
+    list_id: int
+    scope: Scope
+    version: int
+    action: Action
+
+
+class Tried(msgspec.Struct, kw_only=True):
+    """What would become of a text in one direction. `text` is what the model (the client) gets of it; null: a question
+    that is refused. `places` are the first 500."""
+
+    direction: Way
+    outcome: Outcome
+    text: str | None
+    places: list[Place]
+
+
+def try_text(words: WordMatcher | None, text: str, direction: Way) -> Tried:
+    """Blocking: a few milliseconds for the longest text there may be."""
+    if words is None:
+        return Tried(direction=direction, outcome="pass", text=text, places=[])
+    findings = Findings(words, direction)
+    shown: str | None = findings.whole(text)
+    if findings.blocking:
+        shown = Channel(words).push(text, over=True)[0] if direction == "output" else None
+    actions = {verdict.action for verdict in findings.verdicts}
+    outcome: Outcome = next((each for each in ("block", "mask", "record") if each in actions), "pass")
+    return Tried(direction=direction, outcome=outcome, text=shown, places=explained(words, text))
+
+
+def explained(words: WordMatcher, text: str) -> list[Place]:
+    """Every hit, a place for each list its entry is in, in the order of the text."""
+    normal, origins = normalise(text)
+    places: list[Place] = []
+    for hit in sorted(words.find(normal), key=lambda hit: (hit.start, hit.end))[:SHOWN]:
+        start, end = _written(hit, origins)
+        places += (
+            Place(
+                start=start,
+                end=end,
+                written=text[start:end],
+                word=words.words[hit.word],
+                list=rule.name,
+                list_id=rule.list_id,
+                scope=rule.scope,
+                version=rule.version,
+                action=rule.action,
+            )
+            for rule in words.entries[hit.word].rules
+        )
+    return places[:SHOWN]
+
+
+def _written(hit: Hit, origins: Sequence[int] | None) -> tuple[int, int]:
+    return (hit.start, hit.end) if origins is None else (origins[hit.start], origins[hit.end - 1] + 1)
