@@ -11,6 +11,20 @@ from collections.abc import Sequence
 from typing import Final
 
 
+SWITCHES: Final[tuple[str, ...]] = (
+    "traditional",
+    "forms",
+    "invisible",
+    "symbols",
+    "repeats",
+    "lookalikes",
+    "pinyin",
+    "initials",
+    "homophones",
+)
+DEFAULT_SWITCHES: Final = frozenset({"traditional", "forms", "invisible", "symbols", "repeats"})
+
+
 def _width_forms() -> dict[str, str]:
     forms: dict[str, str] = {}
     for code in (0x3000, *range(0xFF01, 0xFFEF)):

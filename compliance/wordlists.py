@@ -12,6 +12,7 @@ from django.db import transaction
 
 from compliance.guard import GuardTable, TenantWords
 from compliance.models.words import SensitiveWordList, clean_words
+from compliance.normalising import DEFAULT_SWITCHES
 from compliance.words import Action, Rule, WordMatcher
 from tenants.models import Tenant
 
@@ -61,7 +62,10 @@ def compile_guard(previous: GuardTable | None = None) -> GuardTable:
 
 def _compile_tenant(tenant_id: int) -> TenantWords:
     rows = SensitiveWordList.objects.for_tenant(tenant_id).filter(enabled=True, size__gt=0).order_by("id")
-    lists = [(row, (Rule(row.name, row.version, cast(Action, row.action)), row.words.splitlines())) for row in rows]
+    lists = [
+        (row, (Rule(row.name, row.version, cast(Action, row.action)), row.words.splitlines(), DEFAULT_SWITCHES))
+        for row in rows
+    ]
     ways = [[each for row, each in lists if row.direction in ("both", way)] for way in ("input", "output")]
     matchers = [WordMatcher(way) if way else None for way in ways]
     if ways[0] == ways[1]:
