@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-
 SWITCHES: Final[tuple[str, ...]] = (
     "traditional",
     "forms",
