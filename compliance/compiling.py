@@ -33,7 +33,7 @@ class Listed(NamedTuple):
 def matcher(lists: Iterable[Listed], exceptions: Iterable[str] = ()) -> WordMatcher | None:
     """The words of the lists, compiled; None where there is no list."""
     given = list(lists)
-    return WordMatcher([(each.rule, each.words) for each in given]) if given else None
+    return WordMatcher(given, exceptions) if given else None
 
 
 def listed(row: SensitiveWordList, action: str | None = None) -> Listed:

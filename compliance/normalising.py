@@ -10,10 +10,17 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
-# What of a text a list may have seen through, besides case and width, which always are.
-SWITCHES: Final = (
-    "traditional", "forms", "invisible", "symbols", "repeats", "lookalikes", "pinyin", "initials", "homophones",
-)  # fmt: skip
+SWITCHES: Final[tuple[str, ...]] = (
+    "traditional",
+    "forms",
+    "invisible",
+    "symbols",
+    "repeats",
+    "lookalikes",
+    "pinyin",
+    "initials",
+    "homophones",
+)
 DEFAULT_SWITCHES: Final = frozenset({"traditional", "forms", "invisible", "symbols", "repeats"})
 
 

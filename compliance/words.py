@@ -69,9 +69,11 @@ class WordMatcher:
     (ends): `ass` is not in `class`. Elsewhere, as in Chinese, a word is found anywhere. Words may overlap: all are
     found."""
 
-    def __init__(self, lists: Iterable[tuple[Rule, Sequence[str]]]) -> None:
+    def __init__(
+        self, lists: Iterable[tuple[Rule, Sequence[str], frozenset[str]]], exceptions: Iterable[str] = ()
+    ) -> None:
         rules: dict[str, tuple[Rule, ...]] = {}
-        for rule, words in lists:
+        for rule, words, _ in lists:
             alone = (rule,)
             for word in words:
                 normal = normalise(word)[0]

@@ -5,7 +5,9 @@ from compliance.words import Rule, WordMatcher
 
 
 def words(**by_action):
-    return WordMatcher([(Rule(f"{action}s", 3, action, 7, "platform"), found) for action, found in by_action.items()])
+    return WordMatcher(
+        [(Rule(f"{action}s", 3, action, 7, "platform"), found, frozenset()) for action, found in by_action.items()]
+    )
 
 
 def test_it_passes_what_holds_nothing():

@@ -134,7 +134,8 @@ def test_its_thread_writes_until_it_is_stopped(transactional_db, cast):
 
 def guarded(counter, *pieces, **words_by_action):
     lists = [
-        (Rule(action, 1, action, place), words) for place, (action, words) in enumerate(words_by_action.items(), 1)
+        (Rule(action, 1, action, place), words, frozenset())
+        for place, (action, words) in enumerate(words_by_action.items(), 1)
     ]
     words = WordMatcher(lists)
     table = GuardTable(tenants={ALICE.tenant_id: TenantWords(lists=(), input=words, output=words)})

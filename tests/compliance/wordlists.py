@@ -11,7 +11,9 @@ from tests.cast import ACME
 
 def matcher(**words_by_action: list[str]) -> WordMatcher:
     """`matcher(block=["bad"], mask=["ugly"])`: one list an action, named after it."""
-    return WordMatcher((Rule(action, 1, action), words) for action, words in words_by_action.items() if words)
+    return WordMatcher(
+        (Rule(action, 1, action), words, frozenset()) for action, words in words_by_action.items() if words
+    )
 
 
 def guard(**words_by_action: list[str]) -> WordGuard:
