@@ -14,6 +14,8 @@ from access.edges.embeddings import EmbeddingsBody
 from access.management.jobs import JobAnswer, JobPage
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
+from access.management.word_operations import WORD_OPERATIONS
+from access.operations import MANAGE_ERRORS, Operation
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
 from engine.types import Completion, Intent, Json, Message, Retry
@@ -188,20 +190,6 @@ class ErrorAnswer(msgspec.Struct):
     error: ErrorInside
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one route. `answer` None: no body; dict: any object."""
-
-    method: str
-    summary: str
-    text: str = ""
-    body: type | None = None
-    answer: type | None = None
-    status: int = 200
-    errors: tuple[int, ...] = (400, 401, 403, 429)
-    query: tuple[tuple[str, str, str], ...] = ()
-    streams: bool = False
-
-
 CHAT_TEXT = (
     "Give `message` or `messages`. Without `session_id` a new session begins. `model` absent or `auto`: the routing "
     "rules decide. With `stream: true` the answer is server-sent events `start`, `delta`, `done` or `error`, each with "
@@ -215,7 +203,6 @@ REPLAY_TEXT = (
     "Queues a job: poll `/api/jobs/{id}`, then read its `result_url`. The given rules take the place of the tenant's "
     "own, nothing is saved and no model is asked. At most two at a time."
 )
-MANAGE_ERRORS = (401, 403, 503)
 TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/chat": [
@@ -282,6 +269,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="post", summary="A ticket for /ws/chat", answer=TicketAnswer,
                   text="For browsers, which can send no header with a WebSocket."),
     ],
+    **WORD_OPERATIONS,
     "/v1/chat/completions": [
         Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,
                   text="Official SDKs work unchanged. The header `X-Session-Id` adds memory on the server."),
@@ -297,7 +285,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     ],
 }  # fmt: skip
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
-               "jobs": "jobs", "cache": "routing", "ws-ticket": "chat"}  # fmt: skip
+               "jobs": "jobs", "cache": "routing", "ws-ticket": "chat", "words": "sensitive words"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:
@@ -340,10 +328,14 @@ def _operation(path: str, one: Operation) -> Json:
         operation["description"] = one.text
     if one.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(one.body)}
+    if one.takes:
+        operation["requestBody"] = {"required": True, "content": _texts(one.takes)}
     return operation
 
 
 def _answer(one: Operation) -> Json:
+    if one.gives:
+        return {"description": "A file.", "content": _texts(one.gives)}
     if one.answer is None and not one.streams:
         return {"description": "Done."}
     whole = _content(one.answer or dict)
@@ -355,6 +347,10 @@ def _content(struct: type) -> Json:
     if struct is dict:
         return {"application/json": {"schema": {"type": "object"}}}
     return {"application/json": {"schema": {"$ref": REF.format(name=_name(struct))}}}
+
+
+def _texts(kinds: Sequence[str]) -> Json:
+    return {kind: {"schema": {"type": "string"}} for kind in kinds}
 
 
 def _in_path(name: str) -> Json:

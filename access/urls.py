@@ -12,6 +12,11 @@ from access.management.rules import RuleDetail, RuleList
 from access.management.sessions import SessionDetail, SessionList
 from access.management.tickets import WebSocketTicket
 from access.management.turns import TurnCancel, TurnDetail
+from access.management.word_choices import ExceptionsView, SubscriptionView
+from access.management.word_files import ExportView, ImportView
+from access.management.word_trials import WordHitsView, WordTest
+from access.management.word_versions import DifferenceView, PromoteView, RollbackView, VersionsView, VersionView
+from access.management.words import WordListsView, WordListView
 from access.parts import Parts
 from access.views import LeanView
 
@@ -31,6 +36,19 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/jobs/{job_id}/result": JobResult,
     "/api/cache": Cache,
     "/api/ws-ticket": WebSocketTicket,
+    "/api/words": WordListsView,
+    "/api/words/exceptions": ExceptionsView,
+    "/api/words/test": WordTest,
+    "/api/words/{list_id}": WordListView,
+    "/api/words/{list_id}/versions": VersionsView,
+    "/api/words/{list_id}/versions/{version}": VersionView,
+    "/api/words/{list_id}/diff": DifferenceView,
+    "/api/words/{list_id}/rollback": RollbackView,
+    "/api/words/{list_id}/promote": PromoteView,
+    "/api/words/{list_id}/subscription": SubscriptionView,
+    "/api/words/{list_id}/import": ImportView,
+    "/api/words/{list_id}/export": ExportView,
+    "/api/words/{list_id}/hits": WordHitsView,
 }
 
 

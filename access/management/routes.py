@@ -74,7 +74,7 @@ class RouteExplain(LeanView):
             headers=self.raw_headers,
         )
         principal = with_user(self.principal, chat.user)
-        await _count(self.parts, principal, chat)
+        await count(self.parts, principal, chat)
         async with self.parts.engine.rehearsed(principal, chat) as turn:
             decision = self.parts.router.explain(principal, turn.request, turn.history(), found, turn.constraints)
         return self.json(decision)
@@ -87,7 +87,7 @@ class RouteScore(LeanView):
 
     async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
         body = schemas.fields(self.body(), schemas.ScoreBody)
-        await _count(self.parts, self.principal, ChatRequest(messages=[]))
+        await count(self.parts, self.principal, ChatRequest(messages=[]))
         return self.json({"complexity_score": complexity_score(body.text)})
 
 
@@ -107,7 +107,7 @@ class RouteReplay(LeanView):
         return self.json(job, status=202)
 
 
-async def _count(parts: Parts, principal: Principal, request: ChatRequest) -> None:
+async def count(parts: Parts, principal: Principal, request: ChatRequest) -> None:
     """Against the tenant's limits, as a turn: it takes the same thought, on the loop all tenants share. Raises like
     `Limiter.admit`."""
     admission = await parts.engine.limiter.admit(principal, request, new_turn_id(time.time()))

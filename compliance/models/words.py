@@ -9,6 +9,7 @@ from django.db import models, transaction
 
 from compliance.validation import clean_switches, clean_words, default_switches
 from tenants.scoping import ScopedManager, TenantScopedModel
+from tenants.validation import clean_name
 
 KEPT_VERSIONS: Final = 50  # of a list; 60,000 Chinese words take some 300 KB a version
 
@@ -104,6 +105,7 @@ class SensitiveWordList(TenantScopedModel):
             WordListVersion.keep(rows.get(pk=self.pk) if partial else self, self.note)
 
     def clean(self) -> None:
+        self.name = clean_name(self.name)
         self.words = "\n".join(clean_words(self.words.splitlines()))
         self.switches = clean_switches(self.switches)
 

@@ -1,0 +1,26 @@
+"""How a route is described: `access.openapi` makes OpenAPI of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+MANAGE_ERRORS: Final = (401, 403, 503)
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one route. `answer` None: no body; dict: any object. `takes` and `gives` are the content types of
+    plain text."""
+
+    method: str
+    summary: str
+    text: str = ""
+    body: type | None = None
+    answer: type | None = None
+    status: int = 200
+    errors: tuple[int, ...] = (400, 401, 403, 429)
+    query: tuple[tuple[str, str, str], ...] = ()
+    streams: bool = False
+    takes: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
