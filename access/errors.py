@@ -15,7 +15,8 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
-from access import asgi
+from access import asgi, languages
+from access.languages import ENGLISH
 from engine import errors
 from engine.errors import EngineError
 from engine.types import Json
@@ -76,33 +77,36 @@ def public(error: BaseException) -> EngineError:
     return EngineError()
 
 
-def body(error: EngineError, request_id: str) -> Json:
-    """`{"error": {"code", "message", "request_id", "retryable"}}`, with `param` where a field is at fault."""
-    inner = _said(error, request_id)
+def body(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
+    """`{"error": {"code", "message", "request_id", "retryable"}}`, with `param` where a field is at fault.
+    `language` is one of `access.languages.wanted`."""
+    inner = _said(error, request_id, language)
     if error.param is not None:
         inner["param"] = error.param
     return {"error": inner}
 
 
-def event(error: EngineError, request_id: str) -> Json:
+def event(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
     """The `error` event of server-sent events and WebSocket, with the `turn_id` of a turn that is on record."""
-    said = _said(error, request_id)
+    said = _said(error, request_id, language)
     if error.turn_id is not None:
         said["turn_id"] = error.turn_id
     return said
 
 
-def _said(error: EngineError, request_id: str) -> Json:
-    return {"code": error.code, "message": error.message, "request_id": request_id, "retryable": error.retryable}
+def _said(error: EngineError, request_id: str, language: str) -> Json:
+    message = languages.said(error, language)
+    return {"code": error.code, "message": message, "request_id": request_id, "retryable": error.retryable}
 
 
-def openai_body(error: EngineError) -> Json:
-    """OpenAI's envelope, with the code and the wording its clients recognise, and `retryable`, which they pass on."""
-    code, message = error.code, error.message
+def openai_body(error: EngineError, language: str = ENGLISH) -> Json:
+    """OpenAI's envelope, with the code and the wording its clients recognise, and `retryable`, which they pass on. The
+    wording they look for is English whatever the language."""
+    code, message = error.code, languages.said(error, language)
     if isinstance(error, errors.ContentBlocked):
         code = "content_filter"
     elif isinstance(error, errors.ContextTooLong):
-        message = f"This model's maximum context length is exceeded. {message}"
+        message = f"This model's maximum context length is exceeded. {error.message}"
     return {
         "error": {
             "message": message,
@@ -134,10 +138,10 @@ def raw_headers(error: EngineError) -> Headers:
     return [(name.lower().encode(), value.encode()) for name, value in headers(error)]
 
 
-def response(error: EngineError, request_id: str) -> HttpResponse:
+def response(error: EngineError, request_id: str, language: str = ENGLISH) -> HttpResponse:
     """The same as a Django response."""
     return HttpResponse(
-        orjson.dumps(body(error, request_id)),
+        orjson.dumps(body(error, request_id, language)),
         status=translation(error).status,
         content_type="application/json",
         headers=dict(headers(error)),
@@ -146,11 +150,12 @@ def response(error: EngineError, request_id: str) -> HttpResponse:
 
 async def deny(send: asgi.Send, error: EngineError, scope: asgi.Scope) -> None:
     """The same in place of a WebSocket's handshake (ASGI's denial response)."""
-    number = asgi.request_id(dict(scope["headers"]))
+    named = dict(scope["headers"])
+    number, language = asgi.request_id(named), languages.wanted(None, named.get(b"accept-language"))
     said = [(b"content-type", b"application/json"), (b"x-request-id", number.encode("ascii")), *raw_headers(error)]
     status = translation(error).status
     await send({"type": "websocket.http.response.start", "status": status, "headers": said})
-    await send({"type": "websocket.http.response.body", "body": orjson.dumps(body(error, number))})
+    await send({"type": "websocket.http.response.body", "body": orjson.dumps(body(error, number, language))})
 
 
 def numbered(error: EngineError, request: HttpRequest | None) -> HttpResponse:
@@ -158,12 +163,16 @@ def numbered(error: EngineError, request: HttpRequest | None) -> HttpResponse:
     and said in `X-Request-Id` too. A lean request has its own, and its handler says it."""
     number = getattr(request, "request_id", None)
     if number is not None:
-        return response(error, number)
-    given = request.headers.get("X-Request-Id", "") if request is not None else ""
-    number = asgi.request_id({b"x-request-id": given.encode("latin-1", "replace")})
-    answer = response(error, number)
+        return response(error, number, request.language)  # type: ignore[union-attr]  # a LeanRequest
+    given = {name: _header(request, name) for name in ("X-Request-Id", "Accept-Language")}
+    number = asgi.request_id({b"x-request-id": given["X-Request-Id"]})
+    answer = response(error, number, languages.wanted(None, given["Accept-Language"]))
     answer["X-Request-Id"] = number
     return answer
+
+
+def _header(request: HttpRequest | None, name: str) -> bytes:
+    return request.headers.get(name, "").encode("latin-1", "replace") if request is not None else b""
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:

@@ -23,7 +23,7 @@ from django.urls import Resolver404, URLPattern, URLResolver
 from django.urls.resolvers import RegexPattern, ResolverMatch
 from django.utils.functional import cached_property
 
-from access import errors
+from access import errors, languages
 from access.asgi import App, ClientGone, RawHeaders, Receive, Scope, Send, read_body, request_id, respond
 from access.disconnects import Watcher
 from engine.errors import EngineError, InvalidRequest
@@ -49,7 +49,13 @@ class LeanRequest(ASGIRequest):
         self.resolver_match = match
         self.headers_raw = headers
         self.request_id = number
+        self.named_language: object = None  # by the body, once a view has read it
         self._body = body
+
+    @property
+    def language(self) -> str:
+        """The one errors are told in."""
+        return languages.wanted(self.named_language, self.headers_raw.get(b"accept-language"))
 
     @cached_property
     def META(self) -> dict[str, Any]:  # type: ignore[override]
@@ -117,7 +123,8 @@ async def _serve(match: ResolverMatch, scope: Scope, receive: Receive, send: Sen
     except ClientGone:
         return
     except EngineError as error:
-        await _send(errors.response(error, number), number, send)
+        language = languages.wanted(None, headers.get(b"accept-language"))
+        await _send(errors.response(error, number, language), number, send)
         return
     request = LeanRequest(scope, body, headers, number, match)
     with Watcher(receive) as watcher:
@@ -127,7 +134,7 @@ async def _serve(match: ResolverMatch, scope: Scope, receive: Receive, send: Sen
                 await reply.deliver(number, send, watcher)
                 return
             except EngineError as error:
-                reply = errors.response(error, number)
+                reply = errors.response(error, number, request.language)
         watcher.close()
         await _send(reply, number, send)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from access import cache_control
+from access import cache_control, languages
 from engine.errors import InvalidRequest
 from engine.types import AUTO, ChatRequest, Json, Message, RawHeaders
 
@@ -187,18 +187,8 @@ def safe_session_id(value: str, param: str = "session_id") -> str:
 
 
 def preferred_language(header: bytes | None) -> str | None:
-    """The best language of an Accept-Language header (RFC 9110, 12.5.4); None for `*`, nonsense or nothing."""
-    if not header:
-        return None
-    best, best_weight = None, 0.0
-    for item in header[:1000].decode("latin-1").split(","):
-        match = _RANGE.match(item)
-        if match is None:
-            continue
-        weight = float(match[2] or 1)
-        if weight > best_weight:
-            best, best_weight = match[1], weight
-    return best
+    """The best language of an Accept-Language header; None for `*`, nonsense or nothing."""
+    return next(iter(languages.ranked(header)), None)
 
 
 def _wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
@@ -206,7 +196,6 @@ def _wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
 
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
-_RANGE = re.compile(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,3})\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?))?\s*\Z")
 _AT_PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`\Z")
 
 

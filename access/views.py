@@ -65,8 +65,10 @@ class LeanView(APIView):
         return self.request._request  # type: ignore[return-value]
 
     def body(self) -> Json:
-        """The guarded JSON object of the request."""
-        return bodies.parse(self.lean_request.body)
+        """The guarded JSON object of the request. Errors are told in its `language` from now on."""
+        body = bodies.parse(self.lean_request.body)
+        self.lean_request.named_language = body.get("language")
+        return body
 
     def json(self, value: Any, status: int = 200, headers: RawHeaders | None = None) -> JsonReply:
         return JsonReply(encode(value), status, headers)

@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 import orjson
 
-from access import asgi, bodies, errors, events, schemas
+from access import asgi, bodies, errors, events, languages, schemas
 from access.asgi import RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope, with_user
 from access.disconnects import Watcher
@@ -160,7 +160,7 @@ class _Call:
         await self.send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def refuse(self, error: EngineError) -> None:
-        body = errors.openai_body(error)
+        body = errors.openai_body(error, languages.wanted(None, self.headers.get(b"accept-language")))
         if self.opened:
             await self.write(b"data: " + orjson.dumps(body) + b"\n\n", more=False)
         else:

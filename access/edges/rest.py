@@ -12,7 +12,7 @@ from access import errors, events, schemas
 from access.asgi import Send, turn_headers
 from access.authentication import with_user
 from access.disconnects import Watcher
-from access.lean import Reply
+from access.lean import LeanRequest, Reply
 from access.parts import Parts
 from access.views import LeanView
 from engine.errors import EngineError
@@ -36,7 +36,7 @@ class ChatView(LeanView):
         )
         principal = with_user(self.principal, chat.user)
         if chat.stream:
-            return EventStream(self.parts, principal, chat)
+            return EventStream(self.parts, principal, chat, self.lean_request)
         start, done = await self._answer(principal, chat)
         return self.json(events.answer(done, start.source), headers=[NO_STORE, *turn_headers(start)])
 
@@ -56,10 +56,11 @@ class EventStream:
     """A turn as server-sent events `start`, `delta`, `done`, `error` (WHATWG HTML, 9.2). Every event's id is
     `generation.sequence`: the turn's id and a count from 0."""
 
-    def __init__(self, parts: Parts, principal: Principal, chat: ChatRequest) -> None:
+    def __init__(self, parts: Parts, principal: Principal, chat: ChatRequest, request: LeanRequest) -> None:
         self._parts = parts
         self._principal = principal
         self._chat = chat
+        self._request = request
         self._generation = b""
         self._source: Source = "model"
         self._sequence = 0
@@ -104,7 +105,7 @@ class EventStream:
         return self._encode(b"start", orjson.dumps(events.start(event)))
 
     def _failure(self, error: EngineError) -> bytes:
-        return self._encode(b"error", orjson.dumps(errors.event(error, self._chat.request_id)))
+        return self._encode(b"error", orjson.dumps(errors.event(error, self._chat.request_id, self._request.language)))
 
     def _encode(self, name: bytes, data: bytes) -> bytes:
         frame = b"id: %b.%d\nevent: %b\ndata: %b\n\n" % (self._generation, self._sequence, name, data)

@@ -18,7 +18,7 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from access import asgi, bodies, cache_control, errors, events, schemas
+from access import asgi, bodies, cache_control, errors, events, languages, schemas
 from access.asgi import Event, RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope, with_user
 from access.parts import Parts
@@ -154,6 +154,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._end(FLOOD)
             return
         ref: Ref = None
+        frame: Json = {}
         try:
             text = message.get("text")
             if text is None:
@@ -166,7 +167,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             ref = _ref(frame)
             await self._hear(frame, ref)
         except EngineError as error:
-            await self._say("error", ref, errors.event(error, os.urandom(16).hex()))
+            await self._say("error", ref, errors.event(error, os.urandom(16).hex(), self._language(frame)))
+
+    def _language(self, frame: Json) -> str:
+        """The one errors are told in: of a frame, else of the handshake."""
+        return languages.wanted(frame.get("language"), dict(self.scope["headers"]).get(b"accept-language"))
 
     async def _hear(self, frame: Json, ref: Ref) -> None:
         match frame.get("type"):
@@ -234,7 +239,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self._forget(key, running)
             event_id = f"{generation}.{sequence}" if generation else None
             with suppress(OSError):  # nobody is there to hear it
-                await self._say("error", ref, errors.event(errors.public(error), request.request_id), event_id)
+                told = errors.event(
+                    errors.public(error), request.request_id, self._language({"language": request.language})
+                )
+                await self._say("error", ref, told, event_id)
         finally:
             self._forget(key, running)
 
