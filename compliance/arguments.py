@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from compliance.escapes import Unescaped, ends_quoted, unescaped
-from compliance.holdback import MASK, ends_word, free_of
-from compliance.normalising import normalise
-from compliance.words import WordMatcher, in_word
+from compliance.holdback import MASK
+from compliance.words import Scan, WordMatcher
 
 _KEPT_OUTSIDE: Final = frozenset('{}[]:,"+-. \t\r\n')
 _SPACE: Final = " \t\r\n"
@@ -27,42 +26,40 @@ class Place(NamedTuple):
 
 
 class View:
-    """One way to read a raw text: its normal form, and where each character of that is in the raw text."""
+    """One way to read a raw text: its characters, and where each is in the raw text. `before`: what of it left."""
 
-    __slots__ = ("_after_word", "_certain", "_normal", "_starts", "_words")
+    __slots__ = ("_before", "_read", "_scan", "_text", "_words")
 
-    def __init__(self, read: Unescaped, after_word: bool, words: WordMatcher) -> None:
-        self._normal, origins = normalise(read.text)
-        self._after_word = after_word
+    def __init__(self, read: Unescaped, before: str, words: WordMatcher, over: bool) -> None:
+        self._read = read
+        self._before = len(before)
         self._words = words
-        self._starts, self._certain = read.starts, read.certain
-        if origins is not None:
-            self._starts = [*(read.starts[origin] for origin in origins), read.starts[-1]]
-            self._certain = [read.certain[origin] for origin in origins]
+        self._text = before + read.text
+        self._scan: Scan = words.scan(self._text, self._before, over)
 
-    def hits(self, over: bool) -> list[Place]:
-        found = self._words.find(self._normal, self._after_word, over)
+    def hits(self) -> list[Place]:
+        before, starts = self._before, self._read.starts
         return [
-            Place(self._known(hit.decided), self._starts[hit.start], self._end(hit.end - 1), hit.word) for hit in found
+            Place(self._known(hit.decided - before), starts[hit.start - before], starts[hit.end - before], hit.word)
+            for hit in self._scan.hits
         ]
 
     def held_from(self, known: int) -> int:
         """Where in the raw text that begins which is undecided while only `raw[:known]` is known."""
-        certain = self._certain
-        count = len(certain) if not certain or certain[-1] <= known else bisect_right(certain, known)
-        return self._starts[self._words.held_from(self._normal, count, self._after_word)]
+        certain = self._read.certain
+        if not certain or certain[-1] <= known:
+            return self._read.starts[self._scan.held_from() - self._before]
+        text = self._text[: self._before + bisect_right(certain, known)]
+        return self._read.starts[self._words.scan(text, self._before, over=False).held_from() - self._before]
 
-    def ends_word(self, free: int) -> bool:
-        """Whether the last character before `raw[free]` is in a word."""
-        count = bisect_left(self._starts, free, 0, len(self._normal))
-        return in_word(self._normal[count - 1]) if count else self._after_word
+    def last(self, free: int) -> str:
+        """The end of what is read before `raw[free]`: what must be known to read on."""
+        end = self._before + bisect_left(self._read.starts, free, 0, len(self._read.text))
+        return self._text[max(0, end - self._words.context) : end]
 
     def _known(self, decided: int) -> int:
-        return self._certain[decided - 1] if decided <= len(self._certain) else self._starts[-1] + 1
-
-    def _end(self, place: int) -> int:
-        """A character may have folded into several, which all begin where it does."""
-        return self._starts[bisect_right(self._starts, self._starts[place])]
+        certain = self._read.certain
+        return certain[decided - 1] if decided <= len(certain) else self._read.starts[-1] + 1
 
 
 class Arguments:
@@ -72,28 +69,29 @@ class Arguments:
     Masks cover whole escapes. In a text that begins like JSON they leave it valid: quotes and structure stay, numbers
     and literals become digits."""
 
-    __slots__ = ("_after_raw", "_after_read", "_held", "_json", "_quoted", "_shown", "_words")
+    __slots__ = ("_before", "_held", "_json", "_quoted", "_read_before", "_shown", "_words")
 
     def __init__(self, words: WordMatcher) -> None:
         self._words = words
         self._held = ""  # the end that is still undecided, as it came
         self._shown = ""  # the same with masks applied
-        self._after_raw = False  # whether the last character that left is in a word, as it is written
-        self._after_read = False  # and as it is read
+        self._before = ""  # the last of what left, as it is written
+        self._read_before = ""  # and as it is read
         self._json: bool | None = None  # None: nothing but space so far
         self._quoted = False  # whether what left ends inside a JSON string
+
+    @property
+    def held(self) -> int:
+        """How many characters are held back."""
+        return len(self._held)
 
     def push(self, piece: str, *, over: bool = False, whole: bool = False) -> tuple[str, Sequence[int]]:
         """What may leave now, and the words that were found. `whole`: found are all, also after a blocking one."""
         text, shown = self._held + piece, self._shown + piece
         if self._json is None and (begun := text.lstrip(_SPACE)):
             self._json = begun[0] in '{["'
-        if "\\" not in text and self._after_raw == self._after_read:
-            normal, origins = normalise(text)
-            if not self._words.find(normal, self._after_raw, over):
-                return self._push_plain(text, shown, normal, origins, over), ()
         views, starts = self._views(text, over)
-        hits = sorted({hit for view in views for hit in view.hits(over)})
+        hits = sorted({hit for view in views for hit in view.hits()})
         entries = self._words.entries
         stop = None if whole else next((hit.decided for hit in hits if entries[hit.word].block), None)
         if stop is not None:
@@ -114,27 +112,18 @@ class Arguments:
         self._held, self._shown = text[free:], shown[free:]
         return shown[:free], found
 
-    def _push_plain(self, text: str, shown: str, normal: str, origins: Sequence[int] | None, over: bool) -> str:
-        """The short way of most pieces: no escapes, no hits."""
-        free = len(text) if over else free_of(self._words, normal, origins, len(normal), self._after_raw)
-        if free:
-            self._after_raw = self._after_read = ends_word(normal, origins, free)
-            self._quoted ^= bool(text.count('"', 0, free) & 1)
-        self._held, self._shown = text[free:], shown[free:]
-        return shown[:free]
-
     def _views(self, text: str, over: bool) -> tuple[list[View], Sequence[int]]:
         """The text as it is written and, where that is another, as it is read; where each character of that begins."""
         starts: Sequence[int] = range(len(text) + 1)
-        raw = View(Unescaped(text, starts, starts[1:]), self._after_raw, self._words)
-        if "\\" not in text and self._after_raw == self._after_read:
+        raw = View(Unescaped(text, starts, starts[1:]), self._before, self._words, over)
+        if "\\" not in text and self._before == self._read_before:
             return [raw], starts
         read = unescaped(text, over)
-        return [raw, View(read, self._after_read, self._words)], read.starts
+        return [raw, View(read, self._read_before, self._words, over)], read.starts
 
     def _leave(self, text: str, free: int, views: Sequence[View]) -> None:
         if free:
-            self._after_raw, self._after_read = views[0].ends_word(free), views[-1].ends_word(free)
+            self._before, self._read_before = views[0].last(free), views[-1].last(free)
             self._quoted = ends_quoted(text[:free], self._quoted)
 
     def _masked(self, text: str, shown: str, spans: list[tuple[int, int]], starts: Sequence[int]) -> str:

@@ -7,7 +7,6 @@ from itertools import accumulate, pairwise
 
 from compliance.arguments import Arguments
 from compliance.holdback import masked
-from compliance.normalising import normalise
 from compliance.words import Hit, WordMatcher
 from engine.types import Verdict
 
@@ -37,17 +36,15 @@ class Findings:
 
     def whole(self, text: str) -> str:
         """A text that is all there, with its masks applied."""
-        normal, origins = normalise(text)
-        hits = self._words.find(normal)
+        hits = self._words.find(text)
         if not hits:
             return text
         self.add([hit.word for hit in hits])
-        return masked(text, hits, origins, self._words)
+        return masked(text, hits, self._words)
 
     def arguments(self, text: str) -> str:
         """The arguments of a whole tool call, as they are written and as a tool reads them."""
-        normal, _ = normalise(text)
-        if "\\" not in text and not self._words.find(normal):
+        if "\\" not in text and not self._words.find(text):
             return text
         shown, found = Arguments(self._words).push(text, over=True, whole=True)
         self.add(found)
@@ -55,20 +52,16 @@ class Findings:
 
     def joined(self, texts: Sequence[str]) -> list[str]:
         """Texts that follow each other: read as one, and each alone, since a word may end where one of them does."""
-        read = [normalise(text) for text in texts]
-        hits: list[Hit] = []
-        before = 0
-        for normal, _ in read:
-            hits += (
-                Hit(before + hit.decided, before + hit.start, before + hit.end, hit.word)
-                for hit in self._words.find(normal)
-            )
-            before += len(normal)
-        hits += self._words.find("".join(normal for normal, _ in read))
+        whole = "".join(texts)
+        edges = list(accumulate(map(len, texts), initial=0))
+        hits = [
+            Hit(before + hit.decided, before + hit.start, before + hit.end, hit.word)
+            for before, text in zip(edges, texts, strict=False)
+            for hit in self._words.find(text)
+        ]
+        hits += self._words.find(whole)
         if not hits:
             return list(texts)
         self.add([hit.word for hit in sorted(set(hits))])
-        whole = "".join(texts)
-        shown = masked(whole, hits, normalise(whole)[1], self._words)
-        edges = list(accumulate(map(len, texts), initial=0))
+        shown = masked(whole, hits, self._words)
         return [shown[start:end] for start, end in pairwise(edges)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from compliance.normalising import normalise
 from compliance.words import WordMatcher
 from engine.types import Delta, Json
 
@@ -31,5 +30,5 @@ def _without_listed(entry: Json, words: WordMatcher) -> Json:
 
 def hides(text: str, words: WordMatcher) -> bool:
     """Whether a whole text holds a word to be blocked or masked."""
-    hits = words.find(normalise(text)[0])
+    hits = words.find(text)
     return any(words.entries[hit.word].block or words.entries[hit.word].mask for hit in hits)

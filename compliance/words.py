@@ -1,37 +1,29 @@
 """Finds the words of sensitive-word lists in text, and says how much of a text's end could still become one.
 
-The search is one Aho-Corasick automaton over all lists (A. Aho, M. Corasick, "Efficient string matching", 1975), so
-its time does not depend on how many words there are. Words are compared in normal form (`compliance.normalising`).
-"""
+A list says which ways to write its words are seen through (`compliance.normalising.SWITCHES`). Lists with the same
+switches are searched together, in as many views of the text as their switches ask for."""
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Final, Literal, NamedTuple
 
 import msgspec
-from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
+from compliance.characters import in_word
+from compliance.letters import Hit, LettersView
 from compliance.normalising import normalise
+from compliance.readings import REACH, Reading
+from compliance.spellings import letter_views
+
+__all__ = ["Action", "Entry", "Explanation", "Hit", "Rule", "Scan", "WordMatcher", "in_word"]
 
 Action = Literal["block", "mask", "record"]
 Scope = Literal["tenant", "platform"]
 
-# Scripts that write words without spaces between them, or glue endings to them (Hangul): there a word has no edges.
-_UNSPACED: Final[Callable[[str], object]] = re.compile(
-    "[\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\ua4cf\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
-    "\uff65-\uffdc\U0001b000-\U0001b2ff\U00020000-\U0003ffff]"
-).match
-_SURROGATES: Final = re.compile("[\ud800-\udfff]")
-
-
-@lru_cache(maxsize=65_536)
-def in_word(character: str) -> bool:
-    """Whether the character belongs to a word that has edges: a letter or digit of a script with spaces."""
-    return character.isalnum() and (character < "\u0e00" or not _UNSPACED(character))
+_MUCH: Final = 400  # of a text longer than its words can reach back, only the end is read for what it may become
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -52,137 +44,173 @@ class Entry(msgspec.Struct, frozen=True):
     mask: bool
 
 
-class Hit(NamedTuple):
-    """A word at `normal[start:end]`. `decided` is how much of the text must be known to be sure of it: up to its end,
-    or one character more where only that one tells whether the word ends there. Hits sort by it."""
+class Explanation(NamedTuple):
+    """A hit for people: `word` as the list has it, `found` as the text has it, at `text[start:end]`."""
 
-    decided: int
     start: int
     end: int
-    word: int
+    rule: Rule
+    word: str
+    found: str
+
+
+class Group(NamedTuple):
+    """Words that are looked for in the same ways, and what is an exception to them."""
+
+    views: tuple[LettersView, ...]
+    exceptions: tuple[LettersView, ...]
 
 
 class WordMatcher:
     """The words of some lists, compiled. Immutable; used by any number of turns at once.
 
-    A word that begins (ends) with a letter or digit of a script with spaces is only found where such a word begins
-    (ends): `ass` is not in `class`. Elsewhere, as in Chinese, a word is found anywhere. Words may overlap: all are
-    found."""
+    `exceptions`: a hit that lies wholly inside one of these is none. They are read as the list that hit is."""
 
     def __init__(
         self, lists: Iterable[tuple[Rule, Sequence[str], frozenset[str]]], exceptions: Iterable[str] = ()
     ) -> None:
-        rules: dict[str, tuple[Rule, ...]] = {}
-        for rule, words, _ in lists:
+        by_switches: dict[frozenset[str], dict[str, tuple[Rule, ...]]] = {}
+        self._written: dict[str, str] = {}
+        for rule, words, switches in lists:
+            rules = by_switches.setdefault(switches, {})
             alone = (rule,)
             for word in words:
                 normal = normalise(word)[0]
                 others = rules.get(normal)
                 rules[normal] = alone if others is None else others if rule in others else (*others, rule)
-        entries = {each: _entry(each) for each in set(rules.values())}
-        self.words: list[str] = sorted(rules)
-        self.entries: list[Entry] = [entries[rules[word]] for word in self.words]
-        self._index_beginnings()
-        self._automaton = AhoCorasick(
-            self.words,
-            matchkind=MatchKind.Standard,
-            store_patterns=False,
-            implementation=Implementation.ContiguousNFA,
-        )
+                if normal != word:
+                    self._written.setdefault(normal, word)
+        self.words: list[str] = []
+        self.entries: list[Entry] = []
+        spared = [normalise(exception)[0] for exception in exceptions]
+        groups = []
+        for switches, rules in by_switches.items():
+            entries = {each: _entry(each) for each in set(rules.values())}
+            views = letter_views(list(rules), len(self.words), switches, together=not spared)
+            groups.append(Group(tuple(views), tuple(letter_views(spared, 0, switches, together=False))))
+            self.words += rules
+            self.entries += (entries[each] for each in rules.values())
+        self._groups = tuple(group for group in groups if group.views)
+        self._spared = max((view.reach for group in groups for view in group.exceptions), default=0)
+        # How much of what left must be known to read on after it.
+        self.context: int = REACH + (self._spared + REACH if self._spared else 0)
 
-    def _index_beginnings(self) -> None:
-        """By first character, and by the first two with how long a beginning may be before its word is complete."""
-        self._longest = 0
-        self._firsts: set[str] = set()
-        self._heads: dict[str, int] = {}
-        for word in self.words:
-            reach = len(word) if in_word(word[-1]) else len(word) - 1
-            if reach:
-                self._firsts.add(word[0])
-            if reach > 1 and reach > self._heads.get(word[:2], 0):
-                self._heads[word[:2]] = reach
-            self._longest = max(self._longest, reach)
-        self._beginnings = _ascii_beginnings(self._firsts)
+    def scan(self, text: str, begin: int = 0, over: bool = True) -> Scan:
+        """Reads a text whose first `begin` characters have been read before: no hit starts there. Unless the text is
+        `over`, a hit is left out that only more of it can make certain."""
+        return Scan(self._groups, self._spared, text, begin, over)
 
-    def find(self, normal: str, after_word: bool = False, over: bool = True) -> list[Hit]:
-        """The hits in a text in normal form, sorted. `after_word`: the character before the text is in a word.
-        Unless the text is `over`, a hit is left out whose end only the next character can tell."""
-        try:
-            matches = self._automaton.find_matches_as_indexes(normal, overlapping=True)
-        except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form; no word holds one
-            matches = self._automaton.find_matches_as_indexes(_SURROGATES.sub("\ufffd", normal), overlapping=True)
-        if not matches:
-            return []
-        hits = []
-        length = len(normal)
-        for word, start, end in matches:
-            if self._joined(normal, start, after_word):
+    def find(self, text: str) -> list[Hit]:
+        """The hits in a whole text, sorted."""
+        return self.scan(text).hits
+
+    def explain(self, text: str) -> list[Explanation]:
+        """Which words of which lists a whole text holds, and where."""
+        return [
+            Explanation(hit.start, hit.end, rule, self._written.get(word := self.words[hit.word], word), found)
+            for hit in sorted(self.find(text), key=lambda hit: hit[1:])
+            for found in (text[hit.start : hit.end],)
+            for rule in self.entries[hit.word].rules
+        ]
+
+
+class Scan:
+    """A text that was read: the hits in it, sorted, and what is still undecided."""
+
+    __slots__ = ("_begin", "_groups", "_over", "_readings", "_spared", "_text", "_undecided", "hits")
+
+    def __init__(self, groups: Sequence[Group], spared: int, text: str, begin: int, over: bool) -> None:
+        self._groups = groups
+        self._spared = spared
+        self._text = text
+        self._begin = begin
+        self._over = over
+        self._readings: dict[tuple[int, bool], Reading] = {}
+        self._undecided = len(text)
+        self.hits: list[Hit] = []
+        for group in groups:
+            hits = self._hits(group.views, begin)
+            if hits and group.exceptions:
+                hits = self._without_exceptions(hits, group.exceptions)
+            self.hits += hits
+        if len(self.hits) > 1:
+            self.hits = sorted(set(self.hits))
+
+    def held_from(self) -> int:
+        """Where in the text the longest end begins that may still become a hit; its length: nowhere."""
+        held = self._undecided
+        for group in self._groups:
+            for view in group.views:
+                held = min(held, self._held_from(view))
+        return held
+
+    def _hits(self, views: Iterable[LettersView], begin: int) -> list[Hit]:
+        found: list[Hit] = []
+        for view in views:
+            hits, undecided = view.hits(self._reading(view), begin, self._over)
+            found += hits
+            self._undecided = min(self._undecided, undecided)
+        return found
+
+    def _reading(self, view: LettersView) -> Reading:
+        key = (id(view.characters), view.repeats)
+        reading = self._readings.get(key)
+        if reading is None:
+            reading = self._readings[key] = Reading(self._text, view.characters, view.repeats)
+        return reading
+
+    def _held_from(self, view: LettersView) -> int:
+        text, begin = self._text, self._begin
+        skipped = len(text) - view.reach - 2 * REACH
+        if skipped > _MUCH:
+            end = Reading(text[skipped:], view.characters, view.repeats)
+            return skipped + view.held_from(end, max(0, begin - skipped))
+        return view.held_from(self._reading(view), begin)
+
+    # Exceptions -----------------------------------------------------------------------------------------------------
+
+    def _without_exceptions(self, hits: list[Hit], views: Sequence[LettersView]) -> list[Hit]:
+        """The hits that lie in no exception, each decided only when no exception around it is possible any more."""
+        undecided = self._undecided
+        spans = sorted((hit.start, hit.end) for hit in self._hits(views, 0))
+        self._undecided = undecided  # an exception that is not certain yet holds only what it might spare
+        furthest = list(accumulate((end for _, end in spans), max))
+        starts = [start for start, _ in spans]
+        kept: list[Hit] = []
+        for hit in hits:
+            before = bisect_right(starts, hit.start)
+            if before and furthest[before - 1] >= hit.end:
                 continue
-            decided = end
-            if in_word(normal[end - 1]):
-                decided += 1
-                if (end == length and not over) or (end < length and in_word(normal[end])):
-                    continue
-            hits.append(Hit(decided, start, end, word))
-        hits.sort()
-        return hits
+            decided = self._certain(hit, views)
+            if decided > len(self._text) and not self._over:
+                self._undecided = min(self._undecided, hit.start)
+            else:
+                kept.append(hit._replace(decided=decided))
+        return kept
 
-    def held_from(self, normal: str, end: int, after_word: bool = False) -> int:
-        """Where in `normal[:end]` the longest end begins that may still grow into a word; `end`: nowhere.
+    def _certain(self, hit: Hit, views: Sequence[LettersView]) -> int:
+        """How much of the text must be known to tell that no exception around the hit will come of it."""
+        low, high = hit.decided, min(len(self._text), hit.start + self._spared + 2 * REACH) + 1
+        if low >= high or not self._may_be_spared(hit, views, low):
+            return low
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._may_be_spared(hit, views, middle):
+                low = middle
+            else:
+                high = middle
+        return high
 
-        That is the depth of the automaton's state, counted from the end, as far as the edges of words allow it."""
-        if normal.isascii():
-            return self._held_from_ascii(normal, end, after_word)
-        heads = self._heads
-        for start in range(end - self._longest if end > self._longest else 0, end - 1):
-            reach = heads.get(normal[start : start + 2])
-            if reach is None or end - start > reach or self._joined(normal, start, after_word):
-                continue
-            if end - start == 2 or self._begins_word(normal[start:end]):
-                return start
-        if end and normal[end - 1] in self._firsts and not self._joined(normal, end - 1, after_word):
-            return end - 1
-        return end
-
-    def _held_from_ascii(self, normal: str, end: int, after_word: bool) -> int:
-        """The same, looking only where a word can begin: in a text of letters that is one place in five."""
-        heads = self._heads
-        for match in self._beginnings(normal, end - self._longest if end > self._longest else 0, end):
-            start = match.start()
-            if start == 0 and after_word and in_word(normal[0]):
-                continue
-            if start == end - 1:
-                return start
-            reach = heads.get(normal[start : start + 2])
-            if reach is None or end - start > reach:
-                continue
-            if end - start == 2 or self._begins_word(normal[start:end]):
-                return start
-        return end
-
-    def _begins_word(self, text: str) -> bool:
-        """Or is a whole one whose end is not certain yet."""
-        words = self.words
-        place = bisect_left(words, text)
-        if place < len(words) and words[place] == text:
-            if in_word(text[-1]):
+    def _may_be_spared(self, hit: Hit, views: Sequence[LettersView], known: int) -> bool:
+        """Whether an exception that begins no later than the hit is possible while so much of the text is known."""
+        skipped = max(0, hit.start - self._spared - REACH)
+        text = self._text[skipped:known]
+        for view in views:
+            reading = Reading(text, view.characters, view.repeats)
+            held = min(view.hits(reading, 0, False)[1], view.held_from(reading, 0))
+            if skipped + held <= hit.start:
                 return True
-            place += 1
-        return place < len(words) and words[place].startswith(text)
-
-    @staticmethod
-    def _joined(normal: str, start: int, after_word: bool) -> bool:
-        """Whether the character at `start` continues a word that began before it."""
-        return in_word(normal[start]) and (in_word(normal[start - 1]) if start else after_word)
-
-
-def _ascii_beginnings(firsts: set[str]) -> Callable[[str, int, int], Iterator[re.Match[str]]]:
-    """Finds the characters of an ASCII text in normal form that may begin a word and do not continue one."""
-    letters = "".join(sorted(first for first in firsts if first.isascii() and first.isalnum()))
-    others = "".join(sorted(first for first in firsts if first.isascii() and not first.isalnum()))
-    choices = [f"(?<![0-9a-z])[{letters}]"] if letters else []
-    choices += [f"[{re.escape(others)}]"] if others else []
-    return re.compile("|".join(choices) or "(?!)").finditer
+        return False
 
 
 def _entry(rules: tuple[Rule, ...]) -> Entry:

@@ -1,0 +1,303 @@
+"""Finds words in one reading of a text, and how much of the text's end could still become one.
+
+The search is one Aho-Corasick automaton over all words (A. Aho, M. Corasick, "Efficient string matching", 1975), so its
+time does not depend on how many there are. It searches the text's runs: every run of one letter is one, in the words
+too. What it finds is then measured: a run must be at least as long as the word's own, and for each letter of the word
+at most eight characters of the text may follow that are no further letter of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import Final, NamedTuple
+
+from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
+
+from compliance.characters import LETTER, SPACE, Characters
+from compliance.readings import REACH, Reading, runs_of
+
+# Of words that share a beginning, how many are measured before one of them is taken to be possible.
+_MEASURED: Final = 16
+
+
+class Hit(NamedTuple):
+    """A word at `text[start:end]`. `decided` is how much of the text must be known to be sure of it: up to its end, or
+    more where only what follows tells whether the word ends there. Hits sort by it."""
+
+    decided: int
+    start: int
+    end: int
+    word: int
+
+
+class Spelling(NamedTuple):
+    """How long each run of a word is at least, and which word it is. No lengths: one letter each."""
+
+    lengths: tuple[int, ...] | None
+    word: int
+
+
+class LettersView:
+    """Words as letters in a row. Immutable.
+
+    A word that begins (ends) with a letter or digit of a script with spaces is only found where such a word begins
+    (ends): `ass` is not in `class`. Elsewhere, as in Chinese, a word is found anywhere. Words may overlap: all are
+    found."""
+
+    def __init__(
+        self, words: Iterable[tuple[str, int]], characters: Characters, repeats: bool, together: bool = True
+    ) -> None:
+        """`words`: as their letters are read, with their numbers. `together`: the many hits of one word in one run of
+        one letter may be reported as one that covers them all."""
+        self.characters = characters
+        self.repeats = repeats
+        self._together = together
+        spellings: dict[str, int | list[Spelling]] = {}
+        for letters, word in words:
+            key = runs_of(letters, repeats, characters.symbols)
+            before = spellings.get(key)
+            if before is None and len(key) == len(letters):
+                spellings[key] = word
+                continue
+            lengths = None if len(key) == len(letters) else _lengths(letters, key, repeats)
+            several = [Spelling(None, before)] if isinstance(before, int) else before or []
+            if Spelling(lengths, word) not in several:
+                spellings[key] = [*several, Spelling(lengths, word)]
+        self._keys = sorted(spellings)
+        self._spellings = [spellings[key] for key in self._keys]
+        self._index_beginnings()
+        self._automaton = AhoCorasick(
+            self._keys, matchkind=MatchKind.Standard, store_patterns=False, implementation=Implementation.ContiguousNFA
+        )
+
+    def _index_beginnings(self) -> None:
+        """By first letter, how long its run may be at least, in words of one run and in others; by the first two runs,
+        how long a beginning may be."""
+        self._alone: dict[str, int] = {}
+        self._firsts: dict[str, int] = {}
+        self._heads: dict[str, int] = {}
+        self._longest = self._most = 1
+        self.reach = REACH  # how much of a text one word can cover, at most
+        for key, spellings in zip(self._keys, self._spellings, strict=True):
+            several = len(key) > 1
+            first, last, size = 1, 1, len(key)
+            if not isinstance(spellings, int):
+                lengths = [each.lengths for each in spellings if each.lengths is not None]
+                first = max((each[0] for each in lengths), default=1)
+                last = max((each[-1] for each in lengths), default=1)
+                self._most = max(self._most, *map(max, lengths)) if lengths else self._most
+                size = max(size, *map(sum, lengths)) if lengths else size
+            self.reach = max(self.reach, REACH * size)
+            counted = self._firsts if several else self._alone
+            if first > counted.get(key[0], 0):
+                counted[key[0]] = first
+            reach = len(key) - (last == 1)
+            if several and reach > self._heads.get(key[:2], 1):
+                self._heads[key[:2]] = reach
+                self._longest = max(self._longest, reach)
+
+    # What is there --------------------------------------------------------------------------------------------------
+
+    def hits(self, reading: Reading, begin: int, over: bool) -> tuple[list[Hit], int]:
+        """The hits that start at `begin` or later, unsorted; and where the first begins that only more text decides."""
+        matches = self._automaton.find_matches_as_indexes(reading.runs, overlapping=True)
+        undecided = len(reading.text)
+        if not matches:
+            return [], undecided
+        hits: list[Hit] = []
+        for key, start, end in matches:
+            spellings = self._spellings[key]
+            for spelling in (Spelling(None, spellings),) if isinstance(spellings, int) else spellings:
+                for hit in self._found(reading, start, end, spelling, begin):
+                    if hit.decided <= len(reading.text) or over:
+                        hits.append(hit)
+                    else:
+                        undecided = min(undecided, hit.start)
+        return hits, undecided
+
+    def _found(self, reading: Reading, start: int, end: int, spelling: Spelling, begin: int) -> Iterator[Hit]:
+        if end - start == 1:
+            yield from self._alone_in(reading, start, spelling, begin)
+            return
+        lengths = spelling.lengths
+        origins, starts = reading.places()
+        anchors = self._anchors(reading, start, end)
+        first = self._first(reading, start, lengths[0] if lengths else 1, origins[starts[anchors[1]]], begin)
+        if first is None or not self._fits(reading, anchors[1:], start, lengths):
+            return
+        length = lengths[-1] if lengths else 1
+        last = starts[end - 1] + length - 1
+        if last < starts[end] and origins[last] - origins[starts[end - 1]] < REACH * length:
+            hit = self._decided(reading, first, last, spelling.word)
+            if hit is not None:
+                yield hit
+
+    def _alone_in(self, reading: Reading, run: int, spelling: Spelling, begin: int) -> Iterator[Hit]:
+        """A word of one run, within a run of the text: at every letter of it, or all of them together."""
+        origins, starts = reading.places()
+        length = spelling.lengths[0] if spelling.lengths else 1
+        first, end = max(starts[run], bisect_left(origins, begin)), starts[run + 1]
+        if self._together and end - first > length and self.characters.kind(reading.text[origins[first]]) != LETTER:
+            if max(later - before for before, later in pairwise(origins[first:end])) <= REACH:
+                place = origins[first + length - 1] + 1
+                yield Hit(place, origins[first], origins[end - 1] + 1, spelling.word)
+                return
+        for letter in range(first, end - length + 1):
+            last = letter + length - 1
+            if origins[last] - origins[letter] < REACH * length and not reading.joined(letter):
+                hit = self._decided(reading, letter, last, spelling.word)
+                if hit is not None:
+                    yield hit
+
+    def _decided(self, reading: Reading, first: int, last: int, word: int) -> Hit | None:
+        """The hit from one letter to another, if a word may end there."""
+        origins = reading.places()[0]
+        place = origins[last]
+        if self.characters.kind(reading.text[place]) != LETTER:
+            return Hit(place + 1, origins[first], place + 1, word)
+        if self.repeats:
+            last = self._last_repeated(reading, last)
+            place = origins[last]
+        if last + 1 < len(origins) and origins[last + 1] == place:
+            return None  # one character is read as several letters
+        decided, seen = reading.after(place + 1)
+        return None if seen == LETTER else Hit(decided, origins[first], place + 1, word)
+
+    def _last_repeated(self, reading: Reading, last: int) -> int:
+        """The last of the letters that repeat this one right after it."""
+        origins, letters = reading.places()[0], reading.letters
+        furthest = origins[last] + REACH
+        while last + 1 < len(letters) and letters[last + 1] == letters[last] and origins[last + 1] < furthest:
+            if reading.after(origins[last] + 1)[0] <= origins[last + 1]:
+                break  # something seen stands between
+            last += 1
+        return last
+
+    def _anchors(self, reading: Reading, start: int, end: int) -> Sequence[int]:
+        """The runs that are letters: how far they are apart counts."""
+        if self.characters.symbols:
+            return [run for run in range(start, end) if reading.runs[run] != SPACE]
+        return range(start, end)
+
+    def _fits(self, reading: Reading, anchors: Sequence[int], start: int, lengths: tuple[int, ...] | None) -> bool:
+        """Whether all these runs but the last are long enough, and each is near enough to the next."""
+        origins, starts = reading.places()
+        for run, following in pairwise(anchors):
+            length = lengths[run - start] if lengths else 1
+            if starts[run + 1] - starts[run] < length:
+                return False
+            if origins[starts[following]] - origins[starts[run]] > REACH * length:
+                return False
+        return True
+
+    def _first(self, reading: Reading, run: int, length: int, following: int, begin: int) -> int | None:
+        """The earliest letter of a run at which a word can begin whose next run begins at `following` in the text."""
+        origins, starts = reading.places()
+        latest = starts[run + 1] - length
+        floor = max(following - REACH * length, begin)
+        first = max(starts[run], bisect_left(origins, floor))
+        while first <= latest and reading.joined(first):
+            first += 1
+        return first if first <= latest else None
+
+    # What may come --------------------------------------------------------------------------------------------------
+
+    def held_from(self, reading: Reading, begin: int) -> int:
+        """Where in the text the longest end begins that may still grow into a word; its length: nowhere."""
+        runs, heads = reading.runs, self._heads
+        size = len(runs)
+        for start in range(size - self._longest if size > self._longest else 0, size - 1):
+            reach = heads.get(runs[start : start + 2])
+            if reach is not None and size - start <= reach:
+                held = self._begun(reading, start, begin)
+                if held is not None:
+                    return held
+        if runs and (runs[-1] in self._firsts or runs[-1] in self._alone):
+            held = self._begun_in_run(
+                reading, size - 1, begin, self._alone.get(runs[-1], 0), self._firsts.get(runs[-1], 0)
+            )
+            if held is not None:
+                return held
+        return len(reading.text)
+
+    def _begun(self, reading: Reading, start: int, begin: int) -> int | None:
+        """Where a word begins whose beginning the text's runs from `start` on are, if one may."""
+        text = reading.runs[start:]
+        keys = self._keys
+        place = bisect_left(keys, text)
+        if place == len(keys) or not keys[place].startswith(text):
+            return None
+        origins, starts = reading.places()
+        anchors = self._anchors(reading, start, len(reading.runs))
+        several = starts[start + 1] - starts[start] > 1
+        best: int | None = None
+        for tried in range(place, place + _MEASURED):
+            if tried == len(keys) or not keys[tried].startswith(text):
+                return best
+            spellings = self._spellings[tried]
+            for spelling in (Spelling(None, spellings),) if isinstance(spellings, int) else spellings:
+                held = self._begun_as(reading, anchors, spelling.lengths, begin, len(keys[tried]) == len(text))
+                if held is not None and not several:
+                    return held
+                best = held if best is None or (held is not None and held < best) else best
+        return self._earliest(reading, start, anchors, begin)
+
+    def _begun_as(
+        self, reading: Reading, anchors: Sequence[int], lengths: tuple[int, ...] | None, begin: int, whole: bool
+    ) -> int | None:
+        """Where a word begins that the text's last runs begin, and that is measured so; `whole`: it has no more."""
+        origins, starts = reading.places()
+        start = anchors[0]
+        if len(anchors) == 1:  # a letter and a space
+            return self._begun_in_run(reading, start, begin, 0, lengths[0] if lengths else 1)
+        if not self._may_go_on(reading, anchors, lengths, whole):
+            return None
+        first = self._first(reading, start, lengths[0] if lengths else 1, origins[starts[anchors[1]]], begin)
+        return None if first is None else origins[first]
+
+    def _earliest(self, reading: Reading, run: int, anchors: Sequence[int], begin: int) -> int | None:
+        """The earliest beginning in a run that any word may have."""
+        origins, starts = reading.places()
+        if len(anchors) == 1:
+            return self._begun_in_run(reading, run, begin, 0, self._most)
+        following = origins[starts[anchors[1]]]
+        floor = max(following - REACH * self._most, begin)
+        letters = range(max(starts[run], bisect_left(origins, floor)), starts[run + 1])
+        return next((origins[letter] for letter in letters if not reading.joined(letter)), None)
+
+    def _may_go_on(
+        self, reading: Reading, anchors: Sequence[int], lengths: tuple[int, ...] | None, whole: bool
+    ) -> bool:
+        """Whether the word goes on after the text: all runs fit so far, and the next letter would not come too late."""
+        start, last = anchors[0], anchors[-1]
+        if not self._fits(reading, anchors[1:], start, lengths):
+            return False
+        length = lengths[last - start] if lengths else 1
+        origins, starts = reading.places()
+        missing = max(0, length - (starts[last + 1] - starts[last]))
+        if missing and last < len(reading.runs) - 1:
+            return False  # a space ended the run
+        return (not whole or missing > 0) and len(reading.text) + missing <= origins[starts[last]] + REACH * length
+
+    def _begun_in_run(self, reading: Reading, run: int, begin: int, alone: int, first: int) -> int | None:
+        """The same for the last run of the text, perhaps with a space after it: `alone` and `first` are how long it
+        must be at least, alone and as the first run of a word."""
+        origins, starts = reading.places()
+        spaced = run < len(reading.runs) - 1
+        size, end = len(reading.text), starts[run + 1]
+        floor = max(begin, size - REACH * max(alone, first))
+        for letter in range(max(starts[run], bisect_left(origins, floor)), end):
+            there = end - letter
+            grows = there < alone and size + alone - there <= origins[letter] + REACH * alone
+            missing = max(0, first - there)
+            goes_on = first > 0 and not (spaced and missing) and size + missing <= origins[letter] + REACH * first
+            if (grows or goes_on) and not reading.joined(letter):
+                return origins[letter]
+        return None
+
+
+def _lengths(letters: str, key: str, repeats: bool) -> tuple[int, ...]:
+    if repeats:
+        return tuple(len(list(run)) for _, run in groupby(letters))
+    return (1,) * len(key)  # only spaces came together

@@ -1,0 +1,126 @@
+"""A text as one way of reading it has it: letters only, runs of one letter as one, with the way back to the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import compress
+from operator import ne
+from typing import Final
+
+from compliance.characters import BREAK, LETTER, SPACE, UNSEEN, Characters, in_word
+
+BETWEEN: Final = 8  # characters that may stand between two letters of a word
+REACH: Final = BETWEEN + 1  # how far the next letter may be from the one before
+
+_RUNS: Final = re.compile(r"(.)\1+", re.DOTALL)
+_SPACES: Final = re.compile("  +")
+_SHORT: Final = 48  # up to here a search is faster than arithmetic
+# Of a byte whose high bit says that it stays, the byte; the others are deleted.
+_LOW: Final = bytes(range(128))
+_KEEP: Final = bytes(code & 0x7F for code in range(256))
+
+
+class Reading:
+    """`letters` is the text's every character as it is read, `runs` the same with each run of one letter as one; where
+    runs make no difference, only those of spaces."""
+
+    __slots__ = ("_places", "characters", "letters", "repeats", "runs", "text")
+
+    def __init__(self, text: str, characters: Characters, repeats: bool) -> None:
+        self.text = text
+        self.characters = characters
+        self.repeats = repeats
+        self.letters = characters.read(text)
+        if characters.symbols and not self.letters.isascii() and SPACE in self.letters:
+            self.letters = without_loose_spaces(self.letters)
+        self.runs = runs_of(self.letters, repeats, characters.symbols)
+        self._places: tuple[Sequence[int], Sequence[int]] | None = None
+
+    def places(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Where in the text each letter stands, and where in the letters each run begins (and the last one ends)."""
+        if self._places is None:
+            self._places = self._origins(), self._starts()
+        return self._places
+
+    def _origins(self) -> Sequence[int]:
+        origins = self.characters.origins(self.text)
+        if len(origins) == len(self.letters):
+            return origins
+        return list(compress(origins, _kept(self.characters.read(self.text))))
+
+    def _starts(self) -> Sequence[int]:
+        letters = self.letters
+        if len(self.runs) == len(letters):
+            return range(len(letters) + 1)
+        if self.repeats:
+            return [0, *compress(range(1, len(letters)), map(ne, letters, letters[1:])), len(letters)]
+        pairs = zip(letters, letters[1:], strict=False)
+        return [0, *(place for place, pair in enumerate(pairs, 1) if pair != (SPACE, SPACE)), len(letters)]
+
+    def joined(self, letter: int) -> bool:
+        """Whether a letter goes on with a word that began before it."""
+        origins = self.places()[0]
+        place = origins[letter]
+        kind, text = self.characters.kind, self.text
+        if kind(text[place]) != LETTER:
+            return False
+        if letter and origins[letter - 1] == place:
+            return True  # one character is read as several letters
+        for before in range(place - 1, max(place - 1 - REACH, -1), -1):
+            seen = kind(text[before])
+            if seen != UNSEEN:
+                return seen == LETTER
+        return False
+
+    def after(self, end: int) -> tuple[int, int | None]:
+        """The kind of the character seen at `end` or after it, and how much of the text must be known for that; no kind
+        if the text does not tell yet."""
+        text, kind = self.text, self.characters.kind
+        for place in range(end, min(end + REACH, len(text))):
+            seen = kind(text[place])
+            if seen != UNSEEN:
+                return place + 1, seen
+        if end + REACH <= len(text):
+            return end + REACH, BREAK
+        return len(text) + 1, None
+
+
+def runs_of(letters: str, repeats: bool, symbols: bool) -> str:
+    """The letters with each run of one (of spaces, if only symbols make no difference) as one."""
+    if repeats:
+        if letters.isascii() and len(letters) > _SHORT:
+            return _ascii_runs(letters)
+        return _RUNS.sub(r"\1", letters) if _RUNS.search(letters) else letters
+    return _SPACES.sub(SPACE, letters) if symbols and "  " in letters else letters
+
+
+def _ascii_runs(letters: str) -> str:
+    """All at once, in one big number: a letter that differs from the next one gets its high bit set and stays."""
+    size = len(letters)
+    number = int.from_bytes(letters.encode("ascii"), "little")
+    differs = (number ^ (number >> 8)) + int.from_bytes(b"\x7f" * size, "little")
+    stays = differs & int.from_bytes(b"\x80" * size, "little")
+    return (number | stays).to_bytes(size, "little").translate(_KEEP, _LOW).decode("ascii")
+
+
+def without_loose_spaces(letters: str) -> str:
+    """Spaces part words only after a letter of a script with spaces; others go."""
+    kept = []
+    last = ""
+    for number, part in enumerate(letters.split(SPACE)):
+        if number and last and in_word(last):
+            kept.append(SPACE)
+        kept.append(part)
+        last = part[-1:] or last
+    return "".join(kept)
+
+
+def _kept(letters: str) -> list[bool]:
+    kept = []
+    last = ""
+    for letter in letters:
+        kept.append(letter != SPACE or bool(last and in_word(last)))
+        if letter != SPACE:
+            last = letter
+    return kept

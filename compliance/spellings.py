@@ -1,0 +1,86 @@
+"""The ways to write a word that a list's switches see through, as views that find them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from compliance.characters import OF_CHARACTERS, SPACE, Characters, characters, in_word
+from compliance.letters import LettersView
+from compliance.readings import without_loose_spaces
+
+_HAN: Final = re.compile("[\u3400-\u9fff]+")
+_JOINED: Final = 6  # a term of several words is also seen written as one word if it has so many letters
+_VARIANTS: Final = 3  # where a Latin letter stands before a Chinese one, a space may be between: so many such places
+
+
+def letter_views(
+    words: Sequence[str], first: int, switches: frozenset[str], *, together: bool
+) -> Iterator[LettersView]:
+    """Views of the words as letters. The words' numbers count from `first`."""
+    usual = switches & OF_CHARACTERS - {"lookalikes"}
+    repeats = "repeats" in switches
+    numbered = list(enumerate(words, first))
+    yield from _views(numbered, characters(usual), repeats, together)
+    if "lookalikes" in switches:
+        likely = [(number, word) for number, word in numbered if any(map(_has_likes, word))]
+        yield from _views(likely, characters(usual | {"lookalikes"}), repeats, together)
+
+
+def _has_likes(letter: str) -> bool:
+    return in_word(letter) and not letter.isdecimal()
+
+
+def _views(words: Sequence[tuple[int, str]], reads: Characters, repeats: bool, together: bool) -> Iterator[LettersView]:
+    """A word with symbols of its own is found as it is written: `c++` is no `c`."""
+    read = reads.read_lines([word for _, word in words])
+    if not reads.symbols:
+        found = [(each, number) for (number, _), each in zip(words, read, strict=True) if each]
+        if found:
+            yield LettersView(found, reads, repeats, together)
+        return
+    plain = characters(reads.switches - {"symbols"})
+    spelled, symbolic = [], []
+    for (number, _), each, signs in zip(words, read, plain.read_lines([word for _, word in words]), strict=True):
+        if len(each) == len(signs) and each and each[0] != SPACE and each[-1] != SPACE:
+            spelled += [(way, number) for way in written(each)]
+        elif signs:
+            symbolic.append((signs, number))
+    if spelled:
+        yield LettersView(spelled, reads, repeats, together)
+    if symbolic:
+        yield LettersView(symbolic, plain, False, together)
+
+
+def written(letters: str) -> list[str]:
+    """How the letters of a word may stand beside each other when symbols are taken away and spaces are not.
+
+    Spaces part the letters of scripts with spaces: between those there is none, or one after every letter."""
+    if _HAN.fullmatch(letters):
+        return [letters]
+    base = without_loose_spaces(letters)
+    ways = [base]
+    if SPACE in base and len(joined := base.replace(SPACE, "")) >= _JOINED:
+        ways.append(joined)
+    spaced = "".join(
+        letter + SPACE if in_word(letter) and in_word(following) else letter
+        for letter, following in zip(base, [*base[1:], ""], strict=True)
+        if following or letter
+    )
+    if spaced != base:
+        ways.append(spaced)
+    for _ in range(_VARIANTS):
+        more = [way[: place + 1] + SPACE + way[place + 1 :] for way in ways for place in _before_unspaced(way)]
+        fresh = [way for way in dict.fromkeys(more) if way not in ways]
+        if not fresh:
+            break
+        ways += fresh
+    return list(dict.fromkeys(ways))
+
+
+def _before_unspaced(way: str) -> Iterator[int]:
+    """Where a letter with edges stands right before one without."""
+    for place in range(len(way) - 1):
+        if in_word(way[place]) and way[place + 1] != SPACE and not in_word(way[place + 1]):
+            yield place
