@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
 
 from compliance.findings import Findings
 from compliance.holdback import Channel
-from compliance.normalising import normalise
-from compliance.words import Action, Hit, Scope, WordMatcher
+from compliance.words import Action, Scope, WordMatcher
 
 LONGEST_TEXT: Final = 100_000
 SHOWN: Final = 500  # places
@@ -20,7 +18,7 @@ Outcome = Literal["pass", "record", "mask", "block"]
 
 
 class Place(msgspec.Struct, kw_only=True):
-    """An entry found at `text[start:end]`, written there as `written`; `word` is the entry in normal form."""
+    """An entry found at `text[start:end]`, written there as `written`; `word` is the entry as the list has it."""
 
     start: int
     end: int
@@ -58,26 +56,17 @@ def try_text(words: WordMatcher | None, text: str, direction: Way) -> Tried:
 
 def explained(words: WordMatcher, text: str) -> list[Place]:
     """Every hit, a place for each list its entry is in, in the order of the text."""
-    normal, origins = normalise(text)
-    places: list[Place] = []
-    for hit in sorted(words.find(normal), key=lambda hit: (hit.start, hit.end))[:SHOWN]:
-        start, end = _written(hit, origins)
-        places += (
-            Place(
-                start=start,
-                end=end,
-                written=text[start:end],
-                word=words.words[hit.word],
-                list=rule.name,
-                list_id=rule.list_id,
-                scope=rule.scope,
-                version=rule.version,
-                action=rule.action,
-            )
-            for rule in words.entries[hit.word].rules
+    return [
+        Place(
+            start=hit.start,
+            end=hit.end,
+            written=hit.found,
+            word=hit.word,
+            list=hit.rule.name,
+            list_id=hit.rule.list_id,
+            scope=hit.rule.scope,
+            version=hit.rule.version,
+            action=hit.rule.action,
         )
-    return places[:SHOWN]
-
-
-def _written(hit: Hit, origins: Sequence[int] | None) -> tuple[int, int]:
-    return (hit.start, hit.end) if origins is None else (origins[hit.start], origins[hit.end - 1] + 1)
+        for hit in words.explain(text)[:SHOWN]
+    ]

@@ -11,7 +11,6 @@ from django.db import models
 from compliance.guard import GuardTable, TenantWords
 from compliance.models.subscriptions import WordExceptions, WordListSubscription
 from compliance.models.words import Action, SensitiveWordList
-from compliance.normalising import normalise
 from compliance.words import Action as ActionName
 from compliance.words import Rule, WordMatcher
 
@@ -153,4 +152,4 @@ def effective(exceptions: Sequence[str], mandatory: Sequence[SensitiveWordList])
     words = matcher(map(listed, mandatory))
     if words is None or not exceptions:
         return list(exceptions)
-    return [each for each in exceptions if not words.find(normalise(each)[0])]
+    return [each for each in exceptions if not words.find(each)]
