@@ -141,7 +141,7 @@ class Application:
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
             started={"started": self._accepts},
         )
-        django = _bridged(self._django, EngineBridge(self.engine, loop, self._routes, self.answers))
+        django = _bridged(self._django, EngineBridge(self.engine, loop, self._routes, self.answers, self._words))
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
         )

@@ -77,14 +77,16 @@ def replace_words(
     enabled: bool | None = None,
     by: str = "",
     note: str = "",
+    new_action: str = Action.BLOCK,
     **others: Any,
 ) -> SensitiveWordList:
     """The tenant's (None: the platform's) list of that name with exactly these words; made if there is none. What is
-    not given stays as it is (a new list blocks, both ways, at once). `others` are `switches`, `mandatory`, `public`."""
+    not given stays as it is (a new list has the `new_action`, both ways, at once). `others` are `switches`, `mandatory`
+    and `public`."""
     lines = "\n".join(clean_words(words))
     with transaction.atomic():
         found = lists_of(tenant.pk if tenant is not None else None).select_for_update().filter(name=name).first()
-        changed = found or SensitiveWordList(tenant=tenant, name=name)
+        changed = found or SensitiveWordList(tenant=tenant, name=name, action=new_action)
         changed.words = lines
         given = {"action": action, "direction": direction, "enabled": enabled, **others}
         for field, value in given.items():

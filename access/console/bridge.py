@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from django.http import HttpRequest
 
 from access.parts import KeptAnswers
+from compliance.guard import GuardTable
 from engine.engine import Engine
 from engine.errors import Unavailable
 from engine.snapshots import Cell
@@ -22,12 +23,13 @@ SCOPE_KEY = "clawdbot.bridge"
 
 @dataclass(frozen=True)
 class EngineBridge:
-    """Travels in the ASGI scope of a request under `SCOPE_KEY`. `routes` are for reading."""
+    """Travels in the ASGI scope of a request under `SCOPE_KEY`. `routes` and `words` are for reading."""
 
     engine: Engine
     loop: asyncio.AbstractEventLoop
     routes: Cell[RoutingTable]
     answers: KeptAnswers
+    words: Cell[GuardTable] = field(default_factory=lambda: Cell(GuardTable()))
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """Waits for the answer in the calling thread. Raises TimeoutError; the work is then cancelled."""

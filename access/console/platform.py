@@ -9,8 +9,9 @@ from access.console.models import ModelInstanceAdmin
 from access.console.people import IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmin, UserAdmin
 from access.console.replay import RoutingScreens
 from access.console.site import PlatformSite
+from access.console.word_choices import ExceptionsAdmin, SubscriptionAdmin
 from access.console.words import WordListAdmin
-from compliance.models import AuditEntry, SensitiveWordList
+from compliance.models import AuditEntry, SensitiveWordList, WordExceptions, WordListSubscription
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import ApiKey, IpRule, Job, Member, Tenant, User
@@ -28,6 +29,8 @@ def platform_site() -> PlatformSite:
     site.register(ModelInstance, ModelInstanceAdmin)
     site.register(RoutingRule, RoutingScreens)
     site.register(SensitiveWordList, WordListAdmin)
+    site.register(WordListSubscription, SubscriptionAdmin)
+    site.register(WordExceptions, ExceptionsAdmin)
     site.register(AuditEntry, JournalAdmin)
     site.register(PluginActivation, PluginActivationAdmin)
     return site

@@ -1,82 +1,55 @@
-"""Screen of sensitive-word lists. Long ones are not put into a page: they come and go as files."""
+"""Screens of word lists: what they are, what they were, what they did, and what they would do."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.files.uploadedfile import UploadedFile
 from django.db import models
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget
+from unfold.forms import BaseDialogForm
 
-from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, everywhere
+from access.console.scoped import BY_TENANT, PlatformAdmin, everywhere
+from access.console.word_bench import bench_view
+from access.console.word_form import WordListForm
+from access.console.word_import import import_view
+from access.console.word_reports import hits_page, versions_page
+from access.management.word_files import as_download
+from compliance import wordlists
 from compliance.models import SensitiveWordList
-from compliance.wordfiles import read_words
 
-EDITABLE = 2_000  # words a page shows in a text field; 60,000 would make it megabytes
-LARGEST_FILE = 16 * 2**20  # bytes
+STAGES = {"record": "info", "mask": "warning", "block": "danger"}
 
 
-class WordListForm(PlatformForm):
-    words = forms.CharField(
-        label=_("Words"), required=False, strip=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 12}),
-        help_text=_("One a line."),
-    )  # fmt: skip
-    file = forms.FileField(
-        label=_("Words from a file"),
-        required=False,
-        widget=UnfoldAdminFileFieldWidget,
-        help_text=_("UTF-8 text, one word a line, or CSV, whose first column counts. Replaces all words."),
-    )
-
-    class Meta:
-        model = SensitiveWordList
-        fields = ["name", "tenant", "action", "direction", "enabled", "words"]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.size > EDITABLE:
-            self.fields["words"].disabled = True
-            self.initial["words"] = ""
-            self.fields["words"].widget.attrs["rows"] = 1
-            self.fields["words"].help_text = _("Too many to edit here: download them, and give the new list as a file.")
-
-    def clean_file(self) -> str | None:
-        file: UploadedFile[bytes] | None = self.cleaned_data["file"]
-        if file is None:
-            return None
-        if (file.size or 0) > LARGEST_FILE:
-            raise ValidationError(_("The file is larger than 16 MiB."))
-        try:
-            return "\n".join(read_words(file.read(), str(file.name)))
-        except ValidationError as error:
-            raise ValidationError(error.messages) from None
-
-    def clean(self) -> dict[str, Any]:
-        data: dict[str, Any] = super().clean() or {}
-        if data.get("file") is not None:
-            data["words"] = data["file"]
-        elif self.fields["words"].disabled:
-            data["words"] = self.instance.words
-        return data
+def operator_name(request: HttpRequest) -> str:
+    """As versions and journal name who did it."""
+    return f"operator:{request.user.pk}"
 
 
 class WordListAdmin(PlatformAdmin):
     form = WordListForm
-    list_display = ["name", "owner", "action", "direction", "standing", "size", "version", "updated_at"]
-    list_filter = ["action", "direction", "enabled", BY_TENANT]
+    list_display = ["name", "owner", "stage", "direction", "standing", "size", "version", "updated_at"]
+    list_filter = ["action", "direction", "enabled", "mandatory", BY_TENANT]
     list_select_related = ["tenant"]
     search_fields = ["name", "tenant__slug", "tenant__name"]
     autocomplete_fields = ["tenant"]
-    readonly_fields = ["size", "version", "updated_at"]
-    actions_detail = ["download"]
+    readonly_fields = ["size", "version", "updated_at", "updated_by"]
+    actions_list = ["try_text", "import_files"]
+    actions_detail = [
+        "promote",
+        "hits",
+        "versions",
+        {"title": _("Download"), "icon": "download", "items": ["download", "download_csv"]},
+    ]
     fieldsets = [
-        (None, {"fields": ["name", "tenant", "action", "direction", "enabled"]}),
-        (_("Words"), {"fields": ["words", "file", "size", "version", "updated_at"]}),
+        (None, {"fields": ["name", "tenant", "action", "direction", "enabled", "mandatory", "public"]}),
+        (_("Words"), {"fields": ["words", "file", "switches", "size", "version", "updated_at", "updated_by"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
@@ -86,15 +59,93 @@ class WordListAdmin(PlatformAdmin):
         lists = match is not None and str(match.url_name).endswith("_changelist") and request.method == "GET"
         return rows.defer("words") if lists else rows
 
-    @display(description=_("State"), ordering="enabled", label={"on": "success", "off": "danger"})
-    def standing(self, words: SensitiveWordList) -> tuple[str, Any]:
-        return ("on", _("in use")) if words.enabled else ("off", _("switched off"))
+    def save_model(
+        self, request: HttpRequest, obj: SensitiveWordList, form: forms.ModelForm[Any], change: bool
+    ) -> None:
+        wordlists.save_list(words=obj, by=operator_name(request))
 
-    @action(description=_("Download"), icon="download", permissions=["view"])
+    @display(description=_("Stage"), ordering="action", label=STAGES)
+    def stage(self, words: SensitiveWordList) -> tuple[str, Any]:
+        return words.action, words.get_action_display()
+
+    @display(description=_("State"), ordering="enabled", label={"on": "success", "all": "warning", "off": "danger"})
+    def standing(self, words: SensitiveWordList) -> tuple[str, Any]:
+        if not words.enabled:
+            return "off", _("switched off")
+        return ("all", _("mandatory")) if words.mandatory else ("on", _("in use"))
+
+    # Of one list --------------------------------------------------------------------------------------------------
+
+    @action(
+        description=_("Next stage"),
+        icon="moving",
+        permissions=["change"],
+        dialog={
+            "title": _("On to the next stage?"),
+            "description": _("From recording to masking, from masking to blocking. Live within a second."),
+            "form_submit_text": _("Next stage"),
+        },
+    )
+    def promote(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        words = everywhere(SensitiveWordList).get(pk=object_id)
+        try:
+            wordlists.promote(words=words, by=operator_name(request))
+        except ValidationError as error:
+            self.message_user(request, error.messages[0], "warning")
+        else:
+            self.message_user(request, _("Its stage is now: %(stage)s.") % {"stage": words.get_action_display()})
+        return HttpResponse(
+            headers={
+                "HX-Redirect": reverse(f"admin:{self.opts.label_lower.replace('.', '_')}_change", args=[object_id])
+            }
+        )
+
+    @action(description=_("Hits"), icon="bar_chart", url_path="hits", permissions=["view"])
+    def hits(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return self._of_list(request, object_id, hits_page)
+
+    @action(description=_("Versions"), icon="history", url_path="versions", permissions=["view"])
+    def versions(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return self._of_list(request, object_id, versions_page)
+
+    @action(description=_("Text"), icon="description", permissions=["view"])
     def download(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return self._file(object_id, "text")
+
+    @action(description=_("CSV"), icon="table", url_path="download-csv", permissions=["view"])
+    def download_csv(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return self._file(object_id, "csv")
+
+    # Above the list -----------------------------------------------------------------------------------------------
+
+    @action(description=_("Try a text"), icon="science", url_path="try", permissions=["view"])
+    def try_text(self, request: HttpRequest) -> HttpResponse:
+        return self._page(request, "word_bench.html", title=_("Try a text"), **bench_view(request))
+
+    @action(description=_("Import files"), icon="upload_file", url_path="import", permissions=["add"])
+    def import_files(self, request: HttpRequest) -> HttpResponse:
+        shown = import_view(request, operator_name(request))
+        if shown.get("saved"):
+            self.message_user(request, shown["saved"])
+            return HttpResponseRedirect(reverse("admin:compliance_sensitivewordlist_changelist"))
+        return self._page(request, "word_import.html", title=_("Import files"), **shown)
+
+    def _of_list(self, request: HttpRequest, object_id: int, page: Callable[..., dict[str, Any]]) -> HttpResponse:
+        words = everywhere(SensitiveWordList).select_related("tenant").filter(pk=object_id).first()
+        if words is None:
+            self.message_user(request, _("There is no such word list."), "warning")
+            return HttpResponseRedirect(reverse("admin:compliance_sensitivewordlist_changelist"))
+        shown = page(request, words, operator_name(request))
+        if shown.get("done"):
+            self.message_user(request, shown["done"])
+            return HttpResponseRedirect(request.path)
+        return self._page(request, words=words, **shown)
+
+    def _file(self, object_id: int, form: str) -> HttpResponse:
         found = everywhere(SensitiveWordList).filter(pk=object_id).values_list("words", "version").first()
         words, version = found or ("", 0)
-        response = HttpResponse(words, content_type="text/plain; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="words-{object_id}-v{version}.txt"'
-        response["X-Content-Type-Options"] = "nosniff"
-        return response
+        return as_download(words.splitlines(), form, f"words-{object_id}-v{version}")
+
+    def _page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+        shared = {**self.admin_site.each_context(request), "opts": self.opts}
+        return TemplateResponse(request, f"console/{template}", {**shared, **context})

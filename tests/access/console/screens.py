@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connections
 
 from compliance.journal.records import COLUMNS, completion_row, intent_row
-from compliance.models import SensitiveWordList
+from compliance.models import SensitiveWordList, WordExceptions, WordListSubscription
 from engine.turn import new_turn_id
 from engine.types import Choice, Completion, Intent, Message, Usage, Verdict
 from plugins.models import PluginActivation
@@ -24,14 +24,21 @@ EDITABLE = [
     "routing/modelinstance",
     "routing/routingrule",
     "compliance/sensitivewordlist",
+    "compliance/wordlistsubscription",
+    "compliance/wordexceptions",
     "plugins/pluginactivation",
 ]
 READ_ONLY = ["tenants/job", "compliance/auditentry"]
 SCREENS = EDITABLE + READ_ONLY
 
 
-def word_list(tenant: Tenant, words: str = "one\ntwo", **fields: Any) -> SensitiveWordList:
+def word_list(tenant: Tenant | None, words: str = "one\ntwo", **fields: Any) -> SensitiveWordList:
     return SensitiveWordList.objects.create(**{"tenant": tenant, "name": NAUGHTY, "words": words, **fields})
+
+
+def word_choices(tenant: Tenant, shared: SensitiveWordList) -> None:
+    WordListSubscription.objects.create(tenant=tenant, list=shared, updated_by=NAUGHTY)
+    WordExceptions.objects.create(tenant=tenant, words=NAUGHTY)
 
 
 def activation(tenant: Tenant) -> PluginActivation:

@@ -1,0 +1,121 @@
+"""What word lists would do with a text: those that apply to a tenant now, or words nobody saved yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from access.console.bridge import bridge_of
+from access.console.tenant_field import TenantField
+from access.console.word_form import SwitchesField
+from access.management.word_trials import WordTestBody, try_chosen, try_now
+from compliance.bench import LONGEST_TEXT, Place, Tried
+from compliance.compiling import compile_guard
+from compliance.guard import GuardTable
+from compliance.models.words import Action, Direction
+from compliance.normalising import DEFAULT_SWITCHES
+from engine.errors import Unavailable
+from engine.types import Json
+from tenants.models import Tenant
+
+WAYS = {"input": _("To the model"), "output": _("From the model")}
+OUTCOMES = {
+    ("pass", "input"): _("Passes unchanged."),
+    ("pass", "output"): _("Passes unchanged."),
+    ("record", "input"): _("Passes unchanged and is recorded."),
+    ("record", "output"): _("Passes unchanged and is recorded."),
+    ("mask", "input"): _("The model gets:"),
+    ("mask", "output"): _("The client gets:"),
+    ("block", "input"): _("The turn is refused: content_blocked."),
+    ("block", "output"): _("The answer ends early, with content_filter. The client gets:"),
+}
+
+
+class BenchForm(forms.Form):
+    tenant = TenantField(required=False, help_text=_("Whose lists: slug of a tenant. Empty: one that chose nothing."))
+    direction = forms.ChoiceField(
+        label=_("Direction"), choices=Direction.choices, initial=Direction.BOTH, widget=UnfoldAdminSelectWidget
+    )
+    text = forms.CharField(
+        label=_("Text"), max_length=LONGEST_TEXT, strip=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 6})
+    )
+    words = forms.CharField(
+        label=_("Words instead of the lists"),
+        required=False,
+        strip=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text=_("One a line. Nothing is saved. Empty: the lists in use."),
+    )
+    action = forms.ChoiceField(
+        label=_("Their stage"), choices=Action.choices, initial=Action.BLOCK, widget=UnfoldAdminSelectWidget
+    )
+    switches = SwitchesField(initial=sorted(DEFAULT_SWITCHES))
+
+
+def bench_view(request: HttpRequest) -> dict[str, Any]:
+    """What the page shows: the form, and with it sent what became of the text."""
+    form = BenchForm(request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        return {"form": form}
+    try:
+        return {"form": form, "tried": [_shown(each) for each in _tried(request, form)]}
+    except ValidationError as error:
+        form.add_error("words", error.messages)
+        return {"form": form}
+
+
+def _tried(request: HttpRequest, form: BenchForm) -> list[Tried]:
+    data = form.cleaned_data
+    tenant: Tenant | None = data["tenant"]
+    tenant_id = tenant.pk if tenant is not None else 0
+    body = WordTestBody(text=data["text"], direction=data["direction"], action=data["action"])
+    if data["words"].strip():
+        body.words, body.switches = data["words"].splitlines(), data["switches"]
+        return try_chosen(tenant_id, body)
+    return try_now(_table(request).of(tenant_id), body)
+
+
+def _table(request: HttpRequest) -> GuardTable:
+    """This worker's; where none serves beside the console, what one would have."""
+    try:
+        return bridge_of(request).words.value
+    except Unavailable:
+        return compile_guard()
+
+
+def _shown(tried: Tried) -> Json:
+    rows = [
+        [
+            each.written,
+            each.word,
+            _list(each),
+            each.version,
+            Action(each.action).label,
+            f"{each.start} – {each.end}",
+        ]
+        for each in tried.places
+    ]
+    headers = [_("Found"), _("Entry"), _("List"), _("Version"), _("Stage"), _("Where")]
+    return {
+        "way": WAYS[tried.direction],
+        "outcome": tried.outcome,
+        "told": OUTCOMES[tried.outcome, tried.direction],
+        "text": tried.text if tried.outcome in ("mask", "block") else None,
+        "table": {"headers": headers, "rows": rows} if rows else None,
+    }
+
+
+def _list(place: Place) -> SafeString | str:
+    if not place.list_id:
+        return str(_("not saved"))
+    link = reverse("admin:compliance_sensitivewordlist_change", args=[place.list_id])
+    name = f"{place.list} ({_('Platform')})" if place.scope == "platform" else place.list
+    return format_html('<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>', link, name)
