@@ -21,7 +21,7 @@ from compliance.bench import LONGEST_TEXT, Place, Tried
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable
 from compliance.models.words import Action, Direction
-from compliance.normalising import DEFAULT_SWITCHES
+from compliance.validation import default_switches
 from engine.errors import Unavailable
 from engine.types import Json
 from tenants.models import Tenant
@@ -57,7 +57,7 @@ class BenchForm(forms.Form):
     action = forms.ChoiceField(
         label=_("Their stage"), choices=Action.choices, initial=Action.BLOCK, widget=UnfoldAdminSelectWidget
     )
-    switches = SwitchesField(initial=sorted(DEFAULT_SWITCHES))
+    switches = SwitchesField(initial=default_switches)
 
 
 def bench_view(request: HttpRequest) -> dict[str, Any]:

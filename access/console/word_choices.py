@@ -15,6 +15,7 @@ from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm
 from access.console.words import STAGES, operator_name
 from compliance.models import WordExceptions, WordListSubscription
 from compliance.models.words import Action
+from compliance.wordlists import lists_of
 
 
 class SubscriptionForm(PlatformForm):
@@ -23,6 +24,10 @@ class SubscriptionForm(PlatformForm):
     class Meta:
         model = WordListSubscription
         fields = ["tenant", "list", "action"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["list"].queryset = lists_of(None).defer("words").order_by("name")  # type: ignore[attr-defined]
 
 
 class NotedAdmin(PlatformAdmin):

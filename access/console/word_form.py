@@ -17,6 +17,7 @@ from unfold.widgets import (
 from access.console.scoped import PlatformForm
 from compliance.models import SensitiveWordList
 from compliance.normalising import SWITCHES
+from compliance.validation import default_switches
 from compliance.wordfiles import LARGEST, read_words
 
 EDITABLE = 2_000  # words a page shows in a text field; 60,000 would make it megabytes
@@ -54,7 +55,7 @@ class SwitchesField(forms.TypedMultipleChoiceField):
 
 
 class WordListForm(PlatformForm):
-    switches = SwitchesField()
+    switches = SwitchesField(initial=default_switches)
     words = forms.CharField(
         label=_("Words"), required=False, strip=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 12}),
         help_text=_("One a line."),

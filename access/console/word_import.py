@@ -19,7 +19,7 @@ from compliance.models.words import Action
 from compliance.wordfiles import LARGEST, SUFFIXES, read_files
 from compliance.wordlists import replace_words
 
-MOST_FILES = 100
+MOST_FILES = 50  # Django itself refuses more than 100 with less of an explanation
 
 
 class SeveralFiles(UnfoldAdminFileFieldWidget):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from compliance.models import WordExceptions, WordListSubscription
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from tenants.models import ConfigVersion, Member
 from tenants.signals import config_changed
@@ -30,6 +31,8 @@ CHANGED = {
     "compliance/sensitivewordlist": (
         "guard", {"name": "L", "tenant": 1, "action": "mask", "direction": "input", "words": "x"},
     ),
+    "compliance/wordlistsubscription": ("guard", {"tenant": 1, "list": 0, "action": "mask"}),
+    "compliance/wordexceptions": ("guard", {"tenant": 1, "words": "badge"}),
     "plugins/pluginactivation": (
         "plugins", {"tenant": 1, "plugin": "canned_answers", "position": 1, "settings": "{}"},
     ),
@@ -65,6 +68,8 @@ def test_it_announces_what_is_changed_and_deleted(
     page = f"/admin/{screen}/1/" if screen.startswith("tenants/") else f"/admin/{screen}/{_first(rows, screen)}/"
     if screen == "tenants/iprule":
         page = f"/admin/{screen}/{rows.networks[0].pk}/"
+    if "list" in fields:
+        fields = {**fields, "list": rows.lists[2].pk}
     changes.clear()
     before = version(section)
     answer = console.post(f"{page}change/", fields)
@@ -84,6 +89,8 @@ def _first(rows: SimpleNamespace, screen: str) -> int:
         "routing/modelinstance": rows.instances,
         "routing/routingrule": rows.rules,
         "compliance/sensitivewordlist": rows.lists,
+        "compliance/wordlistsubscription": WordListSubscription.objects.for_tenant(rows.acme.pk),
+        "compliance/wordexceptions": WordExceptions.objects.for_tenant(rows.acme.pk),
         "plugins/pluginactivation": rows.plugins,
     }[screen]
     return found[0].pk

@@ -7,7 +7,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from access.console.words import EDITABLE
+from access.console.word_form import EDITABLE
 from compliance.models import SensitiveWordList
 from tests.access.console.screens import word_list
 
@@ -75,6 +75,6 @@ def test_it_keeps_long_lists_out_of_the_page(console: Client, cast: SimpleNamesp
 def test_it_downloads_a_list(console: Client, cast: SimpleNamespace) -> None:
     row = word_list(cast.globex, words="一\ntwo")
     answer = console.get(f"/admin/compliance/sensitivewordlist/{row.pk}/download/")
-    assert answer.content.decode() == "一\ntwo"
+    assert answer.content.decode() == "一\ntwo\n"
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["Content-Disposition"].startswith("attachment")
