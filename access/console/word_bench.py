@@ -93,17 +93,10 @@ def _table(request: HttpRequest) -> GuardTable:
 
 def _shown(tried: Tried) -> Json:
     rows = [
-        [
-            each.written,
-            each.word,
-            _list(each),
-            each.version,
-            Action(each.action).label,
-            f"{each.start} – {each.end}",
-        ]
+        [f"{each.written} ({each.start} – {each.end})", each.word, _list(each), Action(each.action).label]
         for each in tried.places
     ]
-    headers = [_("Found"), _("Entry"), _("List"), _("Version"), _("Stage"), _("Where")]
+    headers = [_("Found, and where"), _("Entry"), _("List"), _("Stage")]
     return {
         "way": WAYS[tried.direction],
         "outcome": tried.outcome,
@@ -117,5 +110,7 @@ def _list(place: Place) -> SafeString | str:
     if not place.list_id:
         return str(_("not saved"))
     link = reverse("admin:compliance_sensitivewordlist_change", args=[place.list_id])
-    name = f"{place.list} ({_('Platform')})" if place.scope == "platform" else place.list
+    name = f"{place.list} v{place.version}"
+    if place.scope == "platform":
+        name += f" ({_('Platform')})"
     return format_html('<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>', link, name)

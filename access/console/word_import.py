@@ -12,7 +12,12 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    INPUT_CLASSES,
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from access.console.tenant_field import TenantField
 from compliance.models.words import Action
@@ -27,7 +32,7 @@ class SeveralFiles(UnfoldAdminFileFieldWidget):
     template_name = "django/forms/widgets/file.html"
 
     def __init__(self) -> None:
-        super().__init__(attrs={"accept": ",".join(SUFFIXES)})
+        super().__init__(attrs={"accept": ",".join(SUFFIXES), "class": " ".join(INPUT_CLASSES)})
 
     def use_required_attribute(self, initial: Any) -> bool:
         return False

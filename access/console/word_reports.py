@@ -105,13 +105,13 @@ def hits_page(request: HttpRequest, words: SensitiveWordList, by: str) -> dict[s
         "following": wordlists.next_stage(words.action),
         "change": reverse("admin:compliance_sensitivewordlist_change", args=[words.pk]),
         "days": {
-            "headers": [_("Day (UTC)"), _("Turns"), _("Recorded"), _("Masked"), _("Blocked")],
+            "headers": [_("Day (UTC)"), _("Hits"), _("Recorded"), _("Masked"), _("Blocked")],
             "rows": [
                 [day.day, _bar(day.total, most), day.record, day.mask, day.block] for day in report.days
             ],
         },
         "entries": {
-            "headers": [_("Entry"), _("Turns"), _("In questions"), _("In answers")],
+            "headers": [_("Entry"), _("Hits"), _("In questions"), _("In answers")],
             "rows": [
                 [each.word or _("(more entries)"), _bar(each.total, report.entries[0].total), each.input, each.output]
                 for each in report.entries
