@@ -21,8 +21,8 @@ class Place(NamedTuple):
 
     decided: int
     start: int
-    end: int
     word: int
+    end: int
 
 
 class View:
@@ -40,7 +40,7 @@ class View:
     def hits(self) -> list[Place]:
         before, starts = self._before, self._read.starts
         return [
-            Place(self._known(hit.decided - before), starts[hit.start - before], starts[hit.end - before], hit.word)
+            Place(self._known(hit.decided - before), starts[hit.start - before], hit.word, starts[hit.end - before])
             for hit in self._scan.hits
         ]
 

@@ -55,7 +55,7 @@ class Findings:
         whole = "".join(texts)
         edges = list(accumulate(map(len, texts), initial=0))
         hits = [
-            Hit(before + hit.decided, before + hit.start, before + hit.end, hit.word)
+            Hit(before + hit.decided, before + hit.start, hit.word, before + hit.end)
             for before, text in zip(edges, texts, strict=False)
             for hit in self._words.find(text)
         ]

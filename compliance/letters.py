@@ -27,8 +27,8 @@ class Hit(NamedTuple):
 
     decided: int
     start: int
-    end: int
     word: int
+    end: int
 
 
 class Spelling(NamedTuple):
@@ -76,6 +76,7 @@ class LettersView:
         how long a beginning may be."""
         self._alone: dict[str, int] = {}
         self._firsts: dict[str, int] = {}
+        self._spaced: dict[str, int] = {}  # of words with a space after their first letter
         self._heads: dict[str, int] = {}
         self._longest = self._most = 1
         self.reach = REACH  # how much of a text one word can cover, at most
@@ -89,7 +90,9 @@ class LettersView:
                 self._most = max(self._most, *map(max, lengths)) if lengths else self._most
                 size = max(size, *map(sum, lengths)) if lengths else size
             self.reach = max(self.reach, REACH * size)
-            counted = self._firsts if several else self._alone
+            counted = self._alone
+            if several:
+                counted = self._spaced if self.characters.symbols and key[1] == SPACE else self._firsts
             if first > counted.get(key[0], 0):
                 counted[key[0]] = first
             reach = len(key) - (last == 1)
@@ -138,10 +141,11 @@ class LettersView:
         origins, starts = reading.places()
         length = spelling.lengths[0] if spelling.lengths else 1
         first, end = max(starts[run], bisect_left(origins, begin)), starts[run + 1]
-        if self._together and end - first > length and self.characters.kind(reading.text[origins[first]]) != LETTER:
-            if max(later - before for before, later in pairwise(origins[first:end])) <= REACH:
+        if self._together and end - first > length:
+            apart = reading.apart(run)
+            if apart == 1 or (length > 1 and apart <= REACH):
                 place = origins[first + length - 1] + 1
-                yield Hit(place, origins[first], origins[end - 1] + 1, spelling.word)
+                yield Hit(place, origins[first], spelling.word, origins[end - 1] + 1)
                 return
         for letter in range(first, end - length + 1):
             last = letter + length - 1
@@ -155,14 +159,14 @@ class LettersView:
         origins = reading.places()[0]
         place = origins[last]
         if self.characters.kind(reading.text[place]) != LETTER:
-            return Hit(place + 1, origins[first], place + 1, word)
+            return Hit(place + 1, origins[first], word, place + 1)
         if self.repeats:
             last = self._last_repeated(reading, last)
             place = origins[last]
         if last + 1 < len(origins) and origins[last + 1] == place:
             return None  # one character is read as several letters
         decided, seen = reading.after(place + 1)
-        return None if seen == LETTER else Hit(decided, origins[first], place + 1, word)
+        return None if seen == LETTER else Hit(decided, origins[first], word, place + 1)
 
     def _last_repeated(self, reading: Reading, last: int) -> int:
         """The last of the letters that repeat this one right after it."""
@@ -213,12 +217,13 @@ class LettersView:
                 held = self._begun(reading, start, begin)
                 if held is not None:
                     return held
-        if runs and (runs[-1] in self._firsts or runs[-1] in self._alone):
-            held = self._begun_in_run(
-                reading, size - 1, begin, self._alone.get(runs[-1], 0), self._firsts.get(runs[-1], 0)
-            )
-            if held is not None:
-                return held
+        if runs:
+            last = runs[-1]
+            alone, first, spaced = (each.get(last, 0) for each in (self._alone, self._firsts, self._spaced))
+            if alone > 1 or first or spaced:
+                held = self._begun_in_run(reading, size - 1, begin, alone, first, spaced)
+                if held is not None:
+                    return held
         return len(reading.text)
 
     def _begun(self, reading: Reading, start: int, begin: int) -> int | None:
@@ -237,21 +242,21 @@ class LettersView:
                 return best
             spellings = self._spellings[tried]
             for spelling in (Spelling(None, spellings),) if isinstance(spellings, int) else spellings:
-                held = self._begun_as(reading, anchors, spelling.lengths, begin, len(keys[tried]) == len(text))
+                held = self._begun_as(reading, anchors, spelling.lengths, begin, keys[tried][len(text) :])
                 if held is not None and not several:
                     return held
                 best = held if best is None or (held is not None and held < best) else best
         return self._earliest(reading, start, anchors, begin)
 
     def _begun_as(
-        self, reading: Reading, anchors: Sequence[int], lengths: tuple[int, ...] | None, begin: int, whole: bool
+        self, reading: Reading, anchors: Sequence[int], lengths: tuple[int, ...] | None, begin: int, rest: str
     ) -> int | None:
-        """Where a word begins that the text's last runs begin, and that is measured so; `whole`: it has no more."""
+        """Where a word begins that the text's last runs begin, and that is measured so; `rest`: what it has besides."""
         origins, starts = reading.places()
         start = anchors[0]
         if len(anchors) == 1:  # a letter and a space
-            return self._begun_in_run(reading, start, begin, 0, lengths[0] if lengths else 1)
-        if not self._may_go_on(reading, anchors, lengths, whole):
+            return self._begun_in_run(reading, start, begin, 0, lengths[0] if lengths else 1, 0)
+        if not self._may_go_on(reading, anchors, lengths, rest):
             return None
         first = self._first(reading, start, lengths[0] if lengths else 1, origins[starts[anchors[1]]], begin)
         return None if first is None else origins[first]
@@ -260,15 +265,13 @@ class LettersView:
         """The earliest beginning in a run that any word may have."""
         origins, starts = reading.places()
         if len(anchors) == 1:
-            return self._begun_in_run(reading, run, begin, 0, self._most)
+            return self._begun_in_run(reading, run, begin, 0, self._most, 0)
         following = origins[starts[anchors[1]]]
         floor = max(following - REACH * self._most, begin)
         letters = range(max(starts[run], bisect_left(origins, floor)), starts[run + 1])
         return next((origins[letter] for letter in letters if not reading.joined(letter)), None)
 
-    def _may_go_on(
-        self, reading: Reading, anchors: Sequence[int], lengths: tuple[int, ...] | None, whole: bool
-    ) -> bool:
+    def _may_go_on(self, reading: Reading, anchors: Sequence[int], lengths: tuple[int, ...] | None, rest: str) -> bool:
         """Whether the word goes on after the text: all runs fit so far, and the next letter would not come too late."""
         start, last = anchors[0], anchors[-1]
         if not self._fits(reading, anchors[1:], start, lengths):
@@ -278,22 +281,27 @@ class LettersView:
         missing = max(0, length - (starts[last + 1] - starts[last]))
         if missing and last < len(reading.runs) - 1:
             return False  # a space ended the run
-        return (not whole or missing > 0) and len(reading.text) + missing <= origins[starts[last]] + REACH * length
+        soonest = len(reading.text) + missing + (self.characters.symbols and rest[:1] == SPACE)
+        return (rest != "" or missing > 0) and soonest <= origins[starts[last]] + REACH * length
 
-    def _begun_in_run(self, reading: Reading, run: int, begin: int, alone: int, first: int) -> int | None:
-        """The same for the last run of the text, perhaps with a space after it: `alone` and `first` are how long it
-        must be at least, alone and as the first run of a word."""
+    def _begun_in_run(  # noqa: PLR0917
+        self, reading: Reading, run: int, begin: int, alone: int, first: int, spaced: int
+    ) -> int | None:
+        """The same for the last run of the text, perhaps with a space after it. How long it must be at least: as a word
+        (`alone`), as the first run of one, and of one with a space after it (`spaced`)."""
         origins, starts = reading.places()
-        spaced = run < len(reading.runs) - 1
+        over = run < len(reading.runs) - 1
         size, end = len(reading.text), starts[run + 1]
-        floor = max(begin, size - REACH * max(alone, first))
+        floor = max(begin, size - REACH * max(alone, first, spaced))
         for letter in range(max(starts[run], bisect_left(origins, floor)), end):
-            there = end - letter
-            grows = there < alone and size + alone - there <= origins[letter] + REACH * alone
-            missing = max(0, first - there)
-            goes_on = first > 0 and not (spaced and missing) and size + missing <= origins[letter] + REACH * first
-            if (grows or goes_on) and not reading.joined(letter):
-                return origins[letter]
+            there, place = end - letter, origins[letter]
+            grows = there < alone and size + alone - there <= place + REACH * alone
+            for length, more in ((first, 0), (spaced, 1)):
+                missing = max(0, length - there)
+                if length and not (over and missing):
+                    grows = grows or size + missing + more <= place + REACH * length
+            if grows and not reading.joined(letter):
+                return place
         return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import compress
+from itertools import compress, pairwise
 from operator import ne
 from typing import Final
 
@@ -25,7 +25,7 @@ class Reading:
     """`letters` is the text's every character as it is read, `runs` the same with each run of one letter as one; where
     runs make no difference, only those of spaces."""
 
-    __slots__ = ("_places", "characters", "letters", "repeats", "runs", "text")
+    __slots__ = ("_apart", "_places", "characters", "letters", "repeats", "runs", "text")
 
     def __init__(self, text: str, characters: Characters, repeats: bool) -> None:
         self.text = text
@@ -36,6 +36,7 @@ class Reading:
             self.letters = without_loose_spaces(self.letters)
         self.runs = runs_of(self.letters, repeats, characters.symbols)
         self._places: tuple[Sequence[int], Sequence[int]] | None = None
+        self._apart: dict[int, int] = {}
 
     def places(self) -> tuple[Sequence[int], Sequence[int]]:
         """Where in the text each letter stands, and where in the letters each run begins (and the last one ends)."""
@@ -57,6 +58,19 @@ class Reading:
             return [0, *compress(range(1, len(letters)), map(ne, letters, letters[1:])), len(letters)]
         pairs = zip(letters, letters[1:], strict=False)
         return [0, *(place for place, pair in enumerate(pairs, 1) if pair != (SPACE, SPACE)), len(letters)]
+
+    def apart(self, run: int) -> int:
+        """How far the letters of a run are from each other at most; very far if one of them has edges."""
+        apart = self._apart.get(run)
+        if apart is None:
+            origins, starts = self.places()
+            places = origins[starts[run] : starts[run + 1]]
+            if any(self.characters.kind(self.text[place]) == LETTER for place in places):
+                apart = len(self.text) + REACH
+            else:
+                apart = max((after - before for before, after in pairwise(places)), default=1)
+            self._apart[run] = apart
+        return apart
 
     def joined(self, letter: int) -> bool:
         """Whether a letter goes on with a word that began before it."""

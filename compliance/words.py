@@ -108,7 +108,7 @@ class WordMatcher:
         """Which words of which lists a whole text holds, and where."""
         return [
             Explanation(hit.start, hit.end, rule, self._written.get(word := self.words[hit.word], word), found)
-            for hit in sorted(self.find(text), key=lambda hit: hit[1:])
+            for hit in sorted(self.find(text), key=lambda hit: (hit.start, hit.end, hit.word))
             for found in (text[hit.start : hit.end],)
             for rule in self.entries[hit.word].rules
         ]

@@ -1,0 +1,182 @@
+"""Plain definitions of a hit and of hold-back, slow and obvious: look everywhere, and try every way to go on."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import NamedTuple
+
+from compliance.characters import LETTER, OF_CHARACTERS, SPACE, UNSEEN, characters, in_word
+from compliance.normalising import normalise
+from compliance.spellings import written
+
+FAR = 9
+
+
+class Found(NamedTuple):
+    start: int
+    end: int
+    word: str
+    decided: int
+
+
+class Text:
+    """The letters of a text and where each comes from."""
+
+    def __init__(self, text, switches):
+        self.text = text
+        self.reads = characters(switches)
+        self.letters = []
+        last = ""
+        for place, character in enumerate(text):
+            for letter in self.reads.read(character):
+                if "symbols" in switches and letter == SPACE and not (last and in_word(last)):
+                    continue
+                self.letters.append((letter, place))
+                last = last if letter == SPACE and "symbols" in switches else letter
+
+    def kind(self, place):
+        return self.reads.kind(self.text[place])
+
+    def joined(self, index):
+        place = self.letters[index][1]
+        if self.kind(place) != LETTER:
+            return False
+        if index and self.letters[index - 1][1] == place:
+            return True
+        seen = [self.kind(before) for before in range(place - 1, max(-1, place - 1 - FAR), -1)]
+        return next((kind for kind in seen if kind != UNSEEN), 0) == LETTER
+
+    def after(self, place):
+        """How much must be known to tell what follows, and whether a word goes on there."""
+        for following in range(place, place + FAR):
+            if following >= len(self.text):
+                return len(self.text) + 1, False
+            if self.kind(following) != UNSEEN:
+                return following + 1, self.kind(following) == LETTER
+        return place + FAR, False
+
+
+def _from(text, index, way, repeats, symbols):
+    """Where the word ends and is decided if it starts at this letter, else None."""
+    letters = text.letters
+    merged = groupby(way) if repeats else ((each, [each]) for each in way)
+    runs = [(letter, len(list(run))) for letter, run in merged]
+    if text.joined(index):
+        return None
+    first = index
+    for number, (letter, least) in enumerate(runs):
+        if first >= len(letters) or letters[first][0] != letter:
+            return None
+        end = first + 1
+        spaces = symbols and letter == SPACE
+        while end < len(letters) and letters[end][0] == letter and (repeats or spaces):
+            end += 1
+        if end - first < least:
+            return None
+        if number == len(runs) - 1:
+            return _end(text, first, first + least - 1, least, repeats)
+        if not spaces:
+            there, following = letters[first][1], end
+            if symbols:
+                while following < len(letters) and letters[following][0] == SPACE:
+                    following += 1
+            if following < len(letters) and letters[following][1] - there > FAR * least:
+                return None
+        first = end
+    return None
+
+
+def _end(text, first, last, least, repeats):
+    letters = text.letters
+    place = letters[last][1]
+    if place - letters[first][1] >= FAR * least:
+        return None
+    if text.kind(place) != LETTER:
+        return place + 1, place + 1
+    stop = place + FAR
+    while repeats and last + 1 < len(letters) and letters[last + 1][0] == letters[last][0]:
+        following = letters[last + 1][1]
+        between = range(letters[last][1] + 1, following)
+        if following >= stop or len(between) >= FAR or any(text.kind(each) != UNSEEN for each in between):
+            break
+        last += 1
+    place = letters[last][1]
+    if last + 1 < len(letters) and letters[last + 1][1] == place:
+        return None
+    decided, goes_on = text.after(place + 1)
+    return None if goes_on else (place + 1, decided)
+
+
+def ways_of(word, switches):
+    """(switches to read with, whether repeats count, letters) of each way to write the word."""
+    usual = switches & OF_CHARACTERS - {"lookalikes"}
+    sets = [usual]
+    if "lookalikes" in switches and any(in_word(letter) and not letter.isdecimal() for letter in normalise(word)[0]):
+        sets.append(usual | {"lookalikes"})
+    repeats = "repeats" in switches
+    for each in sets:
+        read = characters(each).read(normalise(word)[0])
+        if "symbols" not in each:
+            if read:
+                yield each, repeats, read
+            continue
+        plain = each - {"symbols"}
+        signs = characters(plain).read(normalise(word)[0])
+        if len(signs) == len(read) and read and read.strip(SPACE) == read:
+            for way in written(read):
+                yield each, repeats, way
+        elif signs:
+            yield plain, False, signs
+
+
+def hits_of(text, words, switches):
+    """Every hit of the words in a whole text; of those that start in one run and end together, the longest."""
+    best = {}
+    for word in words:
+        for reads, repeats, way in ways_of(word, switches):
+            read = Text(text, reads)
+            for index in range(len(read.letters)):
+                ending = _from(read, index, way, repeats, "symbols" in reads)
+                if ending is not None:
+                    start, name = read.letters[index][1], normalise(word)[0]
+                    alone = len(set(way)) == 1 and repeats
+                    key = (start if alone else None, *ending, name, reads, way)
+                    if key not in best or start < best[key].start:
+                        best[key] = Found(start, ending[0], name, ending[1])
+    return set(best.values())
+
+
+def kept_of(text, words, switches, exceptions=()):
+    """The hits that lie in no exception."""
+    spared = hits_of(text, exceptions, switches)
+    return {
+        hit
+        for hit in hits_of(text, words, switches)
+        if not any(each.start <= hit.start and hit.end <= each.end for each in spared)
+    }
+
+
+def hold_of(text, words, switches, exceptions=()):
+    """Where the first character stands that more text could make part of a hit, or of none."""
+    held = len(text)
+    for word in words:
+        for _, _, way in ways_of(word, switches):
+            for done in range(len(way) + 1):
+                for hit in hits_of(text + way[done:], [word], switches):
+                    if hit.start < len(text) and hit.decided > len(text):
+                        held = min(held, hit.start)
+    sure = [each for each in hits_of(text, exceptions, switches) if each.decided <= len(text)]
+    certain = [
+        hit
+        for hit in hits_of(text, words, switches)
+        if hit.decided <= len(text) and not any(each.start <= hit.start and hit.end <= each.end for each in sure)
+    ]
+    for exception in exceptions:
+        for _, _, way in ways_of(exception, switches):
+            for done in range(len(way) + 1):
+                longer = text + way[done:]
+                spared = [each for each in hits_of(longer, [exception], switches) if each.decided > len(text)]
+                for hit in certain:
+                    if any(each.start <= hit.start and hit.end <= each.end for each in spared):
+                        held = min(held, hit.start)
+    return held
