@@ -155,8 +155,13 @@ def _pairs(found: Any) -> Json | None:
 def _verdicts(found: Sequence[Verdict]) -> Json | None:
     if not found:
         return None
-    rows = [[each.where, each.action, each.word, f"{each.list} (v{each.version})"] for each in found]
+    rows = [[each.where, each.action, each.word, _list(each)] for each in found]
     return {"headers": [_("Where"), _("Action"), _("Word"), _("List")], "rows": rows}
+
+
+def _list(verdict: Verdict) -> str:
+    name = f"{verdict.list} (v{verdict.version})"
+    return name if verdict.scope == "tenant" else f"{name}, {_('Platform')}"
 
 
 def _short(text: str) -> str:

@@ -41,6 +41,11 @@ def test_it_runs_on_postgresql(postgres: PostgresServer, upstream: Upstream, tmp
             "replace_words(tenant=Tenant.objects.get(slug='demo'), name='w', words=['forbidden'])\nvalue = 1"
         )
         until(lambda: http.post("/api/chat", json={"message": "forbidden"}).status_code == 400, "the word list is live")
+        hits = (
+            "from compliance.hit_reports import report\n"
+            "value = report(SensitiveWordList.objects.everywhere().get(name='w').pk).total"
+        )
+        until(lambda: product.operate(hits) >= 1, "its hits are counted")
         engine = product.operate("from django.db import connection\nvalue = connection.vendor")
         assert engine == "postgresql"
     assert not (tmp_path / "var" / "db.sqlite3").exists()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 
-from engine.types import Retry
+from engine.types import Retry, Verdict
 from tests.access.console.screens import NAUGHTY, record
 
 LIST = "/admin/compliance/auditentry/"
@@ -54,6 +54,13 @@ def test_it_filters_turns(console: Client, cast: SimpleNamespace) -> None:
     assert listed(console, "?tenant=nobody") == []
     assert listed(console, "?tenant=globex&state=failed") == [failed]
     assert listed(console, "?minutes=%EF%BC%95") == [running, failed, done]
+
+
+def test_it_tells_a_list_of_the_platforms_from_a_tenants(console: Client, cast: SimpleNamespace) -> None:
+    verdicts = [Verdict("rude", 2, "bad", "mask", "input", 7, scope) for scope in ("tenant", "platform")]
+    turn = record(cast.acme.id, verdicts=verdicts)
+    rows = console.get(f"{LIST}{turn}/change/").context["turn"].verdicts["rows"]
+    assert [row[3] for row in rows] == ["rude (v2)", "rude (v2), Platform"]
 
 
 def test_it_shows_intent_completion_and_decision_on_one_page(console: Client, cast: SimpleNamespace) -> None:
