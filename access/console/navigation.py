@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 GROUPS = [
     (_("Tenants"), ["tenants.tenant", "tenants.member", "tenants.user", "tenants.apikey", "tenants.iprule"]),
     (_("Models"), ["routing.modelinstance", "routing.routingrule"]),
-    (_("Compliance"), ["compliance.sensitivewordlist", "compliance.auditentry"]),
+    (_("Compliance"), ["compliance.sensitivewordlist", "compliance.personaldata", "compliance.auditentry"]),
     (_("Operation"), ["plugins.pluginactivation", "tenants.job"]),
 ]
 SCREENS = {
@@ -23,6 +23,7 @@ SCREENS = {
     "routing.modelinstance": (_("Model instances"), "smart_toy"),
     "routing.routingrule": (_("Routing rules"), "alt_route"),
     "compliance.sensitivewordlist": (_("Word lists"), "gpp_maybe"),
+    "compliance.personaldata": (_("Personal data"), "visibility_off"),
     "compliance.auditentry": (_("Journal"), "receipt_long"),
     "plugins.pluginactivation": (_("Plugins"), "extension"),
     "tenants.job": (_("Jobs"), "progress_activity"),

@@ -1,6 +1,7 @@
-"""The tables of compliance: the journal (on its own database) and, beside it, the word lists."""
+"""The tables of compliance: the journal (on its own database) and, beside it, word lists and personal data switches."""
 
 from compliance.models.journal import AuditEntry, JournalWorker, SubjectKey
+from compliance.models.personal import PersonalData
 from compliance.models.words import SensitiveWordList
 
-__all__ = ["AuditEntry", "JournalWorker", "SensitiveWordList", "SubjectKey"]
+__all__ = ["AuditEntry", "JournalWorker", "PersonalData", "SensitiveWordList", "SubjectKey"]

@@ -1,5 +1,5 @@
-"""Numbers by which states know people. A recogniser's check is given the number without separators, letters in upper
-case; where the standard has a check digit, only numbers that hold to it are recognised."""
+"""Numbers by which authorities know people. A recogniser's check is given the number without separators, letters in
+upper case; where the standard has a check digit, only numbers that hold to it are recognised."""
 
 from __future__ import annotations
 

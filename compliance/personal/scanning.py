@@ -45,15 +45,15 @@ class Found(NamedTuple):
 class Scanner:
     """The recognisers of the given names. Immutable."""
 
-    __slots__ = ("_digits", "_email", "_lettered", "_numbers", "_phones")
+    __slots__ = ("_email", "_lettered", "_numbers", "_phones", "_plain")
 
     def __init__(self, names: Iterable[str]) -> None:
         wanted = frozenset(names)
         self._email = EMAIL in wanted
-        self._digits = _Patterns(each for each in RECOGNISERS if each.name in wanted and not _led(each))
+        self._plain = _Patterns(each for each in RECOGNISERS if each.name in wanted and not each.letters)
         self._lettered = _Patterns(each for each in RECOGNISERS if each.name in wanted and each.letters)
         self._phones = _Patterns(each for each in PHONES if each.name in wanted)
-        self._numbers = bool(self._digits or self._lettered or self._phones)
+        self._numbers = bool(self._plain or self._lettered)
 
     def find(self, text: str) -> list[Found]:
         """In the order they come in, none overlapping. Offsets are the text's own."""
@@ -89,9 +89,9 @@ class Scanner:
         before = plain[place - 1] if place else ""
         if _is_letter(before):
             return self._after_letters(plain, place, place)
-        hit = self._digits.match(plain, place) if before != "+" else None
-        if hit is None and self._phones:
-            hit = self._phone(plain, place, before)
+        hit = self._phone(plain, place, before) if self._phones and before and before in "+(" else None
+        if hit is None and before != "+":
+            hit = self._plain.match(plain, place)
         if hit is None and self._lettered and before and before in " -" and place > 1 and _is_letter(plain[place - 2]):
             hit = self._after_letters(plain, place - 1, place)
         return hit
@@ -105,14 +105,9 @@ class Scanner:
         return self._lettered.match(plain, start)
 
     def _phone(self, plain: str, place: int, before: str) -> Found | None:
-        start = place
-        if before == "+":
-            start -= 2 if place > 1 and plain[place - 2] == "(" else 1
-        elif before == "(":
-            start -= 1
+        """With the plus or bracket it begins with."""
+        start = place - (2 if before == "+" and place > 1 and plain[place - 2] == "(" else 1)
         hit = self._phones.match(plain, start)
-        if hit is None and start < place and before == "(":
-            return self._phones.match(plain, place)
         if hit is not None and plain[start] == "(" and ")" not in plain[start : hit.end]:
             return hit._replace(start=start + 1)
         return hit
@@ -149,11 +144,6 @@ def folded(text: str) -> str:
         if sign in text:
             text = text.replace(sign, plain)
     return text.translate(_WIDE) if _IS_WIDE.search(text) is not None else text
-
-
-def _led(recogniser: Recogniser) -> bool:
-    """Whether its numbers may begin before their first digit."""
-    return recogniser.letters or recogniser in PHONES
 
 
 def _is_letter(sign: str) -> bool:

@@ -57,6 +57,7 @@ def rows(cast: SimpleNamespace) -> SimpleNamespace:
         Job.objects.create(tenant=tenant, kind=NAUGHTY, error=NAUGHTY) for tenant in (cast.acme, cast.globex, None)
     ]
     cast.lists = [screens.word_list(tenant) for tenant in (cast.acme, cast.globex)]
+    cast.personal = [screens.personal_data(tenant) for tenant in (cast.acme, cast.globex)]
     cast.plugins = [screens.activation(tenant) for tenant in (cast.acme, cast.globex)]
     return cast
 

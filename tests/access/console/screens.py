@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connections
 
 from compliance.journal.records import COLUMNS, completion_row, intent_row
-from compliance.models import SensitiveWordList
+from compliance.models import PersonalData, SensitiveWordList
 from engine.turn import new_turn_id
 from engine.types import Choice, Completion, Intent, Message, Usage, Verdict
 from plugins.models import PluginActivation
@@ -24,6 +24,7 @@ EDITABLE = [
     "routing/modelinstance",
     "routing/routingrule",
     "compliance/sensitivewordlist",
+    "compliance/personaldata",
     "plugins/pluginactivation",
 ]
 READ_ONLY = ["tenants/job", "compliance/auditentry"]
@@ -32,6 +33,10 @@ SCREENS = EDITABLE + READ_ONLY
 
 def word_list(tenant: Tenant, words: str = "one\ntwo", **fields: Any) -> SensitiveWordList:
     return SensitiveWordList.objects.create(**{"tenant": tenant, "name": NAUGHTY, "words": words, **fields})
+
+
+def personal_data(tenant: Tenant) -> PersonalData:
+    return PersonalData.objects.create(tenant=tenant, recognisers=["phone"])
 
 
 def activation(tenant: Tenant) -> PluginActivation:

@@ -30,6 +30,7 @@ CHANGED = {
     "compliance/sensitivewordlist": (
         "guard", {"name": "L", "tenant": 1, "action": "mask", "direction": "input", "words": "x"},
     ),
+    "compliance/personaldata": ("personal", {"tenant": 1, "recognisers": ["email"]}),
     "plugins/pluginactivation": (
         "plugins", {"tenant": 1, "plugin": "canned_answers", "position": 1, "settings": "{}"},
     ),
@@ -84,6 +85,7 @@ def _first(rows: SimpleNamespace, screen: str) -> int:
         "routing/modelinstance": rows.instances,
         "routing/routingrule": rows.rules,
         "compliance/sensitivewordlist": rows.lists,
+        "compliance/personaldata": rows.personal,
         "plugins/pluginactivation": rows.plugins,
     }[screen]
     return found[0].pk

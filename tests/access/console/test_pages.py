@@ -16,7 +16,16 @@ from access.console import navigation
 from access.console.platform import platform_site
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import ApiKey, IpRule, Job, Member, Tenant, User
-from tests.access.console.screens import EDITABLE, NAUGHTY, READ_ONLY, SCREENS, activation, record, word_list
+from tests.access.console.screens import (
+    EDITABLE,
+    NAUGHTY,
+    READ_ONLY,
+    SCREENS,
+    activation,
+    personal_data,
+    record,
+    word_list,
+)
 from tests.cast import ALICE
 
 CHANGE = re.compile(r'href="(/admin/[a-z_/]+/[0-9a-f]+/change/)')
@@ -126,6 +135,7 @@ def more_rows(start: int, end: int) -> None:
         RoutingRule.objects.create(tenant=tenant, model="gpt")
         activation(tenant)
         word_list(tenant)
+        personal_data(tenant)
         record(tenant.id)
 
 
