@@ -153,8 +153,8 @@ IDENTITIES: Final = (
     Recogniser("id_jp", "ID", r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}", japanese),
     Recogniser("id_us", "ID", r"[0-9]{3}(?:-[0-9]{2}-| [0-9]{2} )[0-9]{4}", american),
     Recogniser(
-        "id_uk", "ID", r"[A-CEGHJ-PR-TW-Za-ceghj-pr-tw-z][A-CEGHJ-NPR-TW-Za-ceghj-npr-tw-z] ?"
-        r"[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Da-d]", british, letters=True,
+        "id_uk", "ID", r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"
+        r"|[a-ceghj-pr-tw-z][a-ceghj-npr-tw-z][0-9]{6}[a-d]", british, letters=True,
     ),
     Recogniser("id_es", "ID", r"[0-9]{2}\.?[0-9]{3}\.?[0-9]{3}[ -]?[A-Z]", spanish),
     Recogniser("id_es", "ID", r"[XYZ][ -]?[0-9]{7}[ -]?[A-Z]", spanish, letters=True),

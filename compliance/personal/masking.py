@@ -65,7 +65,7 @@ class Masker:
             return token if masked == token else json.dumps(masked)
         value: str = json.loads(token, strict=False)
         masked = self.arguments(value) if value[:1] in ("{", "[") else self.whole(value)
-        return token if masked == value else json.dumps(masked, ensure_ascii=False)
+        return token if masked == value else _quoted(masked)
 
     def joined(self, texts: Sequence[str]) -> list[str]:
         """What lies across the seam of two texts stands in the first of them and goes from the others. Texts without
@@ -131,6 +131,15 @@ class Masker:
             key = f"{label}_{self._numbers[label]}"
             if key not in self._reserved:
                 return key
+
+
+def _quoted(text: str) -> str:
+    """As a JSON string; escaped throughout only where a surrogate without its other half could not be sent."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _crosses(found: Found, edges: Sequence[int]) -> bool:

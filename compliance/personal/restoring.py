@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from compliance.personal.placeholders import OPENING, PLACEHOLDER
@@ -16,10 +16,11 @@ class Channel:
     """One text that arrives in pieces. Held back is only what can be the beginning of a placeholder of this call: from
     the last opening bracket on, if a key begins like what follows it. What leaves depends on the text alone."""
 
-    __slots__ = ("_held", "_values")
+    __slots__ = ("_beginnings", "_held", "_values")
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str], beginnings: Container[str]) -> None:
         self._values = values
+        self._beginnings = beginnings  # of the keys
         self._held = ""
 
     def push(self, piece: str) -> str:
@@ -37,10 +38,7 @@ class Channel:
         return held
 
     def _may_grow(self, begun: str) -> bool:
-        if len(begun) > _LONGEST or not begun.isascii():
-            return False
-        begun = begun.upper()
-        return any(key.startswith(begun) for key in self._values)
+        return len(begun) <= _LONGEST and begun.isascii() and begun.upper() in self._beginnings
 
 
 def restored_text(text: str, values: Mapping[str, str]) -> str:
@@ -64,11 +62,13 @@ class RestoredCall:
 
     __slots__ = ("_arguments", "_index", "_name", "_values")
 
-    def __init__(self, index: int, values: Mapping[str, str], escaped: Mapping[str, str]) -> None:
+    def __init__(
+        self, index: int, values: Mapping[str, str], escaped: Mapping[str, str], beginnings: Container[str]
+    ) -> None:
         self._index = index
         self._values = values
-        self._name = Channel(values)
-        self._arguments = Channel(escaped)
+        self._name = Channel(values, beginnings)
+        self._arguments = Channel(escaped, beginnings)
 
     def feed(self, fragment: Json) -> Json | None:
         """The fragment without what is held of it; None: then it says nothing."""
@@ -99,12 +99,13 @@ class Restorer:
     """Implements `engine.ports.Restorer` over one answer. `values` are those of one call, by their key: nothing else is
     ever put in."""
 
-    __slots__ = ("_calls", "_channels", "_escaped", "_values", "counts")
+    __slots__ = ("_beginnings", "_calls", "_channels", "_escaped", "_values", "counts")
 
     def __init__(self, values: Mapping[str, str], counts: Mapping[str, int]) -> None:
         self.counts = dict(counts)
         self._values = values
         self._escaped = {key: json.dumps(value, ensure_ascii=False)[1:-1] for key, value in values.items()}
+        self._beginnings = {key[:size] for key in values for size in range(len(key) + 1)}
         self._channels: dict[tuple[int, str], Channel] = {}
         self._calls: dict[tuple[int, int], RestoredCall] = {}
 
@@ -138,7 +139,7 @@ class Restorer:
             return piece
         channel = self._channels.get((index, kind))
         if channel is None:
-            channel = self._channels[(index, kind)] = Channel(self._values)
+            channel = self._channels[(index, kind)] = Channel(self._values, self._beginnings)
         return channel.push(piece) or None
 
     def _push_calls(self, index: int, fragments: list[Json]) -> list[Json] | None:
@@ -147,7 +148,7 @@ class Restorer:
             key = (index, fragment.get("index", place))
             call = self._calls.get(key)
             if call is None:
-                call = self._calls[key] = RestoredCall(key[1], self._values, self._escaped)
+                call = self._calls[key] = RestoredCall(key[1], self._values, self._escaped, self._beginnings)
             restored = call.feed(fragment)
             if restored is not None:
                 said.append(restored)
