@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable
 
+from compliance.personal.masking import Masker
 from compliance.personal.privacy import PersonalPrivacy, PersonalTable
 from compliance.personal.restoring import Restorer
 from compliance.personal.scanning import NAMES, Scanner
@@ -68,17 +69,17 @@ def measure(names: list[str]) -> None:
     ):
         scanned, masked = (cpu(work, 200) * 1e6 for work in (lambda text=text: scanner.find(text), mask(text)))
         print(f"{what:36} {scanned:7.1f} µs to scan  {masked:7.1f} µs to mask")
-    restoring(privacy)
+    restoring(scanner)
     for piece in HOSTILE:
         whole, half = (filled(piece, size) for size in (LONG, LONG // 2))
         took = [cpu(lambda text=text: scanner.find(text), 1, 5) * 1e3 for text in (whole, half)]
         print(f"{LONG} characters of {piece!r:9} {took[0]:7.1f} ms, half as many {took[1]:7.1f} ms")
 
 
-def restoring(privacy: PersonalPrivacy) -> None:
-    messages = [Message("user", VALUES)]
-    restorer = privacy.mask(SOMEBODY, messages, ChatRequest(messages=messages))[2]
-    values = restorer._values if restorer is not None else {}
+def restoring(scanner: Scanner) -> None:
+    masker = Masker(scanner)
+    masker.whole(VALUES)
+    values = masker.values
     size = len(ANSWER) // 32 + 1
     pieces = [Delta(content=ANSWER[start : start + size]) for start in range(0, len(ANSWER), size)]
 

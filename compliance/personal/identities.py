@@ -143,7 +143,7 @@ def _always(number: str) -> bool:
 
 
 IDENTITIES: Final = (
-    Recogniser("id_cn", "ID", r"[1-9][0-9]{5}[ -]?[0-9]{8}[ -]?[0-9]{3}[0-9Xx]|[1-9][0-9]{14}", chinese),
+    Recogniser("id_cn", "ID", r"[1-9][0-9]{5}(?:[ -]?[0-9]{4}){2}[ -]?[0-9]{3}[0-9Xx]|[1-9][0-9]{14}", chinese),
     Recogniser(
         "id_hk", "ID", r"[A-Z]{1,2}[0-9]{6}(?:\([0-9A]\)|[0-9A])", hong_kong, letters=True, dropped="()"
     ),

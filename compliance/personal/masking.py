@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
 from compliance.personal.placeholders import keys_in, placeholder
-from compliance.personal.scanning import EMAIL, LABELS, Found, Scanner, folded
+from compliance.personal.scanning import EMAIL, LABELS, Found, Scanner, folded, without
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?', re.DOTALL)
 _SEPARATORS: Final = str.maketrans("", "", " -./()")
@@ -36,14 +37,14 @@ class Masker:
         self._reserved = reserved
         self._given: dict[tuple[str, str], str] = {}
         self._numbers: Counter[str] = Counter()
-        self._joined: list[str] = []
+        self._joined: dict[int, str] = {}  # by their ids: a text that reads the same may be somebody's
 
     @property
     def clashes(self) -> bool:
         return not self.typed.isdisjoint(self.values)
 
     def whole(self, text: str) -> str:
-        if any(text is joined for joined in self._joined):  # its placeholders are our own
+        if self._joined.get(id(text)) is text:  # its placeholders are our own
             return text
         self.typed |= keys_in(text)
         found = self._scanner.find(text)
@@ -73,36 +74,34 @@ class Masker:
         edges = list(accumulate(map(len, texts), initial=0))
         whole = "".join(texts)
         across = [found for found in self._scanner.find(whole) if _crosses(found, edges)]
-        if not across:
-            return list(texts)
+        starts, ends = [found.start for found in across], [found.end for found in across]
         rewritten = []
         for text, (start, end) in zip(texts, pairwise(edges), strict=True):
-            inside = [Found(max(each.start, start), min(each.end, end), each.name) for each in across
-                      if each.start < end and each.end > start]  # fmt: skip
-            if not inside:
-                rewritten.append(text)
-                continue
-            self.typed |= keys_in(text)
-            own = [
-                found._replace(start=found.start + start, end=found.end + start) for found in self._scanner.find(text)
-            ]
-            own = [found for found in own if not any(_overlap(found, each) for each in inside)]
-            masked = self._across(whole, start, end, sorted([*own, *inside]), across)
-            self._joined.append(masked)
-            rewritten.append(masked)
+            here = across[bisect_right(ends, start) : bisect_left(starts, end)]
+            rewritten.append(self._seamed(text, start, here, whole) if here else text)
         return rewritten
 
-    def _across(self, whole: str, start: int, end: int, found: list[Found], across: list[Found]) -> str:
+    def _seamed(self, text: str, begins: int, across: Sequence[Found], whole: str) -> str:
+        """A text that begins there in the whole, with the values across its seams."""
+        self.typed |= keys_in(text)
+        parts = {
+            Found(max(found.start - begins, 0), min(found.end - begins, len(text)), found.name): found
+            for found in across
+        }
         pieces: list[str] = []
-        done = start
-        for each in found:
-            pieces.append(whole[done : each.start])
-            value = next((value for value in across if _overlap(value, each)), each)
-            if value.start == each.start:
-                pieces.append(self._given_for(each.name, whole[value.start : value.end]))
-            done = each.end
-        pieces.append(whole[done:end])
-        return "".join(pieces)
+        done = 0
+        for found in sorted((*parts, *self._scanner.find(without(text, parts)))):
+            value = parts.get(found)
+            pieces.append(text[done : found.start])
+            if value is None:
+                pieces.append(self._given_for(found.name, text[found.start : found.end]))
+            elif value.start >= begins:
+                pieces.append(self._given_for(value.name, whole[value.start : value.end]))
+            done = found.end
+        pieces.append(text[done:])
+        masked = "".join(pieces)
+        self._joined[id(masked)] = masked
+        return masked
 
     def _masked(self, text: str, found: Sequence[Found]) -> str:
         pieces: list[str] = []
@@ -143,8 +142,4 @@ def _quoted(text: str) -> str:
 
 
 def _crosses(found: Found, edges: Sequence[int]) -> bool:
-    return any(found.start < edge < found.end for edge in edges)
-
-
-def _overlap(one: Found, other: Found) -> bool:
-    return one.start < other.end and other.start < one.end
+    return edges[bisect_right(edges, found.start)] < found.end

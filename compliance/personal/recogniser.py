@@ -14,8 +14,8 @@ class Recogniser(NamedTuple):
     placeholders.
 
     `pattern` is matched where a group of digits begins, or, where the number begins with `letters`, at those; behind it
-    no letter or digit may follow. It is bounded, so that looking for it takes constant time at each place. `check` is
-    given what matched without the signs of `dropped`, letters in upper case."""
+    no letter or digit may follow, unless it ends with a bracket. It is bounded, so that looking for it takes constant
+    time at each place. `check` is given what matched without the signs of `dropped`, letters in upper case."""
 
     name: str
     label: str
@@ -25,7 +25,7 @@ class Recogniser(NamedTuple):
     dropped: str = SEPARATORS
 
     def compiled(self) -> re.Pattern[str]:
-        return re.compile(rf"(?:{self.pattern})(?![0-9A-Za-z])")
+        return re.compile(rf"(?:{self.pattern})(?:(?<=\))|(?![0-9A-Za-z]))")
 
     def accepts(self, found: str) -> bool:
         for sign in self.dropped:

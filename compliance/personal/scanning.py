@@ -6,8 +6,7 @@ with too few digits to be anything are passed over, and only where a group begin
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from compliance.personal.contacts import PHONES, addresses
@@ -32,6 +31,7 @@ _SPAN: Final = re.compile(r"[0-9][0-9]*(?:[ .()/-]{1,2}[0-9]+)*")  # begins so t
 _GROUP: Final = re.compile(r"[0-9]+")
 _UUID: Final = re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b")
 _UUID_SIZE: Final = 36
+_GONE: Final = "\0"
 _SHORTEST: Final = 7  # digits and separators of the shortest number
 _MOST_LETTERS: Final = 6  # in front of a number's first digit
 
@@ -61,29 +61,25 @@ class Scanner:
         found = [Found(start, end, EMAIL) for start, end in addresses(plain)] if self._email and "@" in plain else []
         if not self._numbers:
             return found
-        edges = [mail.start for mail in found]
+        mails = bool(found)
+        if mails:
+            plain = without(plain, found)
         for span in _SPAN.finditer(plain):
             start, end = span.span()
             if end - start >= _SHORTEST or (start and _is_letter(plain[start - 1])):
-                self._find_numbers(plain, start, end, found, edges)
-        return sorted(found) if edges else found
+                self._find_numbers(plain, start, end, found)
+        return sorted(found) if mails else found
 
-    def _find_numbers(self, plain: str, start: int, end: int, found: list[Found], edges: Sequence[int]) -> None:
-        """`found` begins with the addresses, which begin at `edges`."""
+    def _find_numbers(self, plain: str, start: int, end: int, found: list[Found]) -> None:
         done = 0
         for group in _GROUP.finditer(plain, start, end):
             place = group.start()
             if place < done:
                 continue
             hit = self._at(plain, place)
-            if hit is None:
-                continue
-            if edges and (mail := bisect_right(edges, hit.end - 1)) and found[mail - 1].end > hit.start:
-                continue
-            if _in_uuid(plain, hit):
-                continue
-            found.append(hit)
-            done = hit.end
+            if hit is not None and not _in_uuid(plain, hit):
+                found.append(hit)
+                done = hit.end
 
     def _at(self, plain: str, place: int) -> Found | None:
         before = plain[place - 1] if place else ""
@@ -134,6 +130,16 @@ class _Patterns:
             if match is not None and (best is None or match.end() > best.end) and recogniser.accepts(match[0]):
                 best = Found(start, match.end(), recogniser.name)
         return best
+
+
+def without(text: str, found: Iterable[Found]) -> str:
+    """The text as long as it is, with nothing where these are."""
+    pieces: list[str] = []
+    done = 0
+    for each in found:
+        pieces += (text[done : each.start], _GONE * (each.end - each.start))
+        done = each.end
+    return "".join((*pieces, text[done:]))
 
 
 def folded(text: str) -> str:

@@ -4,9 +4,10 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compliance.personal.scanning import NAMES, Scanner
 from engine.types import ChatRequest, Delta, Message
 from tests.cast import ALICE, CHARLIE
 from tests.compliance.personal.texts import CARD, IDENTITY, MAIL, MOBILE, OTHER_MOBILE, VALUES, folded, masked, privacy
@@ -110,9 +111,11 @@ def test_a_placeholder_somebody_typed_is_nobodys():
     }  # fmt: skip
 
 
-PIECES = st.sampled_from([*VALUES, "，", " ", "[PHONE_1]", "[", "]", "1", "x", "[EMAIL_2]", "\n", "_", "号码"])
+SIGNS = ["，", " ", "[PHONE_1]", "[", "]", "1", "x", "[EMAIL_2]", "\n", "_", "号码", "-", ".", "@", "(", "A"]
+PIECES = st.sampled_from([*VALUES, "+86 138 1234 5678", "(010)62345678", "A123456(3)", *SIGNS])
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(PIECES, max_size=6), min_size=1, max_size=4))
 def test_what_is_masked_is_restored_and_nothing_else(pieces):
     """A model that writes back what it reads gives everybody their own words."""
@@ -124,6 +127,19 @@ def test_what_is_masked_is_restored_and_nothing_else(pieces):
     for text, masked_text in zip(texts, sent, strict=True):
         fresh = masked(*texts)[2]
         assert folded(fresh, [Delta(content=masked_text)]).content == text
+
+
+@settings(deadline=None)
+@given(st.lists(PIECES, max_size=12), st.lists(st.integers(0, 200), max_size=3))
+def test_nothing_is_left_to_find(pieces, cuts):
+    """Whole, and cut into text parts anywhere."""
+    text = "".join(pieces)
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    parts = [{"type": "text", "text": text[a:b]} for a, b in zip(edges, edges[1:], strict=False)]
+    (whole,), _, _ = masked(text)
+    (cut,), _, _ = masked(parts)
+    for sent in (whole, "".join(part["text"] for part in cut), *(part["text"] for part in cut)):
+        assert Scanner(NAMES).find(sent) == [], sent
 
 
 def test_vectors_do_not_depend_on_their_neighbours():

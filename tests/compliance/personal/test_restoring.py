@@ -83,7 +83,7 @@ READ = {
 }
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(parts=TEXTS, cuts=CUTS, make=st.sampled_from(list(READ)))
 def test_it_says_the_same_however_a_text_is_cut(parts, cuts, make):
     text = "".join(parts)
@@ -91,6 +91,7 @@ def test_it_says_the_same_however_a_text_is_cut(parts, cuts, make):
         assert READ[make](folded(restorer(), [make(piece) for piece in cut])) == expected(text)
 
 
+@settings(deadline=None)
 @given(parts=TEXTS, cuts=CUTS)
 def test_it_holds_back_only_what_can_become_a_placeholder(parts, cuts):
     text = "".join(parts)

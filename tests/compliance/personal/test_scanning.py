@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.personal.checkdigits import mod_11_10, verhoeff
@@ -132,6 +132,7 @@ def test_it_knows_old_and_new_forms():
 
 SPACED = [
     ("id_cn", "110105 19491231 002X"),
+    ("id_cn", "110105-1949-1231-002X"),
     ("card", "4111 1111 1111 1111"),
     ("card", "5555-5555-5555-4444"),
     ("card", "3782 822463 10005"),
@@ -215,6 +216,11 @@ def test_an_address_is_told_before_the_number_in_it():
     assert found("13812345678@qq.com", "phone") == [("phone", "13812345678")]
 
 
+def test_what_stands_beside_a_value_is_found_too():
+    assert [kind for kind, _ in found("+86 138 1234 5678.13912345678-bob@example.com")] == ["phone", "email"]
+    assert found("A123456(3)bob@example.com") == [("id_hk", "A123456(3)"), ("email", "bob@example.com")]
+
+
 # All of it -------------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +245,7 @@ def test_only_what_is_switched_on_is_found():
     assert set(NAMES) == {"email", *(each.name for each in RECOGNISERS)}
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(
