@@ -76,7 +76,8 @@ class Metrics:
         self._first = Durations(
             "clawdbot_time_to_first_token_seconds", "From the request to the model's first event", "edge"
         )
-        for collector in (self._requests, self._turns, self._tokens, self._seconds, self._first):
+        self._masked = Counts("clawdbot_personal_masked", "Personal values masked before models, by kind", ["kind"])
+        for collector in (self._requests, self._turns, self._tokens, self._seconds, self._first, self._masked):
             self.registry.register(collector)
         self.sockets = Gauge("clawdbot_websockets", "Open WebSocket connections", registry=self.registry)
 
@@ -95,6 +96,10 @@ class Metrics:
         self._seconds.observe(edge, duration)
         if ttft is not None:
             self._first.observe(edge, ttft)
+
+    def masked(self, kind: str, number: int) -> None:
+        """Counts the different values of a kind that were masked for one call."""
+        self._masked.values[(kind,)] += number
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

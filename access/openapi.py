@@ -12,6 +12,7 @@ import msgspec
 
 from access.edges.embeddings import EmbeddingsBody
 from access.management.jobs import JobAnswer, JobPage
+from access.management.privacy import PrivacyAnswer, PrivacyBody
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
 from access.management.word_operations import WORD_OPERATIONS
@@ -265,6 +266,12 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/cache": [
         Operation(method="delete", summary="Forget the tenant's kept answers", status=204, errors=(401, 403, 503)),
     ],
+    "/api/privacy": [
+        Operation(method="get", summary="Which personal data is masked before models", answer=PrivacyAnswer,
+                  errors=MANAGE_ERRORS),
+        Operation(method="patch", summary="Choose which personal data is masked", body=PrivacyBody,
+                  answer=PrivacyAnswer, errors=(400, *MANAGE_ERRORS), text="Live in every worker within a second."),
+    ],
     "/api/ws-ticket": [
         Operation(method="post", summary="A ticket for /ws/chat", answer=TicketAnswer,
                   text="For browsers, which can send no header with a WebSocket."),
@@ -285,7 +292,8 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     ],
 }  # fmt: skip
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
-               "jobs": "jobs", "cache": "routing", "ws-ticket": "chat", "words": "sensitive words"}  # fmt: skip
+               "jobs": "jobs", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
+               "words": "sensitive words"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

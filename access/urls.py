@@ -7,6 +7,7 @@ from django.urls import URLPattern, re_path
 from access.edges.rest import ChatView
 from access.management.answers import Cache
 from access.management.jobs import JobDetail, JobList, JobResult
+from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
 from access.management.sessions import SessionDetail, SessionList
@@ -35,6 +36,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/jobs/{job_id}": JobDetail,
     "/api/jobs/{job_id}/result": JobResult,
     "/api/cache": Cache,
+    "/api/privacy": Privacy,
     "/api/ws-ticket": WebSocketTicket,
     "/api/words": WordListsView,
     "/api/words/exceptions": ExceptionsView,

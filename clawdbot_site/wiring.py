@@ -28,6 +28,8 @@ from compliance.hits import HitCounter, HitWriter
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
 from compliance.journal.writer import JournalWriter
+from compliance.personal.privacy import PersonalPrivacy, PersonalTable
+from compliance.personal.switches import compile_personal
 from engine.engine import Engine
 from engine.http1 import DirectClient
 from engine.outbound import AiohttpClient, HttpClient
@@ -59,6 +61,7 @@ class Application:
         self.tenants: Cell[TenantTable] = Cell(TenantTable(by_id={}, by_slug={}))
         self._routes: Cell[RoutingTable] = Cell(RoutingTable())
         self._words: Cell[GuardTable] = Cell(GuardTable())
+        self._personal: Cell[PersonalTable] = Cell(PersonalTable())
         self._plugins: Cell[PluginTable] = Cell(PluginTable())
         self.live = LiveConfig(settings.VALKEY_NODES[0])
         self.credentials = Credentials()
@@ -80,6 +83,7 @@ class Application:
         self.live.register("tenants", compile_tenants, self.tenants.swap)
         self.live.register("routing", self._compile_routes, self._swap_routes, slow=True)
         self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap, slow=True)
+        self.live.register("personal", compile_personal, self._personal.swap)
         self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._plugins.swap, slow=True)
         self.credentials.register(self.live)
 
@@ -114,6 +118,7 @@ class Application:
             journal=self.journal,
             meter=self.metrics,
             answers=self.answers,
+            privacy=PersonalPrivacy(self._personal, self.metrics.masked),
         )
         parts = Parts(
             engine=self.engine,

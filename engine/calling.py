@@ -14,9 +14,10 @@ from engine.batching import Batcher, BatchKey
 from engine.coalescing import BorrowedRoute, LentReservation, LentRoute, SharedCalls
 from engine.errors import ContextTooLong, EngineError, RateLimited, UpstreamError
 from engine.fencing import Fence
-from engine.ports import Answers, Journal, Limiter, Route, Router, Sessions
+from engine.ports import Answers, Journal, Limiter, Privacy, Route, Router, Sessions
+from engine.privacy import restored
 from engine.turn import Turn
-from engine.types import CachePolicy, Delta, End, ModelCall, Retry, Source, StoredAnswer, Usage
+from engine.types import CachePolicy, Delta, End, Message, ModelCall, Retry, Source, StoredAnswer, Usage
 
 C = TypeVar("C")
 A = TypeVar("A")
@@ -29,13 +30,21 @@ class Caller:
     """One an engine."""
 
     def __init__(
-        self, *, limiter: Limiter, sessions: Sessions[Any], router: Router, journal: Journal, answers: Answers
+        self,
+        *,
+        limiter: Limiter,
+        sessions: Sessions[Any],
+        router: Router,
+        journal: Journal,
+        answers: Answers,
+        privacy: Privacy,
     ) -> None:
         self._limiter = limiter
         self._sessions = sessions
         self.router = router
         self._journal = journal
         self._answers = answers
+        self._privacy = privacy
         self.retries = retrying.RetryBudget()
         self.shared = SharedCalls()
         self._batches: Batcher[ModelCall, StoredAnswer] = Batcher()
@@ -144,7 +153,13 @@ class Caller:
                 continue
             if turn.policy is None:
                 await self.reserve(turn, route, turn.request.max_tokens)
-            return ModelCall(route.upstream_model, messages, turn.request)
+            return self._masked(turn, route, messages)
+
+    def _masked(self, turn: Turn, route: Route, messages: list[Message]) -> ModelCall:
+        """What is sent, kept and shared has no personal data in it; whose values stand for what is this turn's own."""
+        masked, request, turn.restorer = self._privacy.mask(turn.principal, messages, turn.request)
+        turn.personal = turn.restorer.counts if turn.restorer is not None else {}
+        return ModelCall(route.upstream_model, masked, request)
 
     # 8 to 10 -----------------------------------------------------------------------------------------------------
 
@@ -153,6 +168,8 @@ class Caller:
         try:
             with Fence(intent):
                 upstream = await self._upstream(turn, call)
+                if turn.restorer is not None:
+                    upstream = restored(upstream, turn.restorer)
                 first = await anext(upstream, None) or cut_off()
                 await intent
         except BaseException as error:

@@ -15,7 +15,7 @@ from engine.ending import Endings
 from engine.errors import InvalidRequest, UpstreamError
 from engine.estimating import message_tokens, text_tokens
 from engine.fencing import Fence
-from engine.ports import Adapter, Guard, Limiter, Route
+from engine.ports import Adapter, Guard, Limiter, Privacy, Route
 from engine.turn import Turn
 from engine.types import ChatRequest, EmbedCall, Embedded, Embeddings, End, Message, Principal, Usage
 
@@ -27,9 +27,10 @@ Counted = tuple[list[float], Usage | None]  # a vector, and its part of what its
 class Embedder:
     """Makes vectors of texts. One an engine, whose retry budget and way out it shares."""
 
-    def __init__(self, *, limiter: Limiter, guard: Guard, caller: Caller, endings: Endings) -> None:
+    def __init__(self, *, limiter: Limiter, guard: Guard, privacy: Privacy, caller: Caller, endings: Endings) -> None:
         self._limiter = limiter
         self._guard = guard
+        self._privacy = privacy
         self._caller = caller
         self._endings = endings
         self._batches: Batcher[str, Counted] = Batcher()
@@ -44,7 +45,7 @@ class Embedder:
         try:
             turn.admission = await self._limiter.admit(principal, request, turn.id)
             turn.decided = True
-            texts = self._checked(turn)
+            texts, turn.personal = self._privacy.mask_each(principal, self._checked(turn))
             turn.constraints.needed = partial(_longest, turn.messages)
             answer = partial(self._answer, texts)
             embedded = await self._caller.attempt(turn, self._endings.active, self._prepare, answer)
@@ -56,7 +57,7 @@ class Embedder:
             self._endings.release(turn)
 
     def _checked(self, turn: Turn) -> list[str]:
-        """3: the inputs as they may go upstream."""
+        """3."""
         checked, verdicts = self._guard.input(turn.principal, turn.messages)
         turn.judge(verdicts)
         turn.messages = checked

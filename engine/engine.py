@@ -1,23 +1,27 @@
 """The one way a chat turn is answered. The numbers are the steps of the design:
 
  1 limits.admit   2 sessions.open   3 guard.input   4 plugins.pre   5 router.choose   6 limits.reserve
- 7 sessions.window   8 cache, coalescing   9 journal.intent (runs beside 10)   10 adapter.stream
-11 plugins.post, guard.output   12 journal.completion, sessions.append, limits.settle; then the terminal event
+ 7 sessions.window, privacy.mask   8 cache, coalescing   9 journal.intent (runs beside 10)   10 adapter.stream
+11 what was masked is restored, plugins.post, guard.output
+12 journal.completion, sessions.append, limits.settle; then the terminal event
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from engine.calling import Caller, Upstream, cut_off
 from engine.embedding import Embedder
 from engine.ending import Endings
 from engine.folding import Fold, as_delta
-from engine.ports import Answers, Guard, Journal, Limiter, Meter, Plugins, Router, Sessions
+from engine.ports import Answers, Guard, Journal, Limiter, Meter, Plugins, Privacy, Router, Sessions
+from engine.privacy import OpenPrivacy
 from engine.turn import Turn
 from engine.types import ChatRequest, Delta, Done, Embeddings, End, Event, Message, Principal
+
+OPEN_PRIVACY: Final = OpenPrivacy()
 
 
 class Engine:
@@ -34,15 +38,20 @@ class Engine:
         journal: Journal,
         meter: Meter,
         answers: Answers,
+        privacy: Privacy = OPEN_PRIVACY,
     ) -> None:
         self.limiter = limiter
         self.sessions = sessions
         self.guard = guard
         self.plugins = plugins
         self.journal = journal
-        self.caller = Caller(limiter=limiter, sessions=sessions, router=router, journal=journal, answers=answers)
+        self.caller = Caller(
+            limiter=limiter, sessions=sessions, router=router, journal=journal, answers=answers, privacy=privacy
+        )
         self.endings = Endings(sessions=sessions, guard=guard, journal=journal, meter=meter, caller=self.caller)
-        self.embedder = Embedder(limiter=limiter, guard=guard, caller=self.caller, endings=self.endings)
+        self.embedder = Embedder(
+            limiter=limiter, guard=guard, privacy=privacy, caller=self.caller, endings=self.endings
+        )
 
     async def complete(self, principal: Principal, request: ChatRequest) -> Done:
         """The fold of `stream`: the same turn, only its terminal event."""

@@ -149,6 +149,31 @@ class Guard(Protocol):
         masked in answers."""
 
 
+class Restorer(Protocol):
+    """Puts back into one answer what was masked before its call. `counts`: different values by kind."""
+
+    counts: dict[str, int]
+
+    def feed(self, delta: Delta) -> Delta | None:
+        """What may go on now of this delta and of all held before on its choice and channels; None: nothing."""
+
+    def flush(self) -> list[Delta]:
+        """The answer is over: what was held back."""
+
+
+class Privacy(Protocol):
+    """Keeps personal data from models; the last step before a call and the first after it."""
+
+    def mask(
+        self, principal: Principal, messages: list[Message], request: ChatRequest
+    ) -> tuple[list[Message], ChatRequest, Restorer | None]:
+        """The conversation and the request as the model may read them. None, and the same objects: nothing was
+        masked. Each call of a turn is masked by itself."""
+
+    def mask_each(self, principal: Principal, texts: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+        """Texts of which only vectors come back, and how many values of each kind were masked."""
+
+
 class PluginRun(Protocol):
     """The plugins of one turn. `answer` is set when one short-circuited. `touched`: messages were added or changed."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from engine import estimating
 from engine.errors import ContentBlocked
 from engine.folding import Fold
-from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Route, Session
+from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Restorer, Route, Session
 from engine.types import (
     Answerer,
     CachePolicy,
@@ -44,9 +44,9 @@ class Turn:
 
     __slots__ = (
         "admission", "appended", "attempts", "began", "completing", "constraints", "counted", "decided", "end", "fold",
-        "id", "intended", "keep", "messages", "output", "plugins", "policy", "principal", "refused", "request",
-        "reservation", "retries", "retrying", "route", "session", "source", "started", "time", "tries", "ttft",
-        "verdicts",
+        "id", "intended", "keep", "messages", "output", "personal", "plugins", "policy", "principal", "refused",
+        "request", "reservation", "restorer", "retries", "retrying", "route", "session", "source", "started", "time",
+        "tries", "ttft", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest) -> None:
@@ -74,6 +74,8 @@ class Turn:
         self.refused: Json = {}  # the router's decision where it found nobody
         self.reservation: Reservation | None = None
         self.output: OutputGuard | None = None
+        self.restorer: Restorer | None = None  # of the call that is made, where something was masked for it
+        self.personal: dict[str, int] = {}
         self.end: End | None = None
         self.decided = False
         self.intended = False
@@ -193,6 +195,7 @@ class Turn:
             messages=list(self.messages),
             params=self._params(),
             verdicts=self.verdicts,
+            personal=self.personal,
         )
 
     def _params(self) -> dict[str, object]:

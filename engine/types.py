@@ -291,7 +291,8 @@ State = Literal["completed", "refused", "failed", "cancelled", "aborted"]
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Written before the first byte of an answer leaves: who asked what, where it will go and why."""
+    """Written before the first byte of an answer leaves: who asked what, where it will go and why. `personal` is how
+    many different values of which kind were masked before the model; the messages are as they were said."""
 
     turn_id: str
     tenant_id: int
@@ -309,6 +310,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     messages: list[Message] = []
     params: Json = {}
     verdicts: list[Verdict] = []
+    personal: dict[str, int] = {}
 
 
 class Retry(msgspec.Struct, frozen=True):

@@ -7,11 +7,12 @@ from access.console.journal import JournalAdmin
 from access.console.keys import ApiKeyAdmin
 from access.console.models import ModelInstanceAdmin
 from access.console.people import IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmin, UserAdmin
+from access.console.personal import PersonalDataAdmin
 from access.console.replay import RoutingScreens
 from access.console.site import PlatformSite
 from access.console.word_choices import ExceptionsAdmin, SubscriptionAdmin
 from access.console.words import WordListAdmin
-from compliance.models import AuditEntry, SensitiveWordList, WordExceptions, WordListSubscription
+from compliance.models import AuditEntry, PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import ApiKey, IpRule, Job, Member, Tenant, User
@@ -31,6 +32,7 @@ def platform_site() -> PlatformSite:
     site.register(SensitiveWordList, WordListAdmin)
     site.register(WordListSubscription, SubscriptionAdmin)
     site.register(WordExceptions, ExceptionsAdmin)
+    site.register(PersonalData, PersonalDataAdmin)
     site.register(AuditEntry, JournalAdmin)
     site.register(PluginActivation, PluginActivationAdmin)
     return site

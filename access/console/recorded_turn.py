@@ -111,6 +111,7 @@ def _facts(record: TurnRecord, tenant: Tenant | None) -> list[tuple[Any, Any]]:
         (_("Instance"), (record.completion.instance if record.completion else "") or intent.instance),
         (_("Request id"), intent.request_id),
         (_("Parameters"), _json(intent.params) if intent.params else None),
+        (_("Masked for the model"), ", ".join(f"{kind} {number}" for kind, number in intent.personal.items())),
     ]
     if record.completion is not None:
         facts += _ending(record.completion)

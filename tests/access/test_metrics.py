@@ -22,6 +22,15 @@ def test_it_meters_turns():
     assert 'clawdbot_time_to_first_token_seconds_bucket{edge="rest",le="0.025"} 2.0' in text
 
 
+def test_it_counts_what_was_masked():
+    metrics = Metrics()
+    for kind, number in (("phone", 2), ("id_cn", 1), ("phone", 1)):
+        metrics.masked(kind, number)
+    text = metrics.text().decode()
+    assert 'clawdbot_personal_masked_total{kind="phone"} 3.0' in text
+    assert 'clawdbot_personal_masked_total{kind="id_cn"} 1.0' in text
+
+
 def test_it_keeps_processes_parts_apart():
     first, second = Metrics(), Metrics()
     first.request("/api/chat", "POST", 200)

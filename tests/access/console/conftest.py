@@ -59,6 +59,7 @@ def rows(cast: SimpleNamespace) -> SimpleNamespace:
     cast.lists = [screens.word_list(tenant) for tenant in (cast.acme, cast.globex, None)]
     for tenant in (cast.acme, cast.globex):
         screens.word_choices(tenant, cast.lists[2])
+    cast.personal = [screens.personal_data(tenant) for tenant in (cast.acme, cast.globex)]
     cast.plugins = [screens.activation(tenant) for tenant in (cast.acme, cast.globex)]
     return cast
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connections
 
 from compliance.journal.records import COLUMNS, completion_row, intent_row
-from compliance.models import SensitiveWordList, WordExceptions, WordListSubscription
+from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
 from engine.turn import new_turn_id
 from engine.types import Choice, Completion, Intent, Message, Usage, Verdict
 from plugins.models import PluginActivation
@@ -26,6 +26,7 @@ EDITABLE = [
     "compliance/sensitivewordlist",
     "compliance/wordlistsubscription",
     "compliance/wordexceptions",
+    "compliance/personaldata",
     "plugins/pluginactivation",
 ]
 READ_ONLY = ["tenants/job", "compliance/auditentry"]
@@ -39,6 +40,10 @@ def word_list(tenant: Tenant | None, words: str = "one\ntwo", **fields: Any) -> 
 def word_choices(tenant: Tenant, shared: SensitiveWordList) -> None:
     WordListSubscription.objects.create(tenant=tenant, list=shared, updated_by=NAUGHTY)
     WordExceptions.objects.create(tenant=tenant, words=NAUGHTY)
+
+
+def personal_data(tenant: Tenant) -> PersonalData:
+    return PersonalData.objects.create(tenant=tenant, recognisers=["phone"])
 
 
 def activation(tenant: Tenant) -> PluginActivation:

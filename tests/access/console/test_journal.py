@@ -77,6 +77,14 @@ def test_it_shows_intent_completion_and_decision_on_one_page(console: Client, ca
     assert "<script>alert(1)" not in text
 
 
+def test_it_says_how_much_was_masked_for_the_model(console: Client, cast: SimpleNamespace) -> None:
+    turn = record(cast.acme.id, personal={"phone": 2, "id_cn": 1})
+    facts = {str(name): value for name, value in console.get(f"{LIST}{turn}/change/").context["turn"].facts}
+    assert facts["Masked for the model"] == "phone 2, id_cn 1"
+    other = console.get(f"{LIST}{record(cast.acme.id)}/change/")
+    assert "Masked for the model" not in other.content.decode()
+
+
 @pytest.mark.parametrize(("state", "words"), [(None, "Nothing yet"), ("failed", "upstream_error")])
 def test_it_shows_turns_without_an_answer(
     console: Client, cast: SimpleNamespace, state: str | None, words: str

@@ -33,6 +33,7 @@ CHANGED = {
     ),
     "compliance/wordlistsubscription": ("guard", {"tenant": 1, "list": 0, "action": "mask"}),
     "compliance/wordexceptions": ("guard", {"tenant": 1, "words": "badge"}),
+    "compliance/personaldata": ("personal", {"tenant": 1, "recognisers": ["email"]}),
     "plugins/pluginactivation": (
         "plugins", {"tenant": 1, "plugin": "canned_answers", "position": 1, "settings": "{}"},
     ),
@@ -91,6 +92,7 @@ def _first(rows: SimpleNamespace, screen: str) -> int:
         "compliance/sensitivewordlist": rows.lists,
         "compliance/wordlistsubscription": WordListSubscription.objects.for_tenant(rows.acme.pk),
         "compliance/wordexceptions": WordExceptions.objects.for_tenant(rows.acme.pk),
+        "compliance/personaldata": rows.personal,
         "plugins/pluginactivation": rows.plugins,
     }[screen]
     return found[0].pk

@@ -22,6 +22,7 @@ from tests.access.console.screens import (
     READ_ONLY,
     SCREENS,
     activation,
+    personal_data,
     record,
     word_choices,
     word_list,
@@ -136,6 +137,7 @@ def more_rows(start: int, end: int) -> None:
         activation(tenant)
         word_list(tenant)
         word_choices(tenant, word_list(None, name=f"shared {number}"))
+        personal_data(tenant)
         record(tenant.id)
 
 
