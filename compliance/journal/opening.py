@@ -1,4 +1,4 @@
-"""How a process gets its writer: a slot, its file with the current tables, a name."""
+"""How a process gets its writer: on SQLite a slot and its file with the current tables, on PostgreSQL an address."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import secrets
 import socket
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 from compliance.database import ALIAS, first_file
 from compliance.journal import slots, tables
+from compliance.journal.answering import address_of
+from compliance.journal.postgres import PostgresStore
 from compliance.journal.sqlite import SqliteStore
 from compliance.journal.writer import JournalWriter
 
@@ -17,17 +20,19 @@ from compliance.journal.writer import JournalWriter
 def open_journal() -> JournalWriter:
     """This process's writer, not started yet. Blocking; call it after forking and outside the event loop.
 
-    Raises ImproperlyConfigured (no SQLite file, or not migrated), slots.NoSlot."""
+    Raises ImproperlyConfigured (no such database, or not migrated), slots.NoSlot."""
+    worker = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+    if connections[ALIAS].vendor == "postgresql":
+        return JournalWriter(PostgresStore(address_of(connections[ALIAS].settings_dict), worker))
     first = first_file()
     if first is None:
-        raise ImproperlyConfigured("JOURNAL_URL: the journal is written to SQLite files only")
+        raise ImproperlyConfigured("JOURNAL_URL: the journal is written to SQLite files or to PostgreSQL")
     if not tables.migrated(first):
         raise ImproperlyConfigured(f"{first} has no tables: run `manage.py migrate --database {ALIAS}`")
     slot = slots.claim(first)
     try:
         if slot.number:
             tables.migrate_slot(first, slot.number)
-        worker = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
         return JournalWriter(SqliteStore(slot, worker))
     except BaseException:
         slot.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import msgspec
@@ -46,6 +47,27 @@ def completion_row(completion: Completion, worker: str) -> Row:
         completion.turn_id, COMPLETION, 0, completion.tenant_id, completion.at, worker, completion.session_id, "", None,
         completion.model, completion.instance, completion.state, _encode(completion),
     )  # fmt: skip
+
+
+OpenTurn = tuple[str, int, str | None, str, str]  # of its intent: turn_id, tenant_id, session_id, model, instance
+
+
+def aborted_row(turn: OpenTurn, worker: str) -> Row:
+    """Ends a turn that its worker left open when it died; `worker` is who ends it."""
+    turn_id, tenant_id, session_id, model, instance = turn
+    return completion_row(
+        Completion(
+            turn_id=turn_id,
+            tenant_id=tenant_id,
+            at=time.time(),
+            state="aborted",
+            error="worker_lost",
+            session_id=session_id,
+            model=model,
+            instance=instance,
+        ),
+        worker,
+    )
 
 
 def unrecordable(turn_id: str, tenant_id: int, at: float, worker: str) -> Row:

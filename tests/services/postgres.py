@@ -72,6 +72,12 @@ class PostgresServer:
                 assert time.monotonic() < deadline, "PostgreSQL is not ready in time"
                 time.sleep(0.02)
 
+    def database(self, name: str, template: str = "template1") -> str:
+        """Makes one like the template; its address."""
+        with psycopg.connect(self.url, autocommit=True) as admin:
+            admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.url.removesuffix("/postgres") + f"/{name}"
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)  # fast shutdown
