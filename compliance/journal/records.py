@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from engine.types import Completion, Intent
+from engine.types import Completion, Intent, Partial
 
 COLUMNS: Final = (
     "turn_id", "kind", "number", "tenant_id", "at", "worker", "session_id", "user", "key_id", "model", "instance",
@@ -46,6 +46,14 @@ def completion_row(completion: Completion, worker: str) -> Row:
     return (
         completion.turn_id, COMPLETION, 0, completion.tenant_id, completion.at, worker, completion.session_id, "", None,
         completion.model, completion.instance, completion.state, _encode(completion),
+    )  # fmt: skip
+
+
+def partial_row(partial: Partial, worker: str) -> Row:
+    """Raises one of ENCODING_ERRORS."""
+    return (
+        partial.turn_id, PARTIAL, partial.number, partial.tenant_id, partial.at, worker, partial.session_id, "", None,
+        "", "", "", _encode(partial),
     )  # fmt: skip
 
 

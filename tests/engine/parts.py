@@ -26,6 +26,7 @@ from engine.types import (
     Intent,
     Message,
     ModelCall,
+    Partial,
     Principal,
     StoredAnswer,
     Usage,
@@ -183,6 +184,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.entries: list[Intent | Completion] = []
+        self.partials: list[Partial] = []
         self.broken = False
         self.healthy = True
         self.gate: asyncio.Event | None = None
@@ -198,6 +200,9 @@ class MemoryJournal:
         self.entries.append(entry)
 
     intent = completion = _put
+
+    def partial(self, partial: Partial) -> None:
+        self.partials.append(partial)
 
     @property
     def intents(self) -> list[Intent]:
