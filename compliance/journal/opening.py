@@ -5,16 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from pathlib import Path
+from typing import Final
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from compliance.database import ALIAS, first_file
 from compliance.journal import slots, tables
-from compliance.journal.answering import address_of
+from compliance.journal.answering import ANSWER, address_of
 from compliance.journal.postgres import PostgresStore
+from compliance.journal.spool import SpoolStore
 from compliance.journal.sqlite import SqliteStore
+from compliance.journal.store import Store
 from compliance.journal.writer import JournalWriter
+
+ANSWER_BEFORE_SPOOL: Final = 1.0  # seconds: what waits longer for the database goes to the disk within its own 2 s
 
 
 def open_journal() -> JournalWriter:
@@ -23,7 +30,9 @@ def open_journal() -> JournalWriter:
     Raises ImproperlyConfigured (no such database, or not migrated), slots.NoSlot."""
     worker = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
     if connections[ALIAS].vendor == "postgresql":
-        return JournalWriter(PostgresStore(address_of(connections[ALIAS].settings_dict), worker))
+        address = address_of(connections[ALIAS].settings_dict)
+        answer = ANSWER_BEFORE_SPOOL if settings.JOURNAL_SPOOL else ANSWER
+        return JournalWriter(_with_spool(PostgresStore(address, worker, answer=answer)))
     first = first_file()
     if first is None:
         raise ImproperlyConfigured("JOURNAL_URL: the journal is written to SQLite files or to PostgreSQL")
@@ -33,7 +42,13 @@ def open_journal() -> JournalWriter:
     try:
         if slot.number:
             tables.migrate_slot(first, slot.number)
-        return JournalWriter(SqliteStore(slot, worker))
+        return JournalWriter(_with_spool(SqliteStore(slot, worker)))
     except BaseException:
         slot.release()
         raise
+
+
+def _with_spool(store: Store) -> Store:
+    if not settings.JOURNAL_SPOOL:
+        return store
+    return SpoolStore(store, Path(settings.JOURNAL_SPOOL), limit=settings.JOURNAL_SPOOL_MB << 20)

@@ -122,7 +122,7 @@ class Sweeper:
             if time.monotonic() - self._since < self._dead_after:
                 return ended  # the server may have been away: those who live need a moment to say so
             found = database.execute(_SILENT, (self.worker, self._dead_after, GIVEN_UP)).fetchall()
-            return ended + sum(self._end(database, worker) for (worker,) in found)
+            return ended + sum(self._end(database, worker) or 0 for (worker,) in found)
 
     def take_over(self, backlog: Backlog) -> int:
         """What dead workers left on this machine's disk goes in, then their turns are ended. Raises StoreAway."""
@@ -131,10 +131,14 @@ class Sweeper:
             lowest = backlog.replay(self._entries, home)
             if lowest is None:
                 continue  # its worker lives
-            with self._entries.asked():
-                for worker in {home, *lowest}:
-                    ended += self._end(self._entries.database(), worker, lowest.get(worker))
-            backlog.forget(home)
+            done = False
+            try:
+                with self._entries.asked():
+                    found = [self._end(self._entries.database(), each, lowest.get(each)) for each in {home, *lowest}]
+                ended += sum(filter(None, found))
+                done = None not in found
+            finally:
+                backlog.release(home, ended=done)
         return ended
 
     def close(self) -> None:
@@ -143,7 +147,8 @@ class Sweeper:
     def _connected(self, database: Answering) -> None:
         self._since = time.monotonic()
 
-    def _end(self, database: Answering, worker: str, lowest: str | None = None) -> int:
+    def _end(self, database: Answering, worker: str, lowest: str | None = None) -> int | None:
+        """None: it seems to live, for somebody holds its lock."""
         known = database.execute(_OLDEST, (worker,)).fetchone()
         bounds = [bound for bound in (lowest, known[0] if known else None) if bound is not None]
         ended, more = 0, bool(bounds)
@@ -151,7 +156,7 @@ class Sweeper:
             with database.transaction():
                 (dead,) = database.execute(_LOCK_FOR_NOW, (lock_of(worker),)).fetchone() or (False,)
                 if not dead:
-                    return ended
+                    return None
                 turns = database.execute(_OPEN_TURNS, (min(bounds), worker, SWEEP_CHUNK)).fetchall()
                 for turn in turns:
                     database.execute(INSERT, aborted_row(turn, self.worker))

@@ -30,6 +30,14 @@ CHANGE: Final = "change"
 # What a record can do to its own encoding: lone surrogates, numbers beyond 64 bits, foreign types, too deep nesting.
 ENCODING_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError)
 
+_LENGTHS: Final = {
+    "turn_id": 64, "kind": 16, "worker": 64, "session_id": 200, "user": 300, "model": 200, "instance": 200, "state": 16,
+}  # fmt: skip
+_NUMBERS: Final = {
+    "number": range(1 << 31),
+    "tenant_id": range(-(1 << 63), 1 << 63),
+    "key_id": range(-(1 << 63), 1 << 63),
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -83,3 +91,19 @@ def unrecordable(turn_id: str, tenant_id: int, at: float, worker: str) -> Row:
     return completion_row(
         Completion(turn_id=turn_id, tenant_id=tenant_id, at=at, state="failed", error="unrecordable"), worker
     )
+
+
+def check(row: Row) -> None:
+    """Raises ValueError or TypeError for what no database would take: before it is kept where nobody can refuse it."""
+    for name, value in zip(COLUMNS, row, strict=True):
+        if value is None and name in ("session_id", "key_id"):
+            continue
+        if name in _NUMBERS:
+            if type(value) is not int or value not in _NUMBERS[name]:
+                raise ValueError(f"{name}: {value!r}")
+        elif name in _LENGTHS:
+            if not isinstance(value, str) or len(value) > _LENGTHS[name] or "\0" in value:
+                raise ValueError(f"{name}: {value!r}")
+            value.encode()
+    int(row[0][:12], 16)
+    float(row[4])

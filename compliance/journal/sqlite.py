@@ -147,24 +147,26 @@ class SqliteStore:
             self._disconnect()
             self.slot.release()
 
-    def end_abandoned(self, *, before: float, backlog: Backlog | None = None) -> int:
+    def end_abandoned(self, *, before: float, backlog: Backlog) -> int:
         """Ends as `aborted` what workers that fell silent before then left open in this file. This process holds the
         file's lock, so they are dead. Short transactions: readers and a coming writer are not held up."""
-        lowest = backlog.replay(self, self.home) if backlog is not None else {}
+        lowest = backlog.replay(self, self.home)
         if lowest is None:
             return 0
-        ended = 0
+        ended, done = 0, False
         assert self._database is not None
-        silent = dict(self._database.execute(_DEAD, (self.worker, before)).fetchall())
-        for worker in {**silent, **lowest}.keys() - {self.worker}:
-            bound = min(bounds[worker] for bounds in (silent, lowest) if worker in bounds)
-            while open_turns := self._database.execute(_OPEN_TURNS, (bound, worker, SWEEP_CHUNK)).fetchall():
-                self.append([aborted_row(turn, self.worker) for turn in open_turns])
-                ended += len(open_turns)
-            self._execute("DELETE FROM compliance_journalworker WHERE worker = ?", (worker,))
-            log.warning("journal worker %s is dead; %d open turns so far were ended as aborted", worker, ended)
-        if backlog is not None:
-            backlog.forget(self.home)
+        try:
+            silent = dict(self._database.execute(_DEAD, (self.worker, before)).fetchall())
+            for worker in {**silent, **lowest}.keys() - {self.worker}:
+                bound = min(bounds[worker] for bounds in (silent, lowest) if worker in bounds)
+                while open_turns := self._database.execute(_OPEN_TURNS, (bound, worker, SWEEP_CHUNK)).fetchall():
+                    self.append([aborted_row(turn, self.worker) for turn in open_turns])
+                    ended += len(open_turns)
+                self._execute("DELETE FROM compliance_journalworker WHERE worker = ?", (worker,))
+                log.warning("journal worker %s is dead; %d open turns so far were ended as aborted", worker, ended)
+            done = True
+        finally:
+            backlog.release(self.home, ended=done)
         return ended
 
     def _execute(self, statement: str, parameters: Sequence[object]) -> None:

@@ -47,8 +47,8 @@ class Backlog(Protocol):
         """All that waits there goes into the store: the lowest id of a turn by worker. None: somebody living has it.
         Raises StoreAway."""
 
-    def forget(self, home: str) -> None:
-        """After `replay`, when the turns of its workers are ended."""
+    def release(self, home: str, *, ended: bool) -> None:
+        """After `replay`. `ended`: so are the turns of its workers, and nothing is left to be done there."""
 
 
 class NoBacklog:
@@ -60,7 +60,7 @@ class NoBacklog:
     def replay(self, store: Restoring, home: str) -> dict[str, str] | None:
         return {}
 
-    def forget(self, home: str) -> None: ...
+    def release(self, home: str, *, ended: bool) -> None: ...
 
 
 class Store(Restoring, Protocol):
