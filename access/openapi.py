@@ -19,7 +19,7 @@ from access.management.word_operations import WORD_OPERATIONS
 from access.operations import MANAGE_ERRORS, Operation
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
-from engine.types import Completion, Intent, Json, Message, Retry
+from engine.types import Choice, Completion, Intent, Json, Message, Retry
 
 REF: Final = "#/components/schemas/{name}"
 
@@ -100,7 +100,8 @@ class SessionAnswer(SessionLine, kw_only=True):
 
 
 class TurnAnswer(msgspec.Struct, kw_only=True):
-    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`."""
+    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `partial` is what a
+    stream had been sent when last recorded, where no completion has the whole of it."""
 
     id: str
     state: str
@@ -108,6 +109,7 @@ class TurnAnswer(msgspec.Struct, kw_only=True):
     retries: list[Retry]
     intent: Intent
     completion: Completion | None = None
+    partial: list[Choice]
 
 
 class CancelAnswer(msgspec.Struct):

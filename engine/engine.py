@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
 from engine.calling import Caller, Upstream, cut_off
+from engine.checkpoints import UNWATCHED, Checkpoints
 from engine.embedding import Embedder
 from engine.ending import Endings
 from engine.folding import Fold, as_delta
@@ -52,6 +53,7 @@ class Engine:
         self.embedder = Embedder(
             limiter=limiter, guard=guard, privacy=privacy, caller=self.caller, endings=self.endings
         )
+        self.checkpoints = Checkpoints(journal)
 
     async def complete(self, principal: Principal, request: ChatRequest) -> Done:
         """The fold of `stream`: the same turn, only its terminal event."""
@@ -69,6 +71,7 @@ class Engine:
         Leaving early (closing the generator, cancelling the task) cancels the model call and is recorded. Nothing is
         yielded before the intent is durable, nor Done before the completion is."""
         turn = Turn(principal, request)
+        watched = UNWATCHED
         self.endings.active += 1
         try:
             await self._open(turn)
@@ -77,6 +80,7 @@ class Engine:
                 yield turn.start()
                 pending = [as_delta(choice) for choice in turn.answered()]
             else:
+                watched = self.checkpoints.watch(turn)
                 async with aclosing(upstream):
                     yield turn.start()
                     if turn.needs_full_response:
@@ -86,6 +90,8 @@ class Engine:
                         while type(event) is Delta:
                             delta = turn.release(event)
                             if delta is not None:
+                                if turn.fold.size >= watched.full:
+                                    watched.take()
                                 yield delta
                             if turn.blocked:
                                 break
@@ -99,6 +105,7 @@ class Engine:
             await self.endings.leave(turn, error)
             raise
         finally:
+            self.checkpoints.forget(watched)
             self.endings.release(turn)
 
     @asynccontextmanager

@@ -42,6 +42,7 @@ class TurnDetail(LeanView):
                 "retries": record.retries,
                 "intent": record.intent,
                 "completion": completion,
+                "partial": record.partial,
             }
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial as bound
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,18 +15,26 @@ from compliance.database import ALIAS
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
 from engine.errors import StoreUnavailable, TurnNotFound
-from engine.types import Completion, Intent, Json, Retry
+from engine.folding import Fold
+from engine.types import Choice, Completion, Intent, Json, Partial, Retry
 
 Kind = AuditEntry.Kind
 T = TypeVar("T")
 
 
 class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A turn as it was recorded; without a completion it is still in flight."""
+    """A turn as it was recorded; without a completion it is still in flight. `partial` is what its stream had been sent
+    when last recorded, where no completion says what the whole of it was."""
 
     turn_id: str
     intent: Intent
     completion: Completion | None = None
+    partial: list[Choice] = []
+
+    @property
+    def sent(self) -> list[Choice]:
+        """What the caller got, as far as is known."""
+        return (self.completion.choices if self.completion is not None else []) or self.partial
 
     @property
     def decision(self) -> Json:
@@ -75,15 +83,29 @@ def entries_of(tenant_id: int, turn_id: str) -> list[AuditEntry]:
 
 def turn(tenant_id: int, turn_id: str) -> TurnRecord:
     """Raises TurnNotFound, also for a turn of another tenant."""
-    bodies = {entry.kind: bytes(entry.body) for entry in entries_of(tenant_id, turn_id)}
+    found = entries_of(tenant_id, turn_id)
+    bodies = {entry.kind: bytes(entry.body) for entry in found}
     if Kind.INTENT not in bodies:
         raise TurnNotFound()
-    completion = bodies.get(Kind.COMPLETION)
-    return TurnRecord(
-        turn_id,
-        msgspec.json.decode(bodies[Kind.INTENT], type=Intent),
-        msgspec.json.decode(completion, type=Completion) if completion is not None else None,
-    )
+    body = bodies.get(Kind.COMPLETION)
+    completion = msgspec.json.decode(body, type=Completion) if body is not None else None
+    partial: list[Choice] = []
+    if completion is None or not completion.choices:
+        partial = fold_partials([bytes(entry.body) for entry in _partials(found)])
+    return TurnRecord(turn_id, msgspec.json.decode(bodies[Kind.INTENT], type=Intent), completion, partial)
+
+
+def _partials(found: Sequence[AuditEntry]) -> list[AuditEntry]:
+    return sorted((entry for entry in found if entry.kind == Kind.PARTIAL), key=lambda entry: entry.number)
+
+
+def fold_partials(bodies: Sequence[bytes]) -> list[Choice]:
+    """What the entries of a turn's partial output, in order, say that its client had."""
+    fold = Fold()
+    for body in bodies:
+        for delta in msgspec.json.decode(body, type=Partial).deltas:
+            fold.add(delta)
+    return fold.choices({}, "incomplete") if bodies else []
 
 
 def turns(
@@ -135,11 +157,11 @@ class JournalReader:
 
     async def turn(self, tenant_id: int, turn_id: str) -> TurnRecord:
         """Raises TurnNotFound, StoreUnavailable."""
-        return await self._read(partial(turn, tenant_id, turn_id))
+        return await self._read(bound(turn, tenant_id, turn_id))
 
     async def turns(self, tenant_id: int, **filters: Any) -> Page:
         """The arguments of `turns`. Raises StoreUnavailable."""
-        return await self._read(partial(turns, tenant_id, **filters))
+        return await self._read(bound(turns, tenant_id, **filters))
 
     def close(self) -> None:
         """Blocking."""
