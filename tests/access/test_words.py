@@ -306,6 +306,7 @@ async def test_it_subscribes_and_no_longer(site, shared):
 
 
 async def test_it_keeps_exceptions(site, shared):
+    site.site.parts.words.swap(await site.rows(compile_guard))
     empty = (await site.alice.get("/api/words/exceptions")).json
     strict(word_choices.ExceptionsAnswer, empty)
     assert (empty["words"], empty["version"]) == ([], 0)
@@ -352,6 +353,15 @@ async def test_it_tries_lists_that_are_not_in_use_and_words_that_are_not_saved(s
     [way] = (await site.alice.post("/api/words/test", {**body, "direction": "output"})).json["tried"]
     assert [each["word"] for each in way["places"]] == ["ugly"], "the other list is for what goes to the model"
     assert len(await site.rows(stored)) == 1
+
+
+async def test_it_compiles_no_more_than_a_lists_worth_for_a_test(site):
+    first = (await made(site.alice))["id"]
+    second = (await made(site.alice, name="other"))["id"]
+    await site.rows(lambda: SensitiveWordList.objects.everywhere().update(size=60_000))
+    body = {"text": "x", "lists": [first, second]}
+    assert "100000" in await refused(await site.alice.post("/api/words/test", body), 400, "invalid_request", "lists")
+    assert (await site.alice.post("/api/words/test", {**body, "lists": [first]})).status == 200
 
 
 @pytest.mark.parametrize(
