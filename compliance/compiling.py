@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, cast
 
 from django.db import models
@@ -19,6 +19,7 @@ Excepted = tuple[int, int]  # the id and version of a tenant's exceptions
 Key = tuple[tuple[Applied, ...], Excepted | None]
 
 WAYS: Final = ("input", "output")
+LARGE: Final = 5_000  # words of a platform list from which on one automaton of its own is shared by all who have it
 
 
 class Listed(NamedTuple):
@@ -52,7 +53,7 @@ def compile_guard(previous: GuardTable | None = None) -> GuardTable:
         for words in (*previous.tenants.values(), *([previous.default] if previous.default is not None else [])):
             known[words.lists, words.exceptions] = words
     choices = _Choices()
-    load = _Loader()
+    load = _Loader(previous.shared if previous is not None else {})
     usual = choices.key(None)
     default = known.get(usual) or load.words(usual) if usual[0] else None
     found: dict[int, TenantWords] = {}
@@ -60,7 +61,7 @@ def compile_guard(previous: GuardTable | None = None) -> GuardTable:
         key = choices.key(tenant_id)
         if key[0]:
             found[tenant_id] = known.get(key) or known.setdefault(key, load.words(key, tenant_id, default))
-    return GuardTable(tenants=found, default=default)
+    return GuardTable(tenants=found, default=default, shared=load.shared(choices))
 
 
 class _Choices:
@@ -117,10 +118,12 @@ def stage(action: str, chosen: str, *, mandatory: bool) -> str:
 
 
 class _Loader:
-    """Reads the words of what is to be compiled, each list once however many tenants have it."""
+    """Reads the words of what is to be compiled, each list once however many tenants have it, and compiles large lists
+    of the platform's once for all."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[tuple[int, int], WordMatcher]) -> None:
         self._rows: dict[int, SensitiveWordList] = {}
+        self._known = dict(known)
 
     def words(self, key: Key, tenant_id: int | None = None, mandatory: TenantWords | None = None) -> TenantWords:
         """What was changed or deleted since the key was read is compiled as it is now and says so: the next look at
@@ -133,11 +136,29 @@ class _Loader:
             kept = WordExceptions.objects.everywhere().filter(tenant_id=tenant_id).values_list("words", flat=True)
             exceptions = effective((kept.first() or "").splitlines(), mandatory)
         ways = [[pair for pair in rows if pair[0].direction in ("both", way)] for way in WAYS]
-        both = ways[0] == ways[1]
-        asked = matcher([listed(*pair) for pair in ways[0]], exceptions)
-        answered = asked if both else matcher([listed(*pair) for pair in ways[1]], exceptions)
+        asked = self._compiled(ways[0], exceptions)
+        answered = asked if ways[0] == ways[1] else self._compiled(ways[1], exceptions)
         lists = tuple((row.pk, row.version, action) for row, action in rows)
         return TenantWords(lists=lists, exceptions=excepted, input=asked, output=answered)
+
+    def shared(self, choices: _Choices) -> dict[tuple[int, int], WordMatcher]:
+        """The large lists of the platform's that somebody has, for the next compilation to take over."""
+        used = {(pk, version) for tenant in (None, *choices.tenants) for pk, version, _ in choices.key(tenant)[0]}
+        return {key: words for key, words in self._known.items() if key in used}
+
+    def _compiled(self, rows: Sequence[tuple[SensitiveWordList, str]], exceptions: Sequence[str]) -> WordMatcher | None:
+        """Exceptions are compiled together with what they are exceptions to: who has some shares nothing."""
+        large = [] if exceptions else [pair for pair in rows if pair[0].tenant_id is None and pair[0].size >= LARGE]
+        rest = matcher([listed(*pair) for pair in rows if pair not in large], exceptions)
+        if not large:
+            return rest
+        return WordMatcher.joined([*(self._part(*pair) for pair in large), *([rest] if rest is not None else [])])
+
+    def _part(self, row: SensitiveWordList, action: str) -> WordMatcher:
+        key = (row.pk, row.version)
+        if key not in self._known:
+            self._known[key] = WordMatcher([listed(row)])
+        return self._known[key].ruled(listed(row, action).rule)
 
     def _read(self, wanted: Iterable[int]) -> None:
         missing = [pk for pk in wanted if pk not in self._rows]

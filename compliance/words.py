@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from copy import copy
 from itertools import accumulate
 from typing import Final, Literal, NamedTuple
 
@@ -94,6 +95,29 @@ class WordMatcher:
         self._spared = max((view.reach for group in groups for view in group.exceptions), default=0)
         # How much of what left must be known to read on after it.
         self.context: int = REACH + (self._spared + REACH if self._spared else 0)
+
+    @classmethod
+    def joined(cls, parts: Iterable[WordMatcher]) -> WordMatcher:
+        """The words of all of them. Their automata are shared, not built again, and each is searched by itself. Only of
+        parts without exceptions: one part's would not hold for the others."""
+        whole = cls(())
+        for part in parts:
+            assert not part._spared
+            groups = part._groups
+            if whole.words:
+                first = len(whole.words)
+                groups = tuple(Group(tuple(view.shifted(first) for view in group.views), ()) for group in groups)
+            whole._groups += groups
+            whole.words = [*whole.words, *part.words]
+            whole.entries = [*whole.entries, *part.entries]
+            whole._written = {**part._written, **whole._written}
+        return whole
+
+    def ruled(self, rule: Rule) -> WordMatcher:
+        """The same words under one rule; nothing is built again."""
+        other = copy(self)
+        other.entries = [_entry((rule,))] * len(self.words)
+        return other
 
     def scan(self, text: str, begin: int = 0, over: bool = True) -> Scan:
         """Reads a text whose first `begin` characters have been read before: no hit starts there. Unless the text is
