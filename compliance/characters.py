@@ -73,6 +73,13 @@ def _plain() -> list[int]:
     return list(range(PLANES))
 
 
+@cache
+def symbols() -> frozenset[int]:
+    """Characters that are no letters."""
+    soft, hard = _symbols()
+    return soft | hard
+
+
 class Characters:
     """What each character of a text is read as, by some of the switches `OF_CHARACTERS`; letter case and width always.
 

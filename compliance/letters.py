@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
-from compliance.characters import LETTER, SPACE, Characters
+from compliance.characters import LETTER, SPACE, Characters, in_word
 from compliance.readings import REACH, Reading, runs_of
 
 # Of words that share a beginning, how many are measured before one of them is taken to be possible.
@@ -173,7 +173,7 @@ class LettersView:
         if self.repeats:
             last = self._last_repeated(reading, last)
             place = origins[last]
-        if last + 1 < len(origins) and origins[last + 1] == place:
+        if last + 1 < len(origins) and origins[last + 1] == place and in_word(reading.letters[last + 1]):
             return None  # one character is read as several letters
         decided, seen = reading.after(place + 1)
         return None if seen == LETTER else Hit(decided, origins[first], word, place + 1)

@@ -79,7 +79,7 @@ class Reading:
         kind, text = self.characters.kind, self.text
         if kind(text[place]) != LETTER:
             return False
-        if letter and origins[letter - 1] == place:
+        if letter and origins[letter - 1] == place and in_word(self.letters[letter - 1]):
             return True  # one character is read as several letters
         for before in range(place - 1, max(place - 1 - REACH, -1), -1):
             seen = kind(text[before])

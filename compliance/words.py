@@ -14,10 +14,10 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from compliance.characters import in_word
-from compliance.letters import Hit, LettersView
+from compliance.letters import Hit
 from compliance.normalising import normalise
 from compliance.readings import REACH, Reading
-from compliance.spellings import letter_views
+from compliance.spellings import View, views_of
 
 __all__ = ["Action", "Entry", "Explanation", "Hit", "Rule", "Scan", "WordMatcher", "in_word"]
 
@@ -58,8 +58,8 @@ class Explanation(NamedTuple):
 class Group(NamedTuple):
     """Words that are looked for in the same ways, and what is an exception to them."""
 
-    views: tuple[LettersView, ...]
-    exceptions: tuple[LettersView, ...]
+    views: tuple[View, ...]
+    exceptions: tuple[View, ...]
 
 
 class WordMatcher:
@@ -87,8 +87,8 @@ class WordMatcher:
         groups = []
         for switches, rules in by_switches.items():
             entries = {each: _entry(each) for each in set(rules.values())}
-            views = letter_views(list(rules), len(self.words), switches, together=not spared)
-            groups.append(Group(tuple(views), tuple(letter_views(spared, 0, switches, together=False))))
+            views = views_of(list(rules), len(self.words), switches, together=not spared)
+            groups.append(Group(tuple(views), tuple(views_of(spared, 0, switches, together=False))))
             self.words += rules
             self.entries += (entries[each] for each in rules.values())
         self._groups = tuple(group for group in groups if group.views)
@@ -168,7 +168,7 @@ class Scan:
                 held = min(held, self._held_from(view))
         return held
 
-    def _hits(self, views: Iterable[LettersView], begin: int) -> list[Hit]:
+    def _hits(self, views: Iterable[View], begin: int) -> list[Hit]:
         found: list[Hit] = []
         for view in views:
             hits, undecided = view.hits(self._reading(view), begin, self._over)
@@ -176,14 +176,14 @@ class Scan:
             self._undecided = min(self._undecided, undecided)
         return found
 
-    def _reading(self, view: LettersView) -> Reading:
+    def _reading(self, view: View) -> Reading:
         key = (id(view.characters), view.repeats)
         reading = self._readings.get(key)
         if reading is None:
             reading = self._readings[key] = Reading(self._text, view.characters, view.repeats)
         return reading
 
-    def _held_from(self, view: LettersView) -> int:
+    def _held_from(self, view: View) -> int:
         text, begin = self._text, self._begin
         skipped = len(text) - view.reach - 2 * REACH
         if skipped > _MUCH:
@@ -193,7 +193,7 @@ class Scan:
 
     # Exceptions -----------------------------------------------------------------------------------------------------
 
-    def _without_exceptions(self, hits: list[Hit], views: Sequence[LettersView]) -> list[Hit]:
+    def _without_exceptions(self, hits: list[Hit], views: Sequence[View]) -> list[Hit]:
         """The hits that lie in no exception, each decided only when no exception around it is possible any more."""
         undecided = self._undecided
         spans = sorted((hit.start, hit.end) for hit in self._hits(views, 0))
@@ -212,7 +212,7 @@ class Scan:
                 kept.append(hit._replace(decided=decided))
         return kept
 
-    def _certain(self, hit: Hit, views: Sequence[LettersView]) -> int:
+    def _certain(self, hit: Hit, views: Sequence[View]) -> int:
         """How much of the text must be known to tell that no exception around the hit will come of it."""
         low, high = hit.decided, min(len(self._text), hit.start + self._spared + 2 * REACH) + 1
         if low >= high or not self._may_be_spared(hit, views, low):
@@ -225,7 +225,7 @@ class Scan:
                 high = middle
         return high
 
-    def _may_be_spared(self, hit: Hit, views: Sequence[LettersView], known: int) -> bool:
+    def _may_be_spared(self, hit: Hit, views: Sequence[View], known: int) -> bool:
         """Whether an exception that begins no later than the hit is possible while so much of the text is known."""
         skipped = max(0, hit.start - self._spared - REACH)
         text = self._text[skipped:known]
