@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
@@ -54,7 +53,6 @@ class LettersView:
         self.characters = characters
         self.repeats = repeats
         self._together = together
-        self._shift = 0
         spellings: dict[str, int | list[Spelling]] = {}
         for letters, word in words:
             key = runs_of(letters, repeats, characters.symbols)
@@ -102,12 +100,6 @@ class LettersView:
                 self._heads[key[:2]] = reach
                 self._longest = max(self._longest, reach)
 
-    def shifted(self, by: int) -> LettersView:
-        """The same view, in which every word's number is so much higher; nothing is built again."""
-        other = copy(self)
-        other._shift = self._shift + by
-        return other
-
     # What is there --------------------------------------------------------------------------------------------------
 
     def hits(self, reading: Reading, begin: int, over: bool) -> tuple[list[Hit], int]:
@@ -125,8 +117,6 @@ class LettersView:
                         hits.append(hit)
                     else:
                         undecided = min(undecided, hit.start)
-        if self._shift:
-            hits = [hit._replace(word=hit.word + self._shift) for hit in hits]
         return hits, undecided
 
     def _found(self, reading: Reading, start: int, end: int, spelling: Spelling, begin: int) -> Iterator[Hit]:

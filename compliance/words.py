@@ -56,10 +56,12 @@ class Explanation(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Words that are looked for in the same ways, and what is an exception to them."""
+    """Words that are looked for in the same ways, and what is an exception to them. `first` is to be added to their
+    numbers, where others have the views too."""
 
     views: tuple[View, ...]
     exceptions: tuple[View, ...]
+    first: int = 0
 
 
 class WordMatcher:
@@ -103,11 +105,8 @@ class WordMatcher:
         whole = cls(())
         for part in parts:
             assert not part._spared
-            groups = part._groups
-            if whole.words:
-                first = len(whole.words)
-                groups = tuple(Group(tuple(view.shifted(first) for view in group.views), ()) for group in groups)
-            whole._groups += groups
+            first = len(whole.words)
+            whole._groups += tuple(group._replace(first=group.first + first) for group in part._groups)
             whole.words = [*whole.words, *part.words]
             whole.entries = [*whole.entries, *part.entries]
             whole._written = {**part._written, **whole._written}
@@ -154,6 +153,8 @@ class Scan:
         self.hits: list[Hit] = []
         for group in groups:
             hits = self._hits(group.views, begin)
+            if group.first:
+                hits = [hit._replace(word=hit.word + group.first) for hit in hits]
             if hits and group.exceptions:
                 hits = self._without_exceptions(hits, group.exceptions)
             self.hits += hits

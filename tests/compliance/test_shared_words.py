@@ -15,9 +15,9 @@ from engine.snapshots import Cell
 from engine.types import Message
 from tests.cast import ALICE, CHARLIE
 
-TEXTS = st.text(alphabet="ab坏壞人。 .", max_size=12)
+TEXTS = st.text(alphabet="ab坏壞人huairen。 .", max_size=12)
 WORDS = st.lists(st.text(alphabet="ab坏人", min_size=1, max_size=3), min_size=1, max_size=5)
-SWITCHES = st.sampled_from([frozenset(), frozenset({"symbols"}), DEFAULT_SWITCHES])
+SWITCHES = st.sampled_from([frozenset(), frozenset({"symbols"}), DEFAULT_SWITCHES, frozenset({"pinyin"})])
 LISTS = st.lists(st.tuples(WORDS, SWITCHES, st.sampled_from(["block", "mask", "record"])), min_size=1, max_size=4)
 
 
