@@ -109,7 +109,12 @@ class LettersView:
         if not matches:
             return [], undecided
         hits: list[Hit] = []
+        runs, size, loose = reading.runs, len(reading.runs), reading.loose
         for key, start, end in matches:
+            if not loose and start and _goes_on(runs[start - 1], runs[start]):
+                continue
+            if not loose and end < size and _goes_on(runs[end - 1], runs[end]):
+                continue
             spellings = self._spellings[key]
             for spelling in (Spelling(None, spellings),) if isinstance(spellings, int) else spellings:
                 for hit in self._found(reading, start, end, spelling, begin):
@@ -147,9 +152,10 @@ class LettersView:
                 place = origins[first + length - 1] + 1
                 yield Hit(place, origins[first], spelling.word, origins[end - 1] + 1)
                 return
-        for letter in range(first, end - length + 1):
+        openings = reading.openings(run)
+        for letter in openings[bisect_left(openings, first) : bisect_left(openings, end - length + 1)]:
             last = letter + length - 1
-            if origins[last] - origins[letter] < REACH * length and not reading.joined(letter):
+            if origins[last] - origins[letter] < REACH * length:
                 hit = self._decided(reading, letter, last, spelling.word)
                 if hit is not None:
                     yield hit
@@ -204,6 +210,10 @@ class LettersView:
         while first <= latest and reading.joined(first):
             first += 1
         return first if first <= latest else None
+
+    def skips(self, text: str) -> bool:
+        """Whether there is nothing to find, for certain."""
+        return not text
 
     # What may come --------------------------------------------------------------------------------------------------
 
@@ -303,6 +313,10 @@ class LettersView:
             if grows and not reading.joined(letter):
                 return place
         return None
+
+
+def _goes_on(letter: str, following: str) -> bool:
+    return letter.isalnum() and following.isalnum()
 
 
 def _lengths(letters: str, key: str, repeats: bool) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ typed."""
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from functools import cache
 from importlib.util import find_spec
@@ -69,6 +70,10 @@ class Sounds(Characters):
                 table[code], kinds[code] = None, UNSEEN
             self.kinds = bytes(kinds)
         self.table = table
+        latin = "".join(chr(code) for code, each in enumerate(table) if isinstance(each, str) and each.isalpha())
+        self.pinyin = re.compile(
+            f"[{''.join(each for each in latin if each not in syllables())}]" if spelled else "(?!)"
+        )
         self.sizes = bytes(0 if each is None else len(each) if isinstance(each, str) else 1 for each in table)
 
     def same(self, character: str, listed: str) -> bool:

@@ -64,9 +64,22 @@ class SyllablesView:
         """The hits that start at `begin` or later, unsorted; and where the first begins that only more text decides."""
         hits: list[Hit] = []
         undecided = len(reading.text)
-        for key, start, _ in self._automaton.find_matches_as_indexes(reading.letters, overlapping=True):
-            place = reading.places()[0][start]
-            if place < begin or not self._begins(reading, start):
+        matches = self._automaton.find_matches_as_indexes(reading.letters, overlapping=True)
+        if not matches:
+            return [], undecided
+        origins, text, table, homophones = reading.places()[0], reading.text, syllables(), self._sounds.homophones
+        size = len(origins)
+        for key, start, end in matches:
+            place, last = origins[start], origins[end - 1]
+            if place < begin or (start and origins[start - 1] == place) or (end < size and origins[end] == last):
+                continue  # in the middle of a syllable, or of what was read before
+            spoken = tuple(table.get(each, "") for each in text[place : last + 1])
+            if not homophones and "" not in spoken:
+                continue  # no pinyin
+            if spoken == self._spellings[key][0].syllables:
+                hits += (Hit(last + 1, place, word.word, last + 1) for word in self._spellings[key])
+                continue
+            if not self._begins(reading, start):
                 continue
             for word in self._spellings[key]:
                 hit = self._hit(reading, start, word)
@@ -75,6 +88,10 @@ class SyllablesView:
                 elif hit is not None:
                     hits.append(hit)
         return hits, undecided
+
+    def skips(self, text: str) -> bool:
+        """Whether there is nothing to find: without homophones, where there is no pinyin."""
+        return not self._sounds.homophones and self._sounds.pinyin.search(text) is None
 
     def held_from(self, reading: Reading, begin: int) -> int:
         """Where in the text the longest end begins that may still grow into a word; its length: nowhere."""

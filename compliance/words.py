@@ -140,7 +140,7 @@ class WordMatcher:
 class Scan:
     """A text that was read: the hits in it, sorted, and what is still undecided."""
 
-    __slots__ = ("_begin", "_groups", "_over", "_readings", "_spared", "_text", "_undecided", "hits")
+    __slots__ = ("_begin", "_earliest", "_groups", "_over", "_readings", "_spared", "_text", "_undecided", "hits")
 
     def __init__(self, groups: Sequence[Group], spared: int, text: str, begin: int, over: bool) -> None:
         self._groups = groups
@@ -150,6 +150,7 @@ class Scan:
         self._over = over
         self._readings: dict[tuple[int, bool], Reading] = {}
         self._undecided = len(text)
+        self._earliest: dict[tuple[int, int], int] = {}  # where the first exception begins that is possible then
         self.hits: list[Hit] = []
         for group in groups:
             hits = self._hits(group.views, begin)
@@ -172,6 +173,8 @@ class Scan:
     def _hits(self, views: Iterable[View], begin: int) -> list[Hit]:
         found: list[Hit] = []
         for view in views:
+            if view.skips(self._text):
+                continue
             hits, undecided = view.hits(self._reading(view), begin, self._over)
             found += hits
             self._undecided = min(self._undecided, undecided)
@@ -228,14 +231,17 @@ class Scan:
 
     def _may_be_spared(self, hit: Hit, views: Sequence[View], known: int) -> bool:
         """Whether an exception that begins no later than the hit is possible while so much of the text is known."""
-        skipped = max(0, hit.start - self._spared - REACH)
-        text = self._text[skipped:known]
-        for view in views:
-            reading = Reading(text, view.characters, view.repeats)
-            held = min(view.hits(reading, 0, False)[1], view.held_from(reading, 0))
-            if skipped + held <= hit.start:
-                return True
-        return False
+        earliest = self._earliest.get((id(views), known))
+        if earliest is None:
+            skipped = max(0, known - self._spared - 2 * REACH)
+            text = self._text[skipped:known]
+            earliest = known
+            for view in views:
+                reading = Reading(text, view.characters, view.repeats)
+                held = min(view.hits(reading, 0, False)[1], view.held_from(reading, 0))
+                earliest = min(earliest, skipped + held)
+            self._earliest[id(views), known] = earliest
+        return earliest <= hit.start
 
 
 def _entry(rules: tuple[Rule, ...]) -> Entry:

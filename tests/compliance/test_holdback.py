@@ -60,7 +60,7 @@ def texts_with(draw, words):
     return "".join(draw(st.lists(parts, max_size=3)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(lists=ODD_LISTS, exceptions=ODD_WORDS, cuts=CUTS, data=st.data())
 @pytest.mark.parametrize("field", ["content", "reasoning"])
 def test_it_says_the_same_however_a_text_is_cut(field, lists, exceptions, cuts, data):
@@ -75,7 +75,7 @@ def test_it_says_the_same_however_a_text_is_cut(field, lists, exceptions, cuts, 
     assert said(words, list(text), make) == whole
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(lists=ODD_LISTS, exceptions=ODD_WORDS, cuts=CUTS, data=st.data())
 def test_it_says_the_same_however_tool_arguments_are_cut(lists, exceptions, cuts, data):
     text = data.draw(texts_with([word for _, words, _ in lists for word in words] + exceptions))
@@ -86,7 +86,7 @@ def test_it_says_the_same_however_tool_arguments_are_cut(lists, exceptions, cuts
     assert called(words, list(escaped)) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(lists=ODD_LISTS, exceptions=ODD_WORDS, cuts=CUTS, data=st.data())
 def test_it_lets_no_character_of_a_blocked_or_masked_word_out(lists, exceptions, cuts, data):
     text = data.draw(texts_with([word for _, words, _ in lists for word in words] + exceptions))
@@ -104,7 +104,7 @@ def test_it_lets_no_character_of_a_blocked_or_masked_word_out(lists, exceptions,
     assert blocked or len(message.content) == len(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(words=ODD_WORDS, switches=ODD_SWITCHES, exceptions=ODD_WORDS, text=ODD_TEXTS)
 def test_it_holds_what_could_still_become_a_word_and_no_more(words, switches, exceptions, text):
     switches = frozenset(switches)
@@ -136,7 +136,7 @@ def test_it_holds_what_could_still_become_a_word_and_no_more(words, switches, ex
         (ALL, "坏人", "是怀", "是"),
         (DEFAULT_SWITCHES | {"pinyin"}, "坏人", "是怀", "是怀"),
         (DEFAULT_SWITCHES | {"pinyin"}, "坏人", "是坏r", "是"),
-        (ALL, "bad", "so ь4", "so ь4"),
+        (ALL, "bad", "so ц4", "so ц4"),
         (ALL, "bad", "so b4", "so "),
     ],
 )
