@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from itertools import compress
+from itertools import chain, compress, repeat
 from typing import Final
 
 from compliance.forms import PLANES, folded, formed, lookalikes, simplified
@@ -71,6 +71,13 @@ def _symbols() -> tuple[frozenset[int], frozenset[int]]:
 @cache
 def _plain() -> list[int]:
     return list(range(PLANES))
+
+
+@cache
+def symbols() -> frozenset[int]:
+    """Characters that are no letters."""
+    soft, hard = _symbols()
+    return soft | hard
 
 
 class Characters:
@@ -160,7 +167,7 @@ class Characters:
         sizes = spelled.encode("latin-1")
         if max(sizes, default=1) <= 1:
             return range(len(text)) if 0 not in sizes else list(compress(range(len(text)), sizes))
-        return [index for index, size in enumerate(sizes) for _ in range(size)]
+        return list(chain.from_iterable(map(repeat, range(len(text)), sizes)))
 
     def kind(self, character: str) -> int:
         code = ord(character)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, cast
 
 from django.db import models
@@ -19,6 +19,7 @@ Excepted = tuple[int, int]  # the id and version of a tenant's exceptions
 Key = tuple[tuple[Applied, ...], Excepted | None]
 
 WAYS: Final = ("input", "output")
+LARGE: Final = 5_000  # words of a platform list from which on one automaton of its own is shared by all who have it
 
 
 class Listed(NamedTuple):
@@ -52,14 +53,15 @@ def compile_guard(previous: GuardTable | None = None) -> GuardTable:
         for words in (*previous.tenants.values(), *([previous.default] if previous.default is not None else [])):
             known[words.lists, words.exceptions] = words
     choices = _Choices()
-    load = _Loader(choices)
+    load = _Loader(previous.shared if previous is not None else {})
+    usual = choices.key(None)
+    default = known.get(usual) or load.words(usual) if usual[0] else None
     found: dict[int, TenantWords] = {}
     for tenant_id in sorted(choices.tenants):
         key = choices.key(tenant_id)
         if key[0]:
-            found[tenant_id] = known.get(key) or known.setdefault(key, load.words(tenant_id, key))
-    default = choices.key(None)
-    return GuardTable(tenants=found, default=(known.get(default) or load.words(None, default)) if default[0] else None)
+            found[tenant_id] = known.get(key) or known.setdefault(key, load.words(key, tenant_id, default))
+    return GuardTable(tenants=found, default=default, shared=load.shared(choices))
 
 
 class _Choices:
@@ -69,7 +71,7 @@ class _Choices:
         rows = SensitiveWordList.objects.everywhere().filter(enabled=True, size__gt=0).order_by("id")
         self._own: dict[int, list[Applied]] = defaultdict(list)
         self._shared: dict[int, Applied] = {}
-        self.mandatory: set[int] = set()
+        self._mandatory: set[int] = set()
         found: Iterable[tuple[int, int | None, int, str, bool]] = rows.values_list(
             "id", "tenant_id", "version", "action", "mandatory"
         )
@@ -79,7 +81,7 @@ class _Choices:
                 continue
             self._shared[pk] = (pk, version, action)
             if mandatory:
-                self.mandatory.add(pk)
+                self._mandatory.add(pk)
         self._subscribed: dict[int, dict[int, str]] = defaultdict(dict)
         subscriptions = WordListSubscription.objects.everywhere().order_by("list_id")
         for tenant_id, list_id, action in subscriptions.values_list("tenant_id", "list_id", "action"):
@@ -99,9 +101,9 @@ class _Choices:
         own = self._own.get(tenant_id, []) if tenant_id is not None else []
         chosen = self._subscribed.get(tenant_id, {}) if tenant_id is not None else {}
         shared = [
-            (pk, version, stage(action, chosen.get(pk, ""), mandatory=pk in self.mandatory))
+            (pk, version, stage(action, chosen.get(pk, ""), mandatory=pk in self._mandatory))
             for pk, version, action in self._shared.values()
-            if pk in self.mandatory or pk in chosen
+            if pk in self._mandatory or pk in chosen
         ]
         excepted = self._excepted.get(tenant_id) if tenant_id is not None else None
         return tuple(sorted([*own, *shared])), excepted
@@ -116,24 +118,47 @@ def stage(action: str, chosen: str, *, mandatory: bool) -> str:
 
 
 class _Loader:
-    """Reads the words of what is to be compiled, each list once however many tenants have it."""
+    """Reads the words of what is to be compiled, each list once however many tenants have it, and compiles large lists
+    of the platform's once for all."""
 
-    def __init__(self, choices: _Choices) -> None:
-        self._mandatory = choices.mandatory
+    def __init__(self, known: Mapping[tuple[int, int], WordMatcher]) -> None:
         self._rows: dict[int, SensitiveWordList] = {}
+        self._known = dict(known)
 
-    def words(self, tenant_id: int | None, key: Key) -> TenantWords:
+    def words(self, key: Key, tenant_id: int | None = None, mandatory: TenantWords | None = None) -> TenantWords:
         """What was changed or deleted since the key was read is compiled as it is now and says so: the next look at
         the versions finds it again."""
         applied, excepted = key
         self._read([pk for pk, _, _ in applied])
         rows = [(self._rows[pk], action) for pk, _, action in applied if pk in self._rows]
-        exceptions = self._exceptions(tenant_id, rows) if excepted is not None else []
+        exceptions: list[str] = []
+        if excepted is not None:
+            kept = WordExceptions.objects.everywhere().filter(tenant_id=tenant_id).values_list("words", flat=True)
+            exceptions = effective((kept.first() or "").splitlines(), mandatory)
         ways = [[pair for pair in rows if pair[0].direction in ("both", way)] for way in WAYS]
-        matchers = [matcher([listed(*pair) for pair in way], exceptions) for way in ways[:1]]
-        matchers.append(matchers[0] if ways[0] == ways[1] else matcher([listed(*pair) for pair in ways[1]], exceptions))
+        asked = self._compiled(ways[0], exceptions)
+        answered = asked if ways[0] == ways[1] else self._compiled(ways[1], exceptions)
         lists = tuple((row.pk, row.version, action) for row, action in rows)
-        return TenantWords(lists=lists, exceptions=excepted, input=matchers[0], output=matchers[1])
+        return TenantWords(lists=lists, exceptions=excepted, input=asked, output=answered)
+
+    def shared(self, choices: _Choices) -> dict[tuple[int, int], WordMatcher]:
+        """The large lists of the platform's that somebody has, for the next compilation to take over."""
+        used = {(pk, version) for tenant in (None, *choices.tenants) for pk, version, _ in choices.key(tenant)[0]}
+        return {key: words for key, words in self._known.items() if key in used}
+
+    def _compiled(self, rows: Sequence[tuple[SensitiveWordList, str]], exceptions: Sequence[str]) -> WordMatcher | None:
+        """Exceptions are compiled together with what they are exceptions to: who has some shares nothing."""
+        large = [] if exceptions else [pair for pair in rows if pair[0].tenant_id is None and pair[0].size >= LARGE]
+        rest = matcher([listed(*pair) for pair in rows if pair not in large], exceptions)
+        if not large:
+            return rest
+        return WordMatcher.joined([*(self._part(*pair) for pair in large), *([rest] if rest is not None else [])])
+
+    def _part(self, row: SensitiveWordList, action: str) -> WordMatcher:
+        key = (row.pk, row.version)
+        if key not in self._known:
+            self._known[key] = WordMatcher([listed(row)])
+        return self._known[key].ruled(listed(row, action).rule)
 
     def _read(self, wanted: Iterable[int]) -> None:
         missing = [pk for pk in wanted if pk not in self._rows]
@@ -141,15 +166,11 @@ class _Loader:
             found: models.QuerySet[SensitiveWordList] = SensitiveWordList.objects.everywhere().filter(pk__in=missing)
             self._rows.update({row.pk: row for row in found})
 
-    def _exceptions(self, tenant_id: int | None, rows: Sequence[tuple[SensitiveWordList, str]]) -> list[str]:
-        """Those of the tenant that hold no word of a mandatory list: nobody takes himself out of one."""
-        found = WordExceptions.objects.everywhere().filter(tenant_id=tenant_id).values_list("words", flat=True).first()
-        return effective((found or "").splitlines(), [row for row, _ in rows if row.pk in self._mandatory])
 
-
-def effective(exceptions: Sequence[str], mandatory: Sequence[SensitiveWordList]) -> list[str]:
-    """The exceptions that hold no word of these lists."""
-    words = matcher(map(listed, mandatory))
-    if words is None or not exceptions:
+def effective(exceptions: Sequence[str], mandatory: TenantWords | None) -> list[str]:
+    """The exceptions that hold no word of the platform's mandatory lists (the table's `default`): nobody takes himself
+    out of one."""
+    if mandatory is None:
         return list(exceptions)
-    return [each for each in exceptions if not words.find(each)]
+    ways = [words for words in (mandatory.input, mandatory.output) if words is not None]
+    return [each for each in exceptions if not any(words.find(each) for words in ways)]

@@ -33,10 +33,11 @@ class TenantWords(msgspec.Struct, frozen=True):
 
 class GuardTable(msgspec.Struct, frozen=True):
     """The words of every tenant that has lists of its own choice, and those of all others: the platform's mandatory
-    ones."""
+    ones. `shared` are large lists of the platform's by id and version, whose automata several tenants' words are."""
 
     tenants: dict[int, TenantWords] = {}
     default: TenantWords | None = None
+    shared: dict[tuple[int, int], WordMatcher] = {}
 
     def of(self, tenant_id: int) -> TenantWords | None:
         return self.tenants.get(tenant_id, self.default)

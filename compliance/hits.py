@@ -60,6 +60,12 @@ class HitCounter:
                 word = each.word[:LONGEST]
                 self._count(Hit(tenant_id, each.list_id, day, word, each.action, each.where), 1)
 
+    def take_lost(self) -> int:
+        """How many had no room since the last time."""
+        with self._lock:
+            lost, self.lost = self.lost, 0
+        return lost
+
     def take(self) -> dict[Hit, int]:
         """What was counted since the last time."""
         with self._lock:
@@ -109,6 +115,8 @@ class HitWriter:
 
     def flush(self) -> None:
         """Writes what was counted. Never raises: what cannot be written waits for the next time."""
+        if lost := self._counter.take_lost():
+            log.error("%d hits of word lists were dropped: too many wait to be written", lost)
         waiting = sorted(self._counter.take().items())  # in one order, so that two workers never deadlock
         written = 0
         try:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
-from compliance.characters import LETTER, SPACE, Characters
+from compliance.characters import LETTER, SPACE, Characters, in_word
 from compliance.readings import REACH, Reading, runs_of
 
 # Of words that share a beginning, how many are measured before one of them is taken to be possible.
@@ -109,7 +109,12 @@ class LettersView:
         if not matches:
             return [], undecided
         hits: list[Hit] = []
+        runs, size, loose = reading.runs, len(reading.runs), reading.loose
         for key, start, end in matches:
+            if not loose and start and _goes_on(runs[start - 1], runs[start]):
+                continue
+            if not loose and end < size and _goes_on(runs[end - 1], runs[end]):
+                continue
             spellings = self._spellings[key]
             for spelling in (Spelling(None, spellings),) if isinstance(spellings, int) else spellings:
                 for hit in self._found(reading, start, end, spelling, begin):
@@ -147,9 +152,10 @@ class LettersView:
                 place = origins[first + length - 1] + 1
                 yield Hit(place, origins[first], spelling.word, origins[end - 1] + 1)
                 return
-        for letter in range(first, end - length + 1):
+        openings = reading.openings(run)
+        for letter in openings[bisect_left(openings, first) : bisect_left(openings, end - length + 1)]:
             last = letter + length - 1
-            if origins[last] - origins[letter] < REACH * length and not reading.joined(letter):
+            if origins[last] - origins[letter] < REACH * length:
                 hit = self._decided(reading, letter, last, spelling.word)
                 if hit is not None:
                     yield hit
@@ -163,7 +169,7 @@ class LettersView:
         if self.repeats:
             last = self._last_repeated(reading, last)
             place = origins[last]
-        if last + 1 < len(origins) and origins[last + 1] == place:
+        if last + 1 < len(origins) and origins[last + 1] == place and in_word(reading.letters[last + 1]):
             return None  # one character is read as several letters
         decided, seen = reading.after(place + 1)
         return None if seen == LETTER else Hit(decided, origins[first], word, place + 1)
@@ -204,6 +210,10 @@ class LettersView:
         while first <= latest and reading.joined(first):
             first += 1
         return first if first <= latest else None
+
+    def skips(self, text: str) -> bool:
+        """Whether there is nothing to find, for certain."""
+        return not text
 
     # What may come --------------------------------------------------------------------------------------------------
 
@@ -303,6 +313,10 @@ class LettersView:
             if grows and not reading.joined(letter):
                 return place
         return None
+
+
+def _goes_on(letter: str, following: str) -> bool:
+    return letter.isalnum() and following.isalnum()
 
 
 def _lengths(letters: str, key: str, repeats: bool) -> tuple[int, ...]:

@@ -9,23 +9,58 @@ from typing import Final
 from compliance.characters import OF_CHARACTERS, SPACE, Characters, characters, in_word
 from compliance.letters import LettersView
 from compliance.readings import without_loose_spaces
+from compliance.sounds import sounds, spoken
+from compliance.syllables import Spoken, SyllablesView
 
 _HAN: Final = re.compile("[\u3400-\u9fff]+")
 _JOINED: Final = 6  # a term of several words is also seen written as one word if it has so many letters
+_FEWEST_INITIALS: Final = 3
 _VARIANTS: Final = 3  # where a Latin letter stands before a Chinese one, a space may be between: so many such places
+
+
+View = LettersView | SyllablesView
+
+
+def views_of(words: Sequence[str], first: int, switches: frozenset[str], *, together: bool) -> Iterator[View]:
+    """All views of the words that the switches ask for. The words' numbers count from `first`."""
+    yield from letter_views(words, first, switches, together=together)
+    yield from sound_views(words, first, switches)
 
 
 def letter_views(
     words: Sequence[str], first: int, switches: frozenset[str], *, together: bool
 ) -> Iterator[LettersView]:
-    """Views of the words as letters. The words' numbers count from `first`."""
+    """Views of the words as letters."""
     usual = switches & OF_CHARACTERS - {"lookalikes"}
     repeats = "repeats" in switches
     numbered = list(enumerate(words, first))
-    yield from _views(numbered, characters(usual), repeats, together)
+    initials = [(number, _initials(word)) for number, word in numbered] if "initials" in switches else []
+    named = [(number, letters) for number, letters in initials if letters]
+    yield from _views([*numbered, *named], characters(usual), repeats, together)
     if "lookalikes" in switches:
         likely = [(number, word) for number, word in numbered if any(map(_has_likes, word))]
         yield from _views(likely, characters(usual | {"lookalikes"}), repeats, together)
+
+
+def _initials(word: str) -> str:
+    """The first letters of a Chinese word's syllables; of short words none."""
+    syllables = spoken(word)
+    return "".join(each[0] for each in syllables) if len(syllables) >= _FEWEST_INITIALS else ""
+
+
+def sound_views(words: Sequence[str], first: int, switches: frozenset[str]) -> Iterator[SyllablesView]:
+    """Views of the Chinese words of two characters or more as they sound."""
+    if not switches & {"pinyin", "homophones"}:
+        return
+    reads = sounds(switches & (OF_CHARACTERS | {"pinyin", "homophones"}))
+    listed = []
+    for number, word in enumerate(words, first):
+        characters = "".join(reads.traditional.get(each, each) for each in word if each != SPACE)
+        said = spoken(characters)
+        if len(said) > 1:
+            listed.append(Spoken(characters, said, number))
+    if listed:
+        yield SyllablesView(listed, reads)
 
 
 def _has_likes(letter: str) -> bool:

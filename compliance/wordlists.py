@@ -16,7 +16,7 @@ from compliance.validation import clean_words
 from tenants.models import Tenant
 
 MOST_LISTS: Final = 100  # of one tenant
-MOST_TENANT_WORDS: Final = 300_000  # in all lists of one tenant: some 200 MB of every worker's memory
+MOST_TENANT_WORDS: Final = 300_000  # in all lists of one tenant, which every worker has in memory
 
 CONTENT: Final = ("tenant_id", "name", "action", "direction", "switches", "enabled", "mandatory", "public", "words")
 KEPT: Final = ("action", "direction", "switches", "words")  # what a roll-back brings back

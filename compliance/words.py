@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from copy import copy
 from itertools import accumulate
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from compliance.characters import in_word
-from compliance.letters import Hit, LettersView
+from compliance.letters import Hit
 from compliance.normalising import normalise
 from compliance.readings import REACH, Reading
-from compliance.spellings import letter_views
+from compliance.spellings import View, views_of
 
 __all__ = ["Action", "Entry", "Explanation", "Hit", "Rule", "Scan", "WordMatcher", "in_word"]
 
@@ -55,10 +56,12 @@ class Explanation(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Words that are looked for in the same ways, and what is an exception to them."""
+    """Words that are looked for in the same ways, and what is an exception to them. `first` is to be added to their
+    numbers, where others have the views too."""
 
-    views: tuple[LettersView, ...]
-    exceptions: tuple[LettersView, ...]
+    views: tuple[View, ...]
+    exceptions: tuple[View, ...]
+    first: int = 0
 
 
 class WordMatcher:
@@ -86,14 +89,34 @@ class WordMatcher:
         groups = []
         for switches, rules in by_switches.items():
             entries = {each: _entry(each) for each in set(rules.values())}
-            views = letter_views(list(rules), len(self.words), switches, together=not spared)
-            groups.append(Group(tuple(views), tuple(letter_views(spared, 0, switches, together=False))))
+            views = views_of(list(rules), len(self.words), switches, together=not spared)
+            groups.append(Group(tuple(views), tuple(views_of(spared, 0, switches, together=False))))
             self.words += rules
             self.entries += (entries[each] for each in rules.values())
         self._groups = tuple(group for group in groups if group.views)
         self._spared = max((view.reach for group in groups for view in group.exceptions), default=0)
         # How much of what left must be known to read on after it.
         self.context: int = REACH + (self._spared + REACH if self._spared else 0)
+
+    @classmethod
+    def joined(cls, parts: Iterable[WordMatcher]) -> WordMatcher:
+        """The words of all of them. Their automata are shared, not built again, and each is searched by itself. Only of
+        parts without exceptions: one part's would not hold for the others."""
+        whole = cls(())
+        for part in parts:
+            assert not part._spared
+            first = len(whole.words)
+            whole._groups += tuple(group._replace(first=group.first + first) for group in part._groups)
+            whole.words = [*whole.words, *part.words]
+            whole.entries = [*whole.entries, *part.entries]
+            whole._written = {**part._written, **whole._written}
+        return whole
+
+    def ruled(self, rule: Rule) -> WordMatcher:
+        """The same words under one rule; nothing is built again."""
+        other = copy(self)
+        other.entries = [_entry((rule,))] * len(self.words)
+        return other
 
     def scan(self, text: str, begin: int = 0, over: bool = True) -> Scan:
         """Reads a text whose first `begin` characters have been read before: no hit starts there. Unless the text is
@@ -117,7 +140,7 @@ class WordMatcher:
 class Scan:
     """A text that was read: the hits in it, sorted, and what is still undecided."""
 
-    __slots__ = ("_begin", "_groups", "_over", "_readings", "_spared", "_text", "_undecided", "hits")
+    __slots__ = ("_begin", "_earliest", "_groups", "_over", "_readings", "_spared", "_text", "_undecided", "hits")
 
     def __init__(self, groups: Sequence[Group], spared: int, text: str, begin: int, over: bool) -> None:
         self._groups = groups
@@ -127,9 +150,12 @@ class Scan:
         self._over = over
         self._readings: dict[tuple[int, bool], Reading] = {}
         self._undecided = len(text)
+        self._earliest: dict[tuple[int, int], int] = {}  # where the first exception begins that is possible then
         self.hits: list[Hit] = []
         for group in groups:
             hits = self._hits(group.views, begin)
+            if group.first:
+                hits = [hit._replace(word=hit.word + group.first) for hit in hits]
             if hits and group.exceptions:
                 hits = self._without_exceptions(hits, group.exceptions)
             self.hits += hits
@@ -144,22 +170,24 @@ class Scan:
                 held = min(held, self._held_from(view))
         return held
 
-    def _hits(self, views: Iterable[LettersView], begin: int) -> list[Hit]:
+    def _hits(self, views: Iterable[View], begin: int) -> list[Hit]:
         found: list[Hit] = []
         for view in views:
+            if view.skips(self._text):
+                continue
             hits, undecided = view.hits(self._reading(view), begin, self._over)
             found += hits
             self._undecided = min(self._undecided, undecided)
         return found
 
-    def _reading(self, view: LettersView) -> Reading:
+    def _reading(self, view: View) -> Reading:
         key = (id(view.characters), view.repeats)
         reading = self._readings.get(key)
         if reading is None:
             reading = self._readings[key] = Reading(self._text, view.characters, view.repeats)
         return reading
 
-    def _held_from(self, view: LettersView) -> int:
+    def _held_from(self, view: View) -> int:
         text, begin = self._text, self._begin
         skipped = len(text) - view.reach - 2 * REACH
         if skipped > _MUCH:
@@ -169,7 +197,7 @@ class Scan:
 
     # Exceptions -----------------------------------------------------------------------------------------------------
 
-    def _without_exceptions(self, hits: list[Hit], views: Sequence[LettersView]) -> list[Hit]:
+    def _without_exceptions(self, hits: list[Hit], views: Sequence[View]) -> list[Hit]:
         """The hits that lie in no exception, each decided only when no exception around it is possible any more."""
         undecided = self._undecided
         spans = sorted((hit.start, hit.end) for hit in self._hits(views, 0))
@@ -188,7 +216,7 @@ class Scan:
                 kept.append(hit._replace(decided=decided))
         return kept
 
-    def _certain(self, hit: Hit, views: Sequence[LettersView]) -> int:
+    def _certain(self, hit: Hit, views: Sequence[View]) -> int:
         """How much of the text must be known to tell that no exception around the hit will come of it."""
         low, high = hit.decided, min(len(self._text), hit.start + self._spared + 2 * REACH) + 1
         if low >= high or not self._may_be_spared(hit, views, low):
@@ -201,16 +229,19 @@ class Scan:
                 high = middle
         return high
 
-    def _may_be_spared(self, hit: Hit, views: Sequence[LettersView], known: int) -> bool:
+    def _may_be_spared(self, hit: Hit, views: Sequence[View], known: int) -> bool:
         """Whether an exception that begins no later than the hit is possible while so much of the text is known."""
-        skipped = max(0, hit.start - self._spared - REACH)
-        text = self._text[skipped:known]
-        for view in views:
-            reading = Reading(text, view.characters, view.repeats)
-            held = min(view.hits(reading, 0, False)[1], view.held_from(reading, 0))
-            if skipped + held <= hit.start:
-                return True
-        return False
+        earliest = self._earliest.get((id(views), known))
+        if earliest is None:
+            skipped = max(0, known - self._spared - 2 * REACH)
+            text = self._text[skipped:known]
+            earliest = known
+            for view in views:
+                reading = Reading(text, view.characters, view.repeats)
+                held = min(view.hits(reading, 0, False)[1], view.held_from(reading, 0))
+                earliest = min(earliest, skipped + held)
+            self._earliest[id(views), known] = earliest
+        return earliest <= hit.start
 
 
 def _entry(rules: tuple[Rule, ...]) -> Entry:

@@ -77,10 +77,11 @@ def _tried(request: HttpRequest, form: BenchForm) -> list[Tried]:
     tenant: Tenant | None = data["tenant"]
     tenant_id = tenant.pk if tenant is not None else 0
     body = WordTestBody(text=data["text"], direction=data["direction"], action=data["action"])
+    table = _table(request)
     if data["words"].strip():
         body.words, body.switches = data["words"].splitlines(), data["switches"]
-        return try_chosen(tenant_id, body)
-    return try_now(_table(request).of(tenant_id), body)
+        return try_chosen(tenant_id, body, table.default)
+    return try_now(table.of(tenant_id), body)
 
 
 def _table(request: HttpRequest) -> GuardTable:

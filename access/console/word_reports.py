@@ -95,6 +95,9 @@ def _shown(value: Any) -> Any:
 
 
 def hits_page(request: HttpRequest, words: SensitiveWordList, by: str) -> dict[str, Any]:
+    """`done`: a next stage that was asked for, in words."""
+    if request.method == "POST":
+        return {"done": promoted(words, by)}
     report = hit_reports.report(words.pk)
     most = max((day.total for day in report.days), default=0)
     return {
@@ -102,7 +105,7 @@ def hits_page(request: HttpRequest, words: SensitiveWordList, by: str) -> dict[s
         "title": _("Hits of %(name)s") % {"name": words},
         "report": report,
         "recorded": sum(day.record for day in report.days),
-        "following": wordlists.next_stage(words.action),
+        "following": wordlists.next_stage(words.action) or "",
         "change": reverse("admin:compliance_sensitivewordlist_change", args=[words.pk]),
         "days": {
             "headers": [_("Day (UTC)"), _("Hits"), _("Recorded"), _("Masked"), _("Blocked")],
@@ -118,6 +121,15 @@ def hits_page(request: HttpRequest, words: SensitiveWordList, by: str) -> dict[s
             ],
         } if report.entries else None,
     }  # fmt: skip
+
+
+def promoted(words: SensitiveWordList, by: str) -> Any:
+    """What there is to say after the list went on to its next stage, if there was one."""
+    try:
+        wordlists.promote(words=words, by=by)
+    except ValidationError as error:
+        return error.messages[0]
+    return _("Its stage is now: %(stage)s.") % {"stage": words.get_action_display()}
 
 
 def _bar(count: int, most: int) -> SafeString:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -19,7 +18,7 @@ from access.console.scoped import BY_TENANT, PlatformAdmin, everywhere
 from access.console.word_bench import bench_view
 from access.console.word_form import WordListForm
 from access.console.word_import import import_view
-from access.console.word_reports import hits_page, versions_page
+from access.console.word_reports import hits_page, promoted, versions_page
 from access.management.word_files import as_download
 from compliance import wordlists
 from compliance.models import SensitiveWordList
@@ -88,12 +87,7 @@ class WordListAdmin(PlatformAdmin):
     )
     def promote(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         words = everywhere(SensitiveWordList).get(pk=object_id)
-        try:
-            wordlists.promote(words=words, by=operator_name(request))
-        except ValidationError as error:
-            self.message_user(request, error.messages[0], "warning")
-        else:
-            self.message_user(request, _("Its stage is now: %(stage)s.") % {"stage": words.get_action_display()})
+        self.message_user(request, promoted(words, operator_name(request)))
         return HttpResponse(
             headers={
                 "HX-Redirect": reverse(f"admin:{self.opts.label_lower.replace('.', '_')}_change", args=[object_id])

@@ -73,20 +73,24 @@ class ExceptionsView(LeanView):
     http_method_names = ["get", "put", "patch"]
 
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
-        return self.json(await self.parts.rows.run(partial(read, self.principal.tenant_id)))
+        return self._answer(await self.parts.rows.run(partial(read, self.principal.tenant_id)))
 
     async def put(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
         words = schemas.fields(self.body(), ExceptionsBody).words
-        return self.json(await self.parts.rows.run(partial(replace, self.principal.tenant_id, words, self._by)))
+        work = partial(replace, self.principal.tenant_id, words, self.principal.subject)
+        return self._answer(await self.parts.rows.run(work))
 
     async def patch(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
         body = schemas.fields(self.body(), ExceptionsPatch)
-        work = partial(change, self.principal.tenant_id, body.add, body.remove, self._by)
-        return self.json(await self.parts.rows.run(work))
+        work = partial(change, self.principal.tenant_id, body.add, body.remove, self.principal.subject)
+        return self._answer(await self.parts.rows.run(work))
 
-    @property
-    def _by(self) -> str:
-        return self.principal.subject
+    def _answer(self, row: WordExceptions) -> JsonReply:
+        """What has no effect is told by what this worker's turns read now."""
+        words = row.words.splitlines()
+        kept = set(effective(words, self.parts.words.value.default))
+        ineffective = [each for each in words if each not in kept]
+        return self.json(ExceptionsAnswer(words=words, version=row.version, ineffective=ineffective))
 
 
 def subscribe(tenant_id: int, list_id: int, action: str, by: str) -> WordListAnswer:
@@ -104,23 +108,16 @@ def unsubscribe(tenant_id: int, list_id: int) -> None:
     wordlists.unsubscribe(tenant_id=tenant_id, words=visible(tenant_id, list_id))
 
 
-def read(tenant_id: int) -> ExceptionsAnswer:
-    return _answer(wordlists.exceptions_of(tenant_id))
+def read(tenant_id: int) -> WordExceptions:
+    return wordlists.exceptions_of(tenant_id)
 
 
-def replace(tenant_id: int, words: list[str], by: str) -> ExceptionsAnswer:
+def replace(tenant_id: int, words: list[str], by: str) -> WordExceptions:
     """Raises ValidationError."""
     cleaned = clean_words(words, most=MOST_EXCEPTIONS)
-    return _answer(wordlists.save_exceptions(tenant_id=tenant_id, words=cleaned, by=by))
+    return wordlists.save_exceptions(tenant_id=tenant_id, words=cleaned, by=by)
 
 
-def change(tenant_id: int, add: list[str], remove: list[str], by: str) -> ExceptionsAnswer:
+def change(tenant_id: int, add: list[str], remove: list[str], by: str) -> WordExceptions:
     """Raises ValidationError."""
-    return _answer(wordlists.save_exceptions(tenant_id=tenant_id, add=clean_words(add), remove=remove, by=by))
-
-
-def _answer(row: WordExceptions) -> ExceptionsAnswer:
-    words = row.words.splitlines()
-    mandatory = wordlists.lists_of(None).filter(enabled=True, mandatory=True, size__gt=0)
-    kept = set(effective(words, list(mandatory))) if words else set()
-    return ExceptionsAnswer(words=words, version=row.version, ineffective=[each for each in words if each not in kept])
+    return wordlists.save_exceptions(tenant_id=tenant_id, add=clean_words(add), remove=remove, by=by)

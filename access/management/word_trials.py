@@ -15,10 +15,12 @@ from access.management.routes import count
 from access.management.words import ActionName, DirectionName, known_form, lines, visible, whole
 from access.views import LeanView
 from compliance import bench, hit_reports, wordlists
-from compliance.compiling import Listed, effective, listed, matcher
+from compliance.compiling import effective, listed, matcher
 from compliance.guard import TenantWords
 from compliance.models import SensitiveWordList
-from compliance.validation import clean_switches
+from compliance.validation import MOST_WORDS, clean_switches
+from compliance.words import WordMatcher
+from engine.errors import InvalidRequest
 from engine.types import ChatRequest
 
 MOST_LISTS = 20
@@ -65,7 +67,7 @@ class WordTest(LeanView):
         if body.lists is None and body.words is None:
             work = partial(try_now, self.parts.words.value.of(tenant_id), body)
         else:
-            work = partial(try_chosen, tenant_id, body)
+            work = partial(try_chosen, tenant_id, body, self.parts.words.value.default)
         return self.json(WordTestAnswer(await self.parts.rows.run(work)))
 
 
@@ -87,22 +89,33 @@ def try_now(words: TenantWords | None, body: WordTestBody) -> list[bench.Tried]:
     ]
 
 
-def try_chosen(tenant_id: int, body: WordTestBody) -> list[bench.Tried]:
-    """By lists that are compiled for it, with the tenant's exceptions. Raises NotFound, ValidationError."""
+def try_chosen(tenant_id: int, body: WordTestBody, mandatory: TenantWords | None) -> list[bench.Tried]:
+    """By lists that are compiled for it, with the tenant's exceptions as far as the mandatory lists let them. Raises
+    NotFound, ValidationError."""
     rows = [visible(tenant_id, list_id) for list_id in sorted(set(body.lists or ()))]
+    if sum(row.size for row in rows) > MOST_WORDS:
+        raise InvalidRequest(f"lists: they hold more than {MOST_WORDS} words together.", param="lists")
     if body.words is not None:
-        unsaved = SensitiveWordList(name=UNSAVED, action=body.action, words=lines(body.words), tenant_id=tenant_id)
-        unsaved.pk = 0
-        if body.switches is not None:
-            unsaved.switches = clean_switches(body.switches)
-        rows.append(unsaved)
-    excepted = wordlists.exceptions_of(tenant_id).words.splitlines()
-    exceptions = effective(excepted, [row for row in rows if row.mandatory])
+        rows.append(_unsaved(tenant_id, body))
+    exceptions = effective(wordlists.exceptions_of(tenant_id).words.splitlines(), mandatory)
+    compiled: dict[tuple[int, ...], WordMatcher | None] = {}
     tried = []
     for way in _ways(body.direction):
-        lists: list[Listed] = [listed(row) for row in rows if row.words and row.direction in ("both", way)]
-        tried.append(bench.try_text(matcher(lists, exceptions), body.text, way))
+        chosen = [row for row in rows if row.words and row.direction in ("both", way)]
+        key = tuple(row.pk for row in chosen)
+        if key not in compiled:
+            compiled[key] = matcher(map(listed, chosen), exceptions)
+        tried.append(bench.try_text(compiled[key], body.text, way))
     return tried
+
+
+def _unsaved(tenant_id: int, body: WordTestBody) -> SensitiveWordList:
+    """The words of the body as a list that is nowhere."""
+    row = SensitiveWordList(pk=0, tenant_id=tenant_id, name=UNSAVED, action=body.action)
+    row.words = lines(body.words or ())
+    if body.switches is not None:
+        row.switches = clean_switches(body.switches)
+    return row
 
 
 def hits(tenant_id: int, list_id: int, days: int) -> HitsAnswer:

@@ -60,6 +60,7 @@ class WordExceptions(TenantScopedModel):
     """A tenant's white list: text in which a listed word is no hit. One row a tenant."""
 
     config_section = "guard"
+    secret_fields = frozenset({"words"})  # as of a list: a record of a change names version and size
 
     words = models.TextField(blank=True, help_text="One a line.")
     size = models.PositiveIntegerField(default=0, editable=False, help_text="How many.")

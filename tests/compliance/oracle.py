@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from compliance.characters import LETTER, OF_CHARACTERS, SPACE, UNSEEN, characters, in_word
 from compliance.normalising import normalise
+from compliance.sounds import TONES, sounds, spoken, syllables
 from compliance.spellings import written
 
 FAR = 9
@@ -41,7 +42,7 @@ class Text:
         place = self.letters[index][1]
         if self.kind(place) != LETTER:
             return False
-        if index and self.letters[index - 1][1] == place:
+        if index and self.letters[index - 1][1] == place and in_word(self.letters[index - 1][0]):
             return True
         seen = [self.kind(before) for before in range(place - 1, max(-1, place - 1 - FAR), -1)]
         return next((kind for kind in seen if kind != UNSEEN), 0) == LETTER
@@ -101,7 +102,7 @@ def _end(text, first, last, least, repeats):
             break
         last += 1
     place = letters[last][1]
-    if last + 1 < len(letters) and letters[last + 1][1] == place:
+    if last + 1 < len(letters) and letters[last + 1][1] == place and in_word(letters[last + 1][0]):
         return None
     decided, goes_on = text.after(place + 1)
     return None if goes_on else (place + 1, decided)
@@ -119,14 +120,103 @@ def ways_of(word, switches):
         if "symbols" not in each:
             if read:
                 yield each, repeats, read
+            said = spoken(normalise(word)[0]) if "initials" in switches and "lookalikes" not in each else ()
+            if len(said) > 2:
+                yield each, repeats, "".join(syllable[0] for syllable in said)
             continue
         plain = each - {"symbols"}
         signs = characters(plain).read(normalise(word)[0])
         if len(signs) == len(read) and read and read.strip(SPACE) == read:
             for way in written(read):
                 yield each, repeats, way
+            said = spoken(normalise(word)[0]) if "initials" in switches and "lookalikes" not in each else ()
+            if len(said) > 2:
+                for way in written("".join(syllable[0] for syllable in said)):
+                    yield each, repeats, way
         elif signs:
             yield plain, False, signs
+
+
+def _sound_from(text, place, word, reads, switches):  # noqa: C901
+    """Where the word ends and is decided if it is spoken from this place on, else None."""
+    said = spoken(word)
+    pinyin = spelled = False
+    end = place
+    for number, (character, syllable) in enumerate(zip(word, said, strict=True)):
+        if number:
+            between = end
+            while between < len(text) and not reads.read(text[between]):
+                between += 1
+            gap = [each for each in text[end:between] if reads.kind(each) != UNSEEN]
+            digits = [index for index, each in enumerate(gap) if each.isdigit()]
+            if between - end >= FAR or digits not in ([], [0] if pinyin else []):
+                return None
+            end = between
+        if end == len(text):
+            return None
+        if text[end] in syllables():
+            if syllables()[text[end]] != syllable or not reads.same(text[end], character):
+                return None
+            pinyin, end = False, end + 1
+            continue
+        pinyin = spelled = True
+        letters = ""
+        while letters != syllable:
+            unseen = 0
+            while letters and end < len(text) and unseen < FAR - 1 and reads.kind(text[end]) == UNSEEN:
+                end, unseen = end + 1, unseen + 1
+            if end == len(text) or text[end] in syllables():
+                return None
+            letters += reads.read(text[end])
+            if not reads.read(text[end]) or not syllable.startswith(letters):
+                return None
+            end += 1
+    if not spelled and "homophones" not in switches:
+        return None
+    if not pinyin:
+        return end, end
+    whole = Text(text, frozenset())
+    whole.reads = reads
+    decided, goes_on = whole.after(end)
+    if goes_on and text[decided - 1] in TONES:
+        end = decided
+        decided, goes_on = whole.after(end)
+    return None if goes_on else (end, decided)
+
+
+def sounds_of(text, words, switches):
+    """Every hit of Chinese words by their sound."""
+    if not switches & {"pinyin", "homophones"}:
+        return
+    reads = sounds(switches & (OF_CHARACTERS | {"pinyin", "homophones"}))
+    for word in words:
+        listed = "".join(reads.traditional.get(each, each) for each in normalise(word)[0] if each != SPACE)
+        if len(spoken(listed)) < 2:
+            continue
+        whole = Text(text, frozenset())
+        whole.reads = reads
+        whole.letters = [(letter, place) for place, each in enumerate(text) for letter in reads.read(each)]
+        for index, (_, place) in enumerate(whole.letters):
+            first = not index or whole.letters[index - 1][1] != place
+            if not first or (text[place] not in syllables() and whole.joined(index)):
+                continue
+            ending = _sound_from(text, place, listed, reads, switches)
+            if ending is not None:
+                yield Found(place, ending[0], normalise(word)[0], ending[1])
+
+
+def endings_of(word, switches):
+    """What could follow a text to make the word of it, in letters or by sound."""
+    for _, _, way in ways_of(word, switches):
+        for done in range(len(way) + 1):
+            yield way[done:]
+    if switches & {"pinyin", "homophones"}:
+        said = spoken(normalise(word)[0].replace(SPACE, ""))
+        for done in range(len(said) + 1):
+            yield "".join(normalise(word)[0].replace(SPACE, "")[done:])
+            for letters in range(len(said[done]) if done < len(said) else 0):
+                yield said[done][letters:] + normalise(word)[0].replace(SPACE, "")[done + 1 :]
+                yield said[done][letters:] + " ".join(("", *said[done + 1 :]))
 
 
 def hits_of(text, words, switches):
@@ -143,7 +233,7 @@ def hits_of(text, words, switches):
                     key = (start if alone else None, *ending, name, reads, way)
                     if key not in best or start < best[key].start:
                         best[key] = Found(start, ending[0], name, ending[1])
-    return set(best.values())
+    return {*best.values(), *sounds_of(text, words, switches)}
 
 
 def kept_of(text, words, switches, exceptions=()):
@@ -160,11 +250,10 @@ def hold_of(text, words, switches, exceptions=()):
     """Where the first character stands that more text could make part of a hit, or of none."""
     held = len(text)
     for word in words:
-        for _, _, way in ways_of(word, switches):
-            for done in range(len(way) + 1):
-                for hit in hits_of(text + way[done:], [word], switches):
-                    if hit.start < len(text) and hit.decided > len(text):
-                        held = min(held, hit.start)
+        for ending in endings_of(word, switches):
+            for hit in hits_of(text + ending, [word], switches):
+                if hit.start < len(text) and hit.decided > len(text):
+                    held = min(held, hit.start)
     sure = [each for each in hits_of(text, exceptions, switches) if each.decided <= len(text)]
     certain = [
         hit
@@ -172,11 +261,9 @@ def hold_of(text, words, switches, exceptions=()):
         if hit.decided <= len(text) and not any(each.start <= hit.start and hit.end <= each.end for each in sure)
     ]
     for exception in exceptions:
-        for _, _, way in ways_of(exception, switches):
-            for done in range(len(way) + 1):
-                longer = text + way[done:]
-                spared = [each for each in hits_of(longer, [exception], switches) if each.decided > len(text)]
-                for hit in certain:
-                    if any(each.start <= hit.start and hit.end <= each.end for each in spared):
-                        held = min(held, hit.start)
+        for ending in endings_of(exception, switches):
+            spared = [each for each in hits_of(text + ending, [exception], switches) if each.decided > len(text)]
+            for hit in certain:
+                if any(each.start <= hit.start and hit.end <= each.end for each in spared):
+                    held = min(held, hit.start)
     return held

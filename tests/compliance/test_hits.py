@@ -93,6 +93,7 @@ def test_it_never_grows_without_bound():
     assert counter.lost == 80
     counter.give_back(taken.items())
     assert len(counter) == 20
+    assert (counter.take_lost(), counter.take_lost()) == (180, 0)
 
 
 def test_it_reports_by_day_and_by_entry(cast):

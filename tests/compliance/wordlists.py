@@ -8,16 +8,24 @@ from compliance.words import Rule, WordMatcher, in_word
 from engine.snapshots import Cell
 from tests.cast import ACME
 
+NO_SWITCHES: frozenset[str] = frozenset()
 
-def matcher(**words_by_action: list[str]) -> WordMatcher:
+
+def matcher(
+    switches: frozenset[str] = NO_SWITCHES, exceptions: list[str] | tuple[str, ...] = (), **words_by_action: list[str]
+) -> WordMatcher:
     """`matcher(block=["bad"], mask=["ugly"])`: one list an action, named after it."""
-    return WordMatcher(
-        (Rule(action, 1, action), words, frozenset()) for action, words in words_by_action.items() if words
-    )
+    lists = [(Rule(action, 1, action), words, switches) for action, words in words_by_action.items() if words]
+    return WordMatcher(lists, exceptions)
 
 
-def guard(**words_by_action: list[str]) -> WordGuard:
-    words = matcher(**words_by_action)
+def guard(
+    switches: frozenset[str] = NO_SWITCHES, exceptions: list[str] | tuple[str, ...] = (), **words_by_action: list[str]
+) -> WordGuard:
+    return guard_of(matcher(switches, exceptions, **words_by_action))
+
+
+def guard_of(words: WordMatcher) -> WordGuard:
     return WordGuard(Cell(GuardTable(tenants={ACME.id: TenantWords(lists=(), input=words, output=words)})))
 
 
@@ -26,7 +34,7 @@ def starts_word(normal: str, start: int) -> bool:
 
 
 def plain_hits(normal: str, words: list[str]) -> set[tuple[int, int, str]]:
-    """Every (start, end, word) in the text, by looking everywhere."""
+    """Every (start, end, word) in the text, by looking everywhere; without switches."""
     return {
         (start, end, word)
         for word in {normalise(word)[0] for word in words}
@@ -35,14 +43,3 @@ def plain_hits(normal: str, words: list[str]) -> set[tuple[int, int, str]]:
         for end in (start + len(word),)
         if not (end < len(normal) and in_word(normal[end - 1]) and in_word(normal[end]))
     }
-
-
-def plain_hold(normal: str, words: list[str]) -> int:
-    """Where the longest end begins that more text could make a hit, or could yet make none."""
-    for start in range(len(normal)):
-        tail = normal[start:]
-        for word in (normalise(word)[0] for word in words):
-            growing = word.startswith(tail) and (len(word) > len(tail) or in_word(word[-1]))
-            if growing and starts_word(normal, start):
-                return start
-    return len(normal)

@@ -137,6 +137,12 @@ def test_it_shows_hits_and_what_the_next_stage_would_do(console: Client, rude: S
     assert "4 hits in the last 14 days" in text
     assert "3 of them were only recorded: that many would have been masked" in text
     assert text.index("&lt;script&gt;alert(1)") < text.index("bad")
+    assert "Next stage: mask" in text
+    for stage in ("Mask", "Block"):
+        answer = console.post(path(rude, "hits"), follow=True)
+        assert f"Its stage is now: {stage}." in answer.content.decode()
+    assert "Next stage" not in shown(console, path(rude, "hits"))
+    assert "that is the last stage" in console.post(path(rude, "hits"), follow=True).content.decode()
 
 
 # The test bench ---------------------------------------------------------------------------------------------------
