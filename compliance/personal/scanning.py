@@ -64,14 +64,15 @@ class Scanner:
         mails = bool(found)
         if mails:
             plain = without(plain, found)
+        done = 0
         for span in _SPAN.finditer(plain):
             start, end = span.span()
-            if end - start >= _SHORTEST or (start and _is_letter(plain[start - 1])):
-                self._find_numbers(plain, start, end, found)
+            if end > done and (end - start >= _SHORTEST or (start and _is_letter(plain[start - 1]))):
+                done = self._find_numbers(plain, max(start, done), end, found, done)
         return sorted(found) if mails else found
 
-    def _find_numbers(self, plain: str, start: int, end: int, found: list[Found]) -> None:
-        done = 0
+    def _find_numbers(self, plain: str, start: int, end: int, found: list[Found], done: int) -> int:
+        """Where the last number ends, which may be behind the span: some go on with letters."""
         for group in _GROUP.finditer(plain, start, end):
             place = group.start()
             if place < done:
@@ -80,19 +81,21 @@ class Scanner:
             if hit is not None and not _in_uuid(plain, hit):
                 found.append(hit)
                 done = hit.end
+        return done
 
     def _at(self, plain: str, place: int) -> Found | None:
         before = plain[place - 1] if place else ""
         if _is_letter(before):
-            return self._after_letters(plain, place, place)
+            return self._after_letters(plain, place)
         hit = self._phone(plain, place, before) if self._phones and before and before in "+(" else None
         if hit is None and before != "+":
             hit = self._plain.match(plain, place)
         if hit is None and self._lettered and before and before in " -" and place > 1 and _is_letter(plain[place - 2]):
-            hit = self._after_letters(plain, place - 1, place)
+            hit = self._after_letters(plain, place - 1)
         return hit
 
-    def _after_letters(self, plain: str, end: int, place: int) -> Found | None:
+    def _after_letters(self, plain: str, end: int) -> Found | None:
+        """A number that begins with the letters which end there."""
         start = end
         while start and end - start <= _MOST_LETTERS and _is_letter(plain[start - 1]):
             start -= 1

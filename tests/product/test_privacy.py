@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.adapters.upstream import Upstream, by_stream, events, streamed, whole
+from tests.adapters.upstream import Upstream, answer, by_stream, events, streamed, whole
 from tests.product.running import Product, events_of, until
 
 MOBILE, MAIL, IDENTITY, CARD = "13812345678", "li.lei@example.com", "11010519491231002X", "4111 1111 1111 1111"
@@ -199,6 +199,23 @@ def shared(gateway: Product, upstream: Upstream, key: str, numbers: list[str]) -
         pieces = [data.get("content", "") for _, name, data in events_of(text) if name == "delta"]
         assert f"请拨{number}，" in "".join(pieces)
         assert not any(other in text for other in numbers if other != number)
+
+
+def test_vectors_are_made_of_what_is_masked(gateway: Product, upstream: Upstream, key):
+    data = [{"index": place, "embedding": [1.0, float(place)]} for place in range(2)]
+    upstream.answers(answer(200, {"data": data}))
+    gateway.operate(
+        "_ = save_instance(instance=ModelInstance(tenant=Tenant.objects.get(slug='private'), name='vectors',"
+        f" task='embeddings', endpoint='{upstream.url}', allow_private=True))"
+    )
+    body = {"input": [f"{MOBILE} {MAIL}", SAID], "model": "vectors"}
+    with gateway.http(key) as client:
+        made = until(lambda: (said := client.post("/v1/embeddings", json=body)).status_code == 200 and said, "vectors")
+        record = client.get(f"/api/turns/{made.headers['x-clawdbot-decision']}").json()
+    assert upstream.requests[-1].json["input"][0] == "[PHONE_1] [EMAIL_1]"
+    assert_clean(upstream, len(upstream.requests) - 1)
+    assert record["intent"]["personal"] == {"phone": 2, "email": 2, "id_cn": 1, "card": 1}
+    assert record["intent"]["messages"][1]["content"] == SAID
 
 
 def test_other_tenants_are_left_alone(gateway: Product, upstream: Upstream, key, keys):
