@@ -19,10 +19,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from access.asgi import Receive, Scope, Send, peer, respond
-from engine.types import Usage
+from engine.types import Usage, Verdict
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-BOUNDS = [*map(floatToGoString, SECONDS), "+Inf"]
+CHARACTERS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 
 class Counts(Collector):
@@ -41,25 +41,27 @@ class Counts(Collector):
 
 
 class Durations(Collector):
-    """A histogram of seconds: by label, how many fell below each of `SECONDS` and not below the one before, and their
-    sum at the end."""
+    """A histogram, of seconds unless other `bounds` are given: by label, how many fell below each bound and not below
+    the one before, and their sum at the end."""
 
-    def __init__(self, name: str, about: str, label: str) -> None:
+    def __init__(self, name: str, about: str, label: str, bounds: Sequence[float] = SECONDS) -> None:
         self._family = (name, about, [label])
+        self._limits = bounds
+        self._bounds = [*map(floatToGoString, bounds), "+Inf"]
         self._observed: dict[str, list[float]] = {}
 
     def observe(self, label: str, seconds: float) -> None:
         observed = self._observed.get(label)
         if observed is None:
-            observed = self._observed[label] = [0] * (len(BOUNDS) + 1)
-        observed[bisect_left(SECONDS, seconds)] += 1
+            observed = self._observed[label] = [0] * (len(self._bounds) + 1)
+        observed[bisect_left(self._limits, seconds)] += 1
         observed[-1] += seconds
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         name, about, labels = self._family
         family = HistogramMetricFamily(name, about, labels=labels)
         for label, (*counts, total) in self._observed.copy().items():
-            family.add_metric([label], list(zip(BOUNDS, accumulate(counts), strict=True)), total)
+            family.add_metric([label], list(zip(self._bounds, accumulate(counts), strict=True)), total)
         yield family
 
 
@@ -77,7 +79,15 @@ class Metrics:
             "clawdbot_time_to_first_token_seconds", "From the request to the model's first event", "edge"
         )
         self._masked = Counts("clawdbot_personal_masked", "Personal values masked before models, by kind", ["kind"])
-        for collector in (self._requests, self._turns, self._tokens, self._seconds, self._first, self._masked):
+        self._hits = Counts("clawdbot_guard_hits", "Words found, once a turn", ["list", "action", "where"])
+        self._held = Durations(
+            "clawdbot_guard_holdback_characters", "Most characters of an answer held back at once", "edge", CHARACTERS
+        )
+        self._held_for = Durations(
+            "clawdbot_guard_holdback_seconds", "Longest that something of an answer was held back", "edge"
+        )
+        turns = (self._requests, self._turns, self._tokens, self._seconds, self._first)
+        for collector in (*turns, self._masked, self._hits, self._held, self._held_for):
             self.registry.register(collector)
         self.sockets = Gauge("clawdbot_websockets", "Open WebSocket connections", registry=self.registry)
 
@@ -100,6 +110,13 @@ class Metrics:
     def masked(self, kind: str, number: int) -> None:
         """Counts the different values of a kind that were masked for one call."""
         self._masked.values[(kind,)] += number
+
+    def guard(self, *, edge: str, verdicts: Sequence[Verdict], held: tuple[int, float] | None) -> None:
+        for verdict in verdicts:
+            self._hits.values[verdict.list, verdict.action, verdict.where] += 1
+        if held is not None:
+            self._held.observe(edge, held[0])
+            self._held_for.observe(edge, held[1])
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

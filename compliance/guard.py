@@ -15,6 +15,7 @@ from compliance.holdback import Channel
 from compliance.logprobs import hides, safe_logprobs
 from compliance.texts import FORMAT_KEYS, rewrite_message, rewrite_tree
 from compliance.toolcalls import GuardedCall
+from compliance.waiting import Waiting
 from compliance.words import WordMatcher
 from engine.ports import OutputGuard
 from engine.snapshots import Cell
@@ -111,6 +112,7 @@ class OpenOutput:
     """The output guard of a tenant without words: everything passes. It has no state, so all turns share one."""
 
     blocked = False
+    held: tuple[int, float] | None = None
 
     def __init__(self) -> None:
         self.verdicts: list[Verdict] = []
@@ -126,7 +128,7 @@ class WordOutput:
     """The guard over one answer: a channel for every text of every choice. Once one of them is blocked, nothing more
     leaves on any."""
 
-    __slots__ = ("_calls", "_channels", "_findings", "_words", "verdicts")
+    __slots__ = ("_calls", "_channels", "_findings", "_waiting", "_words", "verdicts")
 
     def __init__(self, words: WordMatcher) -> None:
         self._words = words
@@ -134,6 +136,11 @@ class WordOutput:
         self.verdicts = self._findings.verdicts
         self._channels: dict[tuple[int, str], Channel] = {}
         self._calls: dict[tuple[int, int], GuardedCall] = {}
+        self._waiting = Waiting()
+
+    @property
+    def held(self) -> tuple[int, float] | None:
+        return self._waiting.characters, self._waiting.seconds
 
     @property
     def blocked(self) -> bool:
@@ -166,6 +173,7 @@ class WordOutput:
                 rest.append(Delta(tool_calls=[held], index=index))
         self._channels.clear()
         self._calls.clear()
+        self._waiting.end()
         return [] if self.blocked else rest
 
     def _feed_all(self, delta: Delta) -> Delta | None:
@@ -193,6 +201,7 @@ class WordOutput:
         if channel is None:
             channel = self._channels[(index, kind)] = Channel(self._words)
         text, found = channel.push(piece)
+        self._waiting.note((index, kind), channel.held, len(piece))
         if found:
             self._findings.add(found)
         return text or None
@@ -208,6 +217,7 @@ class WordOutput:
             if call is None:
                 call = self._calls[key] = GuardedCall(key[1], self._words, self._findings)
             said = call.feed(fragment)
+            self._waiting.note(key, call.held, call.fresh)
             if said is not None:
                 safe.append(said)
         return safe or None

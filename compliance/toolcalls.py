@@ -18,7 +18,7 @@ class GuardedCall:
     """One tool call. Its name ends where its arguments begin, and an id and a type are said once: what comes after that
     is left out, since clients would join it to what they have."""
 
-    __slots__ = ("_arguments", "_begun", "_findings", "_index", "_name", "_said")
+    __slots__ = ("_arguments", "_begun", "_findings", "_index", "_name", "_said", "fresh")
 
     def __init__(self, index: int, words: WordMatcher, findings: Findings) -> None:
         self._index = index
@@ -27,11 +27,18 @@ class GuardedCall:
         self._arguments = Arguments(words)
         self._begun = False
         self._said: set[str] = set()
+        self.fresh = 0  # characters of the last fragment
+
+    @property
+    def held(self) -> int:
+        """How many characters are held back."""
+        return self._name.held + self._arguments.held
 
     def feed(self, fragment: Json) -> Json | None:
         """The fragment without what is held of it; None: then it says nothing."""
         function = dict(fragment.get("function") or {})
         name, arguments = function.pop("name", None), function.pop("arguments", None)
+        self.fresh = len(name or "") + len(arguments or "")
         fresh = {key: value for key, value in fragment.items() if key not in self._said and key != "function"}
         self._said.update(key for key in _ONCE if fresh.get(key))
         safe: Json = rewrite_tree(fresh, self._findings, skip=NOT_TEXT)

@@ -156,6 +156,7 @@ class Endings:
         if turn.counted:  # its reader took Done and left without asking for more
             return
         turn.counted = True
+        self._count_words(turn)
         route = turn.route
         count = partial(
             self._meter.turn,
@@ -171,6 +172,13 @@ class Endings:
             call.afterwards(lambda: count(usage=call.used()))
         else:
             count(usage=usage if turn.source == "model" else Usage())  # nobody was paid for another call's tokens
+
+    def _count_words(self, turn: Turn) -> None:
+        verdicts, held = turn.verdicts, None
+        if turn.output is not None:
+            verdicts, held = [*verdicts, *turn.output.verdicts], turn.output.held
+        if verdicts or held is not None:
+            self._meter.guard(edge=turn.request.edge, verdicts=verdicts, held=held)
 
     def _in_background(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

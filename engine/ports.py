@@ -118,6 +118,10 @@ class OutputGuard(Protocol):
     verdicts: list[Verdict]
 
     @property
+    def held(self) -> tuple[int, float] | None:
+        """How many characters were held back at most, and for how many seconds; None: the tenant has no words."""
+
+    @property
     def blocked(self) -> bool:
         """True once a blocking word was seen: nothing more may be sent, the answer ends with `content_filter`."""
 
@@ -274,6 +278,9 @@ class Meter(Protocol):
     def turn(
         self, *, tenant: str, model: str, edge: str, state: str, ttft: float | None, duration: float, usage: Usage
     ) -> None: ...
+
+    def guard(self, *, edge: str, verdicts: Sequence[Verdict], held: tuple[int, float] | None) -> None:
+        """Counts what the guard found in a turn and how long it held the answer back. Called if there is either."""
 
 
 class Clock(Protocol):

@@ -26,6 +26,8 @@ from engine.types import ChatRequest
 MOST_LISTS = 20
 UNSAVED = "unsaved"
 
+ListId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+
 
 class WordTestBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A text to be tried, both ways unless told. With `lists` (ids) or `words` only those are tried, at their own
@@ -34,7 +36,7 @@ class WordTestBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     text: Annotated[str, Meta(max_length=bench.LONGEST_TEXT)]
     direction: DirectionName = "both"
-    lists: Annotated[list[int], Meta(max_length=MOST_LISTS)] | None = None
+    lists: Annotated[list[ListId], Meta(max_length=MOST_LISTS)] | None = None
     words: list[str] | None = None
     action: ActionName = "block"
     switches: list[str] | None = None

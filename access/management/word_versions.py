@@ -181,8 +181,12 @@ def _found(tenant_id: int, list_id: int, number: int) -> WordListVersion:
 
 
 def _fields(row: WordListVersion) -> dict[str, Any]:
-    names = ("version", "action", "direction", "switches", "enabled", "size", "saved_by", "note")
-    return {**{name: getattr(row, name) for name in names}, "saved_at": row.saved_at.timestamp()}
+    names = ("version", "action", "direction", "switches", "enabled", "size", "note")
+    return {
+        **{name: getattr(row, name) for name in names},
+        "saved_at": row.saved_at.timestamp(),
+        "saved_by": row.saved_by if row.tenant_id is not None else "platform",  # its operators are nobody's business
+    }
 
 
 def _version(text: str) -> int:

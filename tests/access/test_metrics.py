@@ -1,5 +1,5 @@
 from access.metrics import Metrics
-from engine.types import Usage
+from engine.types import Usage, Verdict
 
 
 def test_it_meters_turns():
@@ -36,3 +36,18 @@ def test_it_keeps_processes_parts_apart():
     first.request("/api/chat", "POST", 200)
     assert b'http_requests_total{method="POST",path="/api/chat",status="200"} 1.0' in first.text()
     assert b'path="/api/chat"' not in second.text()
+
+
+def test_it_meters_words_and_what_was_held_back():
+    metrics = Metrics()
+    found = [Verdict("house", 3, "bad", "block", "output"), Verdict("house", 3, "ugly", "block", "output")]
+    metrics.guard(edge="sse", verdicts=found, held=(6, 0.02))
+    metrics.guard(edge="sse", verdicts=[], held=(0, 0.0))
+    metrics.guard(edge="rest", verdicts=[Verdict("house", 3, "bad", "mask", "input")], held=None)
+    text = metrics.text().decode()
+    assert 'clawdbot_guard_hits_total{action="block",list="house",where="output"} 2.0' in text
+    assert 'clawdbot_guard_hits_total{action="mask",list="house",where="input"} 1.0' in text
+    assert 'clawdbot_guard_holdback_characters_bucket{edge="sse",le="4.0"} 1.0' in text
+    assert 'clawdbot_guard_holdback_characters_bucket{edge="sse",le="8.0"} 2.0' in text
+    assert 'clawdbot_guard_holdback_seconds_sum{edge="sse"} 0.02' in text
+    assert 'holdback_seconds_count{edge="rest"}' not in text

@@ -77,6 +77,8 @@ async def test_it_compiles_no_more_than_a_lists_worth_for_a_test(site):
         ({"text": "x" * 100_001}, "text"),
         ({"text": "x", "direction": "up"}, "direction"),
         ({"text": "x", "lists": list(range(1, 30))}, "lists"),
+        ({"text": "x", "lists": [2**63]}, "lists[0]"),
+        ({"text": "x", "lists": [0]}, "lists[0]"),
         ({"text": "x", "words": ["a\nb"]}, "words"),
         ({"text": "x", "words": ["a"], "switches": ["telepathy"]}, "switches"),
         ({"text": "x", "nonsense": 1}, "nonsense"),

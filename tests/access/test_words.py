@@ -32,7 +32,7 @@ async def shared(site):
 
     def make():
         return {
-            name: replace_words(tenant=None, name=name, words=[f"{name} word"], **fields).pk
+            name: replace_words(tenant=None, name=name, words=[f"{name} word"], by="operator:1", **fields).pk
             for name, fields in {
                 "open": {"public": True, "action": "mask"},
                 "closed": {},
@@ -262,7 +262,8 @@ async def test_it_shows_what_the_platform_offers_and_not_its_words(site, shared)
             assert f"{name} word" not in answer.body.decode()
     for more in ("", "/export", "/versions", "/hits"):
         await refused(await site.alice.get(f"/api/words/{shared['off']}{more}"), 404, "not_found")
-    assert (await site.alice.get(f"/api/words/{shared['open']}/versions")).json["versions"][0]["version"] == 1
+    [version] = (await site.alice.get(f"/api/words/{shared['open']}/versions")).json["versions"]
+    assert (version["version"], version["saved_by"]) == (1, "platform")
 
 
 async def test_the_platforms_lists_are_not_a_tenants_to_change(site, shared):

@@ -6,7 +6,8 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from clawdbot_site.celery import app
-from clawdbot_site.tasks import remove_old_jobs
+from clawdbot_site.tasks import remove_old_hits, remove_old_jobs
+from compliance.models import WordHits
 from tenants import jobs
 from tenants.models import Job
 
@@ -41,6 +42,14 @@ def test_it_leaves_a_job_row_that_says_it_is_done(finished):
     remove_old_jobs()
     row = Job.objects.everywhere().get(kind="remove_old_jobs")
     assert (row.state, row.progress) == (Job.State.DONE, 100)
+
+
+def test_it_removes_hits_no_report_shows(cast):
+    today = timezone.now().date()
+    for days in (91, 90, 1):
+        WordHits.objects.create(tenant=cast.acme, list_id=1, day=today - timedelta(days=days), word="x", count=1)
+    assert remove_old_hits() == 1
+    assert WordHits.objects.for_tenant(cast.acme.pk).count() == 2
 
 
 def test_it_is_known_to_the_worker_by_the_name_the_schedule_uses():

@@ -305,10 +305,16 @@ class CountingMeter:
     def __init__(self) -> None:
         self.states: list[str] = []
         self.tokens = 0
+        self.found: list[str] = []
+        self.held: list[tuple[int, float] | None] = []
 
     def turn(self, *, state: str, usage: Usage, **_: Any) -> None:
         self.states.append(state)
         self.tokens += usage.total_tokens
+
+    def guard(self, *, verdicts: Sequence[Any], held: tuple[int, float] | None, **_: Any) -> None:
+        self.found += [verdict.word for verdict in verdicts]
+        self.held.append(held)
 
 
 @dataclass

@@ -144,6 +144,7 @@ async def test_it_journals_a_blocked_input_as_refused_and_calls_nobody():
     await text_until_error(engine, ask("a bomb", remember=True), ContentBlocked)
     assert parts.models[0].calls == [] and parts.journal.states == ["refused"]
     assert parts.journal.intents[0].verdicts[0].word == "bomb"
+    assert (parts.meter.found, parts.meter.held) == (["bomb"], [None])
     assert parts.sessions.closed == 1 and parts.sessions.kept == {}
 
 

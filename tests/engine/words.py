@@ -17,6 +17,7 @@ class WordsOutput:
         self.words = words
         self.verdicts: list[Verdict] = []
         self.blocked = False
+        self.held: tuple[int, float] | None = None
 
     def feed(self, delta: Delta) -> Delta | None:
         for word in self.words:
