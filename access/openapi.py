@@ -97,10 +97,13 @@ class SessionAnswer(SessionLine, kw_only=True):
 
 
 class TurnAnswer(msgspec.Struct, kw_only=True):
-    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`."""
+    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `erased`: the text is
+    gone for good; `unreadable`: it was altered, or the tenant's key cannot be opened. Then texts are empty."""
 
     id: str
     state: str
+    erased: bool
+    unreadable: bool
     decision: Json
     retries: list[Retry]
     intent: Intent

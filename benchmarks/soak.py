@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.environment import Environment
-from benchmarks.journal_kill import Ledger, compare, journalled, rounds
+from benchmarks.journal_kill import Ledger, compare, journalled, keys_in, rounds
 from benchmarks.processes import children
 
 SWEEP = 10.0  # seconds until the next worker has ended what a dead one left open
@@ -39,7 +39,7 @@ def audit_kill(count: int = 8, clients: int = 64, seconds: float = 3.0) -> bool:
             return ledger
 
         ledger = asyncio.run(play())
-        verdict = compare(ledger, *journalled(running.journal))
+        verdict = compare(ledger, *journalled(running.journal, keys_in(running.folder)))
     print(f"{count} rounds, {clients} clients: {verdict}; calls cut {ledger.cut}, refused {ledger.refused}")
     return verdict.kept and verdict.answered > 0 and verdict.open == 0
 

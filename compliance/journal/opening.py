@@ -12,9 +12,10 @@ from compliance.database import ALIAS, first_file
 from compliance.journal import slots, tables
 from compliance.journal.sqlite import SqliteStore
 from compliance.journal.writer import JournalWriter
+from compliance.sealing.sealer import Sealer
 
 
-def open_journal() -> JournalWriter:
+def open_journal(sealer: Sealer) -> JournalWriter:
     """This process's writer, not started yet. Blocking; call it after forking and outside the event loop.
 
     Raises ImproperlyConfigured (no SQLite file, or not migrated), slots.NoSlot."""
@@ -28,7 +29,7 @@ def open_journal() -> JournalWriter:
         if slot.number:
             tables.migrate_slot(first, slot.number)
         worker = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
-        return JournalWriter(SqliteStore(slot, worker))
+        return JournalWriter(SqliteStore(slot, worker), sealer)
     except BaseException:
         slot.release()
         raise

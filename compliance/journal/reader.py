@@ -14,19 +14,26 @@ from django.db import DatabaseError, connections
 from compliance.database import ALIAS
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
+from compliance.sealing.opening import Opened, Opener
 from engine.errors import StoreUnavailable, TurnNotFound
 from engine.types import Completion, Intent, Json, Retry
+from tenants import stored_keys
+from tenants.models import Tenant
 
 Kind = AuditEntry.Kind
 T = TypeVar("T")
 
 
 class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A turn as it was recorded; without a completion it is still in flight."""
+    """A turn as it was recorded; without a completion it is still in flight. `erased`: its texts can be read by nobody
+    any more, because its user was erased; `unreadable`: nor can they now, because they were altered or their tenant's
+    key cannot be opened. Then they are empty here, and the intent's `user` is the pseudonym."""
 
     turn_id: str
     intent: Intent
     completion: Completion | None = None
+    erased: bool = False
+    unreadable: bool = False
 
     @property
     def decision(self) -> Json:
@@ -40,7 +47,8 @@ class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TurnSummary(msgspec.Struct, frozen=True):
-    """A line of a listing. `state` is `in_flight` until the completion is there; then `ended` is its time."""
+    """A line of a listing. `user` is the pseudonym, but in the oldest entries. `state` is `in_flight` until the
+    completion is there; then `ended` is its time."""
 
     turn_id: str
     tenant_id: int
@@ -75,15 +83,47 @@ def entries_of(tenant_id: int, turn_id: str) -> list[AuditEntry]:
 
 def turn(tenant_id: int, turn_id: str) -> TurnRecord:
     """Raises TurnNotFound, also for a turn of another tenant."""
-    bodies = {entry.kind: bytes(entry.body) for entry in entries_of(tenant_id, turn_id)}
-    if Kind.INTENT not in bodies:
+    return record_of(turn_id, entries_of(tenant_id, turn_id))
+
+
+def record_of(turn_id: str, found: Sequence[AuditEntry], opener: Opener | None = None) -> TurnRecord:
+    """The turn these entries, with their bodies, are of. Raises TurnNotFound (no intent is among them)."""
+    opened = (opener or Opener()).open(found)
+    by_kind = {entry.kind: (entry, told) for entry, told in zip(found, opened, strict=True)}
+    if Kind.INTENT not in by_kind:
         raise TurnNotFound()
-    completion = bodies.get(Kind.COMPLETION)
     return TurnRecord(
         turn_id,
-        msgspec.json.decode(bodies[Kind.INTENT], type=Intent),
-        msgspec.json.decode(completion, type=Completion) if completion is not None else None,
+        _intent(*by_kind[Kind.INTENT]),
+        _completion(*by_kind[Kind.COMPLETION]) if Kind.COMPLETION in by_kind else None,
+        erased=any(told.erased for told in opened),
+        unreadable=any(not told.text and not told.erased for told in opened),
     )
+
+
+def _intent(entry: AuditEntry, opened: Opened) -> Intent:
+    if opened.text:
+        return msgspec.json.decode(opened.json, type=Intent)
+    about = {"request_id": "", "subject": "", "user": entry.user, "key_id": entry.key_id, "edge": ""}
+    return msgspec.convert({**about, **_columns(entry), **msgspec.json.decode(opened.json)}, Intent)
+
+
+def _completion(entry: AuditEntry, opened: Opened) -> Completion:
+    if opened.text:
+        return msgspec.json.decode(opened.json, type=Completion)
+    return msgspec.convert({"state": entry.state, **_columns(entry), **msgspec.json.decode(opened.json)}, Completion)
+
+
+def _columns(entry: AuditEntry) -> Json:
+    return {name: getattr(entry, name) for name in ("turn_id", "tenant_id", "at", "session_id", "model", "instance")}
+
+
+def stored_users(tenant_id: int | None, user: str) -> list[str]:
+    """What may stand in the column `user` for this one: in a tenant's entries, or (None) in anybody's. Who is called
+    by the pseudonym is found too."""
+    found = [tenant_id] if tenant_id is not None else [0, *Tenant.objects.values_list("pk", flat=True)]
+    keys = [stored_keys.stored(each) for each in found]
+    return [user, *(each.pseudonym(user) for each in keys if each is not None)]
 
 
 def turns(
@@ -96,7 +136,8 @@ def turns(
 ) -> Page:
     """A tenant's turns, newest first, `limit` a page, those started before the turn `before`."""
     found = entries().for_tenant(tenant_id).filter(kind=Kind.INTENT).order_by("-turn_id")
-    named: dict[str, Any] = {"turn_id__lt": before, "session_id": session_id, "user": user}
+    users = stored_users(tenant_id, user) if user is not None else None
+    named: dict[str, Any] = {"turn_id__lt": before, "session_id": session_id, "user__in": users}
     found = found.filter(**{name: value for name, value in named.items() if value is not None})
     intents = list(found[: limit + 1])
     shown = intents[:limit]

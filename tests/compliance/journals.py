@@ -15,8 +15,15 @@ from django.db import connections
 from compliance.journal.slots import claim
 from compliance.journal.sqlite import SqliteStore
 from compliance.journal.writer import JournalWriter
+from compliance.sealing.sealer import Sealer
+from engine.snapshots import Cell
 from engine.turn import new_turn_id
 from engine.types import Choice, Completion, Intent, Message, Usage
+from tenants.keyring import KeyTable, TenantKeys
+
+# The same in every process of a test.
+KEYS: KeyTable = {number: TenantKeys(bytes([number + 1]) * 16, [bytes([number + 1]) * 32]) for number in range(20)}
+KEYS[1 << 63] = TenantKeys.fresh()  # of the tenant that no database can store
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +61,10 @@ def journal_file(tmp_path: Path, empty_journal: Path) -> Path:
 
 @pytest.fixture
 def journal_alias(journal_file: Path, django_db_blocker, monkeypatch: pytest.MonkeyPatch):
-    """The same, and the ORM reads it, in a test's own event loop too."""
+    """The same, and the ORM reads it, in a test's own event loop too; sealed with `KEYS`, not with those of the other
+    database, which is not there."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    monkeypatch.setattr("tenants.stored_keys.stored", KEYS.get)
     with django_db_blocker.unblock(), named(journal_file):
         yield journal_file
 
@@ -70,7 +79,11 @@ async def journal(journal_file: Path):
 
 
 def writer_on(path: Path, worker: str = "w1", **options: float) -> JournalWriter:
-    return JournalWriter(SqliteStore(claim(path), worker), **options)
+    return JournalWriter(SqliteStore(claim(path), worker), sealer(), **options)
+
+
+def sealer(**options: int) -> Sealer:
+    return Sealer(Cell(KEYS), **options)
 
 
 def intent(turn_id: str | None = None, **fields: object) -> Intent:
