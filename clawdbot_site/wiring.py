@@ -26,6 +26,7 @@ from compliance.guard import GuardTable, WordGuard
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
 from compliance.journal.writer import JournalWriter
+from compliance.sealing.forgetting import Forgotten
 from compliance.sealing.sealer import Sealer
 from compliance.wordlists import compile_guard
 from engine.engine import Engine
@@ -85,6 +86,7 @@ class Application:
         self.live.register("routing", self._compile_routes, self._swap_routes, slow=True)
         self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap, slow=True)
         self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._plugins.swap, slow=True)
+        self.live.register("erasures", Forgotten().compile, self.sealer.forget)
         self.credentials.register(self.live)
 
     def _compile_routes(self) -> RoutingTable:

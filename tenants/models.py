@@ -72,6 +72,7 @@ class TenantKey(TenantScopedModel):
 
     config_section = "tenant_keys"
     secret_fields = frozenset({"sealed"})
+    sealed_fields = {"sealed": "tenant key"}
 
     tenant = models.ForeignKey(  # type: ignore[assignment]
         Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
@@ -93,6 +94,10 @@ class TenantKey(TenantScopedModel):
 
     def __str__(self) -> str:
         return f"key {self.number} of {self.tenant_id or 'the platform'}"
+
+    @property
+    def seal_id(self) -> int:
+        return self.number
 
 
 class Role(models.TextChoices):

@@ -22,7 +22,7 @@ from tenants.secrets import SealBroken
 
 log = logging.getLogger(__name__)
 
-PURPOSE: Final = "tenant key"
+PURPOSE: Final = TenantKey.sealed_fields["sealed"]
 
 
 def compile_keys() -> KeyTable:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from django.db import DatabaseError, connections
+from django.db.models import Count
 
 from compliance.database import ALIAS
 from compliance.journal.union import see_all_slots
@@ -116,6 +117,13 @@ def _completion(entry: AuditEntry, opened: Opened) -> Completion:
 
 def _columns(entry: AuditEntry) -> Json:
     return {name: getattr(entry, name) for name in ("turn_id", "tenant_id", "at", "session_id", "model", "instance")}
+
+
+def users(tenant_id: int) -> list[tuple[str, int]]:
+    """Who stands in the column `user` of a tenant's turns, and how many they are: pseudonyms, and the users themselves
+    of what was recorded before anything was sealed. Reads an index from end to end."""
+    mine = entries().for_tenant(tenant_id).filter(kind=Kind.INTENT)
+    return list(mine.order_by().values_list("user").annotate(Count("id")))
 
 
 def stored_users(tenant_id: int | None, user: str) -> list[str]:
