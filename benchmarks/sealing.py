@@ -1,7 +1,7 @@
 """What sealing costs an entry: `python -m benchmarks.sealing` prints microseconds of CPU, the least of several rounds.
 
 `plain` is the entry as one JSON, `split` as clear and text, `sealed` both and the seal with a key that is at hand; a
-`new user` also needs a key, wrapped by the tenant's. `opened` is a reader's share, its key at hand, no queries counted."""
+`new user` also needs a key, wrapped by the tenant's. `opened` is a reader's share, its key at hand, without queries."""
 
 from __future__ import annotations
 
