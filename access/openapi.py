@@ -17,7 +17,7 @@ from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
-from engine.types import Completion, Intent, Json, Message, Retry
+from engine.types import Choice, Completion, Intent, Json, Message, Retry
 
 REF: Final = "#/components/schemas/{name}"
 
@@ -98,8 +98,9 @@ class SessionAnswer(SessionLine, kw_only=True):
 
 
 class TurnAnswer(msgspec.Struct, kw_only=True):
-    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `erased`: the text is
-    gone for good; `unreadable`: it was altered, or the tenant's key cannot be opened. Then texts are empty."""
+    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `partial` is what a
+    stream had been sent when last recorded, where no completion has the whole of it. `erased`: the text is gone for
+    good; `unreadable`: it was altered, or the tenant's key cannot be opened. Then texts are empty."""
 
     id: str
     state: str
@@ -109,6 +110,7 @@ class TurnAnswer(msgspec.Struct, kw_only=True):
     retries: list[Retry]
     intent: Intent
     completion: Completion | None = None
+    partial: list[Choice]
 
 
 class CancelAnswer(msgspec.Struct):

@@ -44,6 +44,7 @@ class TurnDetail(LeanView):
                 "retries": record.retries,
                 "intent": record.intent,
                 "completion": completion,
+                "partial": record.partial,
             }
         )
 

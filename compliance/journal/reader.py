@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial as bound
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,7 +17,8 @@ from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
 from compliance.sealing.opening import Opened, Opener
 from engine.errors import StoreUnavailable, TurnNotFound
-from engine.types import Completion, Intent, Json, Retry
+from engine.folding import Fold
+from engine.types import Choice, Completion, Intent, Json, Partial, Retry
 from tenants import stored_keys
 from tenants.models import Tenant
 
@@ -26,15 +27,22 @@ T = TypeVar("T")
 
 
 class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A turn as it was recorded; without a completion it is still in flight. `erased`: its texts can be read by nobody
-    any more, because its user was erased; `unreadable`: nor can they now, because they were altered or their tenant's
-    key cannot be opened. Then they are empty here, and the intent's `user` is the pseudonym."""
+    """A turn as it was recorded; without a completion it is still in flight. `partial` is what its stream had been sent
+    when last recorded, where no completion says what the whole of it was. `erased`: its texts can be read by nobody any
+    more, because its user was erased; `unreadable`: nor can they now, because they were altered or their tenant's key
+    cannot be opened. Then they are empty here, and the intent's `user` is the pseudonym."""
 
     turn_id: str
     intent: Intent
     completion: Completion | None = None
+    partial: list[Choice] = []
     erased: bool = False
     unreadable: bool = False
+
+    @property
+    def sent(self) -> list[Choice]:
+        """What the caller got, as far as is known."""
+        return (self.completion.choices if self.completion is not None else []) or self.partial
 
     @property
     def decision(self) -> Json:
@@ -93,13 +101,29 @@ def record_of(turn_id: str, found: Sequence[AuditEntry], opener: Opener | None =
     by_kind = {entry.kind: (entry, told) for entry, told in zip(found, opened, strict=True)}
     if Kind.INTENT not in by_kind:
         raise TurnNotFound()
+    completion = _completion(*by_kind[Kind.COMPLETION]) if Kind.COMPLETION in by_kind else None
     return TurnRecord(
         turn_id,
         _intent(*by_kind[Kind.INTENT]),
-        _completion(*by_kind[Kind.COMPLETION]) if Kind.COMPLETION in by_kind else None,
+        completion,
+        _partial(found, opened) if completion is None or not completion.choices else [],
         erased=any(told.erased for told in opened),
         unreadable=any(not told.text and not told.erased for told in opened),
     )
+
+
+def _partial(found: Sequence[AuditEntry], opened: Sequence[Opened]) -> list[Choice]:
+    mine = [(entry.number, told.json) for entry, told in zip(found, opened, strict=True) if entry.kind == Kind.PARTIAL]
+    return fold_partials([json for _, json in sorted(mine) if json != b"{}"])
+
+
+def fold_partials(bodies: Sequence[bytes]) -> list[Choice]:
+    """What the entries of a turn's partial output, in order, say that its client had."""
+    fold = Fold()
+    for body in bodies:
+        for delta in msgspec.json.decode(body, type=Partial).deltas:
+            fold.add(delta)
+    return fold.choices({}, "incomplete") if bodies else []
 
 
 def _intent(entry: AuditEntry, opened: Opened) -> Intent:
@@ -184,11 +208,11 @@ class JournalReader:
 
     async def turn(self, tenant_id: int, turn_id: str) -> TurnRecord:
         """Raises TurnNotFound, StoreUnavailable."""
-        return await self._read(partial(turn, tenant_id, turn_id))
+        return await self._read(bound(turn, tenant_id, turn_id))
 
     async def turns(self, tenant_id: int, **filters: Any) -> Page:
         """The arguments of `turns`. Raises StoreUnavailable."""
-        return await self._read(partial(turns, tenant_id, **filters))
+        return await self._read(bound(turns, tenant_id, **filters))
 
     def close(self) -> None:
         """Blocking."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple
 
 from compliance.sealing.opening import Opened, Opener
-from tests.compliance.journals import KEYS, rows
+from tests.compliance.journals import KEYS, Place, rows, run
 
 
 class Stored(NamedTuple):
@@ -19,14 +16,13 @@ class Stored(NamedTuple):
     body: bytes
 
 
-def stored(path: Path) -> list[Stored]:
-    """The entries as they lie in the file."""
-    return [Stored(*row) for row in rows(path, ", ".join(Stored._fields))]
+def stored(place: Place) -> list[Stored]:
+    """The entries as they lie in the database."""
+    return [Stored(*row) for row in rows(place, ", ".join(Stored._fields))]
 
 
-def opened(path: Path) -> list[Opened]:
+def opened(place: Place) -> list[Opened]:
     """Their JSON."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-        keys = dict(database.execute("SELECT id, wrapped FROM compliance_subjectkey").fetchall())
+    keys = {key_id: bytes(wrapped) for key_id, wrapped in run(place, "SELECT id, wrapped FROM compliance_subjectkey")}
     opener = Opener(KEYS.get, lambda tenant_id, ids: {each: keys[each] for each in ids if each in keys})
-    return opener.open(stored(path))
+    return opener.open(stored(place))
