@@ -16,12 +16,15 @@ from compliance.journal.signing import platform_signer
 from compliance.tree.checkpoints import Checkpointer
 from compliance.tree.folding import Folder, NotLeading
 from compliance.tree.leading import Leader, lead
+from compliance.tree.retention import Retention, rules
 from compliance.tree.sequencing import Duty, Wait, sequence
 from compliance.tree.sources import Sources
 
 log = logging.getLogger("clawdbot.sequencer")
 
 FOLD_EVERY = 1.0  # seconds; an entry is in the tree within five
+RETENTION_EVERY = 60.0
+KEYS_EVERY = 3600.0
 STAND_BY = 1.0  # seconds between two looks at whether another one still leads
 
 
@@ -61,10 +64,14 @@ def run(wait: Wait) -> None:
 def duties(leader: Leader, sources: Sources) -> list[Duty]:
     """All of them, in the order they are seen to."""
     folder = Folder(leader.alias)
-    checkpointer = Checkpointer(leader.alias, platform_signer(), default_storage, say)
+    signer = platform_signer()
+    checkpointer = Checkpointer(leader.alias, signer, default_storage, say)
+    retention = Retention(leader.alias, signer, lambda: rules(settings.JOURNAL_RETENTION_DAYS))
     return [
         Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
         Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
+        Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
+        Duty("removing keys that seal nothing", KEYS_EVERY, retention.remove_keys),
     ]
 
 

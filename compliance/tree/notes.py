@@ -106,6 +106,9 @@ class Allowed:
     def add(self, ranges: Iterable[tuple[int, int]]) -> None:
         self._added.extend(ranges)
 
+    def covers(self, position: int) -> bool:
+        return next(self.missing(position, position + 1), None) is None
+
     def missing(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """What of `start` to `end` no statement names."""
         if self._added:
