@@ -1,12 +1,13 @@
 """Long runs by name: `python -m benchmarks.soak NAME`, without a name the list. Exit 0: what was promised holds.
 
-Each starts the product with everything on in a folder of its own and stops it again."""
+Each works in a folder of its own; what starts the product has everything on and stops it again."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -44,7 +45,13 @@ def audit_kill(count: int = 8, clients: int = 64, seconds: float = 3.0) -> bool:
     return verdict.kept and verdict.answered > 0 and verdict.open == 0
 
 
-RUNS: dict[str, Callable[[], bool]] = {"audit-kill": audit_kill}
+def audit_tamper(edits: int = 10_000) -> bool:
+    """10,000 random edits of a journal and its trees: `audit verify` finds every one."""
+    command = [sys.executable, "-m", "benchmarks.audit_tamper", "--edits", str(edits)]
+    return subprocess.run(command).returncode == 0
+
+
+RUNS: dict[str, Callable[[], bool]] = {"audit-kill": audit_kill, "audit-tamper": audit_tamper}
 
 
 def main(arguments: list[str]) -> int:

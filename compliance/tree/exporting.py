@@ -17,7 +17,7 @@ from compliance.tree.nodes import Nodes
 from compliance.tree.sources import Source, Sources
 from compliance.tree.verifier import FORM
 
-PART: Final = 64  # runs whose entries are read at once
+PART: Final = 16  # runs whose entries are read at once
 
 
 class NothingSigned(LookupError):
@@ -60,25 +60,41 @@ def export(alias: str, tenant_id: int, first: int = 0, end: int | None = None) -
 
 
 def _body(alias: str, tenant_id: int, first: int, end: int, sizes: Sequence[int]) -> Iterator[str]:
-    for statement in PruneStatement.objects.using(alias).for_tenant(tenant_id).order_by("id").iterator():
-        yield json.dumps({"pruned": statement.note})
+    statements = _Statements(alias, tenant_id)
     nodes = Nodes(alias, tenant_id)
     yield from _gaps(nodes, 0, first)
-    runs = TreeRun.objects.using(alias).for_tenant(tenant_id)
-    runs = runs.filter(position__lt=end, position__gt=first - 256).order_by("position")
     with Sources() as sources:
         by_number = {source.number: source for source in sources.all()}
-        part: list[TreeRun] = []
-        for run in runs.iterator(chunk_size=PART):
-            part.append(run)
-            if len(part) == PART:
-                yield from _entries(by_number, part, first, end)
-                part = []
-        yield from _entries(by_number, part, first, end)
+        for part in _parts(alias, tenant_id, first, end):
+            rows = _rows(by_number, part)
+            yield from statements.new()  # after the rows: whatever is missing by now has its statement
+            yield from _entries(rows, part, first, end)
     start = end
     for size in sizes:  # a gap ends where a checkpoint does, so that it can be compared
         yield from _gaps(nodes, start, size)
         start = max(start, size)
+
+
+class _Statements:
+    """What retention removed of the tenant, each statement once."""
+
+    def __init__(self, alias: str, tenant_id: int) -> None:
+        self._rows = PruneStatement.objects.using(alias).for_tenant(tenant_id).order_by("pk")
+        self._last = 0
+
+    def new(self) -> Iterator[str]:
+        for statement in self._rows.filter(pk__gt=self._last).iterator():
+            self._last = statement.pk
+            yield json.dumps({"pruned": statement.note})
+
+
+def _parts(alias: str, tenant_id: int, first: int, end: int) -> Iterator[list[TreeRun]]:
+    """The runs of the range, some at a time: a query left open would go on seeing what was there at its beginning."""
+    runs = TreeRun.objects.using(alias).for_tenant(tenant_id).filter(position__lt=end).order_by("position")
+    behind = first - 256
+    while part := list(runs.filter(position__gt=behind)[:PART]):
+        behind = part[-1].position
+        yield part
 
 
 def _gaps(nodes: Nodes, start: int, end: int) -> Iterator[str]:
@@ -87,11 +103,15 @@ def _gaps(nodes: Nodes, start: int, end: int) -> Iterator[str]:
         yield json.dumps({"gap": [start, end], "hashes": hashes})
 
 
-def _entries(sources: dict[int, Source], runs: Sequence[TreeRun], first: int, end: int) -> Iterator[str]:
+def _rows(sources: dict[int, Source], runs: Sequence[TreeRun]) -> dict[int, dict[int, Columns]]:
+    """The entries of the runs that are there, by source and id."""
     ids: dict[int, list[int]] = {}
     for run in runs:
         ids.setdefault(run.source, []).extend(ids_of(run))
-    found = {n: {row[0]: row for row in sources[n].of_ids(some)} for n, some in ids.items() if n in sources}
+    return {n: {row[0]: row for row in sources[n].of_ids(some)} for n, some in ids.items() if n in sources}
+
+
+def _entries(rows: dict[int, dict[int, Columns]], runs: Sequence[TreeRun], first: int, end: int) -> Iterator[str]:
     for run in runs:
         hashes = bytes(run.hashes)
         for offset, number in enumerate(ids_of(run)):
@@ -99,7 +119,7 @@ def _entries(sources: dict[int, Source], runs: Sequence[TreeRun], first: int, en
             if not first <= position < end:
                 continue
             leaf = b64encode(hashes[offset * HASH : (offset + 1) * HASH]).decode()
-            row = found.get(run.source, {}).get(number)
+            row = rows.get(run.source, {}).get(number)
             if row is None:
                 yield json.dumps({"gap": [position, position + 1], "hashes": [leaf]})
             else:

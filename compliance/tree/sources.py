@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, Self
 
@@ -102,6 +103,7 @@ class PostgresTable:
     """The table on a server, through the alias's connection. The column `xid` holds the transaction of each row."""
 
     number = 0
+    _numbers = count(1)
 
     def after(self, place: Place) -> Iterator[tuple[Place, Columns]]:
         where = "xid < pg_snapshot_xmin(pg_current_snapshot()) AND (xid, id) > (%s::text::xid8, %s) ORDER BY xid, id"
@@ -126,7 +128,8 @@ class PostgresTable:
     def _rows(self, columns: str, where: str, values: list[Any]) -> Iterator[Columns]:
         connection = connections[ALIAS]
         connection.ensure_connection()
-        with connection.connection.transaction(), connection.connection.cursor("entries", binary=True) as cursor:
+        name = f"entries_{next(self._numbers)}"
+        with connection.connection.transaction(), connection.connection.cursor(name, binary=True) as cursor:
             cursor.itersize = CHUNK
             cursor.execute(f"SELECT {columns} FROM compliance_auditentry WHERE {where}", values)  # noqa: S608  # ours
             yield from cursor

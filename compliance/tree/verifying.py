@@ -5,10 +5,11 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from django.core.files.storage import Storage
-from django.db import transaction
+from django.db import connections, transaction
 
 from compliance.models import PruneStatement, TreeCursor, TreeRun
 from compliance.tree.database import tree_database
@@ -51,7 +52,7 @@ def verify(keys: Keys, storage: Storage, tenant_id: int | None = None) -> Report
     report = Report()
     missing: list[tuple[int, int, int]] = []
     with tree_database() as alias, Sources() as sources:
-        with transaction.atomic(using=alias):
+        with one_state(alias):
             places = {row.source: Place(row.xid, row.entry_id) for row in TreeCursor.objects.using(alias).all()}
             for source in sources.all():
                 missing += _Comparison(report, alias, source, places.get(source.number, Place()), tenant_id).run()
@@ -69,6 +70,16 @@ def verify(keys: Keys, storage: Storage, tenant_id: int | None = None) -> Report
         else:
             report.find(f"tenant {tenant}, position {position}: the entry {number} is missing")
     return report
+
+
+@contextmanager
+def one_state(alias: str) -> Iterator[None]:
+    """A transaction in which everything is read as it was at its beginning."""
+    with transaction.atomic(using=alias):
+        if connections[alias].vendor == "postgresql":
+            with connections[alias].cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
 
 
 def allowed_by_statements(

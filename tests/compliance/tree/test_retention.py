@@ -140,6 +140,21 @@ def test_it_exports_what_is_left_with_its_statements(aged):
     assert not check_export([*lines[:number], gap, *lines[number + 1 :]], SIGNER.keys).holds
 
 
+def test_it_may_run_while_something_is_exported(tree, monkeypatch):
+    monkeypatch.setattr(exporting, "PART", 1)
+    tree.now = lambda: NOW
+    tree.write(600, at=OLD)
+    tree.fold()
+    with tree_database() as alias:
+        lines = exporting.export(alias, 1)
+        some = [next(lines) for _ in range(100)]
+        prune()
+        verdict = check_export([*some, *lines], SIGNER.keys)
+    assert verdict.findings == []
+    assert verdict.entries + verdict.removed == 1200
+    assert verdict.removed > 0
+
+
 def test_it_waits_while_the_writer_has_the_file(aged):
     with closing(sqlite3.connect(aged.path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
