@@ -10,13 +10,13 @@ from types import FrameType
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 
 from compliance.journal.signing import platform_signer
 from compliance.tree.checkpoints import Checkpointer
 from compliance.tree.folding import Folder, NotLeading
 from compliance.tree.leading import Leader, lead
-from compliance.tree.retention import Retention, rules
+from compliance.tree.retention import Retention, Rules, rules
 from compliance.tree.sequencing import Duty, Wait, sequence
 from compliance.tree.sources import Sources
 
@@ -66,13 +66,19 @@ def duties(leader: Leader, sources: Sources) -> list[Duty]:
     folder = Folder(leader.alias)
     signer = platform_signer()
     checkpointer = Checkpointer(leader.alias, signer, default_storage, say)
-    retention = Retention(leader.alias, signer, lambda: rules(settings.JOURNAL_RETENTION_DAYS))
+    retention = Retention(leader.alias, signer, current_rules)
     return [
         Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
         Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
         Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
         Duty("removing keys that seal nothing", KEYS_EVERY, retention.remove_keys),
     ]
+
+
+def current_rules() -> Rules:
+    """How long every tenant's turns are kept, as its row says now."""
+    connections["default"].close_if_unusable_or_obsolete()  # no request ends here, which would see to it
+    return rules(settings.JOURNAL_RETENTION_DAYS)
 
 
 def say(line: str) -> None:
