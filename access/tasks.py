@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from access import replaying
+from access import auditing, replaying
 
 REPLAYS: Final = "replays"  # a queue of their own: they take minutes, and other work is not to wait for them
 
@@ -15,3 +15,9 @@ REPLAYS: Final = "replays"  # a queue of their own: they take minutes, and other
 def replay_rules(job_id: int) -> None:
     """Does the replay of this job."""
     replaying.run(job_id)
+
+
+@shared_task(queue=REPLAYS)  # type: ignore[untyped-decorator]  # celery ships no types
+def read_journal(job_id: int) -> None:
+    """Does the search or the export of this job."""
+    auditing.run(job_id)

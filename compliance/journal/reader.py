@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from django.db import DatabaseError, connections
@@ -22,11 +22,13 @@ T = TypeVar("T")
 
 
 class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A turn as it was recorded; without a completion it is still in flight."""
+    """A turn as it was recorded; without a completion it is still in flight. `erased`: its texts can be read by nobody
+    any more, because its user was erased."""
 
     turn_id: str
     intent: Intent
     completion: Completion | None = None
+    erased: bool = False
 
     @property
     def decision(self) -> Json:
@@ -39,26 +41,23 @@ class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.completion.retries if self.completion is not None else []
 
 
-class TurnSummary(msgspec.Struct, frozen=True):
-    """A line of a listing. `state` is `in_flight` until the completion is there; then `ended` is its time."""
+class VerdictFact(msgspec.Struct, frozen=True):
+    """What a word list said, without the word."""
 
-    turn_id: str
-    tenant_id: int
-    at: float
-    user: str
-    key_id: int | None
-    session_id: str | None
-    model: str
-    instance: str
-    state: str
-    ended: float | None
+    list: str
+    action: str
+    where: str
 
 
-class Page(msgspec.Struct, frozen=True):
-    """`next` is the `before` of the following page, None at the end."""
+class Facts(msgspec.Struct, frozen=True):
+    """What an entry's body tells of it besides its columns and its text: this is read of many entries at a time."""
 
-    turns: list[TurnSummary]
-    next: str | None
+    edge: str = ""
+    verdicts: list[VerdictFact] = []
+
+
+class _User(msgspec.Struct, frozen=True):
+    user: str = ""
 
 
 def entries() -> JournalQuerySet:
@@ -75,7 +74,12 @@ def entries_of(tenant_id: int, turn_id: str) -> list[AuditEntry]:
 
 def turn(tenant_id: int, turn_id: str) -> TurnRecord:
     """Raises TurnNotFound, also for a turn of another tenant."""
-    bodies = {entry.kind: bytes(entry.body) for entry in entries_of(tenant_id, turn_id)}
+    return record_of(turn_id, entries_of(tenant_id, turn_id))
+
+
+def record_of(turn_id: str, found: Sequence[AuditEntry]) -> TurnRecord:
+    """The turn these entries, with their bodies, are of. Raises TurnNotFound (no intent is among them)."""
+    bodies = {entry.kind: bytes(entry.body) for entry in found}
     if Kind.INTENT not in bodies:
         raise TurnNotFound()
     completion = bodies.get(Kind.COMPLETION)
@@ -86,45 +90,30 @@ def turn(tenant_id: int, turn_id: str) -> TurnRecord:
     )
 
 
-def turns(
-    tenant_id: int,
-    *,
-    before: str | None = None,
-    limit: int = 50,
-    session_id: str | None = None,
-    user: str | None = None,
-) -> Page:
-    """A tenant's turns, newest first, `limit` a page, those started before the turn `before`."""
-    found = entries().for_tenant(tenant_id).filter(kind=Kind.INTENT).order_by("-turn_id")
-    named: dict[str, Any] = {"turn_id__lt": before, "session_id": session_id, "user": user}
-    found = found.filter(**{name: value for name, value in named.items() if value is not None})
-    intents = list(found[: limit + 1])
-    shown = intents[:limit]
-    ends = _completions(tenant_id, [intent.turn_id for intent in shown])
-    return Page(
-        [_summary(intent, ends.get(intent.turn_id)) for intent in shown],
-        shown[-1].turn_id if len(intents) > limit else None,
-    )
+def facts(entry: AuditEntry) -> Facts:
+    """Nothing where the body cannot be read."""
+    return _decoded(entry, _facts, Facts())
 
 
-def _completions(tenant_id: int, turn_ids: Sequence[str]) -> dict[str, AuditEntry]:
-    found = entries().for_tenant(tenant_id).filter(turn_id__in=turn_ids, kind=Kind.COMPLETION)
-    return {entry.turn_id: entry for entry in found}
+def user_of(intent: AuditEntry) -> str:
+    """The turn's user as it was called; empty where it was erased."""
+    return _decoded(intent, _user, _User()).user
 
 
-def _summary(intent: AuditEntry, completion: AuditEntry | None) -> TurnSummary:
-    return TurnSummary(
-        turn_id=intent.turn_id,
-        tenant_id=intent.tenant_id,
-        at=intent.at,
-        user=intent.user,
-        key_id=intent.key_id,
-        session_id=intent.session_id,
-        model=completion.model if completion else intent.model,
-        instance=completion.instance if completion else intent.instance,
-        state=completion.state if completion else "in_flight",
-        ended=completion.at if completion else None,
-    )
+def stored_users(tenant_id: int | None, user: str) -> list[str]:
+    """What stands in the column `user` for this one: in a tenant's entries, or (None) in anybody's."""
+    return [user]
+
+
+_facts = msgspec.json.Decoder(Facts)
+_user = msgspec.json.Decoder(_User)
+
+
+def _decoded(entry: AuditEntry, decoder: msgspec.json.Decoder[T], otherwise: T) -> T:
+    try:
+        return decoder.decode(bytes(entry.body))
+    except msgspec.MsgspecError:
+        return otherwise
 
 
 class JournalReader:
@@ -136,10 +125,6 @@ class JournalReader:
     async def turn(self, tenant_id: int, turn_id: str) -> TurnRecord:
         """Raises TurnNotFound, StoreUnavailable."""
         return await self._read(partial(turn, tenant_id, turn_id))
-
-    async def turns(self, tenant_id: int, **filters: Any) -> Page:
-        """The arguments of `turns`. Raises StoreUnavailable."""
-        return await self._read(partial(turns, tenant_id, **filters))
 
     def close(self) -> None:
         """Blocking."""
