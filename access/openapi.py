@@ -26,7 +26,7 @@ from access.answers import (
     TurnAnswer,
 )
 from access.edges.embeddings import EmbeddingsBody
-from access.management.audit import AuditPage, ExportBody, SearchBody
+from access.management.audit import AuditPage, ChangeLines, ExportBody, SearchBody
 from access.management.jobs import JobAnswer, JobPage
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
@@ -84,6 +84,14 @@ AUDIT_QUERY = (
     ("edge", "string", "Such as `rest`, `openai` or `websocket`."),
     ("before", "string", "`next` of the page before."),
     ("limit", "integer", "1 to 200; 50 unless told."),
+)
+CHANGES_QUERY = (
+    *AUDIT_QUERY[:2],
+    ("actor", "string", "Such as `operator:1`, `key:7` or `command:loadwords`."),
+    ("model", "string", "What kind of row, such as `routing.routingrule`."),
+    ("row", "string", "Its id."),
+    ("action", "string", "`created changed deleted`."),
+    *AUDIT_QUERY[-2:],
 )
 MANAGE_ERRORS = (401, 403, 503)
 TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
@@ -148,6 +156,11 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/audit": [
         Operation(method="get", summary="Recorded turns, newest first", text=AUDIT_TEXT, answer=AuditPage,
                   query=AUDIT_QUERY, errors=(400, *MANAGE_ERRORS)),
+    ],
+    "/api/audit/changes": [
+        Operation(method="get", summary="Changes of the tenant's configuration, newest first", answer=ChangeLines,
+                  query=CHANGES_QUERY, errors=(400, *MANAGE_ERRORS),
+                  text="Who changed which row, and what it was before and after. There within seconds."),
     ],
     "/api/audit/search": [
         Operation(method="post", summary="Find a text in what was asked and answered", body=SearchBody,

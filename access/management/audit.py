@@ -18,11 +18,12 @@ from access.management.jobs import JobAnswer, answer
 from access.management.turns import TurnDetail
 from access.replaying import seconds
 from access.views import LeanView
-from compliance.journal import listing, reader
+from compliance.journal import changes, listing, reader
+from compliance.journal.changes import ChangeFilters
 from compliance.journal.listing import Filters, Judged, Page
 from compliance.journal.slots import NoSlot
 from engine.errors import InvalidRequest, StoreUnavailable
-from engine.types import Json, Principal
+from engine.types import Change, Json, Principal
 from tenants.models import Tenant
 
 T = TypeVar("T")
@@ -114,6 +115,54 @@ class AuditPage(msgspec.Struct):
     next: str | None
 
 
+class ChangeQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    from_: When = None
+    to: When = None
+    actor: Name | None = None
+    model: Name | None = None
+    row: Name | None = None
+    action: Name | None = None
+    before: TurnId | None = None
+    limit: Limit = changes.PAGE
+
+    def filters(self) -> ChangeFilters:
+        """Raises InvalidRequest."""
+        return ChangeFilters(
+            since=_moment(self.from_, "from"),
+            until=_moment(self.to, "to"),
+            actor=self.actor,
+            model=self.model,
+            row=self.row,
+            action=self.action,
+        )
+
+
+class ChangeLine(msgspec.Struct, kw_only=True):
+    """`actor` is `operator:<id>`, `member:<id>`, `key:<id>`, `command:<name>`, `task:<name>` or `system`. `action` is
+    `created`, `changed` or `deleted`. `before` and `after` have what differs; of secrets they say only that there is
+    one (`***`) and that it is another (`*** (another)`)."""
+
+    id: str
+    at: float
+    actor: str
+    actor_label: str
+    request_id: str
+    action: str
+    model: str
+    row: str
+    label: str
+    before: Json
+    after: Json
+    erased: bool
+
+
+class ChangeLines(msgspec.Struct):
+    """Newest first. `next` is the `before` of the following page; null: this was the last."""
+
+    changes: list[ChangeLine]
+    next: str | None
+
+
 class EntryLine(msgspec.Struct):
     """An entry of the journal; `bytes` is the size of its body."""
 
@@ -153,6 +202,19 @@ class AuditDetail(TurnDetail):
             EntryLine(entry.kind, entry.number, entry.at, entry.worker, len(entry.body)) for entry in entries
         ]
         return self.json(told)
+
+
+class AuditChanges(LeanView):
+    """GET: changes of the tenant's configuration, newest first."""
+
+    needs = ("audit",)
+    http_method_names = ["get"]
+
+    async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
+        query = schemas.fields(request.GET.dict(), ChangeQuery, strict=False)
+        work = partial(changes.page, self.principal.tenant_id, query.filters(), before=query.before, limit=query.limit)
+        found: changes.ChangePage = await self.parts.rows.run(partial(from_journal, work))
+        return self.json(ChangeLines([_change(each) for each in found.changes], found.next))
 
 
 class AuditSearch(LeanView):
@@ -218,6 +280,12 @@ def _line(turn: listing.TurnSummary) -> AuditLine:
         ended=turn.ended,
         verdicts=turn.verdicts,
     )
+
+
+def _change(change: Change) -> ChangeLine:
+    told = msgspec.structs.asdict(change)
+    del told["tenant_id"]
+    return ChangeLine(id=told.pop("turn_id"), **told)
 
 
 def _moment(value: float | str | None, field: str) -> float | None:

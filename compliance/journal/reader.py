@@ -15,7 +15,7 @@ from compliance.database import ALIAS
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
 from engine.errors import StoreUnavailable, TurnNotFound
-from engine.types import Completion, Intent, Json, Retry
+from engine.types import Change, Completion, Intent, Json, Retry
 
 Kind = AuditEntry.Kind
 T = TypeVar("T")
@@ -105,7 +105,17 @@ def stored_users(tenant_id: int | None, user: str) -> list[str]:
     return [user]
 
 
+def change_of(entry: AuditEntry) -> Change:
+    """With what the columns say where the body cannot be read."""
+    known = Change(
+        turn_id=entry.turn_id, tenant_id=entry.tenant_id, at=entry.at, actor="", action=entry.state, model=entry.model,
+        row=entry.instance, erased=True,
+    )  # fmt: skip
+    return _decoded(entry, _change, known)
+
+
 _facts = msgspec.json.Decoder(Facts)
+_change = msgspec.json.Decoder(Change)
 _user = msgspec.json.Decoder(_User)
 
 

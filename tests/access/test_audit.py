@@ -19,15 +19,19 @@ from kombu import Queue
 from access import answers, auditing
 from access.audit_files import AROUND, CSV_COLUMNS
 from access.authentication import ROLE_SCOPES
-from access.management.audit import AuditLine
+from access.management.audit import AuditLine, ChangeLines
 from access.tasks import read_journal
 from compliance.journal import listing, reader
-from compliance.models import AuditEntry
-from engine.types import Choice, Message, Usage, Verdict
+from compliance.journal.records import change_row
+from compliance.models import AuditEntry, ChangeRecord
+from engine.types import Change, Choice, Message, Usage, Verdict
+from routing.models import ModelInstance
+from routing.services import save_instance
 from tenants import jobs
 from tenants.models import Job
 from tests.access.console.screens import record
 from tests.access.managed import managed
+from tests.access.recorded import write
 from tests.cast import ALICE, BOB, CHARLIE
 
 START = 1_700_000_000.0
@@ -196,8 +200,59 @@ async def test_it_shows_nobody_what_is_not_theirs(site):
         await refused(await site.bob.request(method, f"/api/audit{path}", {"text": "x"}), 403, "forbidden")
 
 
+def journalled(*changes_made: Change) -> None:
+    write([change_row(change, "w1") for change in changes_made])
+
+
+def change(number: int, tenant_id: int = 1, **fields: object) -> Change:
+    given = {"actor": "key:7", "action": "changed", "model": "routing.routingrule", "row": str(number)}
+    turn_id = f"{int((START + number) * 1000):012x}{number:020x}"
+    return Change(turn_id=turn_id, tenant_id=tenant_id, at=START + number, **{**given, **fields})
+
+
+async def test_it_lists_changes_of_the_tenants_configuration(site):
+    mine = [change(n, after={"weight": n}, before={"weight": 0}) for n in range(5)]
+    await site.rows(
+        lambda: journalled(*mine, change(9, 2), change(10, 0), change(11, actor="operator:1", action="created"))
+    )
+    page = (await site.alice.get("/api/audit/changes?limit=2")).json
+    assert [each["row"] for each in page["changes"]] == ["11", "4"]
+    assert page["changes"][1] == {
+        "id": mine[4].turn_id, "at": START + 4, "actor": "key:7", "actor_label": "", "request_id": "",
+        "action": "changed", "model": "routing.routingrule", "row": "4", "label": "", "before": {"weight": 0},
+        "after": {"weight": 4}, "erased": False,
+    }  # fmt: skip
+    msgspec.convert(page, ChangeLines)
+
+    async def rows(client, query):
+        return [each["row"] for each in (await client.get(f"/api/audit/changes?{query}")).json["changes"]]
+
+    assert await rows(site.alice, f"before={page['next']}") == ["3", "2", "1", "0"]
+    assert await rows(site.alice, "actor=operator:1") == await rows(site.alice, "action=created") == ["11"]
+    assert await rows(site.alice, "row=3&model=routing.routingrule") == ["3"]
+    assert await rows(site.alice, f"from={START + 1}&to={START + 3}") == ["2", "1"]
+    assert await rows(site.charlie, "") == ["9"]
+    await refused(await site.bob.get("/api/audit/changes"), 403, "forbidden")
+    for query, param in (("acter=1", "acter"), ("limit=0", "limit"), ("from=x", "from"), ("before=1", "before")):
+        error = await refused(await site.alice.get(f"/api/audit/changes?{query}"), 400, "invalid_request")
+        assert error["param"] == param
+
+
+async def test_a_change_over_the_api_is_its_callers(site):
+    site.site.keys.people[ALICE.key] = with_scopes(ALICE, "manage")
+    await site.rows(lambda: save_instance(instance=ModelInstance(name="gpt", adapter="echo")))
+    await site.rows(lambda: ChangeRecord.objects.everywhere().moved())
+    made = await site.alice.post("/api/rules", {"model": "gpt"}, {"X-Request-Id": "mine"})
+    assert made.status == 201
+    records = await site.rows(lambda: list(ChangeRecord.objects.everywhere()))
+    told = [msgspec.json.decode(bytes(record.body), type=Change) for record in records]
+    assert [(each.actor, each.request_id, each.action, each.model) for each in told] == [
+        ("key:1", "mine", "created", "routing.routingrule")
+    ]
+
+
 async def test_nobody_changes_anything(site):
-    for path in ("", f"/{site.turns.hers}", "/search", "/exports"):
+    for path in ("", f"/{site.turns.hers}", "/changes", "/search", "/exports"):
         for method in ("PUT", "PATCH", "DELETE"):
             await refused(await site.alice.request(method, f"/api/audit{path}"), 405, "method_not_allowed")
 
