@@ -1,12 +1,17 @@
-"""Asking for a search or an export of the journal."""
+"""Asking for a search or an export of the journal. That somebody did is journalled too."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from access import auditing
 from access.job_requests import request_job
 from access.tasks import read_journal
+from compliance import changes
 from engine.types import Json
 from tenants.models import Job, Tenant
+
+ASKED: Final = "asked"
 
 
 def request_search(*, arguments: Json, tenant: Tenant | None, created_by: str) -> Job:
@@ -21,7 +26,7 @@ def request_export(*, arguments: Json, tenant: Tenant | None, created_by: str) -
 
 
 def _request(kind: str, arguments: Json, tenant: Tenant | None, created_by: str, under_way: str) -> Job:
-    return request_job(
+    job = request_job(
         kind=kind,
         task=read_journal,
         arguments=arguments,
@@ -29,3 +34,12 @@ def _request(kind: str, arguments: Json, tenant: Tenant | None, created_by: str,
         created_by=created_by,
         under_way=f"{under_way} Wait for it to end.",
     )
+    changes.record(
+        action=ASKED,
+        model=Job._meta.label_lower,
+        row=str(job.pk),
+        label=kind,
+        tenant_id=job.tenant_id or changes.PLATFORM,
+        after=arguments,
+    )
+    return job

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from django.db import DatabaseError
 from msgspec import Meta
 from rest_framework.request import Request
 
@@ -21,12 +20,9 @@ from access.views import LeanView
 from compliance.journal import changes, listing, reader
 from compliance.journal.changes import ChangeFilters
 from compliance.journal.listing import Filters, Judged, Page
-from compliance.journal.slots import NoSlot
-from engine.errors import InvalidRequest, StoreUnavailable
+from engine.errors import InvalidRequest
 from engine.types import Change, Json, Principal
 from tenants.models import Tenant
-
-T = TypeVar("T")
 
 LARGEST_PAGE: Final = 200
 
@@ -185,7 +181,7 @@ class AuditList(LeanView):
         if filters is None:
             return self.json(AuditPage([], None))
         work = partial(listing.page, self.principal.tenant_id, filters, before=query.before, limit=query.limit)
-        page: Page = await self.parts.rows.run(partial(from_journal, work))
+        page: Page = await self.parts.rows.run(partial(reader.readable, work))
         return self.json(AuditPage([_line(turn) for turn in page.turns], page.next))
 
 
@@ -197,7 +193,7 @@ class AuditDetail(TurnDetail):
     async def get(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:
         told = await self.told(turn_id)
         work = partial(reader.entries_of, self.principal.tenant_id, turn_id)
-        entries = await self.parts.rows.run(partial(from_journal, work))
+        entries = await self.parts.rows.run(partial(reader.readable, work))
         told["entries"] = [
             EntryLine(entry.kind, entry.number, entry.at, entry.worker, len(entry.body)) for entry in entries
         ]
@@ -213,7 +209,7 @@ class AuditChanges(LeanView):
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
         query = schemas.fields(request.GET.dict(), ChangeQuery, strict=False)
         work = partial(changes.page, self.principal.tenant_id, query.filters(), before=query.before, limit=query.limit)
-        found: changes.ChangePage = await self.parts.rows.run(partial(from_journal, work))
+        found: changes.ChangePage = await self.parts.rows.run(partial(reader.readable, work))
         return self.json(ChangeLines([_change(each) for each in found.changes], found.next))
 
 
@@ -250,14 +246,6 @@ def allowed(principal: Principal, filters: Filters) -> Filters | None:
         if getattr(filters, name) not in (None, value):
             return None
     return msgspec.structs.replace(filters, **own)
-
-
-def from_journal(work: Callable[[], T]) -> T:
-    """Raises StoreUnavailable where the journal cannot be read."""
-    try:
-        return work()
-    except (DatabaseError, NoSlot) as error:
-        raise StoreUnavailable() from error
 
 
 def _queued(ask: Callable[..., Any], principal: Principal, arguments: Json) -> JobAnswer:

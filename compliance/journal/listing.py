@@ -33,7 +33,8 @@ READ: Final = 50  # turns in memory whose entries are read whole
 class Filters(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which turns; None: any. From `since` to before `until` (Unix seconds, of the turn's begin). `model` and
     `instance` are what was asked for or what answered. `state` is one of `STATES`. `verdict` is one of `VERDICTS`,
-    `word_list` the name of a list: the sensitive words said that much of the turn."""
+    `word_list` the name of a list: the sensitive words said that much of the turn. `begins` is what the turn's id
+    begins with."""
 
     since: float | None = None
     until: float | None = None
@@ -46,6 +47,7 @@ class Filters(msgspec.Struct, frozen=True, omit_defaults=True):
     verdict: str | None = None
     word_list: str | None = None
     edge: str | None = None
+    begins: str | None = None
 
     @property
     def by_owner(self) -> bool:
@@ -157,7 +159,9 @@ class _Search:
         """What the indexes find."""
         told = self.filters
         named = {
-            "turn_id__gte": first_id(told.since) if told.since is not None else None,
+            "turn_id__startswith": told.begins,
+            "turn_id__gte": _later(told.begins, first_id(told.since) if told.since is not None else None),
+            "turn_id__lte": told.begins.ljust(32, "f") if told.begins is not None else None,
             "turn_id__lt": _earlier(self.before, first_id(told.until) if told.until is not None else None),
             "turn_id__gt": self.after,
         }
@@ -192,6 +196,10 @@ class _Search:
 
 def _earlier(one: str | None, other: str | None) -> str | None:
     return min(one, other) if one is not None and other is not None else one if other is None else other
+
+
+def _later(one: str | None, other: str | None) -> str | None:
+    return max(one or "", other or "") or None
 
 
 def _scoped(tenant_id: int | None) -> JournalQuerySet:

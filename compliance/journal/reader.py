@@ -12,6 +12,7 @@ import msgspec
 from django.db import DatabaseError, connections
 
 from compliance.database import ALIAS
+from compliance.journal.slots import NoSlot
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
 from engine.errors import StoreUnavailable, TurnNotFound
@@ -124,6 +125,14 @@ def _decoded(entry: AuditEntry, decoder: msgspec.json.Decoder[T], otherwise: T) 
         return decoder.decode(bytes(entry.body))
     except msgspec.MsgspecError:
         return otherwise
+
+
+def readable(read: Callable[[], T]) -> T:
+    """What `read()` returns. Raises StoreUnavailable where the journal cannot be read."""
+    try:
+        return read()
+    except (DatabaseError, NoSlot) as error:
+        raise StoreUnavailable() from error
 
 
 class JournalReader:

@@ -251,6 +251,15 @@ async def test_a_change_over_the_api_is_its_callers(site):
     ]
 
 
+async def test_who_searched_and_exported_is_on_record(site):
+    await site.rows(lambda: ChangeRecord.objects.everywhere().moved())
+    job = (await site.alice.post("/api/audit/search", {"text": "gold", "filters": {"key": 1}})).json["id"]
+    records = await site.rows(lambda: list(ChangeRecord.objects.for_tenant(1)))
+    [told] = [msgspec.json.decode(bytes(record.body), type=Change) for record in records]
+    assert (told.actor, told.action, told.label, told.row) == ("key:1", "asked", "audit_search", str(job))
+    assert (told.after["text"], told.after["filters"]["key_id"]) == ("gold", 1)
+
+
 async def test_nobody_changes_anything(site):
     for path in ("", f"/{site.turns.hers}", "/changes", "/search", "/exports"):
         for method in ("PUT", "PATCH", "DELETE"):

@@ -24,6 +24,9 @@ OWNERS = {
     Filters(session_id="s3"): lambda n: n % 5 == 3,
     Filters(user="u1", session_id="s3"): lambda n: n % 10 == 3,
     Filters(since=START + 10, until=START + 13): lambda n: 10 <= n < 13,
+    Filters(begins=f"{int((START + 10) * 1000):012x}"): lambda n: n == 10,
+    Filters(begins="018bc", until=START + 2): lambda n: n < 2,
+    Filters(begins="ff"): lambda n: False,
 }
 SCANNED = {
     Filters(state="failed"): lambda n: n % 8 == 7,
