@@ -80,6 +80,8 @@ def _on_change(
         if not names:
             return
         before, after = _only(before, names), _only(after, names)
+    else:
+        before, after = _set(before), _set(after)
     record(
         action=action,
         model=sender._meta.label_lower,
@@ -93,6 +95,11 @@ def _on_change(
 
 def _only(values: Json, names: Iterable[str]) -> Json:
     return {name: values.get(name) for name in names}
+
+
+def _set(values: Json | None) -> Json | None:
+    """Without what has no value."""
+    return values and {name: value for name, value in values.items() if value not in (None, "", [], {})}
 
 
 def _owner(instance: models.Model) -> int:

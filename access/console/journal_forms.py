@@ -18,6 +18,7 @@ from engine.errors import InvalidRequest
 from tenants.models import Tenant
 
 WHEN = _("ISO 8601 (UTC) or Unix seconds, such as 2026-01-31T08:00")
+FIRST = ("tenant", "since", "until", "user", "state", "begins")
 VERDICTS = [(ANY, _("any")), ("block", _("blocked")), ("mask", _("masked")), ("record", _("recorded"))]
 
 
@@ -59,6 +60,8 @@ class FromTo(forms.Form):
 
 
 class JournalForm(FromTo):
+    apart: tuple[str, ...] = ()
+
     user = text(_("User"))
     key_id = forms.IntegerField(
         label=_("API key's id"), required=False, min_value=1, max_value=2**63 - 1, widget=UnfoldAdminIntegerFieldWidget
@@ -86,6 +89,20 @@ class JournalForm(FromTo):
     def filters(self) -> Filters:
         return Filters(**self.said())
 
+    @property
+    def first(self) -> list[forms.BoundField]:
+        """What is always shown."""
+        return [self[name] for name in FIRST]
+
+    @property
+    def others(self) -> list[forms.BoundField]:
+        return [field for field in self if field.name not in (*FIRST, *self.apart)]
+
+    @property
+    def opened(self) -> bool:
+        """Whether the others say something already."""
+        return any(field.data or field.errors for field in self.others)
+
 
 class ChangesForm(FromTo):
     actor = text(_("By whom"), help_text=_("Such as operator:1, key:7 or command:loadwords."))
@@ -103,4 +120,5 @@ def _seconds(value: str, field: str) -> float | None:
     try:
         return seconds(value, field)
     except InvalidRequest as error:
-        raise forms.ValidationError(error.message) from None
+        reason = error.message.partition(": ")[2]
+        raise forms.ValidationError(reason[:1].upper() + reason[1:]) from None

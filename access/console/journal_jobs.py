@@ -28,6 +28,8 @@ SHOWN = 200  # finds on the page; the file has all
 
 
 class ReadingForm(JournalForm):
+    apart = ("text",)
+
     text = text(_("Text"), longest=200, help_text=_("Looked for in what was asked and answered."))
 
     def asks_for(self) -> tuple[str, str] | None:

@@ -58,9 +58,11 @@ def test_it_says_who_changed_what_and_how_it_was_before(rows):
 def test_it_records_what_was_made_and_what_is_gone(rows):
     rule = services.allow_network(tenant=rows.globex, network="10.0.0.0/8", note="office")
     services.remove_member(member=rows.bob)
-    made, gone = told()
+    made, gone = told()[:2]
     assert (made.action, made.model, made.row, made.tenant_id) == ("created", "tenants.iprule", str(rule.pk), 2)
     assert (made.before, made.after["network"], made.after["note"]) == ({}, "10.0.0.0/8", "office")
+    plain = services.allow_network(tenant=rows.globex, network="10.1.0.0/16")
+    assert "note" not in told()[-1].after and told()[-1].row == str(plain.pk)
     assert (gone.action, gone.row, gone.after, gone.before["role"]) == ("deleted", "2", {}, "member")
     assert made.actor == gone.actor == "system"
 

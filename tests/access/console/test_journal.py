@@ -59,10 +59,10 @@ def test_it_finds_turns(console: Client, cast: SimpleNamespace) -> None:
     for query in (
         "edge=grpc",
         "session_id=s1",
-        "since=1500",
+        "since=1700000001",
         "model=large",
         "tenant=globex",
-        "until=&since=1970-01-01T00:30",
+        "until=&since=2023-11-14T22:14",
     ):
         assert listed(console, f"?{query}") == [two], query
     assert listed(console, "?instance=gpt") == [two, one]  # which answered
@@ -84,7 +84,7 @@ def test_it_filters_by_how_turns_ended(console: Client, cast: SimpleNamespace) -
     ("query", "words"),
     [
         ("tenant=nobody", "There is no tenant nobody."),
-        ("since=yesterday", "expected ISO 8601"),
+        ("since=yesterday", "Expected ISO 8601"),
         ("begins=xyz", "hexadecimal"),
         ("key_id=0", "greater than or equal to 1"),
         ("state=lost", "is not one of the available choices"),

@@ -75,7 +75,7 @@ def test_it_exports_and_gives_the_file(console: Client, cast: SimpleNamespace) -
         ({}, "Choose a search or an export."),
         ({"do": "parquet"}, "Choose a search or an export."),
         ({"do": "csv", "tenant": "nobody"}, "There is no tenant nobody."),
-        ({"do": "csv", "since": "never"}, "expected ISO 8601"),
+        ({"do": "csv", "since": "never"}, "Expected ISO 8601"),
     ],
 )
 def test_it_says_what_is_missing(console: Client, cast: SimpleNamespace, fields: dict[str, str], words: str) -> None:
