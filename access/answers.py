@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from access.management.audit import EntryLine
-from engine.types import Completion, Intent, Json, Message, Retry
+from engine.types import Choice, Completion, Intent, Json, Message, Retry
 
 
 class UsageAnswer(msgspec.Struct, kw_only=True):
@@ -84,8 +84,9 @@ class SessionAnswer(SessionLine, kw_only=True):
 
 
 class TurnAnswer(msgspec.Struct, kw_only=True):
-    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `erased`: its user was
-    erased, and nobody can read its texts any more."""
+    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `partial` is what a
+    stream had been sent when last recorded, where no completion has the whole of it. `erased`: its user was erased, and
+    nobody can read its texts any more."""
 
     id: str
     state: str
@@ -94,6 +95,7 @@ class TurnAnswer(msgspec.Struct, kw_only=True):
     retries: list[Retry]
     intent: Intent
     completion: Completion | None = None
+    partial: list[Choice]
 
 
 class AuditTurnAnswer(TurnAnswer, kw_only=True):

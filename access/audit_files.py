@@ -17,7 +17,7 @@ from compliance.journal.listing import IN_FLIGHT
 from compliance.journal.reader import TurnRecord
 from compliance.journal.records import COLUMNS
 from compliance.models import AuditEntry
-from engine.types import Completion, Intent, Json, Message
+from engine.types import Choice, Completion, Intent, Json, Message
 
 AROUND: Final = 80  # characters a snippet has on either side
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would take a cell that begins so for a formula
@@ -73,7 +73,7 @@ def seeker(text: str) -> Callable[[TurnRecord], Hit | None]:
 def _said(record: TurnRecord) -> Iterator[tuple[str, str, str]]:
     for message in record.intent.messages:
         yield from (("question", message.role, text) for text in _texts(message))
-    for choice in record.completion.choices if record.completion is not None else []:
+    for choice in record.sent:
         yield from (("answer", choice.message.role, text) for text in _texts(choice.message))
 
 
@@ -119,6 +119,7 @@ class ExportedTurn(msgspec.Struct, frozen=True):
     erased: bool
     intent: Intent | None
     completion: Completion | None
+    partial: list[Choice]
     entries: list[ExportedEntry]
 
 
@@ -129,6 +130,7 @@ def json_line(entries: Sequence[AuditEntry], record: TurnRecord | None) -> bytes
         erased=record.erased if record is not None else False,
         intent=record.intent if record is not None else None,
         completion=record.completion if record is not None else None,
+        partial=record.partial if record is not None else [],
         entries=[_stored(entry) for entry in entries],
     )
     return _encode(exported) + b"\n"
@@ -156,7 +158,7 @@ def csv_line(entries: Sequence[AuditEntry], record: TurnRecord | None) -> bytes:
         return _row([known.get(name) for name in CSV_COLUMNS])
     asked, end = record.intent, record.completion or Completion(turn_id="", tenant_id=0, at=0.0, state="aborted")
     verdicts = [*asked.verdicts, *end.verdicts]
-    choices = [choice.message for choice in end.choices]
+    choices = [choice.message for choice in record.sent]
     return _row(
         [
             record.turn_id, time, asked.tenant_id, asked.user, asked.key_id, asked.session_id, asked.edge, asked.model,

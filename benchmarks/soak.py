@@ -1,47 +1,21 @@
 """Long runs by name: `python -m benchmarks.soak NAME`, without a name the list. Exit 0: what was promised holds.
 
-Each starts the product with everything on in a folder of its own and stops it again."""
+Each starts the product in a folder of its own and stops it again."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from benchmarks.environment import Environment
-from benchmarks.journal_kill import Ledger, compare, journalled, rounds
-from benchmarks.processes import children
-
-SWEEP = 10.0  # seconds until the next worker has ended what a dead one left open
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def audit_kill(count: int = 8, clients: int = 64, seconds: float = 3.0) -> bool:
-    """kill -9 of the web worker under 64 clients, 8 rounds: no answer without its journal entries."""
-    with Environment() as running:
-
-        async def crash() -> None:
-            assert running.web.pid is not None
-            for pid in children(running.web.pid):
-                os.kill(pid, signal.SIGKILL)
-
-        async def play() -> Ledger:
-            ledger = await rounds(
-                base_url=f"http://127.0.0.1:{running.port}",
-                key=running.keys["full"],
-                crash=crash,
-                count=count,
-                seconds=seconds,
-                clients=clients,
-            )
-            await asyncio.sleep(SWEEP)
-            return ledger
-
-        ledger = asyncio.run(play())
-        verdict = compare(ledger, *journalled(running.journal))
-    print(f"{count} rounds, {clients} clients: {verdict}; calls cut {ledger.cut}, refused {ledger.refused}")
-    return verdict.kept and verdict.answered > 0 and verdict.open == 0
+def audit_kill() -> bool:
+    """a million answers, 200 kills of web workers and of PostgreSQL: no answer without its journal entries."""
+    size = ["--rounds", "200", "--answers", "1000000", "--clients", "64", "--seconds", "3", "--server-kills", "5"]
+    return subprocess.run([sys.executable, "manage.py", "selftest", "audit", *size], cwd=ROOT).returncode == 0
 
 
 RUNS: dict[str, Callable[[], bool]] = {"audit-kill": audit_kill}

@@ -12,6 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from engine.calling import Caller, Upstream, cut_off
+from engine.checkpoints import UNWATCHED, Checkpoints
 from engine.embedding import Embedder
 from engine.ending import Endings
 from engine.folding import Fold, as_delta
@@ -42,6 +43,7 @@ class Engine:
         self.journal = journal
         self.caller = Caller(limiter=limiter, sessions=sessions, router=router, journal=journal, answers=answers)
         self.endings = Endings(sessions=sessions, guard=guard, journal=journal, meter=meter, caller=self.caller)
+        self.checkpoints = Checkpoints(journal)
         self.embedder = Embedder(limiter=limiter, guard=guard, caller=self.caller, endings=self.endings)
 
     async def complete(self, principal: Principal, request: ChatRequest) -> Done:
@@ -60,6 +62,7 @@ class Engine:
         Leaving early (closing the generator, cancelling the task) cancels the model call and is recorded. Nothing is
         yielded before the intent is durable, nor Done before the completion is."""
         turn = Turn(principal, request)
+        watched = UNWATCHED
         self.endings.active += 1
         try:
             await self._open(turn)
@@ -68,6 +71,7 @@ class Engine:
                 yield turn.start()
                 pending = [as_delta(choice) for choice in turn.answered()]
             else:
+                watched = self.checkpoints.watch(turn)
                 async with aclosing(upstream):
                     yield turn.start()
                     if turn.needs_full_response:
@@ -77,6 +81,8 @@ class Engine:
                         while type(event) is Delta:
                             delta = turn.release(event)
                             if delta is not None:
+                                if turn.fold.size >= watched.full:
+                                    watched.take()
                                 yield delta
                             if turn.blocked:
                                 break
@@ -90,6 +96,7 @@ class Engine:
             await self.endings.leave(turn, error)
             raise
         finally:
+            self.checkpoints.forget(watched)
             self.endings.release(turn)
 
     @asynccontextmanager

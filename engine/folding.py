@@ -6,13 +6,21 @@ from typing import Any
 
 from engine.types import Choice, Delta, Json, Message
 
+Given = tuple[int, int, int, dict[int, tuple[int, int]]]
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else 3 * len(text)
+
 
 class ChoiceFold:
     """One choice as it grows."""
 
-    __slots__ = ("content", "logprobs", "reasoning", "refusal", "tool_calls")
+    __slots__ = ("content", "given", "logprobs", "reasoning", "refusal", "size", "tool_calls")
 
     def __init__(self) -> None:
+        self.size = 0  # of all text, in bytes at most
+        self.given: Given = (0, 0, 0, {})  # how much of each text `increment` has given
         self.content: list[str] = []
         self.reasoning: list[str] = []
         self.refusal: list[str] = []
@@ -22,10 +30,13 @@ class ChoiceFold:
     def add(self, delta: Delta) -> None:
         if delta.content is not None:
             self.content.append(delta.content)
+            self.size += _size(delta.content)
         if delta.reasoning is not None:
             self.reasoning.append(delta.reasoning)
+            self.size += _size(delta.reasoning)
         if delta.refusal is not None:
             self.refusal.append(delta.refusal)
+            self.size += _size(delta.refusal)
         if delta.tool_calls:
             for fragment in delta.tool_calls:
                 self._add_tool_call(fragment)
@@ -46,8 +57,33 @@ class ChoiceFold:
         name = function.get("name")
         if name and name != call["function"]["name"]:
             call["function"]["name"] += name
+            self.size += _size(name)
         if function.get("arguments"):
             call["function"]["arguments"] += function["arguments"]
+            self.size += _size(function["arguments"])
+
+    def increment(self, index: int) -> Delta | None:
+        """What was added since the last call, but for log probabilities. The deltas of all calls fold to the whole."""
+        content, reasoning, refusal, calls = self.given
+        more: list[Json] = []
+        given: dict[int, tuple[int, int]] = {}
+        for number, call in self.tool_calls.items():
+            name, arguments = call["function"]["name"], call["function"]["arguments"]
+            names, argued = calls.get(number, (0, 0))
+            given[number] = len(name), len(arguments)
+            if given[number] != (names, argued) or number not in calls:
+                more.append(
+                    {**call, "index": number, "function": {"name": name[names:], "arguments": arguments[argued:]}}
+                )
+        delta = Delta(
+            content="".join(self.content[content:]) or None,
+            reasoning="".join(self.reasoning[reasoning:]) or None,
+            refusal="".join(self.refusal[refusal:]) or None,
+            tool_calls=more or None,
+            index=index,
+        )
+        self.given = len(self.content), len(self.reasoning), len(self.refusal), given
+        return None if delta == Delta(index=index) else delta
 
     def choice(self, index: int, finish_reason: str) -> Choice:
         calls = [self.tool_calls[key] for key in sorted(self.tool_calls)] or None
@@ -83,6 +119,18 @@ class Fold:
         if fold is None:
             fold = self._choices[delta.index] = ChoiceFold()
         fold.add(delta)
+
+    @property
+    def size(self) -> int:
+        """Of all text so far, in bytes at most."""
+        if len(self._choices) == 1:
+            return self._first.size
+        return sum(choice.size for choice in self._choices.values())
+
+    def increments(self) -> list[Delta]:
+        """A delta for each choice that has grown since the last call."""
+        found = [choice.increment(index) for index, choice in self._choices.items()]
+        return [delta for delta in found if delta is not None]
 
     def choices(self, finish_reasons: dict[int, str], default: str) -> list[Choice]:
         indexes = sorted(set(self._choices) | set(finish_reasons))

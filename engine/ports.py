@@ -26,6 +26,7 @@ from engine.types import (
     Json,
     Message,
     ModelCall,
+    Partial,
     Principal,
     StoredAnswer,
     Usage,
@@ -234,6 +235,9 @@ class Journal(Protocol):
 
     def completion(self, completion: Completion) -> asyncio.Future[None]:
         """The same for the end of a turn."""
+
+    def partial(self, partial: Partial) -> None:
+        """Hands over what a running stream was sent; nobody waits for it, and it may get lost."""
 
 
 class Meter(Protocol):

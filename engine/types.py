@@ -308,6 +308,19 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdicts: list[Verdict] = []
 
 
+class Partial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a running stream has been sent since its last such entry, numbered from 1: a delta a choice. All deltas of a
+    turn fold to what the client had when its turn was cut off."""
+
+    turn_id: str
+    tenant_id: int
+    at: float
+    number: int
+    user: str
+    session_id: str | None = None
+    deltas: list[Delta] = []
+
+
 class Retry(msgspec.Struct, frozen=True):
     """A call that failed before its first token, so that another instance was asked. `error` is its code."""
 

@@ -71,7 +71,7 @@ def present(record: TurnRecord, tenant: Tenant | None) -> PresentedTurn:
         colour=STATE_COLOURS[state],
         facts=_facts(record, tenant),
         asked=[_spoken(message) for message in intent.messages],
-        answered=[_spoken(choice.message) for choice in end.choices] if end is not None else [],
+        answered=[_spoken(choice.message) for choice in record.sent],
         decision=decisions.reasons(decision),
         retries=decisions.retries(record.retries),
         passed_over=decisions.passed_over(decision.get("passed_over")),

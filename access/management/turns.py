@@ -47,6 +47,7 @@ class TurnDetail(LeanView):
             "retries": record.retries,
             "intent": record.intent,
             "completion": completion,
+            "partial": record.partial,
         }
 
     def _may_see(self, record: TurnRecord) -> bool:

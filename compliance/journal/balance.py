@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 import msgspec
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from compliance.database import ALIAS
@@ -41,6 +41,9 @@ def balance(tenant_id: int | None = None) -> Balance:
     rows = entries().everywhere() if tenant_id is None else entries().for_tenant(tenant_id)
     intents, completions = rows.filter(kind=AuditEntry.Kind.INTENT), rows.filter(kind=AuditEntry.Kind.COMPLETION)
     with transaction.atomic(using=ALIAS):
+        if connections[ALIAS].vendor == "postgresql":  # where every statement would see a state of its own
+            with connections[ALIAS].cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ends = dict(completions.order_by().values_list("state").annotate(Count("id")))
         still_open = intents.filter(~Exists(_same_turn(AuditEntry.Kind.COMPLETION)))
         return Balance(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial as bound
 from typing import TypeVar
 
 import msgspec
@@ -16,20 +16,28 @@ from compliance.journal.slots import NoSlot
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
 from engine.errors import StoreUnavailable, TurnNotFound
-from engine.types import Change, Completion, Intent, Json, Retry
+from engine.folding import Fold
+from engine.types import Change, Choice, Completion, Intent, Json, Partial, Retry
 
 Kind = AuditEntry.Kind
 T = TypeVar("T")
 
 
 class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A turn as it was recorded; without a completion it is still in flight. `erased`: its texts can be read by nobody
-    any more, because its user was erased."""
+    """A turn as it was recorded; without a completion it is still in flight. `partial` is what its stream had been sent
+    when last recorded, where no completion says what the whole of it was. `erased`: its texts can be read by nobody any
+    more, because its user was erased."""
 
     turn_id: str
     intent: Intent
     completion: Completion | None = None
+    partial: list[Choice] = []
     erased: bool = False
+
+    @property
+    def sent(self) -> list[Choice]:
+        """What the caller got, as far as is known."""
+        return (self.completion.choices if self.completion is not None else []) or self.partial
 
     @property
     def decision(self) -> Json:
@@ -83,12 +91,25 @@ def record_of(turn_id: str, found: Sequence[AuditEntry]) -> TurnRecord:
     bodies = {entry.kind: bytes(entry.body) for entry in found}
     if Kind.INTENT not in bodies:
         raise TurnNotFound()
-    completion = bodies.get(Kind.COMPLETION)
-    return TurnRecord(
-        turn_id,
-        msgspec.json.decode(bodies[Kind.INTENT], type=Intent),
-        msgspec.json.decode(completion, type=Completion) if completion is not None else None,
-    )
+    body = bodies.get(Kind.COMPLETION)
+    completion = msgspec.json.decode(body, type=Completion) if body is not None else None
+    partial: list[Choice] = []
+    if completion is None or not completion.choices:
+        partial = fold_partials([bytes(entry.body) for entry in _partials(found)])
+    return TurnRecord(turn_id, msgspec.json.decode(bodies[Kind.INTENT], type=Intent), completion, partial)
+
+
+def _partials(found: Sequence[AuditEntry]) -> list[AuditEntry]:
+    return sorted((entry for entry in found if entry.kind == Kind.PARTIAL), key=lambda entry: entry.number)
+
+
+def fold_partials(bodies: Sequence[bytes]) -> list[Choice]:
+    """What the entries of a turn's partial output, in order, say that its client had."""
+    fold = Fold()
+    for body in bodies:
+        for delta in msgspec.json.decode(body, type=Partial).deltas:
+            fold.add(delta)
+    return fold.choices({}, "incomplete") if bodies else []
 
 
 def facts(entry: AuditEntry) -> Facts:
@@ -143,7 +164,7 @@ class JournalReader:
 
     async def turn(self, tenant_id: int, turn_id: str) -> TurnRecord:
         """Raises TurnNotFound, StoreUnavailable."""
-        return await self._read(partial(turn, tenant_id, turn_id))
+        return await self._read(bound(turn, tenant_id, turn_id))
 
     def close(self) -> None:
         """Blocking."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import msgspec
 
-from engine.types import Change, Completion, Intent
+from engine.types import Change, Completion, Intent, Partial
 
 COLUMNS: Final = (
     "turn_id", "kind", "number", "tenant_id", "at", "worker", "session_id", "user", "key_id", "model", "instance",
@@ -29,6 +30,14 @@ CHANGE: Final = "change"
 # What a record can do to its own encoding: lone surrogates, numbers beyond 64 bits, foreign types, too deep nesting.
 ENCODING_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError)
 
+_LENGTHS: Final = {
+    "turn_id": 64, "kind": 16, "worker": 64, "session_id": 200, "user": 300, "model": 200, "instance": 200, "state": 16,
+}  # fmt: skip
+_NUMBERS: Final = {
+    "number": range(1 << 31),
+    "tenant_id": range(-(1 << 63), 1 << 63),
+    "key_id": range(-(1 << 63), 1 << 63),
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,8 +65,53 @@ def change_row(change: Change, worker: str) -> Row:
     )  # fmt: skip
 
 
+def partial_row(partial: Partial, worker: str) -> Row:
+    """Raises one of ENCODING_ERRORS."""
+    return (
+        partial.turn_id, PARTIAL, partial.number, partial.tenant_id, partial.at, worker, partial.session_id, "", None,
+        "", "", "", _encode(partial),
+    )  # fmt: skip
+
+
+OpenTurn = tuple[str, int, str | None, str, str]  # of its intent: turn_id, tenant_id, session_id, model, instance
+
+
+def aborted_row(turn: OpenTurn, worker: str) -> Row:
+    """Ends a turn that its worker left open when it died; `worker` is who ends it."""
+    turn_id, tenant_id, session_id, model, instance = turn
+    return completion_row(
+        Completion(
+            turn_id=turn_id,
+            tenant_id=tenant_id,
+            at=time.time(),
+            state="aborted",
+            error="worker_lost",
+            session_id=session_id,
+            model=model,
+            instance=instance,
+        ),
+        worker,
+    )
+
+
 def unrecordable(turn_id: str, tenant_id: int, at: float, worker: str) -> Row:
     """Ends a turn whose own completion cannot be stored, so that its intent does not stay open."""
     return completion_row(
         Completion(turn_id=turn_id, tenant_id=tenant_id, at=at, state="failed", error="unrecordable"), worker
     )
+
+
+def check(row: Row) -> None:
+    """Raises ValueError or TypeError for what no database would take: before it is kept where nobody can refuse it."""
+    for name, value in zip(COLUMNS, row, strict=True):
+        if value is None and name in ("session_id", "key_id"):
+            continue
+        if name in _NUMBERS:
+            if type(value) is not int or value not in _NUMBERS[name]:
+                raise ValueError(f"{name}: {value!r}")
+        elif name in _LENGTHS:
+            if not isinstance(value, str) or len(value) > _LENGTHS[name] or "\0" in value:
+                raise ValueError(f"{name}: {value!r}")
+            value.encode()
+    int(row[0][:12], 16)
+    float(row[4])

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Final
 
 from compliance.journal import slots
-from compliance.journal.records import COLUMNS, KEY_COLUMNS, KeyRow, Row, completion_row
+from compliance.journal.records import COLUMNS, KEY_COLUMNS, KeyRow, Row, aborted_row
 from compliance.journal.slots import Slot
-from compliance.journal.store import RecordRefused, StoreAway
-from engine.types import Completion
+from compliance.journal.store import Backlog, NoBacklog, RecordRefused, StoreAway
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ _PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL}  # the connection i
 
 _NAMES: Final = ", ".join(f'"{column}"' for column in COLUMNS)
 _INSERT: Final = f"INSERT INTO compliance_auditentry ({_NAMES}) VALUES "  # noqa: S608  # our own names
+_ONCE: Final = " ON CONFLICT (turn_id, kind, number) DO NOTHING"
 _VALUES: Final = f"({', '.join('?' * len(COLUMNS))})"
 _INSERT_KEY: Final = (
     f"INSERT OR IGNORE INTO compliance_subjectkey ({', '.join(KEY_COLUMNS)}) "  # noqa: S608  # our own names
@@ -51,6 +52,7 @@ _LEAST_ID: Final = (
 _BEAT: Final = """
     INSERT INTO compliance_journalworker (worker, slot, started, heartbeat, oldest_open) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (worker) DO UPDATE SET heartbeat = excluded.heartbeat, oldest_open = excluded.oldest_open"""
+_WHOSE: Final = "SELECT worker FROM compliance_auditentry WHERE turn_id = ? AND kind = ? AND number = ?"
 _DEAD: Final = "SELECT worker, oldest_open FROM compliance_journalworker WHERE worker <> ? AND heartbeat <= ?"
 _OPEN_TURNS: Final = """
     SELECT turn_id, tenant_id, session_id, model, instance FROM compliance_auditentry AS entry
@@ -65,6 +67,8 @@ class SqliteStore:
     def __init__(self, slot: Slot, worker: str) -> None:
         self.slot = slot
         self.worker = worker
+        self.home = f"slot-{slot.number}"
+        self.backlog: Backlog = NoBacklog()
         self.started = time.time()
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -73,7 +77,7 @@ class SqliteStore:
     def open(self) -> None:
         try:
             self._connect()
-            self.end_abandoned(before=time.time())
+            self.end_abandoned(before=time.time(), backlog=self.backlog)
         except sqlite3.Error as error:
             raise StoreAway(f"{self.slot.path}: {error}") from error
 
@@ -81,11 +85,27 @@ class SqliteStore:
         if not keys:
             self._execute(*self._insertion(rows))
             return
+        with self._transaction(keys):
+            self._run(*self._insertion(rows))
+
+    def restore(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> list[Row]:
+        foreign: list[Row] = []
+        statement = _INSERT + _VALUES + _ONCE
+        with self._transaction(keys):
+            for row in rows:
+                if not self._run(statement, row).rowcount:
+                    (worker,) = self._run(_WHOSE, row[:3]).fetchone()
+                    if worker != row[COLUMNS.index("worker")]:
+                        foreign.append(row)
+        return foreign
+
+    @contextlib.contextmanager
+    def _transaction(self, keys: Sequence[KeyRow]) -> Iterator[None]:
         self._execute("BEGIN IMMEDIATE", ())
         try:
             for key in keys:
                 self._run(_INSERT_KEY, key)
-            self._run(*self._insertion(rows))
+            yield
             self._run("COMMIT", ())
         except (RecordRefused, StoreAway):
             self._roll_back()
@@ -110,7 +130,7 @@ class SqliteStore:
             other = SqliteStore(slot, self.worker)
             try:
                 other._connect()
-                ended += other.end_abandoned(before=time.time() - DEAD_AFTER)
+                ended += other.end_abandoned(before=time.time() - DEAD_AFTER, backlog=self.backlog)
             except sqlite3.Error as error:
                 raise StoreAway(f"{slot.path}: {error}") from error
             finally:
@@ -127,31 +147,27 @@ class SqliteStore:
             self._disconnect()
             self.slot.release()
 
-    def end_abandoned(self, *, before: float) -> int:
+    def end_abandoned(self, *, before: float, backlog: Backlog) -> int:
         """Ends as `aborted` what workers that fell silent before then left open in this file. This process holds the
         file's lock, so they are dead. Short transactions: readers and a coming writer are not held up."""
-        ended = 0
+        lowest = backlog.replay(self, self.home)
+        if lowest is None:
+            return 0
+        ended, done = 0, False
         assert self._database is not None
-        for worker, oldest_open in self._database.execute(_DEAD, (self.worker, before)).fetchall():
-            while open_turns := self._database.execute(_OPEN_TURNS, (oldest_open, worker, SWEEP_CHUNK)).fetchall():
-                self.append([self._aborted(*turn) for turn in open_turns])
-                ended += len(open_turns)
-            self._execute("DELETE FROM compliance_journalworker WHERE worker = ?", (worker,))
-            log.warning("journal worker %s is dead; %d open turns so far were ended as aborted", worker, ended)
+        try:
+            silent = dict(self._database.execute(_DEAD, (self.worker, before)).fetchall())
+            for worker in {**silent, **lowest}.keys() - {self.worker}:
+                bound = min(bounds[worker] for bounds in (silent, lowest) if worker in bounds)
+                while open_turns := self._database.execute(_OPEN_TURNS, (bound, worker, SWEEP_CHUNK)).fetchall():
+                    self.append([aborted_row(turn, self.worker) for turn in open_turns])
+                    ended += len(open_turns)
+                self._execute("DELETE FROM compliance_journalworker WHERE worker = ?", (worker,))
+                log.warning("journal worker %s is dead; %d open turns so far were ended as aborted", worker, ended)
+            done = True
+        finally:
+            backlog.release(self.home, ended=done)
         return ended
-
-    def _aborted(self, turn_id: str, tenant_id: int, session_id: str | None, model: str, instance: str) -> Row:
-        completion = Completion(
-            turn_id=turn_id,
-            tenant_id=tenant_id,
-            at=time.time(),
-            state="aborted",
-            error="worker_lost",
-            session_id=session_id,
-            model=model,
-            instance=instance,
-        )
-        return completion_row(completion, self.worker)
 
     def _execute(self, statement: str, parameters: Sequence[object]) -> None:
         try:
@@ -162,11 +178,11 @@ class SqliteStore:
             raise StoreAway(f"{self.slot.path}: {error}") from error
         self._run(statement, parameters)
 
-    def _run(self, statement: str, parameters: Sequence[object]) -> None:
+    def _run(self, statement: str, parameters: Sequence[object]) -> sqlite3.Cursor:
         """On the connection as it is, whose transaction may be open."""
         assert self._database is not None
         try:
-            self._database.execute(statement, parameters)
+            return self._database.execute(statement, parameters)
         except _REFUSALS as error:
             raise RecordRefused(str(error)) from error
         except sqlite3.Error as error:

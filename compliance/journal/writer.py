@@ -19,14 +19,16 @@ from compliance.journal.records import (
     COMPLETION,
     ENCODING_ERRORS,
     INTENT,
+    PARTIAL,
     Row,
     completion_row,
     intent_row,
+    partial_row,
     unrecordable,
 )
 from compliance.journal.store import Store, StoreAway
 from engine.errors import AuditUnavailable, EngineError, InvalidRequest
-from engine.types import Completion, Intent
+from engine.types import Completion, Intent, Partial
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +148,17 @@ class JournalWriter:
             return _fail(future, _refusal())
         return self._put(row, future)
 
+    def partial(self, partial: Partial) -> None:
+        """Left out where the turn has no intent here, or where what waits must be kept for intents and ends."""
+        crowded = 2 * len(self._waiting) >= self._max_waiting or 2 * self._bytes >= self._max_bytes
+        if self._stopping or crowded or partial.turn_id not in self._open:
+            return
+        try:
+            row = partial_row(partial, self._store.worker)
+        except ENCODING_ERRORS:
+            return
+        self._put(row, self._loop.create_future())
+
     # On the event loop -------------------------------------------------------------------------------------------
 
     def _put(self, row: Row, future: asyncio.Future[None]) -> asyncio.Future[None]:
@@ -215,7 +228,7 @@ class JournalWriter:
         if kind == INTENT:
             self._open.pop(turn_id, None)
             self._withdraw({turn_id}, _refusal)
-        else:
+        elif kind != PARTIAL:
             self._stand_in(turn_id, tenant_id)
 
     def _give_up(self, limit: float) -> None:

@@ -130,13 +130,15 @@ class SubjectKey(models.Model):
 class JournalWorker(models.Model):
     """A process that writes the journal, or one that died and whose open turns are not closed yet.
 
-    `heartbeat` is written every second. No open turn of the worker has an id below `oldest_open`."""
+    `heartbeat` is written every second. No open turn of the worker has an id below `oldest_open`. Where entries may
+    wait on the worker's own disk (`spool`), only who has that disk knows what is open. `slot` is SQLite's."""
 
     worker = models.CharField(max_length=64, primary_key=True)
     slot = models.PositiveSmallIntegerField()
     started = models.FloatField(help_text="Unix seconds.")
     heartbeat = models.FloatField(help_text="Unix seconds.")
     oldest_open = models.CharField(max_length=64)
+    spool = models.BooleanField(db_default=False, help_text="What the database did not take may wait on its disk.")
 
     class Meta:
         ordering = ["slot", "started"]

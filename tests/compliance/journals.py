@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
 
+from clawdbot_site.databases import sql
+from compliance.journal.postgres import PostgresStore
 from compliance.journal.slots import claim
 from compliance.journal.sqlite import SqliteStore
+from compliance.journal.store import Store
 from compliance.journal.writer import JournalWriter
 from engine.turn import new_turn_id
 from engine.types import Choice, Completion, Intent, Message, Usage
+from tests.conftest import VAR_DIR
+from tests.services.postgres import PostgresServer
+
+# Where a journal is: the first SQLite file, or the address of a PostgreSQL database.
+Place = Path | str
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +57,61 @@ class named:  # noqa: N801  # used as a statement: with named(path)
         connections["journal"].settings_dict["NAME"] = self.before
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server for all suites; not for tests that stop it."""
+    server = PostgresServer(VAR_DIR / "postgres")
+    server.start()
+    yield server
+    server.stop()
+
+
+@contextmanager
+def on_postgres(address: str) -> Iterator[None]:
+    """The alias `journal` is this database for a while."""
+    before = connections.databases["journal"]
+    connections["journal"].close()
+    del connections["journal"]
+    connections.databases["journal"] = {**before, **sql("JOURNAL_URL", address), "CONN_MAX_AGE": 0}
+    try:
+        yield
+    finally:
+        connections["journal"].close()
+        del connections["journal"]
+        connections.databases["journal"] = before
+
+
+@pytest.fixture(scope="session")
+def empty_database(postgres: PostgresServer, django_db_blocker) -> str:
+    """The name of a migrated database to copy."""
+    with django_db_blocker.unblock(), on_postgres(postgres.database("empty")):
+        call_command("migrate", database="journal", verbosity=0, skip_checks=True)
+    return "empty"
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def journal_database(postgres: PostgresServer, empty_database: str) -> str:
+    """The address of a new journal on PostgreSQL, without Django."""
+    return postgres.database(f"journal{next(_numbers)}", empty_database)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """A new journal on each kind of database."""
+    return request.getfixturevalue("journal_file" if request.param == "sqlite" else "journal_database")
+
+
+@pytest.fixture
+def place_alias(place: Place, django_db_blocker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """The same, and the ORM reads it, in a test's own event loop too."""
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    with django_db_blocker.unblock(), on_postgres(place) if isinstance(place, str) else named(place):
+        yield place
+
+
 @pytest.fixture
 def journal_file(tmp_path: Path, empty_journal: Path) -> Path:
     """The first file of a new journal, without Django."""
@@ -61,16 +127,20 @@ def journal_alias(journal_file: Path, django_db_blocker, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-async def journal(journal_file: Path):
+async def journal(place: Place):
     """A started writer."""
-    writer = writer_on(journal_file)
+    writer = writer_on(place)
     await writer.start()
     yield writer
     await writer.stop()
 
 
-def writer_on(path: Path, worker: str = "w1", **options: float) -> JournalWriter:
-    return JournalWriter(SqliteStore(claim(path), worker), **options)
+def store_on(place: Place, worker: str = "w1") -> Store:
+    return PostgresStore(place, worker) if isinstance(place, str) else SqliteStore(claim(place), worker)
+
+
+def writer_on(place: Place, worker: str = "w1", **options: float) -> JournalWriter:
+    return JournalWriter(store_on(place, worker), **options)
 
 
 def intent(turn_id: str | None = None, **fields: object) -> Intent:
@@ -87,13 +157,21 @@ def completion(of: Intent, state: str = "completed", text: str = "Hello", **fiel
     return Completion(turn_id=of.turn_id, choices=choices, usage=usage, **{**given, **fields})
 
 
-def rows(path: Path, columns: str = "turn_id, kind, state") -> list[tuple]:
-    """What another process sees."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-        return database.execute(f"SELECT {columns} FROM compliance_auditentry ORDER BY id").fetchall()
+def run(place: Place, statement: str) -> list[tuple]:
+    """What another process sees, or does."""
+    if isinstance(place, str):
+        with psycopg.connect(place) as database:
+            done = database.execute(statement)
+            return done.fetchall() if done.description else []
+    with closing(sqlite3.connect(f"{place.as_uri()}?mode=rw", uri=True)) as database, database:
+        return database.execute(statement).fetchall()
 
 
-def kinds(path: Path) -> dict[str, list[str]]:
+def rows(place: Place, columns: str = "turn_id, kind, state") -> list[tuple]:
+    return run(place, f"SELECT {columns} FROM compliance_auditentry ORDER BY id")
+
+
+def kinds(path: Place) -> dict[str, list[str]]:
     """The kinds of the entries (states, for ends) by turn."""
     found: dict[str, list[str]] = {}
     for turn_id, kind, state in rows(path):

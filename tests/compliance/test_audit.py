@@ -76,7 +76,7 @@ async def test_it_finds_a_turn_nobody_ended(told):
     values = ("other", 1, time.time() - 300, time.time(), "")
     change(told, "UPDATE compliance_journalworker SET heartbeat = heartbeat - 300, started = started - 600")
     assert balance().holds  # nobody is there: it is ended when somebody starts
-    change(told, "INSERT INTO compliance_journalworker VALUES (?, ?, ?, ?, ?)", *values)
+    change(told, "INSERT INTO compliance_journalworker VALUES (?, ?, ?, ?, ?, 0)", *values)
     assert balance().overdue == 1
     assert audit("balance")[0] == 1
 

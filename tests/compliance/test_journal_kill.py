@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from benchmarks.journal_kill import Found, Ledger, Line, compare, journalled, rounds
+from benchmarks.journal_kill import journalled
+from clawdbot_site.selftest.ledger import Found, Ledger, Line, compare, rounds
 from compliance.journal.slots import claim
 from compliance.journal.sqlite import SqliteStore
 from tests.compliance.journals import kinds

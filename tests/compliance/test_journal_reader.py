@@ -16,9 +16,9 @@ from tests.compliance.journals import completion, intent, writer_on
 
 
 @pytest.fixture
-async def told(journal_alias):
+async def told(place_alias):
     """Five turns of tenant 1 (users and sessions alternate), one of tenant 2, oldest first; the last has no end."""
-    writer = writer_on(journal_alias)
+    writer = writer_on(place_alias)
     await writer.start()
     asked = []
     for number in range(5):
@@ -43,7 +43,7 @@ def test_the_decision_that_counts_is_the_last_one():
     assert [record.retries for record in told] == [[], [], retries]
 
 
-async def test_it_reads_a_turn_as_it_was_recorded(journal, journal_alias):
+async def test_it_reads_a_turn_as_it_was_recorded(place_alias, journal):
     verdicts = [Verdict(list="l", version=1, word="w", action="mask", where="input")]
     asked = intent(verdicts=verdicts, params={"temperature": 0.5})
     await journal.intent(asked)
@@ -87,14 +87,17 @@ async def test_it_does_not_read_unscoped_nor_write_through_the_orm(told):
     assert AuditEntry.objects.everywhere().count() == 11
 
 
-async def test_it_reads_in_a_transaction_without_holding_the_writer_up(journal, journal_alias):
+async def test_it_reads_in_a_transaction_without_holding_the_writer_up(journal_alias):
     """The admin wraps its pages in one: on the journal that must not take the write lock."""
+    journal = writer_on(journal_alias)
+    await journal.start()
     await journal.intent(intent())
     with transaction.atomic(using="journal"):
         assert AuditEntry.objects.everywhere().count() == 1
         await journal.intent(intent())
         assert AuditEntry.objects.everywhere().count() == 1
     assert AuditEntry.objects.everywhere().count() == 2
+    await journal.stop()
 
 
 async def test_it_says_so_when_the_journal_cannot_be_read(journal_alias):

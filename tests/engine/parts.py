@@ -12,24 +12,23 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.engine import Engine
-from engine.errors import AuditUnavailable, ContextTooLong, ModelNotFound, Overloaded, SessionNotFound, StoreUnavailable
+from engine.errors import ContextTooLong, ModelNotFound, Overloaded, SessionNotFound, StoreUnavailable
 from engine.types import (
     Answerer,
     CachePolicy,
     ChatRequest,
     Choice,
-    Completion,
     Constraints,
     Delta,
     End,
     Instance,
-    Intent,
     Message,
     ModelCall,
     Principal,
     StoredAnswer,
     Usage,
 )
+from tests.engine.journal import MemoryJournal
 from tests.engine.words import WordsGuard
 
 ALICE = Principal(
@@ -176,40 +175,6 @@ class MemoryAnswers:
     def put(self, tenant_id: int, key: str, answer: StoredAnswer, ttl: int) -> None:
         self.kept[tenant_id, key] = answer
         self.puts += 1
-
-
-class MemoryJournal:
-    """Entries in order. `broken` fails at once, `gate` holds commits until it is set."""
-
-    def __init__(self) -> None:
-        self.entries: list[Intent | Completion] = []
-        self.broken = False
-        self.healthy = True
-        self.gate: asyncio.Event | None = None
-
-    def _put(self, entry: Intent | Completion) -> asyncio.Future[None]:
-        """As with the real one, the entry is on its way also when nobody waits for it any more."""
-        return asyncio.shield(asyncio.ensure_future(self._commit(entry)))
-
-    async def _commit(self, entry: Intent | Completion) -> None:
-        await self.gate.wait() if self.gate is not None else None
-        if self.broken:
-            raise AuditUnavailable()
-        self.entries.append(entry)
-
-    intent = completion = _put
-
-    @property
-    def intents(self) -> list[Intent]:
-        return [entry for entry in self.entries if isinstance(entry, Intent)]
-
-    @property
-    def completions(self) -> list[Completion]:
-        return [entry for entry in self.entries if isinstance(entry, Completion)]
-
-    @property
-    def states(self) -> list[str]:
-        return [entry.state for entry in self.completions]
 
 
 @dataclass

@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 
-from benchmarks.journal_kill import compare, journalled, rounds
+from benchmarks.journal_kill import journalled
+from clawdbot_site.selftest.ledger import compare, rounds
 from tests.adapters.upstream import by_stream, events, streamed, whole
 from tests.product.running import Product, until
 from tests.product.upstreams import upstream_in_thread

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.db import connections
 
-from compliance.journal.records import COLUMNS, completion_row, intent_row
+from compliance.journal.records import COLUMNS, completion_row, intent_row, partial_row
 from compliance.models import SensitiveWordList
 from engine.turn import new_turn_id
-from engine.types import Choice, Completion, Intent, Message, Usage, Verdict
+from engine.types import Choice, Completion, Delta, Intent, Message, Partial, Usage, Verdict
 from plugins.models import PluginActivation
 from tenants.models import Tenant
 
@@ -40,10 +40,16 @@ def activation(tenant: Tenant) -> PluginActivation:
 
 
 def record(
-    tenant_id: int, *, state: str | None = "completed", at: float = 1_700_000_000.0, end: Any = None, **fields: Any
+    tenant_id: int,
+    *,
+    state: str | None = "completed",
+    at: float = 1_700_000_000.0,
+    end: Any = None,
+    sent: tuple[str, ...] = (),
+    **fields: Any,
 ) -> str:
     """A turn in the journal; without a state it is in flight. `fields` are the intent's, `end` is a dictionary of the
-    completion's. Returns its id."""
+    completion's, `sent` its partial outputs. Returns its id."""
     turn_id = new_turn_id(at)
     decision = {
         "model": "gpt",
@@ -66,6 +72,10 @@ def record(
         }
     )  # fmt: skip
     written = [intent_row(intent, "w1")]
+    for number, text in enumerate(sent, 1):
+        delta = Delta(content=text)
+        partial = Partial(turn_id=turn_id, tenant_id=tenant_id, at=at, number=number, user=NAUGHTY, deltas=[delta])
+        written.append(partial_row(partial, "w1"))
     if state is not None:
         choices = [Choice(Message("assistant", NAUGHTY), "stop")] if state == "completed" else []
         completion = Completion(

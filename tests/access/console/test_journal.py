@@ -13,7 +13,7 @@ from django.test import Client
 
 from compliance.journal import listing
 from engine.errors import StoreUnavailable
-from engine.types import Retry
+from engine.types import Choice, Message, Retry
 from tests.access.console.screens import NAUGHTY, record
 
 LIST = "/admin/compliance/auditentry/"
@@ -169,6 +169,13 @@ def test_it_shows_turns_without_an_answer(
     console: Client, cast: SimpleNamespace, state: str | None, words: str
 ) -> None:
     assert words in console.get(f"{LIST}{record(1, state=state)}/change/").content.decode()
+
+
+def test_it_shows_what_a_turn_that_was_cut_off_had_been_sent(console: Client, cast: SimpleNamespace) -> None:
+    turn = record(cast.acme.id, state="aborted", sent=("the first ", "and the second"))
+    assert "the first and the second" in console.get(f"{LIST}{turn}/change/").content.decode()
+    turn = record(cast.acme.id, end={"choices": [Choice(Message("assistant", "all of it"), "stop")]}, sent=("all",))
+    assert console.get(f"{LIST}{turn}/change/").context["turn"].answered[0].text == "all of it"
 
 
 def test_it_shows_the_decision_that_answered_and_the_calls_that_failed(console: Client, cast: SimpleNamespace) -> None:

@@ -1,0 +1,44 @@
+"""`manage.py selftest audit`: a promise, tested on an instance of its own. Exit 0 holds, 1 broken, 2 could not run."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand
+
+from clawdbot_site.selftest import audit
+from clawdbot_site.selftest.recorded import recorded
+
+
+class Command(BaseCommand):
+    help = "Tests a promise on an instance of its own. Exit 0: it holds, 1: it is broken, 2: it could not be tested."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        tests = parser.add_subparsers(dest="test", required=True)
+        kill = tests.add_parser("audit", help="kill -9 under load: every answer has its journal entries.")
+        plan = audit.Plan()
+        kill.add_argument("--rounds", type=int, default=plan.rounds, help="How often something is killed.")
+        kill.add_argument("--answers", type=int, default=plan.answers, help="At least so many answers in all.")
+        kill.add_argument("--clients", type=int, default=plan.clients, help="How many ask at once.")
+        kill.add_argument("--seconds", type=float, default=plan.seconds, help="At least so long is a round.")
+        kill.add_argument("--workers", type=int, default=plan.workers, help="Web workers.")
+        kill.add_argument("--database", choices=("auto", "postgresql", "sqlite"), default=plan.database)
+        kill.add_argument(
+            "--server-kills", type=int, default=plan.server_kills, help="Every how many-th round PostgreSQL is killed."
+        )
+        tests.add_parser("recorded", help="What this instance's journal holds of such a test, a line a turn.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["test"] == "recorded":
+            encode = msgspec.json.Encoder().encode
+            for line in recorded():
+                self.stdout.write(encode(line).decode())
+            return
+        wanted = {field: options[field] for field in audit.Plan.__dataclass_fields__}
+        code = audit.run(audit.Plan(**wanted), lambda text: self.stdout.write(text))
+        if code:
+            sys.exit(code)

@@ -1,0 +1,1 @@
+"""Tests of a promise against an instance of its own, as commands: `manage.py selftest …`."""

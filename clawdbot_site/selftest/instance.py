@@ -1,0 +1,111 @@
+"""The whole product in a temporary folder on a free port, whatever the settings of this process are."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+START_TIME: Final = 180.0
+UP: Final = "Ctrl-C stops everything."
+KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+class Instance:
+    """`settings` are the only ones beside the folder and the port."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.log = folder.parent / f"{folder.name}.log"
+        self.port = _free_port()
+        self.environment = {
+            **{name: os.environ[name] for name in KEPT if name in os.environ},
+            "PYTHONUNBUFFERED": "1",
+            "DJANGO_SETTINGS_MODULE": "clawdbot_site.settings",
+            "ENV_FILE": "",
+            "VAR_DIR": str(folder),
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Raises RuntimeError."""
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603  # our own program
+                [sys.executable, "manage.py", "up"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        until = time.monotonic() + START_TIME
+        while UP not in self.log.read_text(errors="replace"):
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the instance does not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(90)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, 9)
+                self._process.wait(10)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def key(self) -> str:
+        return str(json.loads((self.folder / "bootstrap.json").read_text())["api_key"])
+
+    def workers(self) -> list[int]:
+        assert self._process is not None
+        return [
+            worker
+            for child in _children(self._process.pid)
+            if b"\0webserver\0" in _command(child)
+            for worker in _children(child)
+        ]
+
+    def manage(self, *arguments: str, timeout: float = 3600.0) -> subprocess.CompletedProcess[str]:
+        """A command with the instance's settings."""
+        return subprocess.run(  # noqa: S603  # our own program
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,138 @@
+"""Entries into PostgreSQL: binary COPY, one transaction a batch; a month's partition is made when it is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import psycopg
+
+from compliance.journal.answering import ANSWER, Answering
+from compliance.journal.records import COLUMNS, KEY_COLUMNS, KeyRow, Row
+from compliance.journal.store import RecordRefused, StoreAway
+
+_TABLE: Final = "compliance_auditentry"
+_NAMES: Final = ", ".join(f'"{column}"' for column in COLUMNS)
+_COPY: Final = f"COPY {_TABLE} ({_NAMES}) FROM STDIN (FORMAT BINARY)"
+_TYPES: Final = (
+    "text", "text", "int4", "int8", "float8", "text", "text", "text", "int8", "text", "text", "text", "bytea",
+)  # fmt: skip
+_WORKER: Final = COLUMNS.index("worker")
+INSERT: Final = (
+    f"INSERT INTO {_TABLE} ({_NAMES}) VALUES ({', '.join(['%s'] * len(COLUMNS))}) "  # noqa: S608  # our own names
+    "ON CONFLICT DO NOTHING"
+)
+_WHOSE: Final = f"SELECT worker FROM {_TABLE} WHERE turn_id = %s AND kind = %s AND number = %s"  # noqa: S608  # our own names
+_INSERT_KEY: Final = (
+    f"INSERT INTO compliance_subjectkey ({', '.join(KEY_COLUMNS)}) "  # noqa: S608  # our own names
+    f"VALUES ({', '.join(['%s'] * len(KEY_COLUMNS))}) ON CONFLICT DO NOTHING"
+)
+_BAD_VALUES: Final = (TypeError, ValueError, OverflowError, struct.error, AttributeError)
+
+Key = tuple[str, str, int]
+
+
+class Entries:
+    """One connection, made when it is needed and made anew after a failure; `connected` is told of every new one.
+    `answer`: seconds that everything in one `asked` may take."""
+
+    def __init__(
+        self, address: str, *, connected: Callable[[Answering], None] = lambda _: None, answer: float = ANSWER
+    ) -> None:
+        self._address = address
+        self._connected = connected
+        self._answer = answer
+        self._connection: Answering | None = None
+        self._uncertain: set[Key] = set()  # sent, and lost sight of: they may be there
+
+    def append(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> None:
+        if self._uncertain and not self._uncertain.isdisjoint(map(_key, rows)):
+            if self.restore(rows, keys):
+                raise RecordRefused("another worker has written this entry")
+        else:
+            with self._sent(rows):
+                try:
+                    self._copy(rows, keys)
+                except psycopg.errors.CheckViolation as error:
+                    if error.diag.constraint_name is not None:
+                        raise
+                    self._make_months(rows)
+                    self._copy(rows, keys)
+        self._uncertain.difference_update(map(_key, rows))
+
+    def restore(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> list[Row]:
+        """One statement an entry: for the few after a failure, and for what waited on a disk."""
+        foreign: list[Row] = []
+        with self._sent(rows):
+            self._make_months(rows)
+            database = self.database()
+            with database.transaction(), database.cursor() as cursor:
+                if keys:
+                    cursor.executemany(_INSERT_KEY, keys)
+                for row in rows:
+                    cursor.execute(INSERT, row)
+                    if not cursor.rowcount:
+                        cursor.execute(_WHOSE, _key(row))
+                        if cursor.fetchone() != (row[_WORKER],):
+                            foreign.append(row)
+        return foreign
+
+    def database(self) -> Answering:
+        """For use inside `asked`. Raises psycopg.Error."""
+        if self._connection is None or self._connection.closed:
+            self.disconnect()
+            connection = Answering.to(self._address)
+            connection.allow(self._answer)
+            self._connection = connection
+            self._connected(connection)
+        return self._connection
+
+    @contextlib.contextmanager
+    def asked(self) -> Iterator[None]:
+        """Turns what goes wrong inside into RecordRefused, StoreAway."""
+        if self._connection is not None:
+            self._connection.allow(self._answer)
+        try:
+            yield
+        except (psycopg.DataError, psycopg.IntegrityError, *_BAD_VALUES) as error:
+            raise RecordRefused(str(error)) from error
+        except psycopg.Error as error:
+            self.disconnect()
+            raise StoreAway(str(error).strip()) from error
+
+    def disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextlib.contextmanager
+    def _sent(self, rows: Sequence[Row]) -> Iterator[None]:
+        try:
+            with self.asked():
+                yield
+        except StoreAway:
+            self._uncertain.update(map(_key, rows))
+            raise
+
+    def _copy(self, rows: Sequence[Row], keys: Sequence[KeyRow]) -> None:
+        database = self.database()
+        with database.transaction() if keys else contextlib.nullcontext(), database.cursor() as cursor:
+            if keys:
+                cursor.executemany(_INSERT_KEY, keys)
+            with cursor.copy(_COPY) as copy:
+                copy.set_types(_TYPES)
+                for row in rows:
+                    copy.write_row(row)
+
+    def _make_months(self, rows: Sequence[Row]) -> None:
+        database = self.database()
+        months = {time.gmtime(int(row[0][:12], 16) // 1000)[:2]: row[0] for row in rows}
+        for turn_id in months.values():
+            database.execute("SELECT compliance_journal_month(%s)", (turn_id,))
+
+
+def _key(row: Row) -> Key:
+    return row[0], row[1], row[2]
