@@ -2,6 +2,19 @@
 
 from compliance.models.changes import ChangeRecord
 from compliance.models.journal import AuditEntry, JournalWorker, SubjectKey
+from compliance.models.tree import Checkpoint, PruneStatement, TreeCursor, TreeHead, TreeNode, TreeRun
 from compliance.models.words import SensitiveWordList
 
-__all__ = ["AuditEntry", "ChangeRecord", "JournalWorker", "SensitiveWordList", "SubjectKey"]
+__all__ = [
+    "AuditEntry",
+    "ChangeRecord",
+    "Checkpoint",
+    "JournalWorker",
+    "PruneStatement",
+    "SensitiveWordList",
+    "SubjectKey",
+    "TreeCursor",
+    "TreeHead",
+    "TreeNode",
+    "TreeRun",
+]
