@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any, Final
 
 import msgspec
@@ -14,10 +14,14 @@ from django.core.files.storage import default_storage
 from django.db import DatabaseError
 
 from access import audit_files
+from compliance.changes import PLATFORM
 from compliance.journal import listing, reader
 from compliance.journal.listing import Filters
 from compliance.journal.slots import NoSlot
 from compliance.models import AuditEntry
+from compliance.tree import checkpoints, exporting
+from compliance.tree.database import tree_database
+from engine.errors import InvalidRequest
 from engine.types import Json
 from tenants import jobs
 from tenants.models import Job
@@ -27,9 +31,11 @@ log = logging.getLogger(__name__)
 SEARCH: Final = "audit_search"
 EXPORT: Final = "audit_export"
 KINDS: Final = (SEARCH, EXPORT)
-FORMATS: Final = ("jsonl", "csv")
+FORMATS: Final = ("jsonl", "csv", "verifiable")
+ENDINGS: Final = {"verifiable": "jsonl"}  # of files, where they are not the format's name
 MOST_FOUND: Final = 1_000
 LIMIT: Final = 1_800.0  # seconds a job may take
+STEP: Final = 1_000  # lines between two looks at the time
 FOLDERS: Final = {SEARCH: "audit-searches", EXPORT: "audit-exports"}
 
 Turns = Iterator[list[AuditEntry]]
@@ -37,6 +43,10 @@ Turns = Iterator[list[AuditEntry]]
 
 class Abandoned(Exception):
     """Nobody waits any more: the job is over or gone, with its tenant perhaps."""
+
+
+class NotYet(Exception):
+    """What was asked for cannot be had yet; the text says why."""
 
 
 class TookTooLong(Exception):
@@ -49,6 +59,11 @@ def search_arguments(text: str, filters: Filters) -> Json:
 
 
 def export_arguments(form: str, filters: Filters) -> Json:
+    """`verifiable` is a tree's leaves from one place to another, without gaps: only the time can be chosen. Raises
+    InvalidRequest."""
+    timed = Filters(since=filters.since, until=filters.until)
+    if form == "verifiable" and filters != timed:
+        raise InvalidRequest("An export that can be verified takes from and to only.", param="filters")
     return {"format": form, "filters": msgspec.to_builtins(_ended(filters))}
 
 
@@ -64,6 +79,8 @@ def run(job_id: int) -> None:
         return
     try:
         _finish(job)
+    except NotYet as reason:
+        jobs.fail_job(job_id=job_id, error=str(reason))
     except TookTooLong:
         jobs.fail_job(
             job_id=job_id,
@@ -104,10 +121,14 @@ def _ended(filters: Filters) -> Filters:
 
 def _finish(job: Job) -> None:
     """Of two that did the same job the first one's word counts; what the other stored goes again."""
-    write: Callable[[Job, Turns, IO[bytes]], None] = _search if job.kind == SEARCH else _export
-    ending = "json" if job.kind == SEARCH else job.arguments["format"]
+    form = "json" if job.kind == SEARCH else job.arguments["format"]
+    ending = ENDINGS.get(form, form)
     with tempfile.TemporaryFile() as file:
-        write(job, _turns(job), file)
+        if form == "verifiable":
+            _export_tree(job, file)
+        else:
+            write = _search if job.kind == SEARCH else _export
+            write(job, _turns(job), file)
         file.seek(0)
         stored = default_storage.save(f"{FOLDERS[job.kind]}/{job.pk}.{ending}", File(file))
     if not jobs.finish_job(job_id=job.pk, result_name=stored):
@@ -171,6 +192,25 @@ def _export(job: Job, turns: Turns, file: IO[bytes]) -> None:
         file.write(audit_files.csv_head())
     for entries in turns:
         file.write(line(entries, _record(entries)))
+
+
+def _export_tree(job: Job, file: IO[bytes]) -> None:
+    """Whole seconds of the tenant's tree, as far as it is signed. Raises NotYet."""
+    filters, end = filters_of(job), time.monotonic() + LIMIT
+    with tree_database() as alias:
+        tenant_id = job.tenant_id or PLATFORM
+        first, last = exporting.positions(alias, tenant_id, filters.since, filters.until)
+        first, last = (min(place, checkpoints.signed_size(alias, tenant_id)) for place in (first, last))
+        try:
+            for number, line in enumerate(exporting.export(alias, tenant_id, first, last)):
+                file.write(line.encode() + b"\n")
+                if number % STEP == 0:
+                    if time.monotonic() > end:
+                        raise TookTooLong
+                    if not jobs.report_progress(job_id=job.pk, percent=100 * number / max(last - first, number, 1)):
+                        raise Abandoned
+        except exporting.NothingSigned as reason:
+            raise NotYet(f"Nothing is signed yet: {reason}. Try again in a minute.") from None
 
 
 def _record(entries: list[AuditEntry]) -> reader.TurnRecord | None:

@@ -26,7 +26,7 @@ from access.answers import (
     TurnAnswer,
 )
 from access.edges.embeddings import EmbeddingsBody
-from access.management.audit import AuditPage, ChangeLines, ExportBody, SearchBody
+from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody
 from access.management.jobs import JobAnswer, JobPage
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
@@ -161,6 +161,10 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="Changes of the tenant's configuration, newest first", answer=ChangeLines,
                   query=CHANGES_QUERY, errors=(400, *MANAGE_ERRORS),
                   text="Who changed which row, and what it was before and after. There within seconds."),
+    ],
+    "/api/audit/checkpoints": [
+        Operation(method="get", summary="Signed checkpoints of the tenant's journal, newest first",
+                  answer=CheckpointPage, errors=MANAGE_ERRORS),
     ],
     "/api/audit/search": [
         Operation(method="post", summary="Find a text in what was asked and answered", body=SearchBody,

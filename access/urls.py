@@ -6,7 +6,7 @@ from django.urls import URLPattern, re_path
 
 from access.edges.rest import ChatView
 from access.management.answers import Cache
-from access.management.audit import AuditChanges, AuditDetail, AuditExports, AuditList, AuditSearch
+from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
@@ -32,6 +32,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/jobs/{job_id}/result": JobResult,
     "/api/audit": AuditList,
     "/api/audit/changes": AuditChanges,
+    "/api/audit/checkpoints": AuditCheckpoints,
     "/api/audit/search": AuditSearch,
     "/api/audit/exports": AuditExports,
     "/api/audit/{turn_id}": AuditDetail,

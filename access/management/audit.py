@@ -20,6 +20,9 @@ from access.views import LeanView
 from compliance.journal import changes, listing, reader
 from compliance.journal.changes import ChangeFilters
 from compliance.journal.listing import Filters, Judged, Page
+from compliance.journal.signing import platform_signer
+from compliance.tree import checkpoints
+from compliance.tree.database import tree_database
 from engine.errors import InvalidRequest
 from engine.types import Change, Json, Principal
 from tenants.models import Tenant
@@ -82,7 +85,9 @@ class SearchBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ExportBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    format: Literal["jsonl", "csv"] = "jsonl"
+    """`verifiable` is for the stand-alone verifier: every entry of a time, so it takes `from` and `to` only."""
+
+    format: Literal["jsonl", "csv", "verifiable"] = "jsonl"
     filters: AuditFilters = AuditFilters()
 
 
@@ -159,6 +164,24 @@ class ChangeLines(msgspec.Struct):
     next: str | None
 
 
+class CheckpointLine(msgspec.Struct):
+    """`note` is what was signed; `checkpoint` (the tree's size), `root` and `at` say the same for people."""
+
+    checkpoint: int
+    tenant: int
+    root: str
+    at: float
+    key: str
+    note: str
+
+
+class CheckpointPage(msgspec.Struct):
+    """The newest 1,000, newest first. `public_key` verifies their notes."""
+
+    checkpoints: list[CheckpointLine]
+    public_key: str
+
+
 class EntryLine(msgspec.Struct):
     """An entry of the journal; `bytes` is the size of its body."""
 
@@ -211,6 +234,17 @@ class AuditChanges(LeanView):
         work = partial(changes.page, self.principal.tenant_id, query.filters(), before=query.before, limit=query.limit)
         found: changes.ChangePage = await self.parts.rows.run(partial(reader.readable, work))
         return self.json(ChangeLines([_change(each) for each in found.changes], found.next))
+
+
+class AuditCheckpoints(LeanView):
+    """GET: the signed checkpoints of the tenant's tree, newest first, and the key they are signed with."""
+
+    needs = ("audit",)
+    http_method_names = ["get"]
+
+    async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
+        work = partial(_checkpoints, self.principal.tenant_id)
+        return self.json(await self.parts.rows.run(partial(reader.readable, work)))
 
 
 class AuditSearch(LeanView):
@@ -268,6 +302,12 @@ def _line(turn: listing.TurnSummary) -> AuditLine:
         ended=turn.ended,
         verdicts=turn.verdicts,
     )
+
+
+def _checkpoints(tenant_id: int) -> CheckpointPage:
+    with tree_database() as alias:
+        found = checkpoints.heads(tenant_id, alias)
+    return CheckpointPage([msgspec.convert(each, CheckpointLine) for each in found], platform_signer().public_key())
 
 
 def _change(change: Change) -> ChangeLine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -10,9 +11,14 @@ from types import FrameType
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 
+from compliance.journal.answering import address_of
+from compliance.journal.moving import MOST, move_changes
+from compliance.journal.postgres import PostgresStore
 from compliance.journal.signing import platform_signer
+from compliance.journal.sqlite import SqliteStore
+from compliance.journal.store import Store
 from compliance.tree.checkpoints import Checkpointer
 from compliance.tree.folding import Folder, NotLeading
 from compliance.tree.leading import Leader, lead
@@ -25,6 +31,7 @@ log = logging.getLogger("clawdbot.sequencer")
 FOLD_EVERY = 1.0  # seconds; an entry is in the tree within five
 RETENTION_EVERY = 60.0
 KEYS_EVERY = 3600.0
+CHANGES_EVERY = 0.5
 STAND_BY = 1.0  # seconds between two looks at whether another one still leads
 
 
@@ -66,13 +73,23 @@ def duties(leader: Leader, sources: Sources) -> list[Duty]:
     folder = Folder(leader.alias)
     signer = platform_signer()
     checkpointer = Checkpointer(leader.alias, signer, default_storage, say)
+    store = changes_store(leader)
     retention = Retention(leader.alias, signer, lambda: rules(settings.JOURNAL_RETENTION_DAYS))
     return [
+        Duty("journalling changes", CHANGES_EVERY, lambda: move_changes(store.append, store.worker) == MOST),
         Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
         Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
         Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
         Duty("removing keys that seal nothing", KEYS_EVERY, retention.remove_keys),
     ]
+
+
+def changes_store(leader: Leader) -> Store:
+    """What changes of configuration are journalled with: on SQLite the file whose lock the leader holds."""
+    worker = f"sequencer-{os.getpid()}"
+    if leader.slot is not None:
+        return SqliteStore(leader.slot, worker)
+    return PostgresStore(address_of(connections[leader.alias].settings_dict), worker)
 
 
 def say(line: str) -> None:

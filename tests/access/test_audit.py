@@ -261,7 +261,7 @@ async def test_who_searched_and_exported_is_on_record(site):
 
 
 async def test_nobody_changes_anything(site):
-    for path in ("", f"/{site.turns.hers}", "/changes", "/search", "/exports"):
+    for path in ("", f"/{site.turns.hers}", "/changes", "/checkpoints", "/search", "/exports"):
         for method in ("PUT", "PATCH", "DELETE"):
             await refused(await site.alice.request(method, f"/api/audit{path}"), 405, "method_not_allowed")
 
@@ -345,6 +345,7 @@ async def test_a_cell_that_looks_like_a_formula_is_made_text(site, text):
         ("exports", {"format": "parquet"}, "format"),
         ("exports", {"filters": {"from": "never"}}, "from"),
         ("exports", {"filters": []}, "filters"),
+        ("exports", {"format": "verifiable", "filters": {"key": 1}}, "filters"),
     ],
 )
 async def test_it_refuses_what_is_no_job(site, path, body, param):

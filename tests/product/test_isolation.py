@@ -57,6 +57,7 @@ MANAGED: dict[str, list[tuple[str, str, dict | None]]] = {
 # Routes for who audits the tenant.
 AUDITED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/audit/changes": [("GET", "/api/audit/changes", None)],
+    "/api/audit/checkpoints": [("GET", "/api/audit/checkpoints", None)],
     "/api/audit/search": [("POST", "/api/audit/search", {"text": "secret"})],
     "/api/audit/exports": [("POST", "/api/audit/exports", {})],
 }
