@@ -119,6 +119,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "access.console.acting.acting",
 ]
 ROOT_URLCONF = "clawdbot_site.urls"
 APPEND_SLASH = False

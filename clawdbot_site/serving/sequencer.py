@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -12,7 +13,13 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, connections
 
+from compliance.journal.answering import address_of
+from compliance.journal.moving import MOST, move_changes
+from compliance.journal.postgres import PostgresStore
 from compliance.journal.signing import platform_signer
+from compliance.journal.sqlite import SqliteStore
+from compliance.journal.store import Store
+from compliance.sealing.moving import SealedAppend
 from compliance.tree.checkpoints import Checkpointer
 from compliance.tree.folding import Folder, NotLeading
 from compliance.tree.leading import Leader, lead
@@ -25,6 +32,7 @@ log = logging.getLogger("clawdbot.sequencer")
 FOLD_EVERY = 1.0  # seconds; an entry is in the tree within five
 RETENTION_EVERY = 60.0
 KEYS_EVERY = 3600.0
+CHANGES_EVERY = 0.5
 STAND_BY = 1.0  # seconds between two looks at whether another one still leads
 
 
@@ -66,8 +74,11 @@ def duties(leader: Leader, sources: Sources) -> list[Duty]:
     folder = Folder(leader.alias)
     signer = platform_signer()
     checkpointer = Checkpointer(leader.alias, signer, default_storage, say)
+    store = changes_store(leader)
+    append = SealedAppend(store.append)
     retention = Retention(leader.alias, signer, current_rules)
     return [
+        Duty("journalling changes", CHANGES_EVERY, lambda: move_changes(append, store.worker) == MOST),
         Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
         Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
         Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
@@ -79,6 +90,14 @@ def current_rules() -> Rules:
     """How long every tenant's turns are kept, as its row says now."""
     connections["default"].close_if_unusable_or_obsolete()  # no request ends here, which would see to it
     return rules(settings.JOURNAL_RETENTION_DAYS)
+
+
+def changes_store(leader: Leader) -> Store:
+    """What changes of configuration are journalled with: on SQLite the file whose lock the leader holds."""
+    worker = f"sequencer-{os.getpid()}"
+    if leader.slot is not None:
+        return SqliteStore(leader.slot, worker)
+    return PostgresStore(address_of(connections[leader.alias].settings_dict), worker)
 
 
 def say(line: str) -> None:

@@ -103,6 +103,12 @@ def heads(tenant_id: int, alias: str) -> list[dict[str, object]]:
     return [as_json(checkpoint) for checkpoint in found]
 
 
+def signed_size(alias: str, tenant_id: int) -> int:
+    """How many of a tenant's leaves a checkpoint covers."""
+    found = Checkpoint.objects.using(alias).filter(tenant_id=tenant_id).aggregate(most=Max("size"))["most"]
+    return int(found or 0)
+
+
 def last_signed(alias: str) -> float | None:
     """Unix seconds of the last checkpoint of all; None: there is none yet."""
     last: float | None = Checkpoint.objects.using(alias).everywhere().aggregate(last=Max("at"))["last"]
