@@ -19,6 +19,9 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from tenants import actors
+
+    actors.become(actors.Actor(f"command:{sys.argv[1] if len(sys.argv) > 1 else 'help'}", actors.account()))
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:  # a setting that cannot be read: it names the variable

@@ -1,7 +1,7 @@
 """The description of the routes that Django's urlconf does not know: the chat contract and the OpenAI format.
 
-A postprocessing hook of drf-spectacular adds them to the rest. Bodies come from the structs the edges decode with; what
-is answered is described by the structs here, and a test holds real answers to them."""
+A postprocessing hook of drf-spectacular adds them to the rest. Bodies come from the structs the edges decode with,
+answers from `access.answers`, and a test holds real answers to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,24 @@ from typing import Any, Final
 
 import msgspec
 
+from access.answers import (
+    AuditTurnAnswer,
+    CancelAnswer,
+    ChatAnswer,
+    DecisionAnswer,
+    EmbeddingsAnswer,
+    ErrorAnswer,
+    ModelListAnswer,
+    PublicModelAnswer,
+    ScoreAnswer,
+    SessionAnswer,
+    SessionPage,
+    TicketAnswer,
+    TurnAnswer,
+)
 from access.edges.embeddings import EmbeddingsBody
+from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody
+from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
 from access.management.privacy import PrivacyAnswer, PrivacyBody
 from access.management.routes import ExplainBody, ReplayBody
@@ -19,178 +36,9 @@ from access.management.word_operations import WORD_OPERATIONS
 from access.operations import MANAGE_ERRORS, Operation
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
-from engine.types import Choice, Completion, Intent, Json, Message, Retry
+from engine.types import Json
 
 REF: Final = "#/components/schemas/{name}"
-
-
-class UsageAnswer(msgspec.Struct, kw_only=True):
-    """Tokens of the turn. `estimated` where the model's service did not count them."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: Json = {}
-    completion_tokens_details: Json = {}
-    estimated: bool = False
-
-
-class RouteAnswer(msgspec.Struct, kw_only=True):
-    """Which instance answered, and by which rules. `decision` is the turn's id. `source` only where no model was asked:
-    `cache`, `shared` (another turn's call) or `plugin`."""
-
-    instance: str
-    rules: list[str]
-    decision: str
-    source: str = "model"
-
-
-class ChatAnswer(msgspec.Struct, kw_only=True):
-    """A whole answer. `choices` only where several were asked for."""
-
-    id: str
-    session_id: str | None
-    model: str
-    message: Message
-    usage: UsageAnswer
-    finish_reason: str
-    route: RouteAnswer
-    choices: list[Json] = []
-
-
-class ModelChangeAnswer(msgspec.Struct, rename={"origin": "from"}):
-    """From the turn `turn_id` on another model answered. `at` is in Unix seconds."""
-
-    at: int
-    origin: str
-    to: str
-    turn_id: str
-
-
-class SessionMetadata(msgspec.Struct):
-    """`last_active` is in Unix seconds. `model_changes` are the last 20, only where there are any."""
-
-    last_active: int
-    model_version: str
-    model_changes: list[ModelChangeAnswer] = []
-
-
-class SessionLine(msgspec.Struct, kw_only=True):
-    """`name` once it has one."""
-
-    session_id: str
-    user_profile: Json
-    metadata: SessionMetadata
-    version: int
-    state: str
-    name: str = ""
-
-
-class SessionPage(msgspec.Struct):
-    """`next_cursor` is the `cursor` of the following page; null: this was the last."""
-
-    sessions: list[SessionLine]
-    next_cursor: str | None = None
-
-
-class SessionAnswer(SessionLine, kw_only=True):
-    """A session and what was said in it."""
-
-    context_stack: list[Message]
-
-
-class TurnAnswer(msgspec.Struct, kw_only=True):
-    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `partial` is what a
-    stream had been sent when last recorded, where no completion has the whole of it."""
-
-    id: str
-    state: str
-    decision: Json
-    retries: list[Retry]
-    intent: Intent
-    completion: Completion | None = None
-    partial: list[Choice]
-
-
-class CancelAnswer(msgspec.Struct):
-    id: str
-    state: str
-
-
-class Refusal(msgspec.Struct):
-    code: str
-    message: str
-
-
-class DecisionAnswer(msgspec.Struct, kw_only=True):
-    """Where a request would go and why. `model` null: nowhere now, it would be refused with this `refusal`."""
-
-    model: str | None
-    instance: str | None
-    rules: list[str]
-    candidates: list[Json]
-    features: Json
-    runner_up: str | None = None
-    refusal: Refusal | None = None
-
-
-class ScoreAnswer(msgspec.Struct):
-    complexity_score: float
-
-
-class TicketAnswer(msgspec.Struct):
-    """`expires_in` is in seconds; a ticket works once, as `/ws/chat?ticket=…`."""
-
-    ticket: str
-    expires_in: int
-
-
-class EmbeddingAnswer(msgspec.Struct):
-    """A vector: numbers, or with `encoding_format: base64` a text."""
-
-    object: str
-    index: int
-    embedding: list[float] | str
-
-
-class EmbeddingUsage(msgspec.Struct):
-    prompt_tokens: int
-    total_tokens: int
-
-
-class EmbeddingsAnswer(msgspec.Struct):
-    """One vector an input, in their order."""
-
-    object: str
-    data: list[EmbeddingAnswer]
-    model: str
-    usage: EmbeddingUsage
-
-
-class PublicModelAnswer(msgspec.Struct):
-    id: str
-    object: str
-    created: int
-    owned_by: str
-
-
-class ModelListAnswer(msgspec.Struct):
-    object: str
-    data: list[PublicModelAnswer]
-
-
-class ErrorInside(msgspec.Struct):
-    """`code` is stable; `retryable`: the same request may succeed later; `param` names the field at fault."""
-
-    code: str
-    message: str
-    request_id: str
-    retryable: bool
-    param: str | None = None
-
-
-class ErrorAnswer(msgspec.Struct):
-    error: ErrorInside
 
 
 CHAT_TEXT = (
@@ -205,6 +53,39 @@ RULE_TEXT = (
 REPLAY_TEXT = (
     "Queues a job: poll `/api/jobs/{id}`, then read its `result_url`. The given rules take the place of the tenant's "
     "own, nothing is saved and no model is asked. At most two at a time."
+)
+ERASURE_TEXT = (
+    "Queues a job that destroys the keys of the user's journal entries and deletes sessions, kept answers and results "
+    "of jobs. Its result is a signed certificate. What was said cannot be brought back."
+)
+AUDIT_TEXT = (
+    "The caller's own turns; with the scope `audit` those of the whole tenant. What `model`, `instance`, `state`, "
+    "`verdict`, `list` and `edge` ask for is looked for in so many turns a page and no more: a page may be short, or "
+    "empty, and still have a `next`."
+)
+AUDIT_JOB_TEXT = "Queues a job: poll `/api/jobs/{id}`, then read its `result_url`. One at a time for a tenant."
+AUDIT_QUERY = (
+    ("from", "string", "Unix seconds or ISO 8601."),
+    ("to", "string", "Before that."),
+    ("user", "string", "A member's id, or `key:<id>` and what a key's caller named after it."),
+    ("key", "integer", "An API key's id."),
+    ("session", "string", "A session's id."),
+    ("model", "string", "What was asked for or what answered."),
+    ("instance", "string", "What answered, or would have."),
+    ("state", "string", "`completed refused failed cancelled aborted in_flight`."),
+    ("verdict", "string", "What sensitive words said: `any block mask record`."),
+    ("list", "string", "The name of the list that did."),
+    ("edge", "string", "Such as `rest`, `openai` or `websocket`."),
+    ("before", "string", "`next` of the page before."),
+    ("limit", "integer", "1 to 200; 50 unless told."),
+)
+CHANGES_QUERY = (
+    *AUDIT_QUERY[:2],
+    ("actor", "string", "Such as `operator:1`, `key:7` or `command:loadwords`."),
+    ("model", "string", "What kind of row, such as `routing.routingrule`."),
+    ("row", "string", "Its id."),
+    ("action", "string", "`created changed deleted`."),
+    *AUDIT_QUERY[-2:],
 )
 TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
@@ -241,6 +122,12 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="post", summary="What would recorded turns have done under these rules?", body=ReplayBody,
                   answer=JobAnswer, status=202, text=REPLAY_TEXT, errors=(400, 429, *MANAGE_ERRORS)),
     ],
+    "/api/erasures": [
+        Operation(method="get", summary="Who was erased", text="Pseudonyms: nothing else of them is kept.",
+                  answer=ErasurePage, errors=MANAGE_ERRORS),
+        Operation(method="post", summary="Erase a user", text=ERASURE_TEXT, body=ErasureBody, answer=JobAnswer,
+                  status=202, errors=(400, *MANAGE_ERRORS)),
+    ],
     "/api/rules": [
         Operation(method="get", summary="The tenant's rules, and the platform's that apply to it", answer=RulePage,
                   errors=MANAGE_ERRORS),
@@ -262,8 +149,33 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="A job, and how far it is", answer=JobAnswer, errors=(404, *MANAGE_ERRORS)),
     ],
     "/api/jobs/{job_id}/result": [
-        Operation(method="get", summary="What a job left", text="JSON; its shape depends on the kind of job.",
+        Operation(method="get", summary="What a job left", text="JSON, JSON Lines or CSV, by the kind of job.",
                   answer=dict, errors=(404, *MANAGE_ERRORS)),
+    ],
+    "/api/audit": [
+        Operation(method="get", summary="Recorded turns, newest first", text=AUDIT_TEXT, answer=AuditPage,
+                  query=AUDIT_QUERY, errors=(400, *MANAGE_ERRORS)),
+    ],
+    "/api/audit/changes": [
+        Operation(method="get", summary="Changes of the tenant's configuration, newest first", answer=ChangeLines,
+                  query=CHANGES_QUERY, errors=(400, *MANAGE_ERRORS),
+                  text="Who changed which row, and what it was before and after. There within seconds."),
+    ],
+    "/api/audit/checkpoints": [
+        Operation(method="get", summary="Signed checkpoints of the tenant's journal, newest first",
+                  answer=CheckpointPage, errors=MANAGE_ERRORS),
+    ],
+    "/api/audit/search": [
+        Operation(method="post", summary="Find a text in what was asked and answered", body=SearchBody,
+                  answer=JobAnswer, status=202, text=AUDIT_JOB_TEXT, errors=(400, 429, *MANAGE_ERRORS)),
+    ],
+    "/api/audit/exports": [
+        Operation(method="post", summary="Export recorded turns", body=ExportBody, answer=JobAnswer, status=202,
+                  text=AUDIT_JOB_TEXT, errors=(400, 429, *MANAGE_ERRORS)),
+    ],
+    "/api/audit/{turn_id}": [
+        Operation(method="get", summary="The whole record of a turn", answer=AuditTurnAnswer,
+                  errors=(404, *MANAGE_ERRORS)),
     ],
     "/api/cache": [
         Operation(method="delete", summary="Forget the tenant's kept answers", status=204, errors=(401, 403, 503)),
@@ -294,8 +206,8 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     ],
 }  # fmt: skip
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
-               "jobs": "jobs", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
-               "words": "sensitive words"}  # fmt: skip
+               "jobs": "jobs", "audit": "audit", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
+               "words": "sensitive words", "erasures": "compliance"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

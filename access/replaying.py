@@ -62,8 +62,8 @@ def period(since: Moment = None, until: Moment = None) -> Period:
 
     Raises InvalidRequest."""
     now = time.time()
-    end = min(now if until in (None, "") else _seconds(until, "to"), now)
-    start = end - DAY if since in (None, "") else _seconds(since, "from")
+    end = min(now if until in (None, "") else seconds(until, "to"), now)
+    start = end - DAY if since in (None, "") else seconds(since, "from")
     if start >= end:
         raise InvalidRequest("from must be before to, and in the past.", param="from")
     if end - start > LONGEST:
@@ -71,7 +71,8 @@ def period(since: Moment = None, until: Moment = None) -> Period:
     return Period(start, end)
 
 
-def _seconds(moment: Moment, field: str) -> float:
+def seconds(moment: Moment, field: str) -> float:
+    """Unix seconds from what somebody wrote into this field. Raises InvalidRequest."""
     found = _read(moment.strip()) if isinstance(moment, str) else moment
     if found is None or not EARLIEST <= found < LATEST:
         raise InvalidRequest(

@@ -94,10 +94,11 @@ class OpenAIBody(ChatFields, kw_only=True):
 Body = TypeVar("Body")
 
 
-def fields(body: Json, kind: Callable[..., Body] | type[Body]) -> Body:
-    """A guarded object as a typed struct. Raises InvalidRequest that names the field."""
+def fields(body: Json, kind: Callable[..., Body] | type[Body], *, strict: bool = True) -> Body:
+    """A guarded object as a typed struct; not `strict`: numbers may be written as texts, as in a query. Raises
+    InvalidRequest that names the field."""
     try:
-        return msgspec.convert(body, kind)
+        return msgspec.convert(body, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
 

@@ -6,6 +6,8 @@ from django.urls import URLPattern, re_path
 
 from access.edges.rest import ChatView
 from access.management.answers import Cache
+from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
+from access.management.erasures import Erasures
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
@@ -35,8 +37,15 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/jobs": JobList,
     "/api/jobs/{job_id}": JobDetail,
     "/api/jobs/{job_id}/result": JobResult,
+    "/api/audit": AuditList,
+    "/api/audit/changes": AuditChanges,
+    "/api/audit/checkpoints": AuditCheckpoints,
+    "/api/audit/search": AuditSearch,
+    "/api/audit/exports": AuditExports,
+    "/api/audit/{turn_id}": AuditDetail,
     "/api/cache": Cache,
     "/api/privacy": Privacy,
+    "/api/erasures": Erasures,
     "/api/ws-ticket": WebSocketTicket,
     "/api/words": WordListsView,
     "/api/words/exceptions": ExceptionsView,

@@ -15,6 +15,8 @@ from access.authentication import require_scope
 from access.lean import JsonReply, LeanRequest, Reply
 from access.parts import Parts
 from engine.types import Json, Principal
+from tenants import actors
+from tenants.actors import Actor
 
 encode = msgspec.json.Encoder().encode
 
@@ -38,6 +40,7 @@ class LeanView(APIView):
             scope = cast(Scope, request.scope)
             self.principal = await self.parts.authenticator.authenticate(scope["headers"], peer(scope))
             wrapped.user = self.principal  # type: ignore[assignment]
+            actors.become(Actor(self.principal.subject, "", request.request_id))
             self.initial(wrapped, *args, **kwargs)
             method = request.method.lower() if request.method else ""
             handler = getattr(self, method, None) if method in self.http_method_names else None

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import task_postrun, task_prerun
+
+from tenants import actors
+from tenants.actors import Actor
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
 
@@ -17,5 +22,17 @@ app.conf.task_queues = {name: {"exchange": name, "routing_key": name} for name i
 app.conf.beat_schedule = {
     "remove-old-jobs": {"task": "clawdbot_site.tasks.remove_old_jobs", "schedule": crontab(hour="3", minute="17")},
     "remove-old-hits": {"task": "clawdbot_site.tasks.remove_old_hits", "schedule": crontab(hour="3", minute="27")},
+    "destroy-erased-keys": {"task": "access.tasks.destroy_erased_keys", "schedule": crontab(minute="23")},
 }
 app.set_default()
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]  # celery ships no types
+def _begin(task: Any, **_: object) -> None:
+    """What a task changes is journalled as its doing."""
+    actors.become(Actor(f"task:{task.name.rpartition('.')[2]}"))
+
+
+@task_postrun.connect  # type: ignore[untyped-decorator]
+def _end(**_: object) -> None:
+    actors.become(None)

@@ -30,6 +30,8 @@ from compliance.journal.reader import JournalReader
 from compliance.journal.writer import JournalWriter
 from compliance.personal.privacy import PersonalPrivacy, PersonalTable
 from compliance.personal.switches import compile_personal
+from compliance.sealing.forgetting import Forgotten
+from compliance.sealing.sealer import Sealer
 from engine.engine import Engine
 from engine.http1 import DirectClient
 from engine.outbound import AiohttpClient, HttpClient
@@ -46,9 +48,11 @@ from tenants.answers import AnswerStore
 from tenants.credentials import Credentials
 from tenants.directory import TenantTable, compile_tenants
 from tenants.isolation import Stores
+from tenants.keyring import KeyTable
 from tenants.limits import Limits
 from tenants.live import LiveConfig
 from tenants.proxies import TrustedProxies
+from tenants.stored_keys import compile_keys
 from tenants.tokens import TokenVerifier
 
 HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
@@ -63,6 +67,8 @@ class Application:
         self._words: Cell[GuardTable] = Cell(GuardTable())
         self._personal: Cell[PersonalTable] = Cell(PersonalTable())
         self._plugins: Cell[PluginTable] = Cell(PluginTable())
+        self._tenant_keys: Cell[KeyTable] = Cell({})
+        self.sealer = Sealer(self._tenant_keys)
         self.live = LiveConfig(settings.VALKEY_NODES[0])
         self.credentials = Credentials()
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
@@ -80,11 +86,14 @@ class Application:
 
     def _register(self) -> None:
         """Which rows become which snapshot, and when: `tenants.live` calls these in its threads."""
+        for section in ("tenant_keys", "tenants"):  # before the tenants: a new one is known once it can be recorded
+            self.live.register(section, compile_keys, self._tenant_keys.swap)
         self.live.register("tenants", compile_tenants, self.tenants.swap)
         self.live.register("routing", self._compile_routes, self._swap_routes, slow=True)
         self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap, slow=True)
         self.live.register("personal", compile_personal, self._personal.swap)
         self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._plugins.swap, slow=True)
+        self.live.register("erasures", Forgotten().compile, self.sealer.forget)
         self.credentials.register(self.live)
 
     def _compile_routes(self) -> RoutingTable:
@@ -100,7 +109,7 @@ class Application:
         """Raises what keeps a worker from starting: no database, an unusable journal."""
         self._loop = loop = asyncio.get_running_loop()
         await asyncio.to_thread(self.live.load)
-        self.journal: JournalWriter = await asyncio.to_thread(open_journal)
+        self.journal: JournalWriter = await asyncio.to_thread(open_journal, self.sealer)
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)

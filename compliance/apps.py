@@ -10,8 +10,10 @@ class ComplianceConfig(AppConfig):
     label = "compliance"
 
     def ready(self) -> None:
+        from compliance import changes  # noqa: PLC0415  # needs the app registry
         from compliance.journal import union  # noqa: PLC0415  # needs the app registry
 
+        changes.connect()
         first = first_file()
         if first is not None:
             first.parent.mkdir(parents=True, exist_ok=True)  # SQLite makes files, not folders

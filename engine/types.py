@@ -356,3 +356,23 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ttft: float | None = None
     duration: float = 0.0
     verdicts: list[Verdict] = []
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A change of configuration, or somebody who signed in: who did what to which row. `turn_id` is its own id.
+    `before` and `after` have what differs; secrets are only named. `tenant_id` 0: the platform. `erased`: only what
+    its entry's columns say can be read."""
+
+    turn_id: str
+    tenant_id: int
+    at: float
+    actor: str
+    actor_label: str = ""
+    request_id: str = ""
+    action: str
+    model: str
+    row: str = ""
+    label: str = ""
+    before: Json = {}
+    after: Json = {}
+    erased: bool = False

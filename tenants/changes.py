@@ -14,6 +14,7 @@ from tenants.signals import config_changed
 Values = dict[str, Any]
 
 HIDDEN = "***"
+RENEWED = "*** (another)"  # after a change: the secret is not the one it was
 
 
 def connect() -> None:
@@ -35,15 +36,19 @@ def public_values(row: models.Model) -> Values:
 def _before_save(sender: type[LiveModel], instance: LiveModel, **_: object) -> None:
     """Remembers the row as it is stored: the object in hand may long be another."""
     stored = None if instance.pk is None else sender._base_manager.filter(pk=instance.pk).first()
-    instance._stored_values = None if stored is None else public_values(stored)  # type: ignore[attr-defined]
+    instance._stored_row = stored  # type: ignore[attr-defined]
 
 
 def _after_save(
     sender: type[LiveModel], instance: LiveModel, update_fields: frozenset[str] | None = None, **_: object
 ) -> None:
     if update_fields is None or not update_fields <= sender.quiet_fields:
-        before = instance.__dict__.pop("_stored_values", None)
-        _send(sender, instance, before=before, after=public_values(instance))
+        stored = instance.__dict__.pop("_stored_row", None)
+        before, after = None if stored is None else public_values(stored), public_values(instance)
+        for name in sender.secret_fields if stored is not None else ():
+            if after[name] == HIDDEN and getattr(stored, name) not in (None, "", getattr(instance, name)):
+                after[name] = RENEWED
+        _send(sender, instance, before=before, after=after)
 
 
 def _after_delete(sender: type[LiveModel], instance: LiveModel, **_: object) -> None:

@@ -43,6 +43,11 @@ class Tenant(LiveModel):
         default=False, help_text="Keep answers with a temperature above 0, or without one, too."
     )
     coalesce = models.BooleanField(default=False, help_text="Identical requests at the same time share one call.")
+    retention_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Days a turn stays in the journal; 0: for good; empty: as the platform says."
+    )
+    legal_hold = models.BooleanField(default=False, help_text="Nothing is removed from the journal, however old.")
+    legal_hold_note = models.CharField(max_length=200, blank=True, help_text="Why, and by whom.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -63,6 +68,41 @@ class Tenant(LiveModel):
     def clean(self) -> None:
         self.slug = clean_slug(self.slug)
         self.name = clean_name(self.name)
+
+
+class TenantKey(TenantScopedModel):
+    """What a tenant's recorded text is sealed with in the end: it wraps the keys of the tenant's users, and is itself
+    sealed with the platform's master key. No tenant: the platform's own. The one with the highest number wraps, all
+    unwrap."""
+
+    config_section = "tenant_keys"
+    secret_fields = frozenset({"sealed"})
+    sealed_fields = {"sealed": "tenant key"}
+
+    tenant = models.ForeignKey(  # type: ignore[assignment]
+        Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    number = models.PositiveIntegerField(default=1)
+    sealed = models.CharField(max_length=300)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ScopedManager()
+
+    class Meta:
+        ordering = ["tenant_id", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "number"], name="tenant_key_once"),
+            models.UniqueConstraint(
+                fields=["number"], condition=models.Q(tenant__isnull=True), name="platform_key_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"key {self.number} of {self.tenant_id or 'the platform'}"
+
+    @property
+    def seal_id(self) -> int:
+        return self.number
 
 
 class Role(models.TextChoices):

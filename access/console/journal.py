@@ -1,138 +1,54 @@
-"""Screen of the journal: a line a turn, and a page with all that is recorded of one. Nobody can change anything."""
+"""Screens of the journal: turns by filters, page by page, and all that is recorded of one. Nobody changes anything."""
 
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db import models
-from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import TextFilter
-from unfold.decorators import display
-from unfold.paginator import InfinitePaginator
 
+from access.console.journal_changes import changes_view
+from access.console.journal_forms import JournalForm
+from access.console.journal_jobs import download_view, read_view, reading_view
 from access.console.recorded_turn import STATE_COLOURS, duration, moment, present, state_name
 from access.console.scoped import ReadOnlyAdmin
-from compliance.journal import reader
+from compliance.journal import listing, reader
+from compliance.journal.listing import Filters, Page, TurnSummary
 from compliance.models import AuditEntry
+from engine.errors import StoreUnavailable
 from tenants.models import Tenant
 
-IN_FLIGHT = "in_flight"
-TURN_ID = re.compile(r"[0-9a-f]{4,32}\Z")
-
-
-def turns() -> models.QuerySet[AuditEntry]:
-    """Every turn's intent: what a turn is listed, found and counted by."""
-    return reader.entries().everywhere().filter(kind=AuditEntry.Kind.INTENT)
-
-
-def first_turn_of(moment: float) -> str:
-    """No turn that began at or after this time (Unix seconds) has a smaller id: ids begin with milliseconds."""
-    return f"{max(int(moment * 1000), 0):012x}"
-
-
-class ByTenant(TextFilter):
-    title = _("tenant (slug)")
-    parameter_name = "tenant"
-
-    def queryset(self, request: HttpRequest, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        slug = (self.value() or "").strip().lower()
-        if not slug:
-            return rows
-        return rows.filter(tenant_id__in=list(Tenant.objects.filter(slug=slug).values_list("id", flat=True)))
-
-
-class ByState(admin.SimpleListFilter):
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [*AuditEntry.State.choices, (IN_FLIGHT, _("In flight"))]
-
-    def queryset(self, request: HttpRequest, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        ends = reader.entries().everywhere().filter(kind=AuditEntry.Kind.COMPLETION, turn_id=OuterRef("turn_id"))
-        if self.value() is None:
-            return rows
-        return rows.filter(~Exists(ends) if self.value() == IN_FLIGHT else Exists(ends.filter(state=self.value())))
-
-
-class ByAge(admin.SimpleListFilter):
-    title = _("age")
-    parameter_name = "minutes"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("5", _("5 minutes")), ("60", _("One hour")), ("1440", _("One day")), ("10080", _("One week"))]
-
-    def queryset(self, request: HttpRequest, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        minutes = self.value() or ""
-        if not (minutes.isascii() and minutes.isdigit() and len(minutes) < 9):
-            return rows
-        return rows.filter(turn_id__gte=first_turn_of(time.time() - int(minutes) * 60))
-
-
-class TurnList(ChangeList):
-    """The page's turns, each with its completion and its tenant's name: two queries more, however many turns."""
-
-    def get_ordering(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> list[Any]:
-        return ["-turn_id"]  # an index; a turn has one intent, so nothing else is needed to make the order certain
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        found = list(self.result_list)
-        ids = [intent.turn_id for intent in found]
-        ends = reader.entries().everywhere().filter(turn_id__in=ids, kind=AuditEntry.Kind.COMPLETION)
-        by_turn = {end.turn_id: end for end in ends}
-        tenants = Tenant.objects.in_bulk({intent.tenant_id for intent in found})
-        for intent in found:
-            intent.end = by_turn.get(intent.turn_id)
-            intent.tenant_row = tenants.get(intent.tenant_id)
-        self.result_list = found
-
-    def url_for_result(self, result: Any) -> str:
-        return reverse("admin:compliance_auditentry_change", args=[result.turn_id])
+CURSOR = re.compile(r"[0-9a-f]{1,40}\Z")
+View = Callable[..., HttpResponse]
 
 
 class JournalAdmin(ReadOnlyAdmin):
-    list_display = ["when", "owner", "user", "asked", "instance_name", "outcome", "took", "session_id"]
-    list_display_links = ["when"]
-    list_filter = [ByTenant, ByState, ByAge]
-    search_fields = ["turn_id"]
-    search_help_text = _("Turn id (or its beginning), session id or user")
-    sortable_by = ()
     actions = None
-    paginator = InfinitePaginator  # counting ten million rows for a page number helps nobody
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER  # as little as counting them for every filter
-    list_fullwidth = True
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return TurnList
+    def get_custom_urls(self) -> tuple[tuple[str, str, View], ...]:
+        return (
+            ("changes/", "compliance_auditentry_changes", _guarded(changes_view)),
+            ("reading/", "compliance_auditentry_reading", _guarded(reading_view)),
+            ("reading/<int:job_id>/", "compliance_auditentry_read", _guarded(read_view)),
+            ("reading/<int:job_id>/result/", "compliance_auditentry_result", _guarded(download_view)),
+        )
 
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        return turns()
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
-    ) -> tuple[models.QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        found = Q(session_id=term) | Q(user=term)
-        if TURN_ID.match(term.lower()):
-            found |= Q(turn_id__gte=term.lower(), turn_id__lte=term.lower().ljust(32, "f"))
-        return queryset.filter(found), False
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self.page(request, "journal.html", title=_("Journal"), **_listed(request))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AuditEntry | None:
         """Turns are found by their ids: rows are numbered in every journal file anew."""
-        return turns().filter(turn_id=object_id).first()
+        intents = reader.entries().everywhere().filter(kind=AuditEntry.Kind.INTENT)
+        return intents.filter(turn_id=object_id).first()
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -144,39 +60,107 @@ class JournalAdmin(ReadOnlyAdmin):
             gone: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
             return gone
         tenant = Tenant.objects.filter(pk=intent.tenant_id).first()
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "object": intent,
-            "original": intent,
-            "title": _("Turn"),
-            "turn": present(reader.turn(intent.tenant_id, intent.turn_id), tenant),
-        }
-        return TemplateResponse(request, "console/turn.html", context)
+        turn = present(reader.turn(intent.tenant_id, intent.turn_id), tenant)
+        return self.page(request, "turn.html", title=_("Turn"), object=intent, original=intent, turn=turn)
 
-    @display(description=_("Time"))
-    def when(self, intent: AuditEntry) -> str:
-        return moment(intent.at)
+    def page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+        shared = {**self.admin_site.each_context(request), "opts": self.opts}
+        return TemplateResponse(request, f"console/{template}", {**shared, **context})
 
-    @display(description=_("Tenant"))
-    def owner(self, intent: Any) -> Any:
-        return intent.tenant_row or (_("Platform") if intent.tenant_id == 0 else intent.tenant_id)
 
-    @display(description=_("Model"))
-    def asked(self, intent: Any) -> str:
-        """What was asked for, and what that became."""
-        became = intent.end.model if intent.end else ""
-        return f"{intent.model} → {became}" if became and became != intent.model else str(intent.model)
+def _guarded(view: Callable[..., HttpResponse]) -> View:
+    """For who may see the journal."""
 
-    @display(description=_("Instance"))
-    def instance_name(self, intent: Any) -> str | None:
-        return (intent.end.instance if intent.end else "") or intent.instance or None
+    def guarded(request: HttpRequest, model_admin: JournalAdmin, **arguments: Any) -> HttpResponse:
+        if not model_admin.has_view_permission(request):
+            raise PermissionDenied
+        return view(request, model_admin, **arguments)
 
-    @display(description=_("State"), label=STATE_COLOURS)
-    def outcome(self, intent: Any) -> tuple[str, Any]:
-        state = intent.end.state if intent.end else IN_FLIGHT
-        return state, state_name(state)
+    return guarded
 
-    @display(description=_("Took"))
-    def took(self, intent: Any) -> str | None:
-        return duration(intent.end.at - intent.at) if intent.end else None
+
+def _listed(request: HttpRequest) -> dict[str, Any]:
+    """For the template `console/journal.html`."""
+    form = JournalForm(request.GET)
+    if not form.is_valid():
+        return {"form": form, "words": form.words()}
+    before, after = (_cursor(request.GET.get(name)) for name in ("before", "after"))
+    tenant_id, filters = form.owner.pk if form.owner is not None else None, form.filters()
+    try:
+        page = reader.readable(lambda: _page(tenant_id, filters, before, after))
+    except StoreUnavailable as error:
+        return {"form": form, "words": form.words(), "trouble": error.message}
+    return {"form": form, "words": form.words(), **_ways(page, before, after), "table": _table(page.turns)}
+
+
+def _page(tenant_id: int | None, filters: Filters, before: str | None, after: str | None) -> Page:
+    if after is not None:
+        return listing.page_after(tenant_id, filters, after=after)
+    return listing.page(tenant_id, filters, before=before)
+
+
+def _ways(page: Page, before: str | None, after: str | None) -> dict[str, Any]:
+    """The cursors of the pages beside this one, and to what time this one looked, if it found less than it could hold.
+    An empty page has no turns to go on from, but it knows where it began."""
+    newest = page.turns[0].turn_id if page.turns else None
+    oldest = page.turns[-1].turn_id if page.turns else None
+    if after is not None:
+        older = oldest or f"{after}0"  # the next thing after this id
+        return {"older": older, "newer": page.next, "reached": _reached(page)}
+    newer = None if before is None else newest or _before(before)
+    return {"older": page.next, "newer": newer, "reached": _reached(page)}
+
+
+def _before(cursor: str) -> str:
+    """An id below this one and above all that are less by a millisecond."""
+    return cursor[:31]
+
+
+def _reached(page: Page) -> str:
+    if page.next is None or len(page.turns) >= listing.PAGE:
+        return ""
+    return moment(listing.time_of(page.next))
+
+
+def _cursor(given: str | None) -> str | None:
+    return given if given is not None and CURSOR.match(given) else None
+
+
+def _table(turns: list[TurnSummary]) -> dict[str, Any]:
+    tenants = Tenant.objects.in_bulk({turn.tenant_id for turn in turns})
+    headers = [
+        _("Time"), _("Tenant"), _("User"), _("Model"), _("Instance"), _("State"), _("Took"), _("Words"), _("Session"),
+    ]  # fmt: skip
+    return {"headers": headers, "rows": [_line(turn, tenants.get(turn.tenant_id)) for turn in turns]}
+
+
+def _line(turn: TurnSummary, tenant: Tenant | None) -> list[Any]:
+    return [
+        format_html(
+            '<a href="{}" class="journal-time text-primary-600 dark:text-primary-500">{}</a>',
+            reverse("admin:compliance_auditentry_change", args=[turn.turn_id]),
+            moment(turn.at),
+        ),
+        tenant or (_("Platform") if turn.tenant_id == 0 else turn.tenant_id),
+        _cut(turn.user),
+        _cut(f"{turn.model} → {turn.answered_by}" if turn.answered_by not in ("", turn.model) else turn.model),
+        _cut(turn.instance),
+        _label(state_name(turn.state), STATE_COLOURS[turn.state]),
+        duration(turn.ended - turn.at) if turn.ended is not None else "—",
+        _verdicts(turn),
+        _cut(turn.session_id or ""),
+    ]
+
+
+def _cut(text: str) -> SafeString | str:
+    """Long ones are cut by the page, with the whole on hovering."""
+    return format_html('<span class="journal-cut" title="{}">{}</span>', text, text) if text else "—"
+
+
+def _label(text: Any, colour: str) -> SafeString:
+    return format_html('<span class="journal-label journal-{}">{}</span>', colour, text)
+
+
+def _verdicts(turn: TurnSummary) -> SafeString | str:
+    said = sorted({f"{each.action}: {each.list}" for each in turn.verdicts})
+    return format_html_join("", '<span class="journal-cut" title="{0}">{0}</span>', ((each,) for each in said)) or "—"

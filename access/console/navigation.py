@@ -19,6 +19,7 @@ GROUPS = [
             "compliance.wordexceptions",
             "compliance.personaldata",
             "compliance.auditentry",
+            "compliance.erasure",
         ],
     ),
     (_("Operation"), ["plugins.pluginactivation", "tenants.job"]),
@@ -36,6 +37,7 @@ SCREENS = {
     "compliance.wordexceptions": (_("Exceptions"), "verified_user"),
     "compliance.personaldata": (_("Personal data"), "visibility_off"),
     "compliance.auditentry": (_("Journal"), "receipt_long"),
+    "compliance.erasure": (_("Erasures"), "person_remove"),
     "plugins.pluginactivation": (_("Plugins"), "extension"),
     "tenants.job": (_("Jobs"), "progress_activity"),
 }

@@ -15,10 +15,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from access.console.bridge import bridge_of
-from access.console.journal import first_turn_of
 from access.console.recorded_turn import STATE_COLOURS, duration, state_name
 from access.console.scoped import everywhere
 from compliance.journal import reader
+from compliance.journal.spans import first_id
 from compliance.models import AuditEntry
 from engine.errors import Unavailable
 from routing.models import ModelInstance
@@ -55,7 +55,7 @@ def _card(title: str, screen: str, counts: dict[str, int], what: str) -> dict[st
 
 def _turns(now: float) -> dict[str, Any]:
     """`error` where the journal cannot be read; `cut`: an hour holds more than was looked at."""
-    recent = reader.entries().everywhere().filter(turn_id__gte=first_turn_of(now - HOUR)).order_by("-turn_id")
+    recent = reader.entries().everywhere().filter(turn_id__gte=first_id(now - HOUR)).order_by("-turn_id")
     try:
         found = list(recent.values_list("kind", "state")[:MOST_ENTRIES])
     except DatabaseError as error:
@@ -75,7 +75,7 @@ def _turns(now: float) -> dict[str, Any]:
                 "name": state_name(state),
                 "colour": STATE_COLOURS[state],
                 "count": in_flight if state == "in_flight" else ends[state],
-                "link": f"{link}?state={state}&minutes=60",
+                "link": f"{link}?state={state}&since={now - HOUR:.0f}",
             }
             for state in states
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from access.console.erasures import ErasureAdmin
 from access.console.extensions import PluginActivationAdmin
 from access.console.journal import JournalAdmin
 from access.console.keys import ApiKeyAdmin
@@ -12,7 +13,14 @@ from access.console.replay import RoutingScreens
 from access.console.site import PlatformSite
 from access.console.word_choices import ExceptionsAdmin, SubscriptionAdmin
 from access.console.words import WordListAdmin
-from compliance.models import AuditEntry, PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
+from compliance.models import (
+    AuditEntry,
+    Erasure,
+    PersonalData,
+    SensitiveWordList,
+    WordExceptions,
+    WordListSubscription,
+)
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import ApiKey, IpRule, Job, Member, Tenant, User
@@ -34,5 +42,6 @@ def platform_site() -> PlatformSite:
     site.register(WordExceptions, ExceptionsAdmin)
     site.register(PersonalData, PersonalDataAdmin)
     site.register(AuditEntry, JournalAdmin)
+    site.register(Erasure, ErasureAdmin)
     site.register(PluginActivation, PluginActivationAdmin)
     return site

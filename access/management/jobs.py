@@ -1,4 +1,5 @@
-"""`/api/jobs`: a tenant's background work, how far it is, and what came of it."""
+"""`/api/jobs`: a tenant's background work, how far it is, and what came of it. Searches and exports of the journal are
+shown to who may read it (scope `audit`), all other work to who manages the tenant."""
 
 from __future__ import annotations
 
@@ -14,18 +15,22 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from rest_framework.request import Request
 
+from access import auditing
 from access.asgi import Send
 from access.disconnects import Watcher
 from access.lean import JsonReply
 from access.management.rows import Rows
 from access.views import LeanView
 from engine.errors import EngineError, NotFound, StoreUnavailable
+from engine.types import Principal
 from tenants.models import Job
+from tenants.scoping import ScopedQuerySet
 
 log = logging.getLogger(__name__)
 
 LISTED: Final = 50
 PIECE: Final = 64 * 1024
+CONTENT_TYPES: Final = {"json": "application/json", "jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 
 _JOB_ID = re.compile(r"[1-9][0-9]{0,17}\Z")
 
@@ -53,33 +58,33 @@ class JobPage(msgspec.Struct):
 class JobList(LeanView):
     """GET: the tenant's last jobs."""
 
-    needs = ("manage",)
+    needs = ("manage", "audit")
     http_method_names = ["get"]
 
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
-        return self.json(JobPage(await self.parts.rows.run(partial(listed, self.principal.tenant_id))))
+        return self.json(JobPage(await self.parts.rows.run(partial(listed, self.principal))))
 
 
 class JobDetail(LeanView):
     """GET: one job. Those of other tenants and of the platform are the same 404 as unknown ones."""
 
-    needs = ("manage",)
+    needs = ("manage", "audit")
     http_method_names = ["get"]
 
     async def get(self, request: Request, job_id: str, **kwargs: Any) -> JsonReply:
-        job = await self.parts.rows.run(partial(found, self.principal.tenant_id, _known_form(job_id)))
+        job = await self.parts.rows.run(partial(found, self.principal, _known_form(job_id)))
         return self.json(answer(job))
 
 
 class JobResult(LeanView):
     """GET: the JSON a job left; 404 until there is one."""
 
-    needs = ("manage",)
+    needs = ("manage", "audit")
     http_method_names = ["get"]
 
-    async def get(self, request: Request, job_id: str, **kwargs: Any) -> StoredJson:
+    async def get(self, request: Request, job_id: str, **kwargs: Any) -> StoredResult:
         number = _known_form(job_id)
-        return StoredJson(self.parts.rows, await self.parts.rows.run(partial(result, self.principal.tenant_id, number)))
+        return StoredResult(self.parts.rows, await self.parts.rows.run(partial(result, self.principal, number)))
 
 
 class Stored(NamedTuple):
@@ -87,9 +92,10 @@ class Stored(NamedTuple):
 
     file: File[bytes]
     size: int
+    content_type: str = "application/json"
 
 
-class StoredJson:
+class StoredResult:
     """An answer that is read from the object storage while it is sent, a piece at a time. A storage that fails on the
     way ends it too short for its length, which is all that can be said by then."""
 
@@ -101,7 +107,7 @@ class StoredJson:
         try:
             piece = await self._read(self._stored.size)
             headers = [
-                (b"content-type", b"application/json"),
+                (b"content-type", self._stored.content_type.encode("ascii")),
                 (b"content-length", str(self._stored.size).encode("ascii")),
                 (b"cache-control", b"no-store"),
                 (b"x-request-id", request_id.encode("ascii")),
@@ -127,13 +133,21 @@ class StoredJson:
         return await self._rows.run(partial(_piece, self._stored.file, min(left, PIECE)))
 
 
-def listed(tenant_id: int) -> list[JobAnswer]:
-    return [answer(job) for job in Job.objects.for_tenant(tenant_id).order_by("-id")[:LISTED]]
+def listed(principal: Principal) -> list[JobAnswer]:
+    return [answer(job) for job in visible(principal).order_by("-id")[:LISTED]]
 
 
-def found(tenant_id: int, job_id: int) -> Job:
+def visible(principal: Principal) -> ScopedQuerySet[Job]:
+    """The jobs of the tenant that this caller may see."""
+    mine = Job.objects.for_tenant(principal.tenant_id)
+    if "audit" not in principal.scopes:
+        return mine.exclude(kind__in=auditing.KINDS)
+    return mine if "manage" in principal.scopes else mine.filter(kind__in=auditing.KINDS)
+
+
+def found(principal: Principal, job_id: int) -> Job:
     """Raises NotFound."""
-    job = Job.objects.for_tenant(tenant_id).filter(pk=job_id).first()
+    job = visible(principal).filter(pk=job_id).first()
     if job is None:
         raise NotFound("There is no such job.")
     return job
@@ -152,18 +166,23 @@ def answer(job: Job) -> JobAnswer:
     )
 
 
-def result(tenant_id: int, job_id: int) -> Stored:
+def result(principal: Principal, job_id: int) -> Stored:
     """Raises NotFound, StoreUnavailable."""
-    job = found(tenant_id, job_id)
+    job = found(principal, job_id)
     try:
         if _has_result(job):
             file = default_storage.open(job.result_name)
-            return Stored(file, file.size)
+            return Stored(file, file.size, content_type(job.result_name))
     except (FileNotFoundError, SuspiciousFileOperation):
         pass
     except OSError as error:
         raise StoreUnavailable() from error
     raise NotFound("This job has no result.")
+
+
+def content_type(name: str) -> str:
+    """Of an object that holds a result."""
+    return CONTENT_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
 
 
 def _has_result(job: Job) -> bool:

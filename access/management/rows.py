@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from functools import partial
 from threading import Barrier, BrokenBarrierError
 from typing import Final, TypeVar
 
@@ -13,6 +14,8 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import IntegrityError, InterfaceError, OperationalError, connections
 
 from engine.errors import Conflict, InvalidRequest, Overloaded, StoreUnavailable
+from tenants import actors
+from tenants.actors import Actor
 
 T = TypeVar("T")
 
@@ -22,7 +25,8 @@ CLOSING: Final = 5.0  # seconds a closing thread waits for the others
 
 
 class Rows:
-    """A few threads that use the ORM, each with its own connections. One a process; opens nothing before its first use.
+    """A few threads that use the ORM, each with its own connections, in the name of who asks. One a process; opens
+    nothing before its first use.
 
     `await rows.run(work)` gives what `work()` returns. What a service refuses (django's ValidationError) is
     InvalidRequest with the field as `param`, a clash with another change Conflict, a database that is away
@@ -39,7 +43,8 @@ class Rows:
             raise Overloaded(retry_after=1)
         self._waiting += 1
         # an empty context: `access.lean` refuses the database to whoever carries that of a lean request
-        done = asyncio.get_running_loop().run_in_executor(self._threads, Context().run, _worked, work)
+        doing = partial(_worked, actors.current(), work)
+        done = asyncio.get_running_loop().run_in_executor(self._threads, Context().run, doing)
         done.add_done_callback(self._finished)
         return await done
 
@@ -54,7 +59,8 @@ class Rows:
         self._threads.shutdown()
 
 
-def _worked(work: Callable[[], T]) -> T:
+def _worked(actor: Actor, work: Callable[[], T]) -> T:
+    actors.become(actor)
     for connection in connections.all(initialized_only=True):
         connection.close_if_unusable_or_obsolete()
     try:

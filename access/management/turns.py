@@ -12,6 +12,7 @@ from access.lean import JsonReply
 from access.views import LeanView
 from compliance.journal.reader import TurnRecord
 from engine.errors import TurnNotFound
+from engine.types import Json
 
 SHARED: Final = "shared_with"  # names another turn, which may be another key's
 _TURN_ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -25,6 +26,10 @@ class TurnDetail(LeanView):
     http_method_names = ["get"]
 
     async def get(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:
+        return self.json(await self.told(turn_id))
+
+    async def told(self, turn_id: str) -> Json:
+        """Raises TurnNotFound, StoreUnavailable."""
         if not _TURN_ID.match(turn_id):
             raise TurnNotFound
         record = await self.parts.read_turn(self.principal.tenant_id, turn_id)
@@ -34,17 +39,17 @@ class TurnDetail(LeanView):
         if completion is not None and SHARED in completion.decision and not await self._is_ours(decision[SHARED]):
             decision = {name: value for name, value in decision.items() if name != SHARED}
             completion = msgspec.structs.replace(completion, decision=decision)
-        return self.json(
-            {
-                "id": turn_id,
-                "state": completion.state if completion is not None else "in_flight",
-                "decision": decision,
-                "retries": record.retries,
-                "intent": record.intent,
-                "completion": completion,
-                "partial": record.partial,
-            }
-        )
+        return {
+            "id": turn_id,
+            "state": completion.state if completion is not None else "in_flight",
+            "erased": record.erased,
+            "unreadable": record.unreadable,
+            "decision": decision,
+            "retries": record.retries,
+            "intent": record.intent,
+            "completion": completion,
+            "partial": record.partial,
+        }
 
     def _may_see(self, record: TurnRecord) -> bool:
         return record.intent.subject == self.principal.subject or "audit" in self.principal.scopes

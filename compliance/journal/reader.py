@@ -6,17 +6,23 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial as bound
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from django.db import DatabaseError, connections
+from django.db.models import Count
 
 from compliance.database import ALIAS
+from compliance.journal.slots import NoSlot
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
+from compliance.sealing import opening
+from compliance.sealing.opening import Opened, Opener
 from engine.errors import StoreUnavailable, TurnNotFound
 from engine.folding import Fold
-from engine.types import Choice, Completion, Intent, Json, Partial, Retry
+from engine.types import Change, Choice, Completion, Intent, Json, Partial, Retry
+from tenants import stored_keys
+from tenants.models import Tenant
 
 Kind = AuditEntry.Kind
 T = TypeVar("T")
@@ -24,12 +30,16 @@ T = TypeVar("T")
 
 class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A turn as it was recorded; without a completion it is still in flight. `partial` is what its stream had been sent
-    when last recorded, where no completion says what the whole of it was."""
+    when last recorded, where no completion says what the whole of it was. `erased`: its texts can be read by nobody any
+    more, because its user was erased; `unreadable`: nor can they now, because they were altered or their tenant's key
+    cannot be opened. Then they are empty here, and the intent's `user` is the pseudonym."""
 
     turn_id: str
     intent: Intent
     completion: Completion | None = None
     partial: list[Choice] = []
+    erased: bool = False
+    unreadable: bool = False
 
     @property
     def sent(self) -> list[Choice]:
@@ -47,26 +57,23 @@ class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.completion.retries if self.completion is not None else []
 
 
-class TurnSummary(msgspec.Struct, frozen=True):
-    """A line of a listing. `state` is `in_flight` until the completion is there; then `ended` is its time."""
+class VerdictFact(msgspec.Struct, frozen=True):
+    """What a word list said, without the word."""
 
-    turn_id: str
-    tenant_id: int
-    at: float
-    user: str
-    key_id: int | None
-    session_id: str | None
-    model: str
-    instance: str
-    state: str
-    ended: float | None
+    list: str
+    action: str
+    where: str
 
 
-class Page(msgspec.Struct, frozen=True):
-    """`next` is the `before` of the following page, None at the end."""
+class Facts(msgspec.Struct, frozen=True):
+    """What an entry's body tells of it besides its columns and its text: this is read of many entries at a time."""
 
-    turns: list[TurnSummary]
-    next: str | None
+    edge: str = ""
+    verdicts: list[VerdictFact] = []
+
+
+class _User(msgspec.Struct, frozen=True):
+    user: str = ""
 
 
 def entries() -> JournalQuerySet:
@@ -83,20 +90,29 @@ def entries_of(tenant_id: int, turn_id: str) -> list[AuditEntry]:
 
 def turn(tenant_id: int, turn_id: str) -> TurnRecord:
     """Raises TurnNotFound, also for a turn of another tenant."""
-    found = entries_of(tenant_id, turn_id)
-    bodies = {entry.kind: bytes(entry.body) for entry in found}
-    if Kind.INTENT not in bodies:
+    return record_of(turn_id, entries_of(tenant_id, turn_id))
+
+
+def record_of(turn_id: str, found: Sequence[AuditEntry], opener: Opener | None = None) -> TurnRecord:
+    """The turn these entries, with their bodies, are of. Raises TurnNotFound (no intent is among them)."""
+    opened = (opener or Opener()).open(found)
+    by_kind = {entry.kind: (entry, told) for entry, told in zip(found, opened, strict=True)}
+    if Kind.INTENT not in by_kind:
         raise TurnNotFound()
-    body = bodies.get(Kind.COMPLETION)
-    completion = msgspec.json.decode(body, type=Completion) if body is not None else None
-    partial: list[Choice] = []
-    if completion is None or not completion.choices:
-        partial = fold_partials([bytes(entry.body) for entry in _partials(found)])
-    return TurnRecord(turn_id, msgspec.json.decode(bodies[Kind.INTENT], type=Intent), completion, partial)
+    completion = _completion(*by_kind[Kind.COMPLETION]) if Kind.COMPLETION in by_kind else None
+    return TurnRecord(
+        turn_id,
+        _intent(*by_kind[Kind.INTENT]),
+        completion,
+        _partial(found, opened) if completion is None or not completion.choices else [],
+        erased=any(told.erased for told in opened),
+        unreadable=any(not told.text and not told.erased for told in opened),
+    )
 
 
-def _partials(found: Sequence[AuditEntry]) -> list[AuditEntry]:
-    return sorted((entry for entry in found if entry.kind == Kind.PARTIAL), key=lambda entry: entry.number)
+def _partial(found: Sequence[AuditEntry], opened: Sequence[Opened]) -> list[Choice]:
+    mine = [(entry.number, told.json) for entry, told in zip(found, opened, strict=True) if entry.kind == Kind.PARTIAL]
+    return fold_partials([json for _, json in sorted(mine) if json != b"{}"])
 
 
 def fold_partials(bodies: Sequence[bytes]) -> list[Choice]:
@@ -108,45 +124,76 @@ def fold_partials(bodies: Sequence[bytes]) -> list[Choice]:
     return fold.choices({}, "incomplete") if bodies else []
 
 
-def turns(
-    tenant_id: int,
-    *,
-    before: str | None = None,
-    limit: int = 50,
-    session_id: str | None = None,
-    user: str | None = None,
-) -> Page:
-    """A tenant's turns, newest first, `limit` a page, those started before the turn `before`."""
-    found = entries().for_tenant(tenant_id).filter(kind=Kind.INTENT).order_by("-turn_id")
-    named: dict[str, Any] = {"turn_id__lt": before, "session_id": session_id, "user": user}
-    found = found.filter(**{name: value for name, value in named.items() if value is not None})
-    intents = list(found[: limit + 1])
-    shown = intents[:limit]
-    ends = _completions(tenant_id, [intent.turn_id for intent in shown])
-    return Page(
-        [_summary(intent, ends.get(intent.turn_id)) for intent in shown],
-        shown[-1].turn_id if len(intents) > limit else None,
-    )
+def _intent(entry: AuditEntry, opened: Opened) -> Intent:
+    if opened.text:
+        return msgspec.json.decode(opened.json, type=Intent)
+    about = {"request_id": "", "subject": "", "user": entry.user, "key_id": entry.key_id, "edge": ""}
+    return msgspec.convert({**about, **_columns(entry), **msgspec.json.decode(opened.json)}, Intent)
 
 
-def _completions(tenant_id: int, turn_ids: Sequence[str]) -> dict[str, AuditEntry]:
-    found = entries().for_tenant(tenant_id).filter(turn_id__in=turn_ids, kind=Kind.COMPLETION)
-    return {entry.turn_id: entry for entry in found}
+def _completion(entry: AuditEntry, opened: Opened) -> Completion:
+    if opened.text:
+        return msgspec.json.decode(opened.json, type=Completion)
+    return msgspec.convert({"state": entry.state, **_columns(entry), **msgspec.json.decode(opened.json)}, Completion)
 
 
-def _summary(intent: AuditEntry, completion: AuditEntry | None) -> TurnSummary:
-    return TurnSummary(
-        turn_id=intent.turn_id,
-        tenant_id=intent.tenant_id,
-        at=intent.at,
-        user=intent.user,
-        key_id=intent.key_id,
-        session_id=intent.session_id,
-        model=completion.model if completion else intent.model,
-        instance=completion.instance if completion else intent.instance,
-        state=completion.state if completion else "in_flight",
-        ended=completion.at if completion else None,
-    )
+def _columns(entry: AuditEntry) -> Json:
+    return {name: getattr(entry, name) for name in ("turn_id", "tenant_id", "at", "session_id", "model", "instance")}
+
+
+def facts(entry: AuditEntry) -> Facts:
+    """Nothing where the body cannot be read. It takes no key."""
+    return _decoded(opening.clear(entry), _facts, Facts())
+
+
+def users_of(intents: Sequence[AuditEntry]) -> list[str]:
+    """The users of turns as they were called, of all at once; empty where they were erased."""
+    return [_decoded(told.json, _user, _User()).user if told.text else "" for told in Opener().open(intents)]
+
+
+def users(tenant_id: int) -> list[tuple[str, int]]:
+    """Who stands in the column `user` of a tenant's turns, and how many they are: pseudonyms, and the users themselves
+    of what was recorded before anything was sealed. Reads an index from end to end."""
+    mine = entries().for_tenant(tenant_id).filter(kind=Kind.INTENT)
+    return list(mine.order_by().values_list("user").annotate(Count("id")))
+
+
+def stored_users(tenant_id: int | None, user: str) -> list[str]:
+    """What may stand in the column `user` for this one: in a tenant's entries, or (None) in anybody's. Who is called
+    by the pseudonym is found too."""
+    found = [tenant_id] if tenant_id is not None else [0, *Tenant.objects.values_list("pk", flat=True)]
+    keys = [stored_keys.stored(each) for each in found]
+    return [user, *(each.pseudonym(user) for each in keys if each is not None)]
+
+
+def change_of(entry: AuditEntry, opener: Opener | None = None) -> Change:
+    """With what the columns say where the body cannot be read."""
+    (told,) = (opener or Opener()).open([entry])
+    known = Change(
+        turn_id=entry.turn_id, tenant_id=entry.tenant_id, at=entry.at, actor="", action=entry.state, model=entry.model,
+        row=entry.instance, erased=True,
+    )  # fmt: skip
+    return _decoded(told.json, _change, known) if told.text else known
+
+
+_facts = msgspec.json.Decoder(Facts)
+_change = msgspec.json.Decoder(Change)
+_user = msgspec.json.Decoder(_User)
+
+
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], otherwise: T) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.MsgspecError:
+        return otherwise
+
+
+def readable(read: Callable[[], T]) -> T:
+    """What `read()` returns. Raises StoreUnavailable where the journal cannot be read."""
+    try:
+        return read()
+    except (DatabaseError, NoSlot) as error:
+        raise StoreUnavailable() from error
 
 
 class JournalReader:
@@ -158,10 +205,6 @@ class JournalReader:
     async def turn(self, tenant_id: int, turn_id: str) -> TurnRecord:
         """Raises TurnNotFound, StoreUnavailable."""
         return await self._read(bound(turn, tenant_id, turn_id))
-
-    async def turns(self, tenant_id: int, **filters: Any) -> Page:
-        """The arguments of `turns`. Raises StoreUnavailable."""
-        return await self._read(bound(turns, tenant_id, **filters))
 
     def close(self) -> None:
         """Blocking."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from engine.types import Completion, Intent, Partial
+from engine.types import Change, Completion, Intent, Partial
 
 COLUMNS: Final = (
     "turn_id", "kind", "number", "tenant_id", "at", "worker", "session_id", "user", "key_id", "model", "instance",
@@ -54,6 +54,14 @@ def completion_row(completion: Completion, worker: str) -> Row:
     return (
         completion.turn_id, COMPLETION, 0, completion.tenant_id, completion.at, worker, completion.session_id, "", None,
         completion.model, completion.instance, completion.state, _encode(completion),
+    )  # fmt: skip
+
+
+def change_row(change: Change, worker: str) -> Row:
+    """`model`, `instance` and `state` are what was changed, its key and how. Raises one of ENCODING_ERRORS."""
+    return (
+        change.turn_id, CHANGE, 0, change.tenant_id, change.at, worker, None, "", None, change.model[:200],
+        change.row[:200], change.action, _encode(change),
     )  # fmt: skip
 
 

@@ -1,17 +1,28 @@
-"""The tables of compliance: the journal (on its own database) and, beside it, word lists and personal data switches."""
+"""The tables of compliance: the journal (on its own database); beside it lists, switches, erasures and changes."""
 
+from compliance.models.changes import ChangeRecord
+from compliance.models.erasures import Erasure
 from compliance.models.hits import WordHits
 from compliance.models.journal import AuditEntry, JournalWorker, SubjectKey
 from compliance.models.personal import PersonalData
 from compliance.models.subscriptions import WordExceptions, WordListSubscription
+from compliance.models.tree import Checkpoint, PruneStatement, TreeCursor, TreeHead, TreeNode, TreeRun
 from compliance.models.words import SensitiveWordList, WordListVersion
 
 __all__ = [
     "AuditEntry",
+    "ChangeRecord",
+    "Checkpoint",
+    "Erasure",
     "JournalWorker",
     "PersonalData",
+    "PruneStatement",
     "SensitiveWordList",
     "SubjectKey",
+    "TreeCursor",
+    "TreeHead",
+    "TreeNode",
+    "TreeRun",
     "WordExceptions",
     "WordHits",
     "WordListSubscription",

@@ -85,6 +85,14 @@ class AuditEntry(models.Model):
             models.Index(
                 fields=["tenant_id", "user", "turn_id"], name="audit_by_user", condition=models.Q(kind="intent")
             ),
+            models.Index(
+                fields=["tenant_id", "key_id", "turn_id"],
+                name="audit_by_key",
+                condition=models.Q(kind="intent", key_id__isnull=False),
+            ),
+            # turns are in neither of these, so they cost them nothing
+            models.Index(fields=["tenant_id", "turn_id"], name="audit_changes", condition=models.Q(kind="change")),
+            models.Index(fields=["turn_id"], name="audit_all_changes", condition=models.Q(kind="change")),
         ]
 
     def __str__(self) -> str:

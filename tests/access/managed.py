@@ -45,10 +45,10 @@ class Managed:
 
 
 @asynccontextmanager
-async def managed() -> AsyncIterator[Managed]:
-    """Views that touch the database on the event loop are refused, as in production."""
+async def managed(**options: Any) -> AsyncIterator[Managed]:
+    """Views that touch the database on the event loop are refused, as in production. `options` are `build`'s."""
     guard_connections()
-    site = build()
+    site = build(**options)
     for person in (ALICE, CHARLIE):
         site.keys.people[person.key] = manager(person)
     yield Managed(site)

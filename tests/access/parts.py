@@ -10,7 +10,7 @@ from access.asgi import RawHeaders, respond
 from access.gateway import Gateway
 from access.health import Health
 from access.metrics import Metrics
-from access.parts import Parts
+from access.parts import Parts, TurnReader
 from access.tickets import Tickets
 from compliance.journal.reader import TurnRecord
 from engine.errors import EngineError, TurnNotFound, Unauthenticated
@@ -139,7 +139,13 @@ class Site:
         return Client(self.app)
 
 
-def build(*models: ScriptedModel, sessions: Any = None, health: Health | None = None, **options: Any) -> Site:
+def build(
+    *models: ScriptedModel,
+    sessions: Any = None,
+    health: Health | None = None,
+    read_turn: TurnReader | None = None,
+    **options: Any,
+) -> Site:
     engine, behind = engine_parts.build(*models, sessions=sessions, **options)
     keys, store = KnownKeys(), TicketStore()
     parts = Parts(
@@ -148,7 +154,7 @@ def build(*models: ScriptedModel, sessions: Any = None, health: Health | None = 
         sessions=sessions,
         answers=Forgetful(behind.answers),
         router=PlainRoutes(["auto", "scripted", "openai/gpt-4o"]),
-        read_turn=Recorded(behind.journal),
+        read_turn=read_turn or Recorded(behind.journal),
         tickets=Tickets(store),
         metrics=Metrics(),
     )

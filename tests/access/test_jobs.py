@@ -6,7 +6,7 @@ from django.core.files.storage import default_storage
 from django.urls import re_path
 
 from access.lean import LeanHandler
-from access.management.jobs import LISTED, PIECE, Stored, StoredJson
+from access.management.jobs import LISTED, PIECE, Stored, StoredResult
 from tenants import jobs
 from tests.access.asgi_client import Client
 from tests.access.managed import managed
@@ -101,7 +101,7 @@ async def test_a_result_that_is_gone_is_404(site):
 
 
 async def test_a_result_that_is_not_whole_ends_too_short_for_its_length(site):
-    reply = StoredJson(site.site.parts.rows, Stored(ContentFile(b"x" * (PIECE + 1)), 3 * PIECE))
+    reply = StoredResult(site.site.parts.rows, Stored(ContentFile(b"x" * (PIECE + 1)), 3 * PIECE))
 
     async def view(request):
         return reply
@@ -111,7 +111,7 @@ async def test_a_result_that_is_not_whole_ends_too_short_for_its_length(site):
     with pytest.raises(AssertionError, match="without an answer"):
         await exchange.piece()
     assert exchange.headers["content-length"] == str(3 * PIECE)
-    empty = StoredJson(site.site.parts.rows, Stored(ContentFile(b""), PIECE))
+    empty = StoredResult(site.site.parts.rows, Stored(ContentFile(b""), PIECE))
     reply = empty
     answer = await Client(LeanHandler([re_path("here", view)], elsewhere)).get("/here")
     assert (answer.status, answer.json["error"]["code"]) == (503, "store_unavailable")

@@ -13,7 +13,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
-from access import openapi
+from access import answers, openapi
 from sessions_app import records
 from tests.access.parts import build
 from tests.engine.parts import ScriptedModel
@@ -62,24 +62,24 @@ def test_it_points_only_at_what_is_there(schema: dict) -> None:
 async def test_it_holds_for_real_answers() -> None:
     site = build(ScriptedModel(["Hello"]))
     chat = (await site.alice.post("/api/chat", {"message": "Hi"})).json
-    strict(openapi.ChatAnswer, chat)
-    strict(openapi.UsageAnswer, chat["usage"])
-    strict(openapi.RouteAnswer, chat["route"])
-    strict(openapi.TurnAnswer, (await site.alice.get(f"/api/turns/{chat['id']}")).json)
-    strict(openapi.ScoreAnswer, (await site.alice.post("/api/route/score", {"text": "Hi"})).json)
-    strict(openapi.TicketAnswer, (await site.alice.post("/api/ws-ticket")).json)
+    strict(answers.ChatAnswer, chat)
+    strict(answers.UsageAnswer, chat["usage"])
+    strict(answers.RouteAnswer, chat["route"])
+    strict(answers.TurnAnswer, (await site.alice.get(f"/api/turns/{chat['id']}")).json)
+    strict(answers.ScoreAnswer, (await site.alice.post("/api/route/score", {"text": "Hi"})).json)
+    strict(answers.TicketAnswer, (await site.alice.post("/api/ws-ticket")).json)
     models = (await site.alice.get("/v1/models")).json
-    strict(openapi.ModelListAnswer, models)
-    strict(openapi.PublicModelAnswer, models["data"][0])
+    strict(answers.ModelListAnswer, models)
+    strict(answers.PublicModelAnswer, models["data"][0])
     error = (await site.stranger.post("/api/chat", {"message": "Hi"})).json
-    strict(openapi.ErrorAnswer, error)
-    strict(openapi.ErrorInside, error["error"])
+    strict(answers.ErrorAnswer, error)
+    strict(answers.ErrorInside, error["error"])
 
 
 def test_it_holds_for_sessions() -> None:
     record = records.Record(version=1, name="n")
-    strict(openapi.SessionAnswer, records.whole("s", record))
-    strict(openapi.SessionLine, records.summary("s", record))
+    strict(answers.SessionAnswer, records.whole("s", record))
+    strict(answers.SessionLine, records.summary("s", record))
 
 
 def test_it_is_what_is_committed(schema: dict) -> None:

@@ -61,8 +61,6 @@ async def test_it_reads_from_the_event_loop_through_a_thread(told, monkeypatch):
     assert record.intent == told[0]
     with pytest.raises(TurnNotFound):
         await journal_reader.turn(1, "0" * 32)
-    page = await journal_reader.turns(2)
-    assert [turn.turn_id for turn in page.turns] == [told[5].turn_id]
     await asyncio.to_thread(journal_reader.close)
 
 
@@ -70,31 +68,6 @@ async def test_it_shows_no_tenant_the_turn_of_another(told):
     with pytest.raises(TurnNotFound):
         reader.turn(2, told[0].turn_id)
     assert reader.entries_of(2, told[0].turn_id) == []
-    assert {turn.tenant_id for turn in reader.turns(2).turns} == {2}
-
-
-async def test_it_lists_newest_first_page_by_page(told):
-    seen, before = [], None
-    for _ in range(3):
-        page = reader.turns(1, before=before, limit=2)
-        seen.append([turn.turn_id for turn in page.turns])
-        before = page.next
-    assert seen == [[told[4].turn_id, told[3].turn_id], [told[2].turn_id, told[1].turn_id], [told[0].turn_id]]
-    assert before is None
-
-
-async def test_it_lists_how_turns_ended(told):
-    last, first = reader.turns(1).turns[0], reader.turns(1).turns[-1]
-    assert (last.state, last.ended) == ("in_flight", None)
-    assert (first.state, first.model, first.instance) == ("completed", "m", "i")
-    assert first.ended > first.at == 1_700_000_000.0
-
-
-async def test_it_lists_the_turns_of_a_session_and_of_a_user(told):
-    odd = [told[3].turn_id, told[1].turn_id]
-    assert [turn.turn_id for turn in reader.turns(1, session_id="s1").turns] == odd
-    assert [turn.turn_id for turn in reader.turns(1, user="u1").turns] == odd
-    assert reader.turns(2, user="u1").turns == []
 
 
 async def test_it_does_not_read_unscoped_nor_write_through_the_orm(told):

@@ -24,6 +24,7 @@ OWNED: dict[str, list[tuple[str, str, dict | None]]] = {
     ],
     "/api/turns/{turn_id}": [("GET", "/api/turns/{turn}", None)],
     "/api/turns/{turn_id}/cancel": [("POST", "/api/turns/{running}/cancel", None)],
+    "/api/audit/{turn_id}": [("GET", "/api/audit/{turn}", None)],
     "/api/chat": [("POST", "/api/chat", {**BODY, "session_id": "{session}"})],
     openai.MODEL: [("GET", "/v1/models/acme-only", None)],
     openai.COMPLETIONS: [("POST", "/v1/chat/completions", {**MESSAGES, "model": "acme-only"})],
@@ -32,6 +33,7 @@ OWNED: dict[str, list[tuple[str, str, dict | None]]] = {
 # Routes that show a caller only what is theirs, or nothing of anybody's; all need a credential.
 ANYBODYS: dict[str, tuple[str, dict | None]] = {
     "/api/sessions": ("GET", None),
+    "/api/audit": ("GET", None),
     "/api/route/explain": ("POST", BODY),
     "/api/route/score": ("POST", {"text": "Hello"}),
     "/api/ws-ticket": ("POST", None),
@@ -53,6 +55,7 @@ MANAGED: dict[str, list[tuple[str, str, dict | None]]] = {
         ("GET", "/api/privacy", None),
         ("PATCH", "/api/privacy", {"recognisers": []}),
     ],
+    "/api/erasures": [("GET", "/api/erasures", None), ("POST", "/api/erasures", {"user": "nobody"})],
     "/api/jobs/{job_id}": [("GET", "/api/jobs/{job}", None)],
     "/api/jobs/{job_id}/result": [("GET", "/api/jobs/{job}/result", None)],
     "/api/words": [("GET", "/api/words", None)],
@@ -79,6 +82,13 @@ MANAGED: dict[str, list[tuple[str, str, dict | None]]] = {
 }
 # What these say of somebody's names nothing: only that there is one, to who may know.
 NAMELESS = {"/api/words/{words}/versions", "/api/words/{words}/hits"}
+# Routes for who audits the tenant.
+AUDITED: dict[str, list[tuple[str, str, dict | None]]] = {
+    "/api/audit/changes": [("GET", "/api/audit/changes", None)],
+    "/api/audit/checkpoints": [("GET", "/api/audit/checkpoints", None)],
+    "/api/audit/search": [("POST", "/api/audit/search", {"text": "secret"})],
+    "/api/audit/exports": [("POST", "/api/audit/exports", {})],
+}
 # Django's own: what people sign in to or with (tested in test_conversation.py), and the API's description.
 OUTSIDE = {"", "^(?:admin)?$", "admin/", "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$"}
 
@@ -89,7 +99,8 @@ JOB = (
     "from tenants import jobs\n"
     "value = jobs.queue_job(tenant_id=acme.pk, kind='secret job').pk\n"
     "name = default_storage.save('jobs/x.json', ContentFile(b'[\"secret\"]'))\n"
-    "_ = jobs.finish_job(job_id=value, result_name=name)"
+    "_ = jobs.finish_job(job_id=value, result_name=name)\n"
+    "_ = Erasure.objects.create(tenant=acme, subject='0' * 32, requested_by='secret admin')"
 )
 
 
@@ -104,6 +115,8 @@ class Cast:
     turn: str
     manager: str  # a key of acme with the scope manage
     rival: str  # one of globex
+    auditor: str  # a key of acme with the scope audit
+    snoop: str  # one of globex
     rule: str
     job: str
     words: str  # a list of acme's
@@ -141,7 +154,12 @@ def cast(gateway: Product):
         )
         for tenant, name in (("acme", "manager"), ("globex", "rival"))
     )
-    until(lambda: {gateway.ask(key=key).status_code for key in (manager, rival) * 3} == {200}, "managers' keys work")
+    auditor, snoop = (
+        gateway.operate(f"value = services.create_api_key(tenant={tenant}, name='{name}', scopes=['chat', 'audit'])[1]")
+        for tenant, name in (("acme", "auditor"), ("globex", "snoop"))
+    )
+    privileged = (manager, rival, auditor, snoop)
+    until(lambda: {gateway.ask(key=key).status_code for key in privileged * 3} == {200}, "the privileged keys work")
     with gateway.http(manager) as client:
         body = {"model": "acme-only", "name": "secret rule", "conditions": ["user == 'nobody'"]}
         rule = client.post("/api/rules", json=body).json()["id"]
@@ -152,8 +170,8 @@ def cast(gateway: Product):
         assert client.patch("/api/privacy", json={"recognisers": ["id_fr"]}).status_code == 200
     job = gateway.operate(JOB)
     return Cast(
-        alice, bob, barbara, charlie, revoked, answer["session_id"], answer["id"], manager, rival, str(rule), str(job),
-        str(words),
+        alice, bob, barbara, charlie, revoked, answer["session_id"], answer["id"], manager, rival, auditor, snoop,
+        str(rule), str(job), str(words),
     )  # fmt: skip
 
 
@@ -188,6 +206,7 @@ def test_every_route_has_a_row():
         *OWNED,
         *ANYBODYS,
         *MANAGED,
+        *AUDITED,
     }
     assert {template for template in ROUTES if "{" in template} <= {*OWNED, *MANAGED}
     found = set()
@@ -224,7 +243,7 @@ def test_it_shows_others_nothing(gateway: Product, upstream: Upstream, cast: Cas
 @pytest.mark.parametrize("who", ["nobody", "revoked"])
 def test_it_answers_no_stranger(gateway: Product, upstream, cast: Cast, who):
     key = cast.revoked if who == "revoked" else ""
-    calls = [row for rows in (*OWNED.values(), *MANAGED.values()) for row in rows]
+    calls = [row for rows in (*OWNED.values(), *MANAGED.values(), *AUDITED.values()) for row in rows]
     calls += [(method, path, body) for path, (method, body) in ANYBODYS.items()]
     for method, path, body in calls:
         answer = call(gateway, key, method, path, body, **names(cast))
@@ -248,14 +267,44 @@ def test_it_shows_what_is_managed_to_its_tenants_managers_only(gateway: Product,
         assert (answer.status_code, shown) == (200, path not in NAMELESS), path
 
 
+def test_it_shows_the_journal_to_its_tenants_auditors_only(gateway: Product, upstream, cast: Cast):
+    for method, path, body in (row for rows in AUDITED.values() for row in rows):
+        for key in (cast.bob, cast.barbara, cast.manager):
+            assert call(gateway, key, method, path, body).status_code == 403, (method, path)
+        answers = [call(gateway, key, method, path, body) for key in (cast.auditor, cast.snoop)]
+        if method == "GET":
+            assert [answer.status_code for answer in answers] == [200, 200]
+            assert "secret" not in answers[1].text
+            continue
+        found = [
+            finished(gateway, key, answer) for key, answer in zip((cast.auditor, cast.snoop), answers, strict=True)
+        ]
+        assert cast.turn in found[0].text, path
+        assert cast.turn not in found[1].text and "Alice" not in found[1].text
+    assert cast.turn in call(gateway, cast.auditor, "GET", "/api/audit", None).text
+    assert call(gateway, cast.auditor, "GET", "/api/audit/{turn}", None, **names(cast)).status_code == 200
+    assert cast.turn not in call(gateway, cast.snoop, "GET", "/api/audit", None).text
+    assert call(gateway, cast.snoop, "GET", "/api/audit/{turn}", None, **names(cast)).status_code == 404
+
+
+def finished(gateway: Product, key: str, answer):
+    """What a job leaves; nobody else of the cast is shown it."""
+    assert answer.status_code == 202, answer.text
+    path = f"/api/jobs/{answer.json()['id']}"
+    with gateway.http(key) as client:
+        until(lambda: client.get(path).json()["state"] == "done", "the job is done", 60)
+        return client.get(f"{path}/result")
+
+
 @pytest.mark.parametrize("path", ANYBODYS)
 def test_it_answers_whoever_is_known(gateway: Product, upstream, cast: Cast, path):
     method, body = ANYBODYS[path]
     for key in (cast.bob, cast.barbara, cast.charlie):
         answer = call(gateway, key, method, path, body)
         assert answer.status_code == 200
-        assert cast.session not in answer.text
-        assert ("acme-only" in answer.text) <= (key != cast.charlie)
+        assert cast.session not in answer.text and cast.turn not in answer.text
+        if path != "/api/audit":  # which has Charlie's own turn that asked for the model and was refused
+            assert ("acme-only" in answer.text) <= (key != cast.charlie)
 
 
 def test_its_owner_has_it_all(gateway: Product, upstream: Upstream, cast: Cast):

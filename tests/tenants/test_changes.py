@@ -1,7 +1,7 @@
 import pytest
 from django.db import transaction
 
-from tenants.changes import HIDDEN
+from tenants.changes import HIDDEN, RENEWED
 from tenants.live import CHANNEL, announce, bus
 from tenants.models import ApiKey, ConfigVersion, Member, Tenant, User
 from tenants.signals import config_changed
@@ -52,8 +52,16 @@ def test_it_names_secrets_without_showing_them(cast, heard):
     cast.alice_key.delete()
     [(sender, section, before, after), (_, _, key, _)] = heard
     assert (sender, section) == (User, "members")
-    assert before["password"] == after["password"] == key["digest"] == HIDDEN
+    assert before["password"] == key["digest"] == HIDDEN
+    assert after["password"] == RENEWED
     assert "something else" not in str(heard)
+
+
+def test_it_says_of_a_secret_that_stayed_that_it_did(cast, heard):
+    cast.alice.user.first_name = "Alice"
+    cast.alice.user.save()
+    [(_, _, before, after)] = heard
+    assert before["password"] == after["password"] == HIDDEN
 
 
 def test_it_keeps_quiet_about_a_login(cast, heard):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 
+from compliance.models import Erasure
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.services import save_instance
 from tenants.models import IpRule, Job, User
@@ -60,6 +61,10 @@ def rows(cast: SimpleNamespace) -> SimpleNamespace:
     for tenant in (cast.acme, cast.globex):
         screens.word_choices(tenant, cast.lists[2])
     cast.personal = [screens.personal_data(tenant) for tenant in (cast.acme, cast.globex)]
+    cast.erasures = [
+        Erasure.objects.create(tenant=tenant, subject="0" * 32, requested_by=NAUGHTY)
+        for tenant in (cast.acme, cast.globex)
+    ]
     cast.plugins = [screens.activation(tenant) for tenant in (cast.acme, cast.globex)]
     return cast
 

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-import time
+import html
+import re
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
+from django.db import DatabaseError
 from django.test import Client
 
+from compliance.journal import listing
+from engine.errors import StoreUnavailable
 from engine.types import Choice, Message, Retry, Verdict
 from tests.access.console.screens import NAUGHTY, record
 
 LIST = "/admin/compliance/auditentry/"
 
 
+TURN = re.compile(rf"{LIST}([0-9a-f]{{32}})/change/")
+
+
 def listed(console: Client, query: str = "") -> list[str]:
+    """The turns of a page, in its order."""
     answer = console.get(f"{LIST}{query}")
     assert answer.status_code == 200
-    return [intent.turn_id for intent in answer.context["cl"].result_list]
+    return TURN.findall(answer.content.decode())
+
+
+def way(console: Client, query: str, to: str) -> str | None:
+    """The link to the page beside this one: `prev` or `next`."""
+    found = re.search(rf'rel="{to}"[^>]* href="([^"]+)"', console.get(f"{LIST}{query}").content.decode())
+    return html.unescape(found[1]) if found is not None else None
 
 
 def test_it_lists_turns_of_all_tenants_newest_first(console: Client, cast: SimpleNamespace) -> None:
@@ -33,27 +48,106 @@ def test_it_lists_turns_of_all_tenants_newest_first(console: Client, cast: Simpl
 
 
 def test_it_finds_turns(console: Client, cast: SimpleNamespace) -> None:
-    one = record(cast.acme.id, at=1_000, session_id="mine", user="17")
-    two = record(cast.globex.id, at=2_000)
-    for query in (one, one[:14], one.upper(), "mine", "17", f" {one} "):
-        assert listed(console, f"?q={query}") == [one], query
-    assert listed(console, "?q=s1") == [two]
-    assert listed(console, "?q=nothing") == []
+    one = record(cast.acme.id, at=1_700_000_000, session_id="mine", user="17", key_id=4)
+    two = record(cast.globex.id, at=1_700_000_060, edge="grpc", instance="big", model="large", verdicts=[])
+    for query in (
+        f"begins={one}", f"begins={one[:14]}", f"begins=+{one.upper()}+", "session_id=mine", "user=17", "key_id=4",
+        "verdict=record", f"verdict=any&word_list={quote(NAUGHTY)}", "until=2023-11-14T22:14", "tenant=acme",
+        "tenant=acme&user=17&session_id=mine&state=completed", "model=auto", "until=1700000060&since=2023-11-14",
+    ):  # fmt: skip
+        assert listed(console, f"?{query}") == [one], query
+    for query in (
+        "edge=grpc",
+        "session_id=s1",
+        "since=1700000001",
+        "model=large",
+        "tenant=globex",
+        "until=&since=2023-11-14T22:14",
+    ):
+        assert listed(console, f"?{query}") == [two], query
+    assert listed(console, "?instance=gpt") == [two, one]  # which answered
+    for query in ("user=nobody", "begins=ffff", "verdict=block", "tenant=acme&edge=grpc"):
+        assert listed(console, f"?{query}") == [], query
 
 
-def test_it_filters_turns(console: Client, cast: SimpleNamespace) -> None:
+def test_it_filters_by_how_turns_ended(console: Client, cast: SimpleNamespace) -> None:
     done = record(cast.acme.id, at=1_000)
     failed = record(cast.globex.id, at=2_000, state="failed")
-    running = record(cast.globex.id, at=time.time() - 600, state=None)
+    running = record(cast.globex.id, at=3_000, state=None)
     assert listed(console, "?state=completed") == [done]
     assert listed(console, "?state=failed") == [failed]
     assert listed(console, "?state=in_flight") == [running]
-    assert listed(console, "?minutes=60") == [running]
-    assert listed(console, "?minutes=5") == []
-    assert listed(console, "?tenant=acme") == [done]
-    assert listed(console, "?tenant=nobody") == []
     assert listed(console, "?tenant=globex&state=failed") == [failed]
-    assert listed(console, "?minutes=%EF%BC%95") == [running, failed, done]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("tenant=nobody", "There is no tenant nobody."),
+        ("since=yesterday", "Expected ISO 8601"),
+        ("begins=xyz", "hexadecimal"),
+        ("key_id=0", "greater than or equal to 1"),
+        ("state=lost", "is not one of the available choices"),
+        ("user=%00", "Null characters are not allowed"),
+    ],
+)
+def test_it_says_what_is_no_filter(console: Client, cast: SimpleNamespace, query: str, words: str) -> None:
+    record(cast.acme.id)
+    assert words in console.get(f"{LIST}?{query}").content.decode()
+    assert listed(console, f"?{query}") == []
+
+
+@pytest.mark.parametrize("query", ["", "?tenant=acme", "?state=completed", "?verdict=any&tenant=acme"])
+def test_one_can_go_through_all_pages_and_back(
+    console: Client, cast: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(listing.page, "__kwdefaults__", {**listing.page.__kwdefaults__, "limit": 4})
+    monkeypatch.setattr(listing.page_after, "__kwdefaults__", {"limit": 4})
+    ids = [record(cast.acme.id, at=1_000 + n) for n in range(10)][::-1]
+    pages, at = [listed(console, query)], query
+    assert way(console, at, "prev") is None
+    while (older := way(console, at, "next")) is not None:
+        at = older
+        pages.append(listed(console, at))
+    assert pages == [ids[:4], ids[4:8], ids[8:]]
+    back = []
+    while (newer := way(console, at, "prev")) is not None:
+        at = newer
+        back.append(listed(console, at))
+    assert back == [ids[4:8], ids[:4]]
+    assert all(part in at for part in query[1:].split("&"))
+
+
+def test_it_says_how_far_it_looked(console: Client, cast: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "SCANNED", 4)
+    only = record(cast.acme.id, at=1_000, state="failed")
+    for n in range(9):
+        record(cast.acme.id, at=2_000 + n)
+    query, seen, pages = "?state=failed", [], 0
+    while query is not None:
+        seen += listed(console, query)
+        text = console.get(f"{LIST}{query}").content.decode()
+        query, pages = way(console, query, "next"), pages + 1
+        assert ("looked as far as 1970-01-01 00:33" in text) == (query is not None)
+        assert ("No turn here." in text) == (only not in seen)
+    assert (seen, pages) == ([only], 3)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "%00", "g" * 32, "0" * 41])
+def test_a_cursor_nobody_gave_out_does_no_harm(console: Client, cast: SimpleNamespace, cursor: str) -> None:
+    turn = record(cast.acme.id)
+    for name in ("before", "after"):
+        assert listed(console, f"?{name}={cursor}") == [turn]
+
+
+def test_it_says_so_when_the_journal_cannot_be_read(
+    console: Client, cast: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise DatabaseError("no such file")
+
+    monkeypatch.setattr(listing, "page", away)
+    assert StoreUnavailable().message in html.unescape(console.get(LIST).content.decode())
 
 
 def test_it_tells_a_list_of_the_platforms_from_a_tenants(console: Client, cast: SimpleNamespace) -> None:

@@ -41,7 +41,7 @@ def test_it_counts_the_turns_of_the_last_hour_by_state(console: Client, cast: Si
     assert counts == {"Completed": 3, "Failed": 1, "Refused": 1, "In flight": 1}
     assert (turns["total"], turns["rate"], turns["cut"]) == (6, "75.0 %", False)
     for state in turns["states"]:
-        assert len(console.get(state["link"]).context["cl"].result_list) == state["count"]
+        assert len(console.get(state["link"]).context["table"]["rows"]) == state["count"]
 
 
 def test_it_says_that_it_did_not_count_all(

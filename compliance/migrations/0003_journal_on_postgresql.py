@@ -86,7 +86,7 @@ def forget_month(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('compliance', "0004_personal_data"),
+        ('compliance', '0002_sealed_entries'),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('compliance', '0003_word_list_versions_subscriptions_and_hits'),
+        ('compliance', '0008_word_list_versions_subscriptions_and_hits'),
         ('tenants', '0002_answer_cache'),
     ]
 

@@ -21,7 +21,7 @@ def keep_what_there_is(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('compliance', '0002_sealed_entries'),
+        ('compliance', '0007_erasures'),
         ('tenants', '0002_answer_cache'),
     ]
 

@@ -1,0 +1,186 @@
+"""What the API answers, as structs to describe it by: a test holds real answers to them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from access.management.audit import EntryLine
+from engine.types import Choice, Completion, Intent, Json, Message, Retry
+
+
+class UsageAnswer(msgspec.Struct, kw_only=True):
+    """Tokens of the turn. `estimated` where the model's service did not count them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: Json = {}
+    completion_tokens_details: Json = {}
+    estimated: bool = False
+
+
+class RouteAnswer(msgspec.Struct, kw_only=True):
+    """Which instance answered, and by which rules. `decision` is the turn's id. `source` only where no model was asked:
+    `cache`, `shared` (another turn's call) or `plugin`."""
+
+    instance: str
+    rules: list[str]
+    decision: str
+    source: str = "model"
+
+
+class ChatAnswer(msgspec.Struct, kw_only=True):
+    """A whole answer. `choices` only where several were asked for."""
+
+    id: str
+    session_id: str | None
+    model: str
+    message: Message
+    usage: UsageAnswer
+    finish_reason: str
+    route: RouteAnswer
+    choices: list[Json] = []
+
+
+class ModelChangeAnswer(msgspec.Struct, rename={"origin": "from"}):
+    """From the turn `turn_id` on another model answered. `at` is in Unix seconds."""
+
+    at: int
+    origin: str
+    to: str
+    turn_id: str
+
+
+class SessionMetadata(msgspec.Struct):
+    """`last_active` is in Unix seconds. `model_changes` are the last 20, only where there are any."""
+
+    last_active: int
+    model_version: str
+    model_changes: list[ModelChangeAnswer] = []
+
+
+class SessionLine(msgspec.Struct, kw_only=True):
+    """`name` once it has one."""
+
+    session_id: str
+    user_profile: Json
+    metadata: SessionMetadata
+    version: int
+    state: str
+    name: str = ""
+
+
+class SessionPage(msgspec.Struct):
+    """`next_cursor` is the `cursor` of the following page; null: this was the last."""
+
+    sessions: list[SessionLine]
+    next_cursor: str | None = None
+
+
+class SessionAnswer(SessionLine, kw_only=True):
+    """A session and what was said in it."""
+
+    context_stack: list[Message]
+
+
+class TurnAnswer(msgspec.Struct, kw_only=True):
+    """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `partial` is what a
+    stream had been sent when last recorded, where no completion has the whole of it. `erased`: its user was erased, and
+    nobody can read its texts any more; `unreadable`: it was altered, or the tenant's key cannot be opened."""
+
+    id: str
+    state: str
+    erased: bool
+    unreadable: bool
+    decision: Json
+    retries: list[Retry]
+    intent: Intent
+    completion: Completion | None = None
+    partial: list[Choice]
+
+
+class AuditTurnAnswer(TurnAnswer, kw_only=True):
+    """A turn, and the entries it was read from."""
+
+    entries: list[EntryLine]
+
+
+class CancelAnswer(msgspec.Struct):
+    id: str
+    state: str
+
+
+class Refusal(msgspec.Struct):
+    code: str
+    message: str
+
+
+class DecisionAnswer(msgspec.Struct, kw_only=True):
+    """Where a request would go and why. `model` null: nowhere now, it would be refused with this `refusal`."""
+
+    model: str | None
+    instance: str | None
+    rules: list[str]
+    candidates: list[Json]
+    features: Json
+    runner_up: str | None = None
+    refusal: Refusal | None = None
+
+
+class ScoreAnswer(msgspec.Struct):
+    complexity_score: float
+
+
+class TicketAnswer(msgspec.Struct):
+    """`expires_in` is in seconds; a ticket works once, as `/ws/chat?ticket=…`."""
+
+    ticket: str
+    expires_in: int
+
+
+class EmbeddingAnswer(msgspec.Struct):
+    """A vector: numbers, or with `encoding_format: base64` a text."""
+
+    object: str
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(msgspec.Struct):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(msgspec.Struct):
+    """One vector an input, in their order."""
+
+    object: str
+    data: list[EmbeddingAnswer]
+    model: str
+    usage: EmbeddingUsage
+
+
+class PublicModelAnswer(msgspec.Struct):
+    id: str
+    object: str
+    created: int
+    owned_by: str
+
+
+class ModelListAnswer(msgspec.Struct):
+    object: str
+    data: list[PublicModelAnswer]
+
+
+class ErrorInside(msgspec.Struct):
+    """`code` is stable; `retryable`: the same request may succeed later; `param` names the field at fault."""
+
+    code: str
+    message: str
+    request_id: str
+    retryable: bool
+    param: str | None = None
+
+
+class ErrorAnswer(msgspec.Struct):
+    error: ErrorInside

@@ -1,0 +1,78 @@
+"""Who acts in a console, for the journal: the person who signed in, and that they did."""
+
+from __future__ import annotations
+
+from asyncio import iscoroutinefunction
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import sync_and_async_middleware
+
+from access import asgi
+from compliance import changes
+from tenants import actors
+from tenants.actors import Actor
+from tenants.models import User
+
+SIGNED_IN = "signed_in"
+REFUSED = "sign_in_refused"
+USERS = User._meta.label_lower
+
+
+@sync_and_async_middleware
+def acting(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Changes made by a request are those of its user; the request has a number, which its answer repeats."""
+    if iscoroutinefunction(get_response):
+
+        async def middleware(request: HttpRequest) -> HttpResponse:
+            with actors.acting(_begun(request)):
+                return _ended(request, await get_response(request))
+
+        return middleware
+
+    def plain(request: HttpRequest) -> HttpResponse:
+        with actors.acting(_begun(request)):
+            return _ended(request, get_response(request))
+
+    return plain
+
+
+def connect() -> None:
+    user_logged_in.connect(_signed_in, dispatch_uid="access.console.acting")
+    user_login_failed.connect(_refused, dispatch_uid="access.console.acting")
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    user, number = getattr(request, "user", None), getattr(request, "request_id", "")
+    if user is None or not user.is_authenticated:
+        return Actor("anonymous", "", number)
+    return Actor(f"operator:{user.pk}", user.get_username(), number)
+
+
+def _begun(request: HttpRequest) -> Callable[[], Actor]:
+    given = request.headers.get("X-Request-Id", "")
+    request.request_id = asgi.request_id({b"x-request-id": given.encode("latin-1", "replace")})  # type: ignore[attr-defined]
+    return lambda: actor_of(request)
+
+
+def _ended(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+    return response
+
+
+def _signed_in(request: HttpRequest, user: User, **_: object) -> None:
+    actor = Actor(f"operator:{user.pk}", user.get_username(), getattr(request, "request_id", ""))
+    changes.record(action=SIGNED_IN, model=USERS, row=str(user.pk), label=user.get_username(), actor=actor)
+
+
+def _refused(credentials: dict[str, Any], request: HttpRequest | None = None, **_: object) -> None:
+    """Of a console only. A name nobody has may be a password in the wrong field: it is not written down."""
+    match = getattr(request, "resolver_match", None)
+    if request is None or match is None or not match.namespaces:
+        return
+    user = User.objects.filter(username=str(credentials.get("username", ""))[:150]).first()
+    row, label = (str(user.pk), user.get_username()) if user is not None else ("", "")
+    actor = Actor("anonymous", "", getattr(request, "request_id", ""))
+    changes.record(action=REFUSED, model=USERS, row=row, label=label, actor=actor)

@@ -1,0 +1,101 @@
+"""The screen of changes of configuration: who did what to which row, and how it was before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from access.console.journal_forms import ChangesForm
+from access.console.recorded_turn import moment
+from compliance.journal import changes, reader
+from compliance.journal.changes import ChangePage
+from compliance.models import ChangeRecord
+from engine.errors import StoreUnavailable
+from engine.types import Change
+from tenants.models import Tenant
+
+LONGEST = 300  # characters of a value on the page
+
+
+def changes_view(request: HttpRequest, model_admin: Any) -> HttpResponse:
+    page: HttpResponse = model_admin.page(
+        request, "changes.html", title=_("Changes of configuration"), **_listed(request)
+    )
+    return page
+
+
+def _listed(request: HttpRequest) -> dict[str, Any]:
+    form = ChangesForm(request.GET)
+    if not form.is_valid():
+        return {"form": form, "words": form.words()}
+    before, after = (_cursor(request.GET.get(name)) for name in ("before", "after"))
+    tenant_id, filters = form.owner.pk if form.owner is not None else None, form.filters()
+
+    def read() -> ChangePage:
+        if after is not None:
+            return changes.page_after(tenant_id, filters, after=after)
+        return changes.page(tenant_id, filters, before=before)
+
+    try:
+        page = reader.readable(read)
+    except StoreUnavailable as error:
+        return {"form": form, "words": form.words(), "trouble": error.message}
+    shown = page.changes
+    if after is not None:
+        ways = {"newer": page.next, "older": shown[-1].turn_id if shown else f"{after}0"}
+    else:
+        ways = {"older": page.next, "newer": before and (shown[0].turn_id if shown else before[:31])}
+    waiting = ChangeRecord.objects.everywhere().count()
+    return {"form": form, "words": form.words(), **ways, "table": _table(shown), "waiting": waiting}
+
+
+def _cursor(given: str | None) -> str | None:
+    return given if given and len(given) <= 40 and given.isascii() and given.isalnum() else None
+
+
+def _table(found: list[Change]) -> dict[str, Any]:
+    tenants = Tenant.objects.in_bulk({change.tenant_id for change in found})
+    headers = [_("Time"), _("Tenant"), _("By whom"), _("What"), _("Row"), _("Before and after")]
+    return {"headers": headers, "rows": [_line(change, tenants.get(change.tenant_id)) for change in found]}
+
+
+def _line(change: Change, tenant: Tenant | None) -> list[Any]:
+    return [
+        format_html('<span class="journal-time">{}</span>', moment(change.at)),
+        tenant or (_("Platform") if change.tenant_id == 0 else change.tenant_id),
+        f"{change.actor} ({change.actor_label})" if change.actor_label else change.actor,
+        change.action,
+        format_html(
+            '<span class="journal-cut" title="{0}">{0}</span><span class="journal-small">{1} {2}</span>',
+            change.label or "—",
+            change.model,
+            change.row,
+        ),
+        _values(change),
+    ]
+
+
+def _values(change: Change) -> SafeString | Any:
+    if change.erased:
+        return _("It cannot be read any more.")
+    names = list(dict.fromkeys([*change.before, *change.after]))
+    if not names:
+        return "—"
+    lines = [(name, _short(change.before, name), _short(change.after, name)) for name in names]
+    rows = format_html_join("", "<dt>{}</dt><dd><del>{}</del> <ins>{}</ins></dd>", lines)
+    return format_html(
+        '<details class="journal-values"><summary>{}</summary><dl>{}</dl></details>', ", ".join(names), rows
+    )
+
+
+def _short(values: dict[str, Any], name: str) -> str:
+    if name not in values:
+        return ""
+    value = values[name]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
