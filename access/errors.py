@@ -159,14 +159,14 @@ async def deny(send: asgi.Send, error: EngineError, scope: asgi.Scope) -> None:
 
 
 def numbered(error: EngineError, request: HttpRequest | None) -> HttpResponse:
-    """The same for a request of Django's own handlers, which give it no number: one is made or taken from the caller,
-    and said in `X-Request-Id` too. A lean request has its own, and its handler says it."""
-    number = getattr(request, "request_id", None)
-    if number is not None:
-        return response(error, number, request.language)  # type: ignore[union-attr]  # a LeanRequest
-    given = {name: _header(request, name) for name in ("X-Request-Id", "Accept-Language")}
-    number = asgi.request_id({b"x-request-id": given["X-Request-Id"]})
-    answer = response(error, number, languages.wanted(None, given["Accept-Language"]))
+    """The same for a request of Django's own handlers: what has no number yet gets one, made or taken from the caller.
+    A lean request has its own, and its handler says it."""
+    language = getattr(request, "language", None)
+    given = {b"x-request-id": _header(request, "X-Request-Id")}
+    number = getattr(request, "request_id", None) or asgi.request_id(given)
+    if language is not None:
+        return response(error, number, language)
+    answer = response(error, number, languages.wanted(None, _header(request, "Accept-Language")))
     answer["X-Request-Id"] = number
     return answer
 
