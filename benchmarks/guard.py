@@ -151,14 +151,14 @@ def reading(matchers: dict[str, WordMatcher]) -> None:
 
 
 HOSTILE = {
-    "one letter": "b" * 40_000,
-    "one Chinese character": "坏" * 40_000,
-    "symbols": "坏" + "." * 40_000,
-    "letters among symbols": "b........" * 4_500,
-    "zero-width": "b\u200b" * 20_000,
-    "many beginnings": "ba" * 20_000,
-    "nothing but words": "badbad " * 5_700,
-    "pinyin": "huai " * 8_000,
+    "one letter": "b" * 20_000,
+    "one Chinese character": "坏" * 20_000,
+    "symbols": "坏" + "." * 20_000,
+    "letters among symbols": "b........" * 2_200,
+    "zero-width": "b\u200b" * 10_000,
+    "many beginnings": "ba" * 10_000,
+    "nothing but words": "badbad " * 2_800,
+    "pinyin": "huai " * 4_000,
 }
 
 
@@ -166,7 +166,7 @@ def hostile() -> None:
     nested = [letter * length for letter in "b坏" for length in (1, 2, 4, 8, 32)]
     lists = [(Rule("words", 1, "mask"), ["badbad", "ba" * 30, "坏人", "b.b", *nested], frozenset(SWITCHES))]
     words = WordMatcher(lists)
-    spared = WordMatcher(lists, [f"坏人{letter}" for letter in CHINESE] + ["badbad badbad", "b" * 64])
+    spared = WordMatcher(lists, [f"坏人{letter}" for letter in CHINESE] + ["badbad badbad"])
     for name, text in HOSTILE.items():
         half = text[: len(text) // 2]
         escaped = "".join(f"\\u{ord(letter):04x}" for letter in text[:1_000])
@@ -179,7 +179,7 @@ def hostile() -> None:
             for t in (escaped[:1_500], escaped[:6_000])
         ]
         print(
-            f"  {name:22} 20,000 and 40,000 characters {row[0]}   with exceptions {row[1]}   1,000 characters of "
+            f"  {name:22} 10,000 and 20,000 characters {row[0]}   with exceptions {row[1]}   1,000 characters of "
             f"escaped arguments one by one {arguments[0]:5.1f} {arguments[1]:5.1f} ms"
         )
 

@@ -165,7 +165,7 @@ class Characters:
                 spelled = _FAR_UNSEEN.sub("\0", spelled)
             spelled = _FAR.sub("\1", spelled)
         sizes = spelled.encode("latin-1")
-        if max(sizes, default=1) <= 1:
+        if not sizes.translate(None, b"\0\1"):
             return range(len(text)) if 0 not in sizes else list(compress(range(len(text)), sizes))
         return list(chain.from_iterable(map(repeat, range(len(text)), sizes)))
 

@@ -111,10 +111,11 @@ class LettersView:
         hits: list[Hit] = []
         runs, size, loose = reading.runs, len(reading.runs), reading.loose
         for key, start, end in matches:
-            if not loose and start and _goes_on(runs[start - 1], runs[start]):
-                continue
-            if not loose and end < size and _goes_on(runs[end - 1], runs[end]):
-                continue
+            if not loose:  # most of what is found in an English text is part of another word
+                if start and runs[start - 1].isalnum() and runs[start].isalnum():
+                    continue
+                if end < size and runs[end].isalnum() and runs[end - 1].isalnum():
+                    continue
             spellings = self._spellings[key]
             for spelling in (Spelling(None, spellings),) if isinstance(spellings, int) else spellings:
                 for hit in self._found(reading, start, end, spelling, begin):
@@ -313,10 +314,6 @@ class LettersView:
             if grows and not reading.joined(letter):
                 return place
         return None
-
-
-def _goes_on(letter: str, following: str) -> bool:
-    return letter.isalnum() and following.isalnum()
 
 
 def _lengths(letters: str, key: str, repeats: bool) -> tuple[int, ...]:

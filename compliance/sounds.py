@@ -17,6 +17,7 @@ from compliance.characters import OF_CHARACTERS, UNSEEN, Characters, symbols
 from compliance.forms import PLANES, simplified
 
 NO_SOUND: Final = "\x03"
+_ASTRAL: Final = re.compile("[\U00010000-\U0001ffff]")
 TONES: Final = frozenset("12345")
 _MARKS: Final = (0x300, 0x301, 0x304, 0x306, 0x308, 0x30C)
 
@@ -70,11 +71,16 @@ class Sounds(Characters):
                 table[code], kinds[code] = None, UNSEEN
             self.kinds = bytes(kinds)
         self.table = table
-        latin = "".join(chr(code) for code, each in enumerate(table) if isinstance(each, str) and each.isalpha())
-        self.pinyin = re.compile(
-            f"[{''.join(each for each in latin if each not in syllables())}]" if spelled else "(?!)"
-        )
         self.sizes = bytes(0 if each is None else len(each) if isinstance(each, str) else 1 for each in table)
+        # Only of the basic plane: a class of others is searched a hundred times slower.
+        near = (chr(code) for code, each in enumerate(table[:0x10000]) if isinstance(each, str) and each.isalpha())
+        latin = "".join(character for character in near if character not in syllables())
+        self._latin = re.compile(f"[{latin}]" if spelled else "(?!)")
+        self._spelled = spelled
+
+    def has_pinyin(self, text: str) -> bool:
+        """Whether some of the text may be pinyin."""
+        return self._latin.search(text) is not None or (self._spelled and _ASTRAL.search(text) is not None)
 
     def same(self, character: str, listed: str) -> bool:
         """Whether a character of a text stands for one of a word, not only by its sound."""
@@ -89,5 +95,7 @@ def sounds(switches: frozenset[str]) -> Sounds:
 
 def spoken(word: str) -> tuple[str, ...]:
     """The syllables of a word that is all Chinese, else none."""
-    table = syllables()
-    return tuple(table[each] for each in word) if all(each in table for each in word) else ()
+    try:
+        return tuple(map(syllables().__getitem__, word))
+    except KeyError:
+        return ()

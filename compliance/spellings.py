@@ -34,12 +34,13 @@ def letter_views(
     usual = switches & OF_CHARACTERS - {"lookalikes"}
     repeats = "repeats" in switches
     numbered = list(enumerate(words, first))
-    initials = [(number, _initials(word)) for number, word in numbered] if "initials" in switches else []
-    named = [(number, letters) for number, letters in initials if letters]
-    yield from _views([*numbered, *named], characters(usual), repeats, together)
+    named: list[tuple[str, int]] = []
+    if "initials" in switches:
+        named = [(letters, number) for number, word in numbered if (letters := _initials(word))]
+    yield from _views(numbered, named, characters(usual), repeats, together)
     if "lookalikes" in switches:
         likely = [(number, word) for number, word in numbered if any(map(_has_likes, word))]
-        yield from _views(likely, characters(usual | {"lookalikes"}), repeats, together)
+        yield from _views(likely, [], characters(usual | {"lookalikes"}), repeats, together)
 
 
 def _initials(word: str) -> str:
@@ -67,25 +68,25 @@ def _has_likes(letter: str) -> bool:
     return in_word(letter) and not letter.isdecimal()
 
 
-def _views(words: Sequence[tuple[int, str]], reads: Characters, repeats: bool, together: bool) -> Iterator[LettersView]:
-    """A word with symbols of its own is found as it is written: `c++` is no `c`."""
-    read = reads.read_lines([word for _, word in words])
+def _views(
+    words: Sequence[tuple[int, str]], named: list[tuple[str, int]], reads: Characters, repeats: bool, together: bool
+) -> Iterator[LettersView]:
+    """A word with symbols of its own is found as it is written: `c++` is no `c`. `named`: other names, all letters."""
+    texts = [word for _, word in words]
+    spelled, symbolic = named, []
     if not reads.symbols:
-        found = [(each, number) for (number, _), each in zip(words, read, strict=True) if each]
-        if found:
-            yield LettersView(found, reads, repeats, together)
-        return
-    plain = characters(reads.switches - {"symbols"})
-    spelled, symbolic = [], []
-    for (number, _), each, signs in zip(words, read, plain.read_lines([word for _, word in words]), strict=True):
-        if len(each) == len(signs) and each and each[0] != SPACE and each[-1] != SPACE:
-            spelled += [(way, number) for way in written(each)]
-        elif signs:
-            symbolic.append((signs, number))
+        spelled += [(each, number) for (number, _), each in zip(words, reads.read_lines(texts), strict=True) if each]
+    else:
+        plain = characters(reads.switches - {"symbols"})
+        for (number, _), each, signs in zip(words, reads.read_lines(texts), plain.read_lines(texts), strict=True):
+            if len(each) == len(signs) and each and each[0] != SPACE and each[-1] != SPACE:
+                spelled += [(way, number) for way in written(each)]
+            elif signs:
+                symbolic.append((signs, number))
+        if symbolic:
+            yield LettersView(symbolic, plain, False, together)
     if spelled:
         yield LettersView(spelled, reads, repeats, together)
-    if symbolic:
-        yield LettersView(symbolic, plain, False, together)
 
 
 def written(letters: str) -> list[str]:

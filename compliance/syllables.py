@@ -91,7 +91,7 @@ class SyllablesView:
 
     def skips(self, text: str) -> bool:
         """Whether there is nothing to find: without homophones, where there is no pinyin."""
-        return not self._sounds.homophones and self._sounds.pinyin.search(text) is None
+        return not self._sounds.homophones and not self._sounds.has_pinyin(text)
 
     def held_from(self, reading: Reading, begin: int) -> int:
         """Where in the text the longest end begins that may still grow into a word; its length: nowhere."""

@@ -131,8 +131,7 @@ def ways_of(word, switches):
                 yield each, repeats, way
             said = spoken(normalise(word)[0]) if "initials" in switches and "lookalikes" not in each else ()
             if len(said) > 2:
-                for way in written("".join(syllable[0] for syllable in said)):
-                    yield each, repeats, way
+                yield each, repeats, "".join(syllable[0] for syllable in said)
         elif signs:
             yield plain, False, signs
 
