@@ -1,4 +1,5 @@
-"""`manage.py audit balance`: has every intent of the journal its end? Exit 0 it holds, 1 broken, 2 could not run."""
+"""`manage.py audit balance`: has every intent of the journal its end? Exit 0 it holds, 1 broken, 2 could not run.
+`manage.py audit grant`: who may write it."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from compliance.journal.balance import Balance, balance
+from compliance.journal.granting import NotPostgres, grant_writer
 from compliance.journal.slots import NoSlot
 
 
@@ -22,7 +24,24 @@ class Command(BaseCommand):
         counting = checks.add_parser("balance", help="Every intent has one end, or its turn still runs.")
         counting.add_argument("--tenant", type=int, default=None, metavar="ID", help="Only this tenant's entries.")
 
+        granting = checks.add_parser("grant", help="Lets a role of PostgreSQL write the journal, and no more.")
+        granting.add_argument("--role", required=True, metavar="NAME", help="The role of JOURNAL_WRITER_URL.")
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["check"] == "grant":
+            self._grant(options["role"])
+        else:
+            self._balance(options)
+
+    def _grant(self, role: str) -> None:
+        try:
+            grant_writer(role)
+        except (DatabaseError, NotPostgres) as error:
+            self.stderr.write(f"nothing was granted: {error}")
+            sys.exit(2)
+        self.stdout.write(f"{role} may add entries to the journal, and neither change nor read them")
+
+    def _balance(self, options: dict[str, Any]) -> None:
         try:
             counted = balance(options["tenant"])
         except (DatabaseError, NoSlot, OSError) as error:
