@@ -23,6 +23,14 @@ class Spools:
 
     kept: Final = True
 
+    @property
+    def spooled(self) -> int:
+        return 0
+
+    def waiting(self) -> int:
+        """Bytes in all files of the folder, whoever's they are."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.spool"))
+
     def __init__(self, folder: Path, *, own: str = "") -> None:
         self.folder = folder
         self._own = own

@@ -41,10 +41,21 @@ PAUSE: Final = 0.1  # seconds before a failed batch is tried again
 SWEEP: Final = 5.0
 
 
+Observe = Callable[[str, float], None]  # told of every commit: "durable" or "failed", and how long it took
+
+
 class _Entry(NamedTuple):
     row: Row
     future: asyncio.Future[None]
     since: float
+
+
+class Waiting(NamedTuple):
+    """What is not in the database yet: entries and bytes of bodies in memory, bytes in the spool."""
+
+    entries: int
+    bytes: int
+    spooled: int
 
 
 class JournalWriter:
@@ -67,6 +78,7 @@ class JournalWriter:
         max_waiting: int = 10_000,
         max_bytes: int = 64 << 20,
     ) -> None:
+        self.observe: Observe = lambda outcome, seconds: None
         self._store = store
         self._deadline = deadline - TICK
         self._late = late
@@ -119,6 +131,10 @@ class JournalWriter:
     @property
     def healthy(self) -> bool:
         return not self._broken and (not self._flight or self._loop.time() - self._flying_since <= self._late)
+
+    @property
+    def waiting(self) -> Waiting:
+        return Waiting(len(self._waiting) + len(self._flight), self._bytes, self._store.backlog.spooled)
 
     def intent(self, intent: Intent) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
@@ -201,6 +217,7 @@ class JournalWriter:
     def _landed(self, done: int, refused: set[int], error: StoreAway | None) -> None:
         """The first `done` of the batch in flight are durable, or refused; the others will be tried again."""
         batch, self._flight = self._flight, []
+        self.observe("failed" if error else "durable", self._loop.time() - self._flying_since)
         for index, (row, future, _) in enumerate(batch[:done]):
             self._bytes -= len(row[-1])
             if index in refused:

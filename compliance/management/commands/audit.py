@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 import msgspec
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from compliance.journal.balance import Balance, balance
 from compliance.journal.granting import NotPostgres, grant_writer
+from compliance.journal.replaying import Spools
 from compliance.journal.slots import NoSlot
 
 
@@ -48,6 +51,9 @@ class Command(BaseCommand):
             self.stderr.write(f"the journal could not be read: {error}")
             sys.exit(2)
         self.stdout.write(report(counted))
+        if settings.JOURNAL_SPOOL:
+            waiting = Spools(Path(settings.JOURNAL_SPOOL)).waiting()
+            self.stdout.write(f"{waiting} bytes of entries wait in the spool of this machine")
         if not counted.holds:
             sys.exit(1)
 
