@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from access.edges.embeddings import EmbeddingsBody
+from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
@@ -98,10 +99,13 @@ class SessionAnswer(SessionLine, kw_only=True):
 
 class TurnAnswer(msgspec.Struct, kw_only=True):
     """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `partial` is what a
-    stream had been sent when last recorded, where no completion has the whole of it."""
+    stream had been sent when last recorded, where no completion has the whole of it. `erased`: the text is gone for
+    good; `unreadable`: it was altered, or the tenant's key cannot be opened. Then texts are empty."""
 
     id: str
     state: str
+    erased: bool
+    unreadable: bool
     decision: Json
     retries: list[Retry]
     intent: Intent
@@ -217,6 +221,10 @@ REPLAY_TEXT = (
     "Queues a job: poll `/api/jobs/{id}`, then read its `result_url`. The given rules take the place of the tenant's "
     "own, nothing is saved and no model is asked. At most two at a time."
 )
+ERASURE_TEXT = (
+    "Queues a job that destroys the keys of the user's journal entries and deletes sessions, kept answers and results "
+    "of jobs. Its result is a signed certificate. What was said cannot be brought back."
+)
 MANAGE_ERRORS = (401, 403, 503)
 TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
@@ -252,6 +260,12 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/route/replay": [
         Operation(method="post", summary="What would recorded turns have done under these rules?", body=ReplayBody,
                   answer=JobAnswer, status=202, text=REPLAY_TEXT, errors=(400, 429, *MANAGE_ERRORS)),
+    ],
+    "/api/erasures": [
+        Operation(method="get", summary="Who was erased", text="Pseudonyms: nothing else of them is kept.",
+                  answer=ErasurePage, errors=MANAGE_ERRORS),
+        Operation(method="post", summary="Erase a user", text=ERASURE_TEXT, body=ErasureBody, answer=JobAnswer,
+                  status=202, errors=(400, *MANAGE_ERRORS)),
     ],
     "/api/rules": [
         Operation(method="get", summary="The tenant's rules, and the platform's that apply to it", answer=RulePage,
@@ -299,7 +313,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     ],
 }  # fmt: skip
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
-               "jobs": "jobs", "cache": "routing", "ws-ticket": "chat"}  # fmt: skip
+               "jobs": "jobs", "cache": "routing", "ws-ticket": "chat", "erasures": "compliance"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

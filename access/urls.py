@@ -6,6 +6,7 @@ from django.urls import URLPattern, re_path
 
 from access.edges.rest import ChatView
 from access.management.answers import Cache
+from access.management.erasures import Erasures
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
@@ -30,6 +31,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/jobs/{job_id}": JobDetail,
     "/api/jobs/{job_id}/result": JobResult,
     "/api/cache": Cache,
+    "/api/erasures": Erasures,
     "/api/ws-ticket": WebSocketTicket,
 }
 

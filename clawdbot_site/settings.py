@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,9 @@ VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var").resolve()
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.secret("SECRET_KEY", VAR_DIR / "secret_key", lambda: secrets.token_urlsafe(64))
 MASTER_KEY = env.secret("MASTER_KEY", VAR_DIR / "master_key", lambda: secrets.token_urlsafe(32))
+MASTER_KEY_FILE = env.secret_file("MASTER_KEY", VAR_DIR / "master_key")  # read again when it is needed
+SIGNING_KEY = env.secret("SIGNING_KEY", VAR_DIR / "signing_key", lambda: b64encode(secrets.token_bytes(32)).decode())
+SIGNING_RETIRED_KEYS = env.words("SIGNING_RETIRED_KEYS")
 
 # The server -------------------------------------------------------------------------------------------------------
 HOST = env.text("HOST", "127.0.0.1")
@@ -71,6 +75,10 @@ CHANNEL_LAYERS = {
     }
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+
+# The journal ------------------------------------------------------------------------------------------------------
+CHECKPOINT_SECONDS = env.whole("CHECKPOINT_SECONDS", 60, low=1)
+JOURNAL_RETENTION_DAYS = env.whole("JOURNAL_RETENTION_DAYS", 0, low=0)
 
 # Background work --------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = BROKER_URL

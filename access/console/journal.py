@@ -26,6 +26,7 @@ from compliance.models import AuditEntry
 from tenants.models import Tenant
 
 IN_FLIGHT = "in_flight"
+SHORT = 24  # characters of a user that a line has room for
 TURN_ID = re.compile(r"[0-9a-f]{4,32}\Z")
 
 
@@ -101,7 +102,7 @@ class TurnList(ChangeList):
 
 
 class JournalAdmin(ReadOnlyAdmin):
-    list_display = ["when", "owner", "user", "asked", "instance_name", "outcome", "took", "session_id"]
+    list_display = ["when", "owner", "who", "asked", "instance_name", "outcome", "took", "session_id"]
     list_display_links = ["when"]
     list_filter = [ByTenant, ByState, ByAge]
     search_fields = ["turn_id"]
@@ -125,7 +126,7 @@ class JournalAdmin(ReadOnlyAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = Q(session_id=term) | Q(user=term)
+        found = Q(session_id=term) | Q(user__in=reader.stored_users(None, term))
         if TURN_ID.match(term.lower()):
             found |= Q(turn_id__gte=term.lower(), turn_id__lte=term.lower().ljust(32, "f"))
         return queryset.filter(found), False
@@ -161,6 +162,11 @@ class JournalAdmin(ReadOnlyAdmin):
     @display(description=_("Tenant"))
     def owner(self, intent: Any) -> Any:
         return intent.tenant_row or (_("Platform") if intent.tenant_id == 0 else intent.tenant_id)
+
+    @display(description=_("User"))
+    def who(self, intent: Any) -> str:
+        """The beginning of the pseudonym: the turn's page has the name, the search finds by it."""
+        return f"{intent.user[:12]}…" if len(intent.user) > SHORT else str(intent.user)
 
     @display(description=_("Model"))
     def asked(self, intent: Any) -> str:

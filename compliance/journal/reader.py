@@ -10,13 +10,17 @@ from typing import Any, TypeVar
 
 import msgspec
 from django.db import DatabaseError, connections
+from django.db.models import Count
 
 from compliance.database import ALIAS
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
+from compliance.sealing.opening import Opened, Opener
 from engine.errors import StoreUnavailable, TurnNotFound
 from engine.folding import Fold
 from engine.types import Choice, Completion, Intent, Json, Partial, Retry
+from tenants import stored_keys
+from tenants.models import Tenant
 
 Kind = AuditEntry.Kind
 T = TypeVar("T")
@@ -24,12 +28,16 @@ T = TypeVar("T")
 
 class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A turn as it was recorded; without a completion it is still in flight. `partial` is what its stream had been sent
-    when last recorded, where no completion says what the whole of it was."""
+    when last recorded, where no completion says what the whole of it was. `erased`: its texts can be read by nobody any
+    more, because its user was erased; `unreadable`: nor can they now, because they were altered or their tenant's key
+    cannot be opened. Then they are empty here, and the intent's `user` is the pseudonym."""
 
     turn_id: str
     intent: Intent
     completion: Completion | None = None
     partial: list[Choice] = []
+    erased: bool = False
+    unreadable: bool = False
 
     @property
     def sent(self) -> list[Choice]:
@@ -48,7 +56,8 @@ class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TurnSummary(msgspec.Struct, frozen=True):
-    """A line of a listing. `state` is `in_flight` until the completion is there; then `ended` is its time."""
+    """A line of a listing. `user` is the pseudonym, but in the oldest entries. `state` is `in_flight` until the
+    completion is there; then `ended` is its time."""
 
     turn_id: str
     tenant_id: int
@@ -83,29 +92,68 @@ def entries_of(tenant_id: int, turn_id: str) -> list[AuditEntry]:
 
 def turn(tenant_id: int, turn_id: str) -> TurnRecord:
     """Raises TurnNotFound, also for a turn of another tenant."""
-    found = entries_of(tenant_id, turn_id)
-    bodies = {entry.kind: bytes(entry.body) for entry in found}
-    if Kind.INTENT not in bodies:
+    return record_of(turn_id, entries_of(tenant_id, turn_id))
+
+
+def record_of(turn_id: str, found: Sequence[AuditEntry], opener: Opener | None = None) -> TurnRecord:
+    """The turn these entries, with their bodies, are of. Raises TurnNotFound (no intent is among them)."""
+    opened = (opener or Opener()).open(found)
+    pairs = list(zip(found, opened, strict=True))
+    by_kind = {entry.kind: (entry, told) for entry, told in pairs}
+    if Kind.INTENT not in by_kind:
         raise TurnNotFound()
-    body = bodies.get(Kind.COMPLETION)
-    completion = msgspec.json.decode(body, type=Completion) if body is not None else None
-    partial: list[Choice] = []
-    if completion is None or not completion.choices:
-        partial = fold_partials([bytes(entry.body) for entry in _partials(found)])
-    return TurnRecord(turn_id, msgspec.json.decode(bodies[Kind.INTENT], type=Intent), completion, partial)
+    completion = _completion(*by_kind[Kind.COMPLETION]) if Kind.COMPLETION in by_kind else None
+    known = completion is not None and completion.choices
+    return TurnRecord(
+        turn_id,
+        _intent(*by_kind[Kind.INTENT]),
+        completion,
+        [] if known else _partial([pair for pair in pairs if pair[0].kind == Kind.PARTIAL]),
+        erased=any(told.erased for told in opened),
+        unreadable=any(not told.text and not told.erased for told in opened),
+    )
 
 
-def _partials(found: Sequence[AuditEntry]) -> list[AuditEntry]:
-    return sorted((entry for entry in found if entry.kind == Kind.PARTIAL), key=lambda entry: entry.number)
-
-
-def fold_partials(bodies: Sequence[bytes]) -> list[Choice]:
-    """What the entries of a turn's partial output, in order, say that its client had."""
+def _partial(found: list[tuple[AuditEntry, Opened]]) -> list[Choice]:
+    """What a turn's partial outputs add up to, in their order."""
     fold = Fold()
-    for body in bodies:
-        for delta in msgspec.json.decode(body, type=Partial).deltas:
-            fold.add(delta)
-    return fold.choices({}, "incomplete") if bodies else []
+    for _, told in sorted(found, key=lambda pair: pair[0].number):
+        if told.text:
+            for delta in msgspec.json.decode(told.json, type=Partial).deltas:
+                fold.add(delta)
+    return fold.choices({}, "incomplete") if fold.size else []
+
+
+def _intent(entry: AuditEntry, opened: Opened) -> Intent:
+    if opened.text:
+        return msgspec.json.decode(opened.json, type=Intent)
+    about = {"request_id": "", "subject": "", "user": entry.user, "key_id": entry.key_id, "edge": ""}
+    return msgspec.convert({**about, **_columns(entry), **msgspec.json.decode(opened.json)}, Intent)
+
+
+def _completion(entry: AuditEntry, opened: Opened) -> Completion:
+    if opened.text:
+        return msgspec.json.decode(opened.json, type=Completion)
+    return msgspec.convert({"state": entry.state, **_columns(entry), **msgspec.json.decode(opened.json)}, Completion)
+
+
+def _columns(entry: AuditEntry) -> Json:
+    return {name: getattr(entry, name) for name in ("turn_id", "tenant_id", "at", "session_id", "model", "instance")}
+
+
+def users(tenant_id: int) -> list[tuple[str, int]]:
+    """Who stands in the column `user` of a tenant's turns, and how many they are: pseudonyms, and the users themselves
+    of what was recorded before anything was sealed. Reads an index from end to end."""
+    mine = entries().for_tenant(tenant_id).filter(kind=Kind.INTENT)
+    return list(mine.order_by().values_list("user").annotate(Count("id")))
+
+
+def stored_users(tenant_id: int | None, user: str) -> list[str]:
+    """What may stand in the column `user` for this one: in a tenant's entries, or (None) in anybody's. Who is called
+    by the pseudonym is found too."""
+    found = [tenant_id] if tenant_id is not None else [0, *Tenant.objects.values_list("pk", flat=True)]
+    keys = [stored_keys.stored(each) for each in found]
+    return [user, *(each.pseudonym(user) for each in keys if each is not None)]
 
 
 def turns(
@@ -118,7 +166,8 @@ def turns(
 ) -> Page:
     """A tenant's turns, newest first, `limit` a page, those started before the turn `before`."""
     found = entries().for_tenant(tenant_id).filter(kind=Kind.INTENT).order_by("-turn_id")
-    named: dict[str, Any] = {"turn_id__lt": before, "session_id": session_id, "user": user}
+    users = stored_users(tenant_id, user) if user is not None else None
+    named: dict[str, Any] = {"turn_id__lt": before, "session_id": session_id, "user__in": users}
     found = found.filter(**{name: value for name, value in named.items() if value is not None})
     intents = list(found[: limit + 1])
     shown = intents[:limit]

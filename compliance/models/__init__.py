@@ -1,6 +1,7 @@
 """The tables of compliance: the journal (on its own database) and, beside it, the word lists."""
 
+from compliance.models.erasures import Erasure
 from compliance.models.journal import AuditEntry, JournalWorker, SubjectKey
 from compliance.models.words import SensitiveWordList
 
-__all__ = ["AuditEntry", "JournalWorker", "SensitiveWordList", "SubjectKey"]
+__all__ = ["AuditEntry", "Erasure", "JournalWorker", "SensitiveWordList", "SubjectKey"]

@@ -14,7 +14,7 @@ from compliance.journal.records import intent_row
 from compliance.journal.spool import SpoolStore
 from compliance.journal.store import StoreAway
 from engine.turn import new_turn_id
-from tests.compliance.journals import completion, intent, kinds, on_postgres, rows, run, store_on, writer_on
+from tests.compliance.journals import completion, intent, kinds, on_postgres, rows, run, sealer, store_on, writer_on
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def as_writer(journal_database, role, django_db_blocker, monkeypatch):
 async def test_turns_work_with_it(as_writer, journal_database, settings):
     settings.JOURNAL_WRITER = {"NAME": as_writer.rpartition("/")[2], "USER": "writer", "HOST": "127.0.0.1"}
     settings.JOURNAL_WRITER["PORT"] = as_writer.rpartition(":")[2].partition("/")[0]
-    writer = open_journal()
+    writer = open_journal(sealer())
     await writer.start()
     asked = intent()
     old = intent(new_turn_id(1_650_000_000))  # whose month has no partition yet
