@@ -1,6 +1,6 @@
 """Long runs by name: `python -m benchmarks.soak NAME`, without a name the list. Exit 0: what was promised holds.
 
-Each starts the product in a folder of its own and stops it again."""
+Each works in a folder of its own; what starts the product stops it again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ def audit_kill() -> bool:
     return subprocess.run([sys.executable, "manage.py", "selftest", "audit", *size], cwd=ROOT).returncode == 0
 
 
-RUNS: dict[str, Callable[[], bool]] = {"audit-kill": audit_kill}
+def audit_tamper(edits: int = 10_000) -> bool:
+    """10,000 random edits of a journal and its trees: `audit verify` finds every one."""
+    command = [sys.executable, "-m", "benchmarks.audit_tamper", "--edits", str(edits)]
+    return subprocess.run(command).returncode == 0
+
+
+RUNS: dict[str, Callable[[], bool]] = {"audit-kill": audit_kill, "audit-tamper": audit_tamper}
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,10 @@ from typing import Any, Final
 from django.db import connections, models
 
 ALIAS: Final = "journal"
-JOURNAL_MODELS: Final = frozenset({"auditentry", "journalworker", "subjectkey"})
+JOURNAL_MODELS: Final = frozenset(
+    {"auditentry", "journalworker", "subjectkey"}
+    | {"treerun", "treenode", "treehead", "treecursor", "checkpoint", "prunestatement"}  # the sequencer's
+)
 
 
 def is_journal(alias: str) -> bool:

@@ -43,6 +43,11 @@ class Tenant(LiveModel):
         default=False, help_text="Keep answers with a temperature above 0, or without one, too."
     )
     coalesce = models.BooleanField(default=False, help_text="Identical requests at the same time share one call.")
+    retention_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Days a turn stays in the journal; 0: for good; empty: as the platform says."
+    )
+    legal_hold = models.BooleanField(default=False, help_text="Nothing is removed from the journal, however old.")
+    legal_hold_note = models.CharField(max_length=200, blank=True, help_text="Why, and by whom.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

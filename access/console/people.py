@@ -45,7 +45,7 @@ class TenantForm(PlatformForm):
         model = Tenant
         fields = [
             "name", "slug", "is_active", "requests_per_minute", "tokens_per_minute", "concurrent_turns", "cache_ttl",
-            "cache_sampled", "coalesce", "session_ttl", "store_url",
+            "cache_sampled", "coalesce", "retention_days", "legal_hold", "legal_hold_note", "session_ttl", "store_url",
         ]  # fmt: skip
         labels = {
             "is_active": _("Active"),
@@ -53,6 +53,9 @@ class TenantForm(PlatformForm):
             "cache_ttl": _("Keep answers for"),
             "cache_sampled": _("Sampled answers too"),
             "coalesce": _("Share calls"),
+            "retention_days": _("Keep turns for"),
+            "legal_hold": _("Legal hold"),
+            "legal_hold_note": _("Reason of the hold"),
         }
         help_texts = {
             "cache_ttl": _(
@@ -67,6 +70,12 @@ class TenantForm(PlatformForm):
                 "Identical requests of this tenant that run at the same time share one call to the model. Each still "
                 "has its own guard and its own entry in the journal."
             ),
+            "retention_days": _(
+                "Days. Older turns are then removed from the journal for good. 0: they are kept; empty: as the "
+                "platform says (JOURNAL_RETENTION_DAYS)."
+            ),
+            "legal_hold": _("Nothing of this tenant is removed from the journal, however old it is."),
+            "legal_hold_note": _("Why it is held, and who asked for it."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -100,6 +109,7 @@ class TenantAdmin(PlatformAdmin):
         (None, {"fields": ["name", "slug", "is_active"]}),
         (_("Limits"), {"fields": ["requests_per_minute", "tokens_per_minute", "concurrent_turns"]}),
         (_("Repeated requests"), {"fields": ["cache_ttl", "cache_sampled", "coalesce"]}),
+        (_("Journal"), {"fields": ["retention_days", "legal_hold", "legal_hold_note"]}),
         (_("Sessions"), {"fields": ["session_ttl", "store_url", "remove_store_url", "store_database", "created_at"]}),
     ]
 

@@ -179,6 +179,7 @@ class Launcher:
         self._family.start(Child("background worker", background, log=self._logs / "worker.log", stop_time=10.0))
         self._family.start(Child("replay worker", replays, log=self._logs / "replays.log", stop_time=10.0))
         self._family.start(Child("schedule", beat, log=self._logs / "beat.log"))
+        self._family.start(Child("sequencer", _manage("sequencer"), log=self._logs / "sequencer.log"))
 
 
 def _embedded(url: str) -> bool:

@@ -23,6 +23,7 @@ from compliance.journal.spool import SpoolStore
 from compliance.journal.sqlite import SqliteStore, sweep_files
 from compliance.journal.store import NoBacklog, Store
 from compliance.journal.writer import JournalWriter
+from compliance.sealing.forgetting import living
 from compliance.sealing.sealer import Sealer
 
 ANSWER_BEFORE_SPOOL: Final = 1.0  # seconds: what waits longer for the database goes to the disk within its own 2 s
@@ -55,7 +56,7 @@ def open_journal(sealer: Sealer) -> JournalWriter:
 def sweeper(worker: str) -> Callable[[], int]:
     """Ends what dead workers left open, for a process that writes no turns, with the rights of `JOURNAL_URL`: to be
     called every few seconds, by one thread; how many turns were ended. The calls raise StoreAway."""
-    backlog = Spools(Path(settings.JOURNAL_SPOOL)) if settings.JOURNAL_SPOOL else NoBacklog()
+    backlog = Spools(Path(settings.JOURNAL_SPOOL), living=living) if settings.JOURNAL_SPOOL else NoBacklog()
     first = first_file()
     if first is not None:
         return partial(sweep_files, first, worker, backlog)
@@ -65,4 +66,4 @@ def sweeper(worker: str) -> Callable[[], int]:
 def _with_spool(store: Store) -> Store:
     if not settings.JOURNAL_SPOOL:
         return store
-    return SpoolStore(store, Path(settings.JOURNAL_SPOOL), limit=settings.JOURNAL_SPOOL_MB << 20)
+    return SpoolStore(store, Path(settings.JOURNAL_SPOOL), limit=settings.JOURNAL_SPOOL_MB << 20, living=living)

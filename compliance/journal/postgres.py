@@ -1,7 +1,7 @@
 """The journal on PostgreSQL, with any number of writers.
 
 Every worker has a connection of its own and, for as long as that lives, a lock by which others know that it does. The
-table is partitioned by month (its migration says how); the column `xid` is the transaction that wrote an entry, so whoever
+table is partitioned by month (migration 0003); the column `xid` is the transaction that wrote an entry, so whoever
 reads entries in the order of (`xid`, `id`) up to `pg_snapshot_xmin(pg_current_snapshot())` misses none."""
 
 from __future__ import annotations

@@ -98,30 +98,32 @@ def turn(tenant_id: int, turn_id: str) -> TurnRecord:
 def record_of(turn_id: str, found: Sequence[AuditEntry], opener: Opener | None = None) -> TurnRecord:
     """The turn these entries, with their bodies, are of. Raises TurnNotFound (no intent is among them)."""
     opened = (opener or Opener()).open(found)
-    pairs = list(zip(found, opened, strict=True))
-    by_kind = {entry.kind: (entry, told) for entry, told in pairs}
+    by_kind = {entry.kind: (entry, told) for entry, told in zip(found, opened, strict=True)}
     if Kind.INTENT not in by_kind:
         raise TurnNotFound()
     completion = _completion(*by_kind[Kind.COMPLETION]) if Kind.COMPLETION in by_kind else None
-    known = completion is not None and completion.choices
     return TurnRecord(
         turn_id,
         _intent(*by_kind[Kind.INTENT]),
         completion,
-        [] if known else _partial([pair for pair in pairs if pair[0].kind == Kind.PARTIAL]),
+        _partial(found, opened) if completion is None or not completion.choices else [],
         erased=any(told.erased for told in opened),
         unreadable=any(not told.text and not told.erased for told in opened),
     )
 
 
-def _partial(found: list[tuple[AuditEntry, Opened]]) -> list[Choice]:
-    """What a turn's partial outputs add up to, in their order."""
+def _partial(found: Sequence[AuditEntry], opened: Sequence[Opened]) -> list[Choice]:
+    mine = [(entry.number, told.json) for entry, told in zip(found, opened, strict=True) if entry.kind == Kind.PARTIAL]
+    return fold_partials([json for _, json in sorted(mine) if json != b"{}"])
+
+
+def fold_partials(bodies: Sequence[bytes]) -> list[Choice]:
+    """What the entries of a turn's partial output, in order, say that its client had."""
     fold = Fold()
-    for _, told in sorted(found, key=lambda pair: pair[0].number):
-        if told.text:
-            for delta in msgspec.json.decode(told.json, type=Partial).deltas:
-                fold.add(delta)
-    return fold.choices({}, "incomplete") if fold.size else []
+    for body in bodies:
+        for delta in msgspec.json.decode(body, type=Partial).deltas:
+            fold.add(delta)
+    return fold.choices({}, "incomplete") if bodies else []
 
 
 def _intent(entry: AuditEntry, opened: Opened) -> Intent:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from compliance.journal.records import COLUMNS, KeyRow, Row
 from compliance.journal.spoolfile import SpoolFile
 from compliance.journal.store import RecordRefused, Restoring, StoreAway
+
+Living = Callable[[list[KeyRow]], list[KeyRow]]
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,10 @@ class Spools:
         """Bytes in all files of the folder, whoever's they are."""
         return sum(path.stat().st_size for path in self.folder.glob("*.spool"))
 
-    def __init__(self, folder: Path, *, own: str = "") -> None:
+    def __init__(self, folder: Path, *, own: str = "", living: Living = list) -> None:
+        """`living`: those of some data keys whose subjects were not erased after the keys were made."""
         self.folder = folder
+        self.living = living
         self._own = own
         self._taken: dict[str, SpoolFile] = {}
 
@@ -52,7 +56,7 @@ class Spools:
         if file is None:
             return None
         try:
-            lowest, _ = replay_file(store, file)
+            lowest, _ = replay_file(store, file, self.living)
         except BaseException:
             file.close()
             raise
@@ -67,13 +71,13 @@ class Spools:
             file.remove() if ended else file.close()
 
 
-def replay_file(store: Restoring, file: SpoolFile) -> tuple[dict[str, str], int]:
+def replay_file(store: Restoring, file: SpoolFile, living: Living) -> tuple[dict[str, str], int]:
     """The lowest turn by worker, and how far it came: there may be more by now."""
     lowest: dict[str, str] = {}
     end = 0
     for (rows, keys), after in file.batches():
         end = after
-        put(store, rows, keys, file.path)
+        put(store, rows, living(keys), file.path)
         for row in rows:
             worker = row[_WORKER]
             lowest[worker] = min(row[0], lowest.get(worker, row[0]))

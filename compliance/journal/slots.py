@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 SLOTS: Final = 8  # SQLite attaches at most ten files to one connection, and readers attach them all
+SEQUENCER: Final = SLOTS  # the number of one more file, which only the leading sequencer writes
 
 
 class NoSlot(RuntimeError):

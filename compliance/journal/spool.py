@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from compliance.journal.records import KeyRow, Row, check
-from compliance.journal.replaying import Spools, put, replay_file
+from compliance.journal.replaying import Living, Spools, put, replay_file
 from compliance.journal.spoolfile import SpoolFile
 from compliance.journal.store import Backlog, RecordRefused, Restoring, Store, StoreAway
 
@@ -28,10 +28,10 @@ PARTING: Final = 1.0  # seconds for the last entries to go in before the worker 
 class SpoolStore(Spools):
     """One thread writes, as with every store; another one, of its own, has the database while that is away."""
 
-    def __init__(self, store: Store, folder: Path, *, limit: int) -> None:
+    def __init__(self, store: Store, folder: Path, *, limit: int, living: Living = list) -> None:
         self.worker = store.worker
         self.home = store.home
-        super().__init__(folder, own=store.home)
+        super().__init__(folder, own=store.home, living=living)
         self.backlog: Backlog = self
         self._store = store
         self._limit = limit
@@ -87,6 +87,7 @@ class SpoolStore(Spools):
         if not self._away:
             try:
                 self._store.beat(oldest_open)
+                self._bound = oldest_open
                 return
             except StoreAway as error:
                 self._lost(error)
@@ -115,7 +116,7 @@ class SpoolStore(Spools):
         if home != self.home:
             return super().replay(store, home)
         assert self._file is not None
-        lowest, self._replayed = replay_file(store, self._file)
+        lowest, self._replayed = replay_file(store, self._file, self.living)
         return lowest
 
     # The writer's thread -----------------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ class SpoolStore(Spools):
             self._store.beat(bound)
         while self._away and not self._stopping.is_set():
             for (rows, keys), after in self._file.batches(self._replayed):
-                put(self._store, rows, keys, self._file.path)
+                put(self._store, rows, self.living(keys), self._file.path)
                 self._replayed = after
                 if self._stopping.is_set():
                     return
@@ -178,7 +179,6 @@ class SpoolStore(Spools):
         except OSError as error:
             raise StoreAway(f"{self._file.path}: {error}") from error
         self._replayed = 0
-        self._bound = None
         self._away = False
         log.warning("the journal's database is back, and has what waited in %s", self._file.path)
 

@@ -29,11 +29,11 @@ def migrate_slot(first: Path, number: int) -> None:
         del connections.databases[alias]
 
 
-def migrated(path: Path) -> bool:
-    """Whether the file is there and has the journal's tables."""
+def migrated(path: Path, table: str = "compliance_auditentry") -> bool:
+    """Whether the file is there and has the journal's tables, or this one of them."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            found = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'compliance_auditentry'").fetchone()
+            found = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
     except sqlite3.OperationalError:
         return False
     return found is not None

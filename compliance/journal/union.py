@@ -30,7 +30,7 @@ def see_all_slots(connection: BaseDatabaseWrapper) -> None:
         missing = [n for n in numbers if n not in attached and tables.migrated(slots.slot_path(first, n))]
         if not missing:
             return
-        if len(attached) + len(missing) >= slots.SLOTS:
+        if len(attached) + len(missing) > slots.SLOTS:  # beside the first: the other writers' and the sequencer's
             raise slots.NoSlot(f"more than {slots.SLOTS} journal files beside {first}: SQLite cannot read them as one")
         for number in missing:
             cursor.execute(f"ATTACH DATABASE %s AS slot_{number}", [str(slots.slot_path(first, number))])

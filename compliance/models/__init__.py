@@ -2,6 +2,19 @@
 
 from compliance.models.erasures import Erasure
 from compliance.models.journal import AuditEntry, JournalWorker, SubjectKey
+from compliance.models.tree import Checkpoint, PruneStatement, TreeCursor, TreeHead, TreeNode, TreeRun
 from compliance.models.words import SensitiveWordList
 
-__all__ = ["AuditEntry", "Erasure", "JournalWorker", "SensitiveWordList", "SubjectKey"]
+__all__ = [
+    "AuditEntry",
+    "Checkpoint",
+    "Erasure",
+    "JournalWorker",
+    "PruneStatement",
+    "SensitiveWordList",
+    "SubjectKey",
+    "TreeCursor",
+    "TreeHead",
+    "TreeNode",
+    "TreeRun",
+]

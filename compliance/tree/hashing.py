@@ -50,11 +50,32 @@ class Frontier:
         index = self.size >> level
         if index << level != self.size:
             raise Broken(f"no subtree of {1 << level} leaves begins at position {self.size}")
+        if level and not level & 7:
+            self.completed(level, index, value)
+        self.size += 1 << level
         while index & 1:
             value = node_hash(self.hashes.pop(), value)
             index >>= 1
+            level += 1
+            if not level & 7:
+                self.completed(level, index, value)
         self.hashes.append(value)
-        self.size += 1 << level
+
+    def extend(self, leaves: bytes) -> None:
+        """Many leaves, 32 bytes each: faster than one by one."""
+        sha256 = hashlib.sha256
+        start = 0
+        for level, _ in subtrees(self.size, self.size + len(leaves) // 32):
+            for _ in range(1 << max(0, level - 8)):
+                end = start + (32 << min(level, 8))
+                part = leaves[start:end]
+                while len(part) > 32:
+                    part = b"".join([sha256(b"\x01" + part[i : i + 64]).digest() for i in range(0, len(part), 64)])
+                self.append(part, min(level, 8))
+                start = end
+
+    def completed(self, level: int, index: int, value: bytes) -> None:
+        """A subtree of 2**8, 2**16 or 2**24 leaves is complete: for whoever keeps them."""
 
     def root(self) -> bytes:
         if not self.hashes:

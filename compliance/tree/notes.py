@@ -46,18 +46,21 @@ def read_keys(text: str) -> Keys:
 
 def open_note(note: str, keys: Keys) -> list[str]:
     """The lines of a signed note. Raises Broken: nobody we know signed it."""
-    text, blank, signatures = note.rpartition("\n\n")
+    text, _, signatures = note.rpartition("\n\n")
     text += "\n"
-    for line in signatures.splitlines() if blank else []:
-        mark, _, rest = line.partition(" ")
-        name, _, encoded = rest.partition(" ")
+    believed = False
+    for line in signatures.split("\n")[:-1] if signatures.endswith("\n") else ["cut off"]:
+        mark, name, encoded = (*line.split(" "), "", "", "")[:3]
         try:
             raw = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
-            continue
+        except (binascii.Error, ValueError):
+            raw = b""
+        if mark != "\u2014" or len(raw) < 5 or line.count(" ") != 2:
+            raise Broken("is not signed in the form of a note")
         public = keys.get((name, raw[:4]))
-        if mark == "\u2014" and public is not None and signature_valid(public, text.encode(), raw[4:]):
-            return text.splitlines()
+        believed = believed or (public is not None and signature_valid(public, text.encode(), raw[4:]))
+    if believed:
+        return text.splitlines()
     raise Broken("is not signed by a key we were given")
 
 
@@ -102,6 +105,9 @@ class Allowed:
 
     def add(self, ranges: Iterable[tuple[int, int]]) -> None:
         self._added.extend(ranges)
+
+    def covers(self, position: int) -> bool:
+        return next(self.missing(position, position + 1), None) is None
 
     def missing(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """What of `start` to `end` no statement names."""

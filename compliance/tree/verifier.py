@@ -94,7 +94,7 @@ class _Check:
             start, end = line["gap"]
             self._gap(int(start), int(end), line["hashes"])
         elif "pruned" in line:
-            self._allowed.add(Pruned(line["pruned"], self._keys, self._tenant_id).ranges)
+            self._allowed.add(Pruned(str(line["pruned"]), self._keys, self._tenant_id).ranges)
         else:
             self._entry(line)
         self._compare()

@@ -113,7 +113,8 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture
 def place_alias(place: Place, django_db_blocker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """The same, and the ORM reads it, in a test's own event loop too."""
+    """The same, and the ORM reads it, in a test's own event loop too; sealed with `KEYS`, not with those of the other
+    database, which is not there."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     monkeypatch.setattr("tenants.stored_keys.stored", KEYS.get)
     with django_db_blocker.unblock(), on_postgres(place) if isinstance(place, str) else named(place):
@@ -128,8 +129,7 @@ def journal_file(tmp_path: Path, empty_journal: Path) -> Path:
 
 @pytest.fixture
 def journal_alias(journal_file: Path, django_db_blocker, monkeypatch: pytest.MonkeyPatch):
-    """The same, and the ORM reads it, in a test's own event loop too; sealed with `KEYS`, not with those of the other
-    database, which is not there."""
+    """SQLite's alone."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     monkeypatch.setattr("tenants.stored_keys.stored", KEYS.get)
     with django_db_blocker.unblock(), named(journal_file):

@@ -16,13 +16,13 @@ class Stored(NamedTuple):
     body: bytes
 
 
-def stored(path: Place) -> list[Stored]:
-    """The entries as they lie in the file."""
-    return [Stored(*row) for row in rows(path, ", ".join(Stored._fields))]
+def stored(place: Place) -> list[Stored]:
+    """The entries as they lie in the database."""
+    return [Stored(*row) for row in rows(place, ", ".join(Stored._fields))]
 
 
-def opened(path: Place) -> list[Opened]:
+def opened(place: Place) -> list[Opened]:
     """Their JSON."""
-    keys = dict(run(path, "SELECT id, wrapped FROM compliance_subjectkey"))
+    keys = {key_id: bytes(wrapped) for key_id, wrapped in run(place, "SELECT id, wrapped FROM compliance_subjectkey")}
     opener = Opener(KEYS.get, lambda tenant_id, ids: {each: keys[each] for each in ids if each in keys})
-    return opener.open(stored(path))
+    return opener.open(stored(place))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 import time
@@ -13,7 +14,8 @@ from compliance.journal import reader, slots, tables
 from compliance.journal.store import StoreAway
 from compliance.sealing import destroying
 from compliance.sealing.destroying import destroy
-from tests.compliance.journals import KEYS, intent, writer_on
+from engine.types import Delta, Partial
+from tests.compliance.journals import KEYS, intent, rows, run, writer_on
 
 ALICE = KEYS[1].pseudonym("alice")
 
@@ -88,3 +90,31 @@ def test_it_says_so_when_a_file_cannot_be_read(journal_alias):
         database.execute("DROP TABLE compliance_subjectkey")
     with pytest.raises(StoreAway, match="journal-1"):
         destroy(1, ALICE, before=time.time())
+
+
+async def test_it_destroys_keys_on_either_database(place_alias):
+    writer = writer_on(place_alias)
+    await writer.start()
+    for user in ("alice", "bob"):
+        await writer.intent(intent(user=user))
+    assert len(destroy(1, ALICE, before=time.time() + 1)) == 1
+    assert destroy(1, ALICE, before=time.time() + 1) == []
+    assert run(place_alias, "SELECT subject FROM compliance_subjectkey") == [(KEYS[1].pseudonym("bob"),)]
+    await writer.stop()
+
+
+async def test_what_was_partly_sent_is_sealed_and_erased_too(place_alias):
+    writer = writer_on(place_alias)
+    await writer.start()
+    asked = intent(user="alice")
+    await writer.intent(asked)
+    sent = {"turn_id": asked.turn_id, "tenant_id": 1, "at": time.time(), "user": "alice"}
+    writer.partial(Partial(number=1, deltas=[Delta("canary-text")], **sent))
+    while len(rows(place_alias)) < 2:
+        await asyncio.sleep(0.01)
+    assert not any(b"canary" in bytes(body) for (body,) in rows(place_alias, "body"))
+    assert reader.turn(1, asked.turn_id).sent[0].message.content == "canary-text"
+    destroy(1, ALICE, before=time.time() + 1)
+    record = reader.turn(1, asked.turn_id)
+    assert (record.erased, record.sent) == (True, [])
+    await writer.stop()

@@ -18,9 +18,8 @@ async def test_it_resolves_only_when_others_can_read_the_entry(journal, place):
     asked = intent(session_id="s-1", key_id=7, model="auto", instance="mock")
     await journal.intent(asked)
     columns = 'turn_id, kind, tenant_id, worker, session_id, "user", key_id, model, instance, state'
-    assert rows(place, columns) == [
-        (asked.turn_id, "intent", 1, "w1", "s-1", KEYS[1].pseudonym("key:1"), 7, "auto", "mock", "")
-    ]
+    user = KEYS[1].pseudonym("key:1")
+    assert rows(place, columns) == [(asked.turn_id, "intent", 1, "w1", "s-1", user, 7, "auto", "mock", "")]
     ended = completion(asked, model="mock", instance="mock")
     await journal.completion(ended)
     assert kinds(place) == {asked.turn_id: ["intent", "completed"]}

@@ -56,6 +56,7 @@ def test_it_makes_a_tenant_with_a_store_of_its_own(console: Client, cast: Simple
         ({"session_ttl": "soon"}, "session_ttl"),
         ({"cache_ttl": -1}, "cache_ttl"),
         ({"cache_ttl": "long"}, "cache_ttl"),
+        ({"retention_days": -1}, "retention_days"),
         ({"store_url": "redis://elsewhere:6379"}, "store_url"),
     ],
 )
@@ -79,6 +80,21 @@ def test_it_saves_what_a_tenant_wants_of_repeated_requests(console: Client, cast
     assert (policy.ttl, policy.sampled, policy.coalesce) == (0, False, False)
     assert errors(console, "tenants/tenant", name="New", slug="new", **wanted) == {}
     assert Tenant.objects.get(slug="new").cache_ttl == 600
+
+
+def test_it_saves_how_long_a_tenants_turns_are_kept(console: Client, cast: SimpleNamespace) -> None:
+    page = f"/admin/tenants/tenant/{cast.acme.pk}/change/"
+    fields = {"name": "Acme", "slug": "acme", "is_active": "on"}
+    held = {"retention_days": 90, "legal_hold": "on", "legal_hold_note": "Case 7"}
+    assert console.post(page, {**fields, **held}).status_code == 302
+    acme = Tenant.objects.get(pk=cast.acme.pk)
+    assert (acme.retention_days, acme.legal_hold, acme.legal_hold_note) == (90, True, "Case 7")
+    assert "Legal hold" in console.get(page).content.decode()
+    assert console.post(page, {**fields, "retention_days": "0"}).status_code == 302
+    acme = Tenant.objects.get(pk=cast.acme.pk)
+    assert (acme.retention_days, acme.legal_hold) == (0, False)
+    assert errors(console, "tenants/tenant", name="New", slug="new", **held) == {}
+    assert Tenant.objects.get(slug="new").legal_hold
 
 
 def test_it_never_shows_a_tenants_store_address(console: Client, cast: SimpleNamespace) -> None:

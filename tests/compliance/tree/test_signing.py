@@ -68,7 +68,10 @@ def test_it_signs_notes_that_open_with_its_public_key_only():
     with pytest.raises(Broken, match="not signed"):
         open_note(note.replace("two", "too"), signer().keys)
     with pytest.raises(Broken, match="not signed"):
-        open_note("one\ntwo\n", signer().keys)
+        open_note("one\ntwo\n\n\u2014 other AAAAAAAA\n", signer().keys)
+    for junk in (note + "x", note + "x\n", note[:-1], "one\ntwo\n", ""):
+        with pytest.raises(Broken, match="form of a note"):
+            open_note(junk, signer().keys)
 
 
 def test_it_knows_retired_keys():

@@ -7,8 +7,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('compliance', '0003_journal_on_postgresql'),
-        ('tenants', '0003_tenant_keys'),
+        ('compliance', '0004_tree'),
+        ('tenants', '0004_tenant_keys'),
     ]
 
     operations = [

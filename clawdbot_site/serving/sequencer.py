@@ -1,0 +1,87 @@
+"""The process that does what nobody waits for about the journal: what it has to do, and how it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from types import FrameType
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import DatabaseError, connections
+
+from compliance.journal.signing import platform_signer
+from compliance.tree.checkpoints import Checkpointer
+from compliance.tree.folding import Folder, NotLeading
+from compliance.tree.leading import Leader, lead
+from compliance.tree.retention import Retention, Rules, rules
+from compliance.tree.sequencing import Duty, Wait, sequence
+from compliance.tree.sources import Sources
+
+log = logging.getLogger("clawdbot.sequencer")
+
+FOLD_EVERY = 1.0  # seconds; an entry is in the tree within five
+RETENTION_EVERY = 60.0
+KEYS_EVERY = 3600.0
+STAND_BY = 1.0  # seconds between two looks at whether another one still leads
+
+
+def serve() -> None:
+    """Leads, or stands by until it can, until SIGTERM or SIGINT."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    run(stop.wait)
+
+
+def run(wait: Wait) -> None:
+    """`wait(seconds)` pauses and says whether it is time to stop."""
+    waiting = False
+    while not wait(0.0):
+        try:
+            leader = lead()
+            if leader is None:
+                if not waiting:
+                    log.info("another sequencer leads; this one stands by")
+                waiting = True
+            else:
+                waiting = False
+                log.info("leading")
+                with leader, Sources() as sources:
+                    sequence(duties(leader, sources), leads=leader.leads, wait=wait)
+        except (DatabaseError, OSError, NotLeading) as error:
+            log.error("the sequencer cannot lead: %s", error)
+        if wait(STAND_BY):
+            return
+
+
+def duties(leader: Leader, sources: Sources) -> list[Duty]:
+    """All of them, in the order they are seen to."""
+    folder = Folder(leader.alias)
+    signer = platform_signer()
+    checkpointer = Checkpointer(leader.alias, signer, default_storage, say)
+    retention = Retention(leader.alias, signer, current_rules)
+    return [
+        Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
+        Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
+        Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
+        Duty("removing keys that seal nothing", KEYS_EVERY, retention.remove_keys),
+    ]
+
+
+def current_rules() -> Rules:
+    """How long every tenant's turns are kept, as its row says now."""
+    connections["default"].close_if_unusable_or_obsolete()  # no request ends here, which would see to it
+    return rules(settings.JOURNAL_RETENTION_DAYS)
+
+
+def say(line: str) -> None:
+    """Standard output is where checkpoints leave the machine: whoever collects it cannot be made to forget."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
