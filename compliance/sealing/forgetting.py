@@ -42,7 +42,8 @@ def living(keys: list[KeyRow]) -> list[KeyRow]:
         return keys
     tenants, subjects = {key[1] for key in keys}, {key[2] for key in keys}
     connection = connections[router.db_for_read(Erasure) or DEFAULT_DB_ALIAS]
-    connection.close_if_unusable_or_obsolete()
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
     try:
         mine = Erasure.objects.everywhere().filter(tenant_id__in=tenants, subject__in=subjects)
         found = list(mine.values_list("tenant_id", "subject", "requested_at", "erased_at"))
