@@ -19,6 +19,7 @@ from compliance.journal import listing, reader
 from compliance.journal.listing import Filters
 from compliance.journal.slots import NoSlot
 from compliance.models import AuditEntry
+from compliance.sealing.opening import Opener
 from compliance.tree import checkpoints, exporting
 from compliance.tree.database import tree_database
 from engine.errors import InvalidRequest
@@ -100,19 +101,6 @@ def run(job_id: int) -> None:
         log.exception("job %s failed", job_id)
 
 
-def withdraw_results(tenant_id: int) -> int:
-    """Deletes what searches and exports left of a tenant's turns, and ends those under way: for when a user of it is
-    erased. How many files went. Raises OSError."""
-    mine = Job.objects.for_tenant(tenant_id).filter(kind__in=KINDS)
-    for job_id in mine.filter(state__in=jobs.OPEN).values_list("pk", flat=True):
-        jobs.fail_job(job_id=job_id, error="Something was erased meanwhile. Ask again.")
-    names = list(mine.exclude(result_name="").values_list("result_name", flat=True))
-    for name in names:
-        default_storage.delete(name)
-    mine.exclude(result_name="").update(result_name="")
-    return len(names)
-
-
 def _ended(filters: Filters) -> Filters:
     """Turns that begin while the job runs are not its business, or it might never end."""
     now = time.time()
@@ -165,10 +153,11 @@ def _share(start: float, at: float, filters: Filters, *, newest_first: bool) -> 
 def _search(job: Job, turns: Turns, file: IO[bytes]) -> None:
     found: list[audit_files.Hit] = []
     seek, read, unreadable, reached = audit_files.seeker(job.arguments["text"]), 0, 0, None
+    opener = Opener()
     for entries in turns:
         read, reached = read + 1, entries[0].at
-        record = _record(entries)
-        if record is None or record.erased:
+        record = _record(entries, opener)
+        if record is None or record.erased or record.unreadable:
             unreadable += 1
         elif (hit := seek(record)) is not None:
             found.append(hit)
@@ -190,8 +179,9 @@ def _export(job: Job, turns: Turns, file: IO[bytes]) -> None:
     line = audit_files.csv_line if job.arguments["format"] == "csv" else audit_files.json_line
     if job.arguments["format"] == "csv":
         file.write(audit_files.csv_head())
+    opener = Opener()
     for entries in turns:
-        file.write(line(entries, _record(entries)))
+        file.write(line(entries, _record(entries, opener)))
 
 
 def _export_tree(job: Job, file: IO[bytes]) -> None:
@@ -213,9 +203,9 @@ def _export_tree(job: Job, file: IO[bytes]) -> None:
             raise NotYet(f"Nothing is signed yet: {reason}. Try again in a minute.") from None
 
 
-def _record(entries: list[AuditEntry]) -> reader.TurnRecord | None:
+def _record(entries: list[AuditEntry], opener: Opener) -> reader.TurnRecord | None:
     """None: it cannot be read."""
     try:
-        return reader.record_of(entries[0].turn_id, entries)
+        return reader.record_of(entries[0].turn_id, entries, opener)
     except msgspec.MsgspecError:
         return None

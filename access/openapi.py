@@ -27,6 +27,7 @@ from access.answers import (
 )
 from access.edges.embeddings import EmbeddingsBody
 from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody
+from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
@@ -93,6 +94,10 @@ CHANGES_QUERY = (
     ("action", "string", "`created changed deleted`."),
     *AUDIT_QUERY[-2:],
 )
+ERASURE_TEXT = (
+    "Queues a job that destroys the keys of the user's journal entries and deletes sessions, kept answers and results "
+    "of jobs. Its result is a signed certificate. What was said cannot be brought back."
+)
 MANAGE_ERRORS = (401, 403, 503)
 TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
@@ -128,6 +133,12 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/route/replay": [
         Operation(method="post", summary="What would recorded turns have done under these rules?", body=ReplayBody,
                   answer=JobAnswer, status=202, text=REPLAY_TEXT, errors=(400, 429, *MANAGE_ERRORS)),
+    ],
+    "/api/erasures": [
+        Operation(method="get", summary="Who was erased", text="Pseudonyms: nothing else of them is kept.",
+                  answer=ErasurePage, errors=MANAGE_ERRORS),
+        Operation(method="post", summary="Erase a user", text=ERASURE_TEXT, body=ErasureBody, answer=JobAnswer,
+                  status=202, errors=(400, *MANAGE_ERRORS)),
     ],
     "/api/rules": [
         Operation(method="get", summary="The tenant's rules, and the platform's that apply to it", answer=RulePage,
@@ -200,7 +211,8 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     ],
 }  # fmt: skip
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
-               "jobs": "jobs", "audit": "audit", "cache": "routing", "ws-ticket": "chat"}  # fmt: skip
+               "jobs": "jobs", "audit": "audit", "cache": "routing", "ws-ticket": "chat",
+               "erasures": "compliance"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

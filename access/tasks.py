@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from access import auditing, replaying
+from access import auditing, erasing, replaying
 
 REPLAYS: Final = "replays"  # a queue of their own: they take minutes, and other work is not to wait for them
 
@@ -21,3 +21,15 @@ def replay_rules(job_id: int) -> None:
 def read_journal(job_id: int) -> None:
     """Does the search or the export of this job."""
     auditing.run(job_id)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def erase_user(job_id: int) -> None:
+    """Does the erasure of this job."""
+    erasing.run(job_id)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def destroy_erased_keys() -> int:
+    """Destroys keys of erased users that came back, from a backup or the disk of a worker that was away. How many."""
+    return erasing.keys_again()

@@ -7,6 +7,7 @@ from django.urls import URLPattern, re_path
 from access.edges.rest import ChatView
 from access.management.answers import Cache
 from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
+from access.management.erasures import Erasures
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
@@ -37,6 +38,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/audit/exports": AuditExports,
     "/api/audit/{turn_id}": AuditDetail,
     "/api/cache": Cache,
+    "/api/erasures": Erasures,
     "/api/ws-ticket": WebSocketTicket,
 }
 

@@ -265,6 +265,7 @@ def main() -> None:
             return
         if not there:
             fill(options.rows, options.files)
+        call_command("migrate", verbosity=0, skip_checks=True)  # the keys of users are looked for there
         print(f"{options.rows} entries in {options.files} file(s), {connections['journal'].vendor}")
         print(f"longest of all: {measure(options.rows):.0f} ms")
         connections["journal"].close()

@@ -24,8 +24,11 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 
 from compliance.journal.opening import open_journal  # noqa: E402
+from compliance.sealing.sealer import Sealer  # noqa: E402
+from engine.snapshots import Cell  # noqa: E402
 from engine.turn import new_turn_id  # noqa: E402
 from engine.types import Choice, Completion, Intent, Message, Usage  # noqa: E402
+from tenants.keyring import TenantKeys  # noqa: E402
 
 QUESTION = [Message(role="user", content="x" * 330)]
 ANSWER = [Choice(message=Message(role="assistant", content="y" * 600), finish_reason="stop")]
@@ -123,6 +126,6 @@ def show(what: str, turns: int, waits: list[float], cost: float, bare: float) ->
 
 if __name__ == "__main__":
     call_command("migrate", database="journal", verbosity=0, skip_checks=True)
-    JOURNAL = open_journal()
+    JOURNAL = open_journal(Sealer(Cell({1: TenantKeys.fresh()})))
     uvloop.run(measure(float(sys.argv[1]) if len(sys.argv) > 1 else 3.0))
     print("file", sum(p.stat().st_size for p in Path(os.environ["VAR_DIR"]).rglob("journal*")) >> 20, "MiB")

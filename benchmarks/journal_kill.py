@@ -16,27 +16,62 @@ import signal
 import sqlite3
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-from clawdbot_site.selftest.ledger import MARK, Found, Ledger, compare, rounds
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
+django.setup()
+
+from clawdbot_site.selftest.ledger import MARK, Found, Ledger, compare, rounds  # noqa: E402
+from compliance.sealing.opening import Opener  # noqa: E402
+from tenants import stored_keys  # noqa: E402
+from tenants.keyring import KeysOf, TenantKeys  # noqa: E402
+from tenants.secrets import Vault  # noqa: E402
 
 
-def journalled(first: Path) -> tuple[dict[str, Found], int]:
-    """The marked turns in all files of the journal, and how many intents have no end. Reads the files themselves."""
+class Entry(NamedTuple):
+    turn_id: str
+    kind: str
+    number: int
+    tenant_id: int
+    state: str
+    body: bytes
+
+
+def journalled(first: Path, keys_of: KeysOf = stored_keys.stored) -> tuple[dict[str, Found], int]:
+    """The marked turns in all files of the journal, and how many intents have no end. Reads the files themselves; what
+    is sealed in them opens with the tenants' keys."""
     turns: dict[str, Found] = {}
     by_mark: dict[str, Found] = {}
     for path in sorted(first.parent.glob(f"{first.stem}*{first.suffix}")):
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            rows = database.execute("SELECT turn_id, kind, state, body FROM compliance_auditentry ORDER BY id")
-            for turn_id, kind, state, body in rows:
-                found = turns.setdefault(turn_id, Found(turn_id))
-                if kind == "intent":
-                    for mark in MARK.findall(bytes(body).decode()):
-                        by_mark[mark] = found
-                else:
-                    found.state = state
-                    for choice in json.loads(body).get("choices", ()):
-                        found.text = choice["message"].get("content") or ""
+            keys = dict(database.execute("SELECT id, wrapped FROM compliance_subjectkey").fetchall())
+            opener = Opener(keys_of, lambda tenant_id, ids, keys=keys: {each: keys[each] for each in ids})
+            rows = database.execute(f"SELECT {', '.join(Entry._fields)} FROM compliance_auditentry ORDER BY id")  # noqa: S608
+            entries = [Entry(*row) for row in rows]
+        for entry, opened in zip(entries, opener.open(entries), strict=True):
+            found = turns.setdefault(entry.turn_id, Found(entry.turn_id))
+            if entry.kind == "intent":
+                for mark in MARK.findall(opened.json.decode()):
+                    by_mark[mark] = found
+            else:
+                found.state = entry.state
+                for choice in json.loads(opened.json).get("choices", ()):
+                    found.text = choice["message"].get("content") or ""
     return by_mark, sum(not found.state for found in turns.values())
+
+
+def keys_in(folder: Path) -> KeysOf:
+    """The tenants' keys of a product in a folder of its own, on SQLite and with the master key it made itself."""
+    vault = Vault([(folder / "master_key").read_text(encoding="utf-8").strip()])
+    with contextlib.closing(sqlite3.connect(f"{(folder / 'db.sqlite3').absolute().as_uri()}?mode=ro", uri=True)) as db:
+        rows = db.execute("SELECT tenant_id, number, sealed FROM tenants_tenantkey ORDER BY number").fetchall()
+    found: dict[int, list[tuple[bytes, bytes]]] = {}
+    for tenant_id, number, sealed in rows:
+        plain = vault.open(sealed, tenant_id=tenant_id, row_id=number, purpose=stored_keys.PURPOSE)
+        found.setdefault(tenant_id or 0, []).append(stored_keys.parted(plain))
+    return {owner: TenantKeys(both[0][0], [each[1] for each in both]) for owner, both in found.items()}.get
 
 
 def children(pid: int) -> list[int]:

@@ -21,6 +21,7 @@ app.autodiscover_tasks()
 app.conf.task_queues = {name: {"exchange": name, "routing_key": name} for name in ("celery", "replays")}
 app.conf.beat_schedule = {
     "remove-old-jobs": {"task": "clawdbot_site.tasks.remove_old_jobs", "schedule": crontab(hour="3", minute="17")},
+    "destroy-erased-keys": {"task": "access.tasks.destroy_erased_keys", "schedule": crontab(minute="23")},
 }
 app.set_default()
 

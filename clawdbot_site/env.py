@@ -67,6 +67,14 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
+def secret_file(name: str, file: Path) -> Path | None:
+    """Where `secret` of the same arguments found it; None: in the environment itself."""
+    if os.environ.get(name, "").strip():
+        return None
+    given = os.environ.get(f"{name}_FILE")
+    return Path(given) if given and name not in os.environ else file
+
+
 def secret(name: str, file: Path, make: object) -> str:
     """A secret from the environment, else from `file`, which is made (mode 600) on first use by calling `make`."""
     value = text(name)

@@ -17,6 +17,7 @@ VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var").resolve()
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.secret("SECRET_KEY", VAR_DIR / "secret_key", lambda: secrets.token_urlsafe(64))
 MASTER_KEY = env.secret("MASTER_KEY", VAR_DIR / "master_key", lambda: secrets.token_urlsafe(32))
+MASTER_KEY_FILE = env.secret_file("MASTER_KEY", VAR_DIR / "master_key")  # read again when it is needed
 SIGNING_KEY = env.secret("SIGNING_KEY", VAR_DIR / "signing_key", lambda: b64encode(secrets.token_bytes(32)).decode())
 SIGNING_RETIRED_KEYS = env.words("SIGNING_RETIRED_KEYS")
 

@@ -26,6 +26,8 @@ from compliance.guard import GuardTable, WordGuard
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
 from compliance.journal.writer import JournalWriter
+from compliance.sealing.forgetting import Forgotten
+from compliance.sealing.sealer import Sealer
 from compliance.wordlists import compile_guard
 from engine.engine import Engine
 from engine.http1 import DirectClient
@@ -43,9 +45,11 @@ from tenants.answers import AnswerStore
 from tenants.credentials import Credentials
 from tenants.directory import TenantTable, compile_tenants
 from tenants.isolation import Stores
+from tenants.keyring import KeyTable
 from tenants.limits import Limits
 from tenants.live import LiveConfig
 from tenants.proxies import TrustedProxies
+from tenants.stored_keys import compile_keys
 from tenants.tokens import TokenVerifier
 
 HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
@@ -59,6 +63,8 @@ class Application:
         self._routes: Cell[RoutingTable] = Cell(RoutingTable())
         self._words: Cell[GuardTable] = Cell(GuardTable())
         self._plugins: Cell[PluginTable] = Cell(PluginTable())
+        self._tenant_keys: Cell[KeyTable] = Cell({})
+        self.sealer = Sealer(self._tenant_keys)
         self.live = LiveConfig(settings.VALKEY_NODES[0])
         self.credentials = Credentials()
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
@@ -74,10 +80,13 @@ class Application:
 
     def _register(self) -> None:
         """Which rows become which snapshot, and when: `tenants.live` calls these in its threads."""
+        for section in ("tenant_keys", "tenants"):  # before the tenants: a new one is known once it can be recorded
+            self.live.register(section, compile_keys, self._tenant_keys.swap)
         self.live.register("tenants", compile_tenants, self.tenants.swap)
         self.live.register("routing", self._compile_routes, self._swap_routes, slow=True)
         self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap, slow=True)
         self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._plugins.swap, slow=True)
+        self.live.register("erasures", Forgotten().compile, self.sealer.forget)
         self.credentials.register(self.live)
 
     def _compile_routes(self) -> RoutingTable:
@@ -93,7 +102,7 @@ class Application:
         """Raises what keeps a worker from starting: no database, an unusable journal."""
         self._loop = loop = asyncio.get_running_loop()
         await asyncio.to_thread(self.live.load)
-        self.journal: JournalWriter = await asyncio.to_thread(open_journal)
+        self.journal: JournalWriter = await asyncio.to_thread(open_journal, self.sealer)
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)

@@ -7,7 +7,7 @@ ORM. Those without `async` do no I/O at all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from typing import Protocol, TypeVar
 
 from engine.types import (
@@ -238,6 +238,16 @@ class Journal(Protocol):
 
     def partial(self, partial: Partial) -> None:
         """Hands over what a running stream was sent; nobody waits for it, and it may get lost."""
+
+
+class Erasable(Protocol):
+    """A place where lies what users said. Whatever keeps any of it implements this (see `docs/erasure.md`)."""
+
+    home: str
+
+    async def erase(self, tenant_id: int, whose: Callable[[str], bool]) -> int:
+        """Deletes what is there of the tenant's users for whom `whose` is true, and all that nobody can tell apart from
+        it; how many things. Safe to repeat. Raises StoreUnavailable."""
 
 
 class Meter(Protocol):

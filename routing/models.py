@@ -40,6 +40,7 @@ class ModelInstance(TenantScopedModel):
 
     config_section = "routing"
     secret_fields = frozenset({"sealed_key", "options"})
+    sealed_fields = {"sealed_key": "model api key"}
 
     tenant = models.ForeignKey(  # type: ignore[assignment]  # optional here
         Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="+", help_text="Empty: the platform's."

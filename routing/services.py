@@ -19,7 +19,7 @@ from routing.validation import check_adapter, check_comparisons, count_compariso
 from tenants.models import Tenant
 from tenants.secrets import open_sealed, seal
 
-PURPOSE = "model api key"
+PURPOSE = ModelInstance.sealed_fields["sealed_key"]
 ENVIRONMENT = "environment"
 LOCAL = "local"
 LOCAL_NAME = "smollm2-135m"

@@ -8,8 +8,9 @@ tag `{tenant:user}`, so each script touches one shard of a cluster. Times are th
 
 from __future__ import annotations
 
+import re
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -118,3 +119,25 @@ class Home(msgspec.Struct, frozen=True):
     def owner(self, session_id: str) -> str:
         """Where an API key's home notes which of the key's users has the session."""
         return f"owner:{self.tag}:{session_id}"
+
+
+_KEY: Final = re.compile(r"(session|sessions|owner):\{(\d+):([^{}]*)\}(?::.*)?\Z", re.DOTALL)
+
+
+def user_of(name: str, tenant_id: int) -> str | None:
+    """Whose session, or list of sessions, is kept under this name; None: it is nothing of the kind."""
+    found = _KEY.match(name)
+    if found is None or found[1] == "owner" or found[2] != str(tenant_id):
+        return None
+    return unquote(found[3])
+
+
+def is_owner(name: str, tenant_id: int) -> bool:
+    """Whether it is kept there which of a key's users has a session."""
+    found = _KEY.match(name)
+    return found is not None and found[1] == "owner" and found[2] == str(tenant_id)
+
+
+def is_session(name: str) -> bool:
+    """Whether it is a session itself, not its turns and no list."""
+    return name.startswith("session:") and not name.endswith(":turns")

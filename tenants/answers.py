@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -30,6 +31,8 @@ _decode: Final = msgspec.json.Decoder(StoredAnswer).decode
 
 class AnswerStore:
     """A store that is away, or holds what makes no sense, is an empty one for turns."""
+
+    home = "answers"
 
     def __init__(self, stores: Stores, tenants: Cell[TenantTable]) -> None:
         self._stores = stores
@@ -73,6 +76,10 @@ class AnswerStore:
                 count += await store.call("UNLINK", *names)
             if cursor == b"0":
                 return count
+
+    async def erase(self, tenant_id: int, whose: Callable[[str], bool]) -> int:
+        """Implements `engine.ports.Erasable`. Nobody can tell whose question a kept answer is: all go."""
+        return await self.forget(tenant_id)
 
 
 def _name(key: str) -> str:

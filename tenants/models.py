@@ -70,6 +70,41 @@ class Tenant(LiveModel):
         self.name = clean_name(self.name)
 
 
+class TenantKey(TenantScopedModel):
+    """What a tenant's recorded text is sealed with in the end: it wraps the keys of the tenant's users, and is itself
+    sealed with the platform's master key. No tenant: the platform's own. The one with the highest number wraps, all
+    unwrap."""
+
+    config_section = "tenant_keys"
+    secret_fields = frozenset({"sealed"})
+    sealed_fields = {"sealed": "tenant key"}
+
+    tenant = models.ForeignKey(  # type: ignore[assignment]
+        Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    number = models.PositiveIntegerField(default=1)
+    sealed = models.CharField(max_length=300)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ScopedManager()
+
+    class Meta:
+        ordering = ["tenant_id", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "number"], name="tenant_key_once"),
+            models.UniqueConstraint(
+                fields=["number"], condition=models.Q(tenant__isnull=True), name="platform_key_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"key {self.number} of {self.tenant_id or 'the platform'}"
+
+    @property
+    def seal_id(self) -> int:
+        return self.number
+
+
 class Role(models.TextChoices):
     OWNER = "owner", "Owner"
     ADMIN = "admin", "Admin"

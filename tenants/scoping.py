@@ -8,7 +8,7 @@ it follows keys that were scoped before."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import models, transaction
@@ -123,14 +123,21 @@ ScopedManager = models.Manager.from_queryset(ScopedQuerySet)
 class LiveModel(models.Model):
     """A row that may be part of the live configuration: `config_section` names the part; empty: of none.
 
-    Change records name the `secret_fields` and never show them. A save of nothing but `quiet_fields` is no change."""
+    Change records name the `secret_fields` and never show them. A save of nothing but `quiet_fields` is no change.
+    `sealed_fields` are sealed with the master key, each for its purpose; `tenants.rotating` finds them here."""
 
     config_section: ClassVar[str] = ""
     secret_fields: ClassVar[frozenset[str]] = frozenset()
     quiet_fields: ClassVar[frozenset[str]] = frozenset()
+    sealed_fields: ClassVar[Mapping[str, str]] = {}
 
     class Meta:
         abstract = True
+
+    @property
+    def seal_id(self) -> int:
+        """What the row's sealed fields are bound to, `row_id` of `tenants.secrets`."""
+        return int(self.pk)
 
     def save_base(self, *args: Any, **kwargs: Any) -> None:
         """One transaction for the row and for what the signals after it write (its version and its change record)."""

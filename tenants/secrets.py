@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+
+log = logging.getLogger(__name__)
 
 VERSION = "v1"
 NONCE = 12
@@ -55,22 +58,34 @@ class Vault:
         except (InvalidTag, binascii.Error, ValueError) as error:
             raise SealBroken("altered, or sealed for another row") from error
 
+    def is_current(self, sealed: str) -> bool:
+        """Whether the first master key sealed it."""
+        return sealed.startswith(f"{VERSION}.{self._first}.")
+
     def _cipher(self, key_id: str, purpose: str) -> AESGCM:
         return AESGCM(_derive(self._masters[key_id], purpose, 32))
 
 
 def seal(plain: str, *, tenant_id: int | None, row_id: int, purpose: str) -> str:
     """`Vault.seal` with the master keys of the settings (a comma list; the first seals)."""
-    return _platform_vault().seal(plain, tenant_id=tenant_id, row_id=row_id, purpose=purpose)
+    return platform_vault().seal(plain, tenant_id=tenant_id, row_id=row_id, purpose=purpose)
 
 
 def open_sealed(sealed: str, *, tenant_id: int | None, row_id: int, purpose: str) -> str:
     """`Vault.open` with the master keys of the settings. Raises SealBroken."""
-    return _platform_vault().open(sealed, tenant_id=tenant_id, row_id=row_id, purpose=purpose)
+    return platform_vault().open(sealed, tenant_id=tenant_id, row_id=row_id, purpose=purpose)
 
 
-def _platform_vault() -> Vault:
-    return Vault([part.strip() for part in settings.MASTER_KEY.split(",")])
+def platform_vault() -> Vault:
+    """With the master keys of the settings; where those came from a file, with what it says by now, so that a process
+    learns of a new one while it runs. A file that cannot be read at this moment says what it said at the start."""
+    text = settings.MASTER_KEY
+    if settings.MASTER_KEY_FILE is not None:
+        try:
+            text = settings.MASTER_KEY_FILE.read_text(encoding="utf-8").strip() or text
+        except (OSError, UnicodeError) as error:
+            log.warning("the master key's file cannot be read, what it said before counts: %s", error)
+    return Vault([part.strip() for part in text.split(",")])
 
 
 def _derive(master: str, purpose: str, length: int) -> bytes:

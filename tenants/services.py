@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from tenants import keys
+from tenants import keys, stored_keys
 from tenants.models import ApiKey, IpRule, Member, Role, Tenant, User
 from tenants.validation import clean_scopes
 
@@ -21,7 +21,7 @@ ATTEMPTS = 20
 
 
 def create_tenant(*, slug: str, name: str, **limits: Any) -> Tenant:
-    """A tenant with a store database of its own. `limits` are `session_ttl`, `requests_per_minute`,
+    """A tenant with a store database and a key of its own. `limits` are `session_ttl`, `requests_per_minute`,
     `tokens_per_minute`, `concurrent_turns` and `store_url`."""
     for _ in range(ATTEMPTS):
         tenant = Tenant(slug=slug, name=name, store_database=_free_database(), **limits)
@@ -29,6 +29,7 @@ def create_tenant(*, slug: str, name: str, **limits: Any) -> Tenant:
         try:
             with transaction.atomic():
                 tenant.save(force_insert=True)
+                stored_keys.make(tenant.pk)
                 return tenant
         except IntegrityError:  # somebody else took the database (or the slug: full_clean says so next)
             continue

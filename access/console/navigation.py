@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 GROUPS = [
     (_("Tenants"), ["tenants.tenant", "tenants.member", "tenants.user", "tenants.apikey", "tenants.iprule"]),
     (_("Models"), ["routing.modelinstance", "routing.routingrule"]),
-    (_("Compliance"), ["compliance.sensitivewordlist", "compliance.auditentry"]),
+    (_("Compliance"), ["compliance.sensitivewordlist", "compliance.auditentry", "compliance.erasure"]),
     (_("Operation"), ["plugins.pluginactivation", "tenants.job"]),
 ]
 SCREENS = {
@@ -24,6 +24,7 @@ SCREENS = {
     "routing.routingrule": (_("Routing rules"), "alt_route"),
     "compliance.sensitivewordlist": (_("Word lists"), "gpp_maybe"),
     "compliance.auditentry": (_("Journal"), "receipt_long"),
+    "compliance.erasure": (_("Erasures"), "person_remove"),
     "plugins.pluginactivation": (_("Plugins"), "extension"),
     "tenants.job": (_("Jobs"), "progress_activity"),
 }

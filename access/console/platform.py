@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from access.console.erasures import ErasureAdmin
 from access.console.extensions import PluginActivationAdmin
 from access.console.journal import JournalAdmin
 from access.console.keys import ApiKeyAdmin
@@ -10,7 +11,7 @@ from access.console.people import IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmi
 from access.console.replay import RoutingScreens
 from access.console.site import PlatformSite
 from access.console.words import WordListAdmin
-from compliance.models import AuditEntry, SensitiveWordList
+from compliance.models import AuditEntry, Erasure, SensitiveWordList
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import ApiKey, IpRule, Job, Member, Tenant, User
@@ -29,5 +30,6 @@ def platform_site() -> PlatformSite:
     site.register(RoutingRule, RoutingScreens)
     site.register(SensitiveWordList, WordListAdmin)
     site.register(AuditEntry, JournalAdmin)
+    site.register(Erasure, ErasureAdmin)
     site.register(PluginActivation, PluginActivationAdmin)
     return site

@@ -48,6 +48,8 @@ class PresentedTurn(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     state_name: Any
     colour: str
+    erased: bool
+    unreadable: bool
     facts: list[tuple[Any, Any]]
     asked: list[Spoken]
     answered: list[Spoken]
@@ -69,6 +71,8 @@ def present(record: TurnRecord, tenant: Tenant | None) -> PresentedTurn:
         state=state,
         state_name=state_name(state),
         colour=STATE_COLOURS[state],
+        erased=record.erased,
+        unreadable=record.unreadable,
         facts=_facts(record, tenant),
         asked=[_spoken(message) for message in intent.messages],
         answered=[_spoken(choice.message) for choice in record.sent],

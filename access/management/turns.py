@@ -43,6 +43,7 @@ class TurnDetail(LeanView):
             "id": turn_id,
             "state": completion.state if completion is not None else "in_flight",
             "erased": record.erased,
+            "unreadable": record.unreadable,
             "decision": decision,
             "retries": record.retries,
             "intent": record.intent,

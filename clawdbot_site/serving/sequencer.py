@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from types import FrameType
 
 from django.conf import settings
@@ -16,15 +17,20 @@ from django.db import DatabaseError, connections
 from compliance.journal.answering import address_of
 from compliance.journal.moving import MOST, move_changes
 from compliance.journal.postgres import PostgresStore
+from compliance.journal.records import Row
 from compliance.journal.signing import platform_signer
 from compliance.journal.sqlite import SqliteStore
 from compliance.journal.store import Store
+from compliance.sealing.sealer import Sealer
 from compliance.tree.checkpoints import Checkpointer
 from compliance.tree.folding import Folder, NotLeading
 from compliance.tree.leading import Leader, lead
 from compliance.tree.retention import Retention, rules
 from compliance.tree.sequencing import Duty, Wait, sequence
 from compliance.tree.sources import Sources
+from engine.snapshots import Cell
+from tenants.keyring import KeyTable
+from tenants.stored_keys import compile_keys
 
 log = logging.getLogger("clawdbot.sequencer")
 
@@ -73,10 +79,10 @@ def duties(leader: Leader, sources: Sources) -> list[Duty]:
     folder = Folder(leader.alias)
     signer = platform_signer()
     checkpointer = Checkpointer(leader.alias, signer, default_storage, say)
-    store = changes_store(leader)
+    journal = ChangeJournal(changes_store(leader))
     retention = Retention(leader.alias, signer, lambda: rules(settings.JOURNAL_RETENTION_DAYS))
     return [
-        Duty("journalling changes", CHANGES_EVERY, lambda: move_changes(store.append, store.worker) == MOST),
+        Duty("journalling changes", CHANGES_EVERY, lambda: journal.move() == MOST),
         Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
         Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
         Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
@@ -90,6 +96,30 @@ def changes_store(leader: Leader) -> Store:
     if leader.slot is not None:
         return SqliteStore(leader.slot, worker)
     return PostgresStore(address_of(connections[leader.alias].settings_dict), worker)
+
+
+class ChangeJournal:
+    """Journals changes of configuration, sealed with their tenant's key."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._keys: Cell[KeyTable] = Cell({})
+        self._sealer = Sealer(self._keys)
+
+    def move(self) -> int:
+        """How many were taken out of the outbox. Raises StoreAway, DatabaseError."""
+        return move_changes(self._append, self._store.worker, self._knows)
+
+    def _knows(self, tenant_id: int) -> bool:
+        """Tenants are made while this runs."""
+        if not self._sealer.knows(tenant_id):
+            self._keys.swap(compile_keys())
+        return self._sealer.knows(tenant_id)
+
+    def _append(self, rows: Sequence[Row]) -> None:
+        sealed, keys = self._sealer.seal(rows, {})
+        self._store.append(sealed, keys)
+        self._sealer.durable(keys)
 
 
 def say(line: str) -> None:

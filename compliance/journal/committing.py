@@ -11,6 +11,7 @@ from typing import Final
 
 from compliance.journal.records import INTENT, Row
 from compliance.journal.store import RecordRefused, Store, StoreAway
+from compliance.sealing.sealer import UNSEALABLE, Sealer
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,14 @@ class CommitThread:
     """One batch at a time: `hand`, then `landed` is called on the loop before the next may be handed.
 
     `landed(done, refused, error)`: the first `done` rows are durable, but for the indexes in `refused`; `error` says
-    why the others are not. The keys of `open_turns` belong to the loop; here they are only copied, in one step."""
+    why the others are not. `open_turns`, with the user of each, belongs to the loop; here it is only read, in single
+    steps."""
 
-    def __init__(self, store: Store, open_turns: dict[str, None], *, landed: Landed, beaten: Beaten) -> None:
+    def __init__(
+        self, store: Store, sealer: Sealer, open_turns: dict[str, str], *, landed: Landed, beaten: Beaten
+    ) -> None:
         self._store = store
+        self._sealer = sealer
         self._open_turns = open_turns
         self._landed = landed
         self._beaten = beaten
@@ -86,7 +91,7 @@ class CommitThread:
             lowest = min([row[0] for row in rows])
             if lowest < self._bound:
                 self._beat(lowest)
-            self._store.append(rows)
+            self._append(rows)
         except RecordRefused:
             return self._commit_singly(rows)
         except StoreAway as error:
@@ -95,6 +100,14 @@ class CommitThread:
             log.exception("the journal's writer failed")
             return 0, set(), StoreAway(repr(error))
         return len(rows), set(), None
+
+    def _append(self, rows: list[Row]) -> None:
+        try:
+            sealed, keys = self._sealer.seal(rows, self._open_turns)
+        except UNSEALABLE as error:
+            raise RecordRefused(str(error)) from error
+        self._store.append(sealed, keys)
+        self._sealer.durable(keys)
 
     def _commit_singly(self, rows: list[Row]) -> tuple[int, set[int], StoreAway | None]:
         """The poison rule: who brought the record that is refused bears it alone, and with it the end of its turn."""
@@ -105,7 +118,7 @@ class CommitThread:
                 if row[0] in without_intent:
                     refused.add(index)
                 else:
-                    self._store.append([row])
+                    self._append([row])
             except RecordRefused as error:
                 log.error("the journal's database refuses the %s of turn %s: %s", row[1], row[0], error)
                 refused.add(index)

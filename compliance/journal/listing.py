@@ -25,7 +25,7 @@ ANY: Final = "any"
 VERDICTS: Final = (ANY, "block", "mask", "record")
 PAGE: Final = 50
 SCANNED: Final = 5_000  # turns a page looks at, by their columns
-OPENED: Final = 1_000  # turns a page looks at, with their bodies
+OPENED: Final = 500  # turns a page looks at, with their bodies
 CHUNK: Final = 200  # of those at once
 READ: Final = 50  # turns in memory whose entries are read whole
 
@@ -274,17 +274,18 @@ def entries_by_turn(
 
 def _summaries(tenant_id: int | None, intents: Sequence[AuditEntry]) -> list[TurnSummary]:
     turns = entries_by_turn(tenant_id, [intent.turn_id for intent in intents])
-    return [_summary(intent, turns[intent.turn_id]) for intent in intents]
+    users = reader.called([turns[intent.turn_id][0] for intent in intents])
+    return [_summary(intent, turns[intent.turn_id], user) for intent, user in zip(intents, users, strict=True)]
 
 
-def _summary(intent: AuditEntry, entries: Sequence[AuditEntry]) -> TurnSummary:
+def _summary(intent: AuditEntry, entries: Sequence[AuditEntry], user: str) -> TurnSummary:
     facts = [reader.facts(entry) for entry in entries]
     end = next((entry for entry in entries if entry.kind == Kind.COMPLETION), None)
     return TurnSummary(
         turn_id=intent.turn_id,
         tenant_id=intent.tenant_id,
         at=intent.at,
-        user=next((reader.user_of(entry) for entry in entries if entry.kind == Kind.INTENT), ""),
+        user=user,
         key_id=intent.key_id,
         session_id=intent.session_id,
         edge=next((each.edge for each in facts if each.edge), ""),

@@ -20,11 +20,12 @@ from compliance.journal.spool import SpoolStore
 from compliance.journal.sqlite import SqliteStore
 from compliance.journal.store import Store
 from compliance.journal.writer import JournalWriter
+from compliance.sealing.sealer import Sealer
 
 ANSWER_BEFORE_SPOOL: Final = 1.0  # seconds: what waits longer for the database goes to the disk within its own 2 s
 
 
-def open_journal() -> JournalWriter:
+def open_journal(sealer: Sealer) -> JournalWriter:
     """This process's writer, not started yet. Blocking; call it after forking and outside the event loop.
 
     Raises ImproperlyConfigured (no such database, or not migrated), slots.NoSlot."""
@@ -32,7 +33,7 @@ def open_journal() -> JournalWriter:
     if connections[ALIAS].vendor == "postgresql":
         address = address_of(connections[ALIAS].settings_dict)
         answer = ANSWER_BEFORE_SPOOL if settings.JOURNAL_SPOOL else ANSWER
-        return JournalWriter(_with_spool(PostgresStore(address, worker, answer=answer)))
+        return JournalWriter(_with_spool(PostgresStore(address, worker, answer=answer)), sealer)
     first = first_file()
     if first is None:
         raise ImproperlyConfigured("JOURNAL_URL: the journal is written to SQLite files or to PostgreSQL")
@@ -42,7 +43,7 @@ def open_journal() -> JournalWriter:
     try:
         if slot.number:
             tables.migrate_slot(first, slot.number)
-        return JournalWriter(_with_spool(SqliteStore(slot, worker)))
+        return JournalWriter(_with_spool(SqliteStore(slot, worker)), sealer)
     except BaseException:
         slot.release()
         raise

@@ -10,14 +10,18 @@ from typing import TypeVar
 
 import msgspec
 from django.db import DatabaseError, connections
+from django.db.models import Count
 
 from compliance.database import ALIAS
 from compliance.journal.slots import NoSlot
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
+from compliance.sealing.opening import Opened, Opener, clear
 from engine.errors import StoreUnavailable, TurnNotFound
 from engine.folding import Fold
 from engine.types import Change, Choice, Completion, Intent, Json, Partial, Retry
+from tenants import stored_keys
+from tenants.models import Tenant
 
 Kind = AuditEntry.Kind
 T = TypeVar("T")
@@ -26,13 +30,15 @@ T = TypeVar("T")
 class TurnRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A turn as it was recorded; without a completion it is still in flight. `partial` is what its stream had been sent
     when last recorded, where no completion says what the whole of it was. `erased`: its texts can be read by nobody any
-    more, because its user was erased."""
+    more, because its user was erased; `unreadable`: nor can they now, because they were altered or their tenant's key
+    cannot be opened. Then they are empty here, and the intent's `user` is the pseudonym."""
 
     turn_id: str
     intent: Intent
     completion: Completion | None = None
     partial: list[Choice] = []
     erased: bool = False
+    unreadable: bool = False
 
     @property
     def sent(self) -> list[Choice]:
@@ -86,21 +92,26 @@ def turn(tenant_id: int, turn_id: str) -> TurnRecord:
     return record_of(turn_id, entries_of(tenant_id, turn_id))
 
 
-def record_of(turn_id: str, found: Sequence[AuditEntry]) -> TurnRecord:
+def record_of(turn_id: str, found: Sequence[AuditEntry], opener: Opener | None = None) -> TurnRecord:
     """The turn these entries, with their bodies, are of. Raises TurnNotFound (no intent is among them)."""
-    bodies = {entry.kind: bytes(entry.body) for entry in found}
-    if Kind.INTENT not in bodies:
+    opened = (opener or Opener()).open(found)
+    by_kind = {entry.kind: (entry, told) for entry, told in zip(found, opened, strict=True)}
+    if Kind.INTENT not in by_kind:
         raise TurnNotFound()
-    body = bodies.get(Kind.COMPLETION)
-    completion = msgspec.json.decode(body, type=Completion) if body is not None else None
-    partial: list[Choice] = []
-    if completion is None or not completion.choices:
-        partial = fold_partials([bytes(entry.body) for entry in _partials(found)])
-    return TurnRecord(turn_id, msgspec.json.decode(bodies[Kind.INTENT], type=Intent), completion, partial)
+    completion = _completion(*by_kind[Kind.COMPLETION]) if Kind.COMPLETION in by_kind else None
+    return TurnRecord(
+        turn_id,
+        _intent(*by_kind[Kind.INTENT]),
+        completion,
+        _partial(found, opened) if completion is None or not completion.choices else [],
+        erased=any(told.erased for told in opened),
+        unreadable=any(not told.text and not told.erased for told in opened),
+    )
 
 
-def _partials(found: Sequence[AuditEntry]) -> list[AuditEntry]:
-    return sorted((entry for entry in found if entry.kind == Kind.PARTIAL), key=lambda entry: entry.number)
+def _partial(found: Sequence[AuditEntry], opened: Sequence[Opened]) -> list[Choice]:
+    mine = [(entry.number, told.json) for entry, told in zip(found, opened, strict=True) if entry.kind == Kind.PARTIAL]
+    return fold_partials([json for _, json in sorted(mine) if json != b"{}"])
 
 
 def fold_partials(bodies: Sequence[bytes]) -> list[Choice]:
@@ -112,28 +123,60 @@ def fold_partials(bodies: Sequence[bytes]) -> list[Choice]:
     return fold.choices({}, "incomplete") if bodies else []
 
 
-def facts(entry: AuditEntry) -> Facts:
-    """Nothing where the body cannot be read."""
-    return _decoded(entry, _facts, Facts())
+def _intent(entry: AuditEntry, opened: Opened) -> Intent:
+    if opened.text:
+        return msgspec.json.decode(opened.json, type=Intent)
+    about = {"request_id": "", "subject": "", "user": entry.user, "key_id": entry.key_id, "edge": ""}
+    return msgspec.convert({**about, **_columns(entry), **msgspec.json.decode(opened.json)}, Intent)
 
 
-def user_of(intent: AuditEntry) -> str:
-    """The turn's user as it was called; empty where it was erased."""
-    return _decoded(intent, _user, _User()).user
+def _completion(entry: AuditEntry, opened: Opened) -> Completion:
+    if opened.text:
+        return msgspec.json.decode(opened.json, type=Completion)
+    return msgspec.convert({"state": entry.state, **_columns(entry), **msgspec.json.decode(opened.json)}, Completion)
+
+
+def _columns(entry: AuditEntry) -> Json:
+    return {name: getattr(entry, name) for name in ("turn_id", "tenant_id", "at", "session_id", "model", "instance")}
+
+
+def users(tenant_id: int) -> list[tuple[str, int]]:
+    """Who stands in the column `user` of a tenant's turns, and how many they are: pseudonyms, and the users themselves
+    of what was recorded before anything was sealed. Reads an index from end to end."""
+    mine = entries().for_tenant(tenant_id).filter(kind=Kind.INTENT)
+    return list(mine.order_by().values_list("user").annotate(Count("id")))
 
 
 def stored_users(tenant_id: int | None, user: str) -> list[str]:
-    """What stands in the column `user` for this one: in a tenant's entries, or (None) in anybody's."""
-    return [user]
+    """What may stand in the column `user` for this one: in a tenant's entries, or (None) in anybody's. Who is called
+    by the pseudonym is found too."""
+    found = [tenant_id] if tenant_id is not None else [0, *Tenant.objects.values_list("pk", flat=True)]
+    keys = [stored_keys.stored(each) for each in found]
+    return [user, *(each.pseudonym(user) for each in keys if each is not None)]
 
 
-def change_of(entry: AuditEntry) -> Change:
-    """With what the columns say where the body cannot be read."""
-    known = Change(
+def facts(entry: AuditEntry) -> Facts:
+    """From what is readable without any key. Nothing where the body cannot be read."""
+    return _decoded(clear(entry), _facts, Facts())
+
+
+def called(intents: Sequence[AuditEntry]) -> list[str]:
+    """The users of these turns as they were called; empty where they were erased, or cannot be read."""
+    opened = Opener().open(intents)
+    return [_decoded(told.json, _user, _User()).user if told.text else "" for told in opened]
+
+
+def changes_of(found: Sequence[AuditEntry]) -> list[Change]:
+    """With what the columns say where a body cannot be read."""
+    opened = Opener().open(found)
+    return [_decoded(told.json, _change, _bare(entry)) for entry, told in zip(found, opened, strict=True)]
+
+
+def _bare(entry: AuditEntry) -> Change:
+    return Change(
         turn_id=entry.turn_id, tenant_id=entry.tenant_id, at=entry.at, actor="", action=entry.state, model=entry.model,
         row=entry.instance, erased=True,
     )  # fmt: skip
-    return _decoded(entry, _change, known)
 
 
 _facts = msgspec.json.Decoder(Facts)
@@ -141,9 +184,9 @@ _change = msgspec.json.Decoder(Change)
 _user = msgspec.json.Decoder(_User)
 
 
-def _decoded(entry: AuditEntry, decoder: msgspec.json.Decoder[T], otherwise: T) -> T:
+def _decoded(json: bytes, decoder: msgspec.json.Decoder[T], otherwise: T) -> T:
     try:
-        return decoder.decode(bytes(entry.body))
+        return decoder.decode(json)
     except msgspec.MsgspecError:
         return otherwise
 

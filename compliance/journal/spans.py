@@ -14,11 +14,12 @@ from django.db import connections
 from compliance.database import ALIAS
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
+from compliance.sealing.opening import Opened, Opener
 
 I = TypeVar("I", bound=msgspec.Struct)  # noqa: E741  # intent and completion
 C = TypeVar("C", bound=msgspec.Struct)
 
-Body = bytes | memoryview
+_READ: Final = ("turn_id", "kind", "number", "tenant_id", "body")
 
 CHUNK: Final = 500  # turns in memory; a query for each kind of entry
 
@@ -32,16 +33,20 @@ def turns(
     tenant_id: int, since: float, until: float, *, intent: type[I], completion: type[C]
 ) -> Iterator[tuple[I | None, C | None]]:
     """The turns that began from `since` to before `until`, oldest first, as these structs: they name the fields to be
-    decoded. An intent that cannot be decoded as that is None, so is the completion of a turn that has none."""
+    decoded. An intent that cannot be decoded as that, or was erased, is None, so is the completion of a turn that has
+    none."""
+    opener = Opener()
     read_intent, read_completion = msgspec.json.Decoder(intent), msgspec.json.Decoder(completion)
     start, end = first_id(since), first_id(until)
-    while found := list(_intents(tenant_id, start, end).values_list("turn_id", "body")[:CHUNK]):
-        ends = _completions(tenant_id, [turn_id for turn_id, _ in found])
-        for turn_id, body in found:
-            yield _decoded(read_intent, body), _decoded(read_completion, ends.get(turn_id))
+    while found := list(_intents(tenant_id, start, end)[:CHUNK]):
+        ends = _completions(tenant_id, [entry.turn_id for entry in found])
+        bodies = opener.open([*found, *ends.values()])
+        told = dict(zip(ends, bodies[len(found) :], strict=True))
+        for entry, body in zip(found, bodies, strict=False):
+            yield _decoded(read_intent, body), _decoded(read_completion, told.get(entry.turn_id))
         if len(found) < CHUNK:
             return
-        start = f"{found[-1][0]}0"  # the next thing after this id
+        start = f"{found[-1].turn_id}0"  # the next thing after this id
 
 
 def first_id(moment: float) -> str:
@@ -52,18 +57,18 @@ def first_id(moment: float) -> str:
 def _intents(tenant_id: int, start: str, end: str) -> JournalQuerySet:
     see_all_slots(connections[ALIAS])
     mine = AuditEntry.objects.for_tenant(tenant_id).filter(kind=AuditEntry.Kind.INTENT)
-    return mine.filter(turn_id__gte=start, turn_id__lt=end).order_by("turn_id")
+    return mine.filter(turn_id__gte=start, turn_id__lt=end).only(*_READ).order_by("turn_id")
 
 
-def _completions(tenant_id: int, turn_ids: list[str]) -> dict[str, Body]:
+def _completions(tenant_id: int, turn_ids: list[str]) -> dict[str, AuditEntry]:
     mine = AuditEntry.objects.for_tenant(tenant_id).filter(kind=AuditEntry.Kind.COMPLETION, turn_id__in=turn_ids)
-    return dict(mine.order_by().values_list("turn_id", "body"))
+    return {entry.turn_id: entry for entry in mine.only(*_READ).order_by()}
 
 
-def _decoded(decoder: msgspec.json.Decoder[C], body: Body | None) -> C | None:
-    if body is None:
+def _decoded(decoder: msgspec.json.Decoder[C], body: Opened | None) -> C | None:
+    if body is None or not body.text:
         return None
     try:
-        return decoder.decode(body)
+        return decoder.decode(body.json)
     except msgspec.MsgspecError:
         return None

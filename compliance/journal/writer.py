@@ -21,12 +21,12 @@ from compliance.journal.records import (
     INTENT,
     PARTIAL,
     Row,
-    completion_row,
-    intent_row,
     partial_row,
     unrecordable,
 )
 from compliance.journal.store import Store, StoreAway
+from compliance.sealing.sealer import Sealer
+from compliance.sealing.splitting import completion_row, intent_row
 from engine.errors import AuditUnavailable, EngineError, InvalidRequest
 from engine.types import Completion, Intent, Partial
 
@@ -48,7 +48,7 @@ class _Entry(NamedTuple):
 
 
 class JournalWriter:
-    """`engine.ports.Journal` over a `Store`. Belongs to the event loop that starts it.
+    """`engine.ports.Journal` over a `Store`; what was said goes there sealed. Belongs to the event loop that starts it.
 
     An entry that is not durable after `deadline` seconds fails with AuditUnavailable. An intent that still waits then
     is given up, so the turn leaves no trace; one that is already with the database may yet be written, and the end the
@@ -56,11 +56,12 @@ class JournalWriter:
     the database is back. The end of a turn whose intent was given up is not written. So the balance always holds.
 
     What waits is bounded: `max_waiting` entries or `max_bytes` of bodies, then intents fail at once; ends are as many
-    as there are open turns."""
+    as there are open turns. A tenant whose key is not at hand gets AuditUnavailable: nothing is stored in the clear."""
 
     def __init__(
         self,
         store: Store,
+        sealer: Sealer,
         *,
         deadline: float = 2.0,
         late: float = 0.25,
@@ -68,6 +69,7 @@ class JournalWriter:
         max_bytes: int = 64 << 20,
     ) -> None:
         self._store = store
+        self._sealer = sealer
         self._deadline = deadline - TICK
         self._late = late
         self._max_waiting = max_waiting
@@ -76,13 +78,13 @@ class JournalWriter:
         self._flight: list[_Entry] = []
         self._flying_since = -PACE
         self._bytes = 0
-        self._open: dict[str, None] = {}
+        self._open: dict[str, str] = {}  # turns and their users
         self._unrecordable: set[str] = set()
         self._broken = True
         self._kicked = False
         self._watch: asyncio.TimerHandle | None = None
         self._stopping = False
-        self._thread = CommitThread(store, self._open, landed=self._landed, beaten=self._beaten)
+        self._thread = CommitThread(store, sealer, self._open, landed=self._landed, beaten=self._beaten)
         self._sweeper: asyncio.Task[None] | None = None
 
     # For wiring --------------------------------------------------------------------------------------------------
@@ -124,11 +126,13 @@ class JournalWriter:
         future: asyncio.Future[None] = self._loop.create_future()
         if self._stopping or len(self._waiting) >= self._max_waiting or self._bytes >= self._max_bytes:
             return _fail(future, AuditUnavailable())
+        if not self._sealer.knows(intent.tenant_id):
+            return _fail(future, AuditUnavailable())
         try:
             row = intent_row(intent, self._store.worker)
         except ENCODING_ERRORS:
             return _fail(future, _refusal())
-        self._open[intent.turn_id] = None
+        self._open[intent.turn_id] = intent.user
         return self._put(row, future)
 
     def completion(self, completion: Completion) -> asyncio.Future[None]:

@@ -20,7 +20,7 @@ from compliance.models import ChangeRecord
 from compliance.tree.leading import lead
 from compliance.tree.sources import Sources
 from compliance.tree.verifier import check_export
-from tenants import jobs
+from tenants import jobs, stored_keys
 from tests.compliance.journals import empty_journal, journal_alias, journal_file
 from tests.compliance.tree.trees import SIGNER, Tree
 
@@ -95,6 +95,7 @@ def test_checkpoints_are_handed_out_to_their_tenant(tree):
 
 
 def test_the_sequencer_journals_changes_and_folds_them(tree):
+    stored_keys.make_missing()  # which is a change too
     ChangeRecord.objects.everywhere().moved()
     for number in range(3):
         changes.record(action="changed", model="routing.routingrule", row=str(number), tenant_id=1)

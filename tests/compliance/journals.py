@@ -21,13 +21,20 @@ from compliance.journal.slots import claim
 from compliance.journal.sqlite import SqliteStore
 from compliance.journal.store import Store
 from compliance.journal.writer import JournalWriter
+from compliance.sealing.sealer import Sealer
+from engine.snapshots import Cell
 from engine.turn import new_turn_id
 from engine.types import Choice, Completion, Intent, Message, Usage
+from tenants.keyring import KeyTable, TenantKeys
 from tests.conftest import VAR_DIR
 from tests.services.postgres import PostgresServer
 
 # Where a journal is: the first SQLite file, or the address of a PostgreSQL database.
 Place = Path | str
+
+# The same in every process of a test.
+KEYS: KeyTable = {number: TenantKeys(bytes([number + 1]) * 16, [bytes([number + 1]) * 32]) for number in range(20)}
+KEYS[1 << 63] = TenantKeys.fresh()  # of the tenant that no database can store
 
 
 @pytest.fixture(scope="session")
@@ -106,8 +113,10 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture
 def place_alias(place: Place, django_db_blocker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """The same, and the ORM reads it, in a test's own event loop too."""
+    """The same, and the ORM reads it, in a test's own event loop too; sealed with `KEYS`, not with those of the other
+    database, which is not there."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    monkeypatch.setattr("tenants.stored_keys.stored", KEYS.get)
     with django_db_blocker.unblock(), on_postgres(place) if isinstance(place, str) else named(place):
         yield place
 
@@ -120,8 +129,9 @@ def journal_file(tmp_path: Path, empty_journal: Path) -> Path:
 
 @pytest.fixture
 def journal_alias(journal_file: Path, django_db_blocker, monkeypatch: pytest.MonkeyPatch):
-    """The same, and the ORM reads it, in a test's own event loop too."""
+    """SQLite's alone."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    monkeypatch.setattr("tenants.stored_keys.stored", KEYS.get)
     with django_db_blocker.unblock(), named(journal_file):
         yield journal_file
 
@@ -140,7 +150,11 @@ def store_on(place: Place, worker: str = "w1") -> Store:
 
 
 def writer_on(place: Place, worker: str = "w1", **options: float) -> JournalWriter:
-    return JournalWriter(store_on(place, worker), **options)
+    return JournalWriter(store_on(place, worker), sealer(), **options)
+
+
+def sealer(**options: int) -> Sealer:
+    return Sealer(Cell(KEYS), **options)
 
 
 def intent(turn_id: str | None = None, **fields: object) -> Intent:

@@ -10,7 +10,7 @@ from benchmarks.journal_kill import journalled
 from clawdbot_site.selftest.ledger import Found, Ledger, Line, compare, rounds
 from compliance.journal.slots import claim
 from compliance.journal.sqlite import SqliteStore
-from tests.compliance.journals import kinds
+from tests.compliance.journals import KEYS, kinds
 
 # Prints the id of a turn after each acknowledgement, 16 turns at a time, for as long as it is let.
 WRITER = """
@@ -130,7 +130,7 @@ async def test_it_has_every_answer_of_a_killed_server(journal_file, start):
         process, _ = await begin(port)
 
     ledger = await rounds(base_url=f"http://127.0.0.1:{port}", key="k", crash=crash, count=2, seconds=0.3, clients=16)
-    verdict = compare(ledger, *journalled(journal_file))
+    verdict = compare(ledger, *journalled(journal_file, KEYS.get))
     assert verdict.kept, str(verdict)
     assert verdict.answered > 50
     assert {line.stream for line in ledger.lines.values() if line.terminal} == {True, False}

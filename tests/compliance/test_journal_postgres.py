@@ -19,7 +19,7 @@ from compliance.journal.records import COLUMNS, completion_row, intent_row
 from compliance.journal.store import RecordRefused, StoreAway
 from compliance.models import AuditEntry
 from engine.turn import new_turn_id
-from tests.compliance.journals import completion, intent, kinds, on_postgres, rows, run, writer_on
+from tests.compliance.journals import completion, intent, kinds, on_postgres, rows, run, sealer, writer_on
 
 WRITER = """
 import asyncio, sys
@@ -197,7 +197,7 @@ def test_it_commits_to_the_disk_also_where_the_server_would_not(store, journal_d
 
 
 async def test_its_workers_share_one_table(journal_on_postgres):
-    writers = [open_journal() for _ in range(12)]
+    writers = [open_journal(sealer()) for _ in range(12)]
     for writer in writers:
         await writer.start()
     asked = [intent(user=f"u{number}") for number in range(12)]

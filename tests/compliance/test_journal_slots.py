@@ -19,7 +19,7 @@ from compliance.journal.opening import open_journal
 from compliance.journal.reader import entries
 from compliance.journal.sqlite import SqliteStore
 from compliance.models import AuditEntry, JournalWorker
-from tests.compliance.journals import completion, intent, kinds, rows, writer_on
+from tests.compliance.journals import KEYS, completion, intent, kinds, rows, sealer, writer_on
 
 # Writes one intent (and no end), then says so; `hang` keeps it alive.
 WRITER = """
@@ -172,7 +172,7 @@ async def test_it_forgets_a_worker_that_left_nothing_open(journal_file):
 async def test_it_reads_all_files_as_one_table(journal_alias):
     writers, turns = [], []
     for number in range(3):
-        writer = open_journal()
+        writer = open_journal(sealer())
         await writer.start()
         writers.append(writer)
         asked = intent(user=f"u{number}")
@@ -181,9 +181,9 @@ async def test_it_reads_all_files_as_one_table(journal_alias):
         await writer.completion(completion(asked))
     found = list(entries().for_tenant(1).filter(kind="intent").order_by("turn_id"))
     assert [entry.turn_id for entry in found] == sorted(turns)
-    assert {entry.user for entry in found} == {"u0", "u1", "u2"}
+    assert {entry.user for entry in found} == {KEYS[1].pseudonym(f"u{number}") for number in range(3)}
     assert len({entry.pk for entry in entries().everywhere()}) == 6
-    assert [bytes(entry.body)[:1] for entry in found] == [b"{"] * 3
+    assert [bytes(entry.body)[:1] for entry in found] == [b"\x01"] * 3
     assert {worker.slot for worker in JournalWorker.objects.all()} == {0, 1, 2}
     assert AuditEntry.objects.for_tenant(2).count() == 0
     for writer in writers:
@@ -214,7 +214,7 @@ async def test_it_migrates_every_file_with_the_first(journal_alias):
 def test_it_opens_only_a_migrated_journal(journal_alias):
     journal_alias.unlink()
     with pytest.raises(ImproperlyConfigured, match="migrate --database journal"):
-        open_journal()
+        open_journal(sealer())
 
 
 def test_it_refuses_to_read_more_files_than_one_connection_holds(journal_alias):

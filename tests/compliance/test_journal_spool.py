@@ -15,7 +15,7 @@ from compliance.journal.spoolfile import SpoolFile
 from compliance.journal.store import StoreAway
 from compliance.journal.writer import JournalWriter
 from engine.errors import AuditUnavailable, InvalidRequest
-from tests.compliance.journals import completion, intent, kinds, rows, run, store_on
+from tests.compliance.journals import completion, intent, kinds, rows, run, sealer, store_on
 
 LIMIT = 8 << 20
 
@@ -69,7 +69,7 @@ def folder(tmp_path):
 async def spooled(place, folder):
     """(outage, writer, spool), started."""
     outage, store = spooling(place, folder)
-    writer = JournalWriter(store)
+    writer = JournalWriter(store, sealer())
     await writer.start()
     yield outage, writer, store
     outage.away = outage.lost = False
@@ -121,7 +121,7 @@ async def test_it_writes_once_what_the_database_had_already(spooled, place):
 async def test_it_starts_while_the_database_is_away(place, folder):
     outage, store = spooling(place, folder)
     outage.away = True
-    writer = JournalWriter(store)
+    writer = JournalWriter(store, sealer())
     await writer.start()
     asked = intent()
     await writer.intent(asked)
@@ -137,7 +137,7 @@ async def test_it_starts_while_the_database_is_away(place, folder):
 async def test_it_refuses_what_the_database_would_refuse(spooled, place):
     outage, writer, store = spooled
     outage.away = True
-    for poison in (intent(tenant_id=1 << 63), intent(user="u" * 301), intent("no time"), intent(session_id="a\0b")):
+    for poison in (intent(tenant_id=1 << 63), intent(model="m" * 201), intent("no time"), intent(session_id="a\0b")):
         with pytest.raises(InvalidRequest):
             await writer.intent(poison)
     await writer.intent(good := intent())
@@ -148,7 +148,7 @@ async def test_it_refuses_what_the_database_would_refuse(spooled, place):
 
 async def test_it_is_full_at_its_limit_and_has_room_again_afterwards(place, folder):
     outage, store = spooling(place, folder, limit=100_000)
-    writer = JournalWriter(store, deadline=0.5)
+    writer = JournalWriter(store, sealer(), deadline=0.5)
     await writer.start()
     outage.away = True
     await writer.intent(intent(params={"text": "x" * 90_000}))
@@ -178,7 +178,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from compliance.journal.writer import JournalWriter
-from tests.compliance.journals import completion, intent
+from tests.compliance.journals import completion, intent, sealer
 from tests.compliance.test_journal_spool import spooling
 
 async def client(writer):
@@ -192,7 +192,7 @@ async def client(writer):
 async def main():
     place = Path(sys.argv[1]) if sys.argv[1].startswith("/") else sys.argv[1]
     outage, store = spooling(place, Path(sys.argv[2]), sys.argv[3], limit=1 << 30)
-    writer = JournalWriter(store)
+    writer = JournalWriter(store, sealer())
     await writer.start()
     await writer.intent(intent())
     outage.away = True

@@ -14,7 +14,7 @@ from compliance.journal.sqlite import SqliteStore
 from compliance.journal.store import StoreAway
 from compliance.journal.writer import JournalWriter
 from engine.errors import AuditUnavailable
-from tests.compliance.journals import completion, intent, kinds, rows
+from tests.compliance.journals import completion, intent, kinds, rows, sealer
 
 
 class SlowStore(SqliteStore):
@@ -27,19 +27,19 @@ class SlowStore(SqliteStore):
         self.error = None
         self.batches = []
 
-    def append(self, rows):
+    def append(self, rows, keys=()):
         self.gate.wait(10)
         if self.error:
             raise self.error
         self.batches.append(len(rows))
-        super().append(rows)
+        super().append(rows, keys)
 
 
 @pytest.fixture
 async def slow(journal_file):
     """(store, writer) with a deadline short enough to wait for."""
     store = SlowStore(claim(journal_file), "w1")
-    writer = JournalWriter(store, deadline=0.5, late=0.1, max_waiting=50)
+    writer = JournalWriter(store, sealer(), deadline=0.5, late=0.1, max_waiting=50)
     await writer.start()
     yield store, writer
     store.gate.set()
@@ -180,7 +180,7 @@ async def test_it_takes_only_so_many_entries_while_nothing_is_written(slow, jour
 
 async def test_it_takes_only_so_many_bytes_while_nothing_is_written(journal_file):
     store = SlowStore(claim(journal_file), "w1")
-    writer = JournalWriter(store, max_bytes=100_000)
+    writer = JournalWriter(store, sealer(), max_bytes=100_000)
     await writer.start()
     store.gate.clear()
     large = [writer.intent(intent(params={"text": "x" * 60_000})) for _ in range(2)]

@@ -10,25 +10,27 @@ import pytest
 from compliance.journal.writer import CUT_ROWS
 from engine.errors import AuditUnavailable, InvalidRequest
 from engine.types import Completion, Intent
-from tests.compliance.journals import completion, intent, kinds, rows, writer_on
+from tests.compliance.journals import KEYS, completion, intent, kinds, rows, writer_on
+from tests.compliance.sealed import opened, stored
 
 
 async def test_it_resolves_only_when_others_can_read_the_entry(journal, place):
     asked = intent(session_id="s-1", key_id=7, model="auto", instance="mock")
     await journal.intent(asked)
     columns = 'turn_id, kind, tenant_id, worker, session_id, "user", key_id, model, instance, state'
-    assert rows(place, columns) == [(asked.turn_id, "intent", 1, "w1", "s-1", "key:1", 7, "auto", "mock", "")]
+    user = KEYS[1].pseudonym("key:1")
+    assert rows(place, columns) == [(asked.turn_id, "intent", 1, "w1", "s-1", user, 7, "auto", "mock", "")]
     ended = completion(asked, model="mock", instance="mock")
     await journal.completion(ended)
     assert kinds(place) == {asked.turn_id: ["intent", "completed"]}
 
 
-async def test_it_stores_bodies_as_the_json_of_the_entries(journal, place):
+async def test_it_stores_the_entries_sealed(journal, place):
     asked = intent()
     ended = completion(asked, text="a\u0000b 你好")
     await asyncio.gather(journal.intent(asked), journal.completion(ended))
-    bodies = [body for (body,) in rows(place, "body")]
-    assert bodies == [msgspec.json.encode(asked), msgspec.json.encode(ended)]
+    assert all(entry.body[:1] == b"\x01" and "你好".encode() not in entry.body for entry in stored(place))
+    bodies = [each.json for each in opened(place)]
     assert msgspec.json.decode(bodies[0], type=Intent) == asked
     assert msgspec.json.decode(bodies[1], type=Completion) == ended
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.journal_kill import journalled
+from benchmarks.journal_kill import journalled, keys_in
 from tests.adapters.upstream import CUT, HANG, Upstream, by_stream, chunk, error, head_of_stream, streamed, whole
 from tests.product.running import Product, chat_on, events_of, free_port, until
 
@@ -138,7 +138,7 @@ def test_two_workers_keep_every_entry_of_the_journal(gateway, upstream: Upstream
                 mark = f"ledger-{len(marks):032x}"
                 marks.append((mark, chat_on(connection, gateway.key, model=SCRIPTED, message=f"Say {mark}")[1]["id"]))
         files = list((gateway.folder / "journal").glob("*.sqlite3"))
-        found, _ = journalled(gateway.folder / "journal" / "journal.sqlite3")
+        found, _ = journalled(gateway.folder / "journal" / "journal.sqlite3", keys_in(gateway.folder))
         assert len(files) >= 2
         assert {mark: (found[mark].turn_id, found[mark].state) for mark, _ in marks} == {
             mark: (turn, "completed") for mark, turn in marks

@@ -51,6 +51,7 @@ MANAGED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/route/replay": [("POST", "/api/route/replay", {"rules": []})],
     "/api/jobs": [("GET", "/api/jobs", None)],
     "/api/cache": [("DELETE", "/api/cache", None)],
+    "/api/erasures": [("GET", "/api/erasures", None), ("POST", "/api/erasures", {"user": "nobody"})],
     "/api/jobs/{job_id}": [("GET", "/api/jobs/{job}", None)],
     "/api/jobs/{job_id}/result": [("GET", "/api/jobs/{job}/result", None)],
 }
@@ -71,7 +72,8 @@ JOB = (
     "from tenants import jobs\n"
     "value = jobs.queue_job(tenant_id=acme.pk, kind='secret job').pk\n"
     "name = default_storage.save('jobs/x.json', ContentFile(b'[\"secret\"]'))\n"
-    "_ = jobs.finish_job(job_id=value, result_name=name)"
+    "_ = jobs.finish_job(job_id=value, result_name=name)\n"
+    "_ = Erasure.objects.create(tenant=acme, subject='0' * 32, requested_by='secret admin')"
 )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 
-from benchmarks.journal_kill import journalled
+from benchmarks.journal_kill import journalled, keys_in
 from clawdbot_site.selftest.ledger import compare, rounds
 from tests.adapters.upstream import by_stream, events, streamed, whole
 from tests.product.running import Product, until
@@ -31,8 +31,9 @@ async def test_it_has_a_record_of_every_answer_after_kill_9(tmp_path):
             )
             assert len(set(killed)) == ROUNDS
             journal = product.folder / "journal" / "journal.sqlite3"
-            await asyncio.to_thread(until, lambda: journalled(journal)[1] == 0, "what was cut is closed", 30)
-            found, still_open = journalled(journal)
+            keys = keys_in(product.folder)
+            await asyncio.to_thread(until, lambda: journalled(journal, keys)[1] == 0, "what was cut is closed", 30)
+            found, still_open = journalled(journal, keys)
             verdict = compare(ledger, found, still_open)
             assert verdict.kept, str(verdict)
             assert verdict.answered > 2 * CLIENTS

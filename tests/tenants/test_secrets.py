@@ -69,7 +69,7 @@ def test_it_needs_a_master_key(keys):
 
 
 def test_it_reads_the_master_keys_from_the_settings(settings):
-    settings.MASTER_KEY = "old"
+    settings.MASTER_KEY, settings.MASTER_KEY_FILE = "old", None
     sealed = seal("sk", **PLACE)
     settings.MASTER_KEY = "new, old"
     assert open_sealed(sealed, **PLACE) == "sk"

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 
+from compliance.models import Erasure
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.services import save_instance
 from tenants.models import IpRule, Job, User
@@ -57,6 +58,10 @@ def rows(cast: SimpleNamespace) -> SimpleNamespace:
         Job.objects.create(tenant=tenant, kind=NAUGHTY, error=NAUGHTY) for tenant in (cast.acme, cast.globex, None)
     ]
     cast.lists = [screens.word_list(tenant) for tenant in (cast.acme, cast.globex)]
+    cast.erasures = [
+        Erasure.objects.create(tenant=tenant, subject="0" * 32, requested_by=NAUGHTY)
+        for tenant in (cast.acme, cast.globex)
+    ]
     cast.plugins = [screens.activation(tenant) for tenant in (cast.acme, cast.globex)]
     return cast
 

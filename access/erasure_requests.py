@@ -1,0 +1,44 @@
+"""Asking for an erasure: whom, the job everybody can watch, and the word to a worker."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+from access import erasing
+from access.tasks import erase_user
+from compliance.models import Erasure
+from engine.errors import StoreUnavailable
+from tenants import jobs, stored_keys
+from tenants.models import Tenant
+
+LONGEST: Final = 300  # characters of a user, as the journal's
+
+
+def request_erasure(*, tenant: Tenant, user: str, created_by: str) -> Erasure:
+    """Queues the erasure of a user as the journal calls them (`12`, `key:7`, `key:7:alice`). Blocking. Raises
+    ValidationError, StoreUnavailable (the broker is away; the job then says so)."""
+    erasure = prepare_erasure(tenant=tenant, user=user, created_by=created_by)
+    try:
+        erase_user.delay(erasure.job_id)
+    except OperationalError as error:
+        assert erasure.job_id is not None
+        jobs.fail_job(job_id=erasure.job_id, error="No worker could be told of it: the broker is away.")
+        raise StoreUnavailable() from error
+    return erasure
+
+
+def prepare_erasure(*, tenant: Tenant, user: str, created_by: str) -> Erasure:
+    """The rows alone. They do not say who it is: from here on only the pseudonym is needed. Raises ValidationError,
+    StoreUnavailable (the tenant's key cannot be opened)."""
+    if not user or len(user) > LONGEST or not user.isprintable():
+        raise ValidationError({"user": f"1 to {LONGEST} printable characters."})
+    keys = stored_keys.stored(tenant.pk)
+    if keys is None:
+        raise StoreUnavailable("The tenant's key cannot be opened.")
+    with transaction.atomic():
+        job = jobs.queue_job(tenant_id=tenant.pk, kind=erasing.KIND, created_by=created_by)
+        return Erasure.objects.create(tenant=tenant, subject=keys.pseudonym(user), requested_by=created_by, job=job)

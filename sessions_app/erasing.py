@@ -1,0 +1,44 @@
+"""Deletes the sessions of users who are to be erased. Implements `engine.ports.Erasable`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from sessions_app import layout
+from tenants.isolation import Stores
+from tenants.valkey import Connection
+
+BATCH: Final = 1_000  # keys the store looks at in one go
+
+
+class SessionEraser:
+    """Looks at every key of the tenant's own database: a user's list of sessions forgets the oldest ones."""
+
+    home = "sessions"
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    async def erase(self, tenant_id: int, whose: Callable[[str], bool]) -> int:
+        """How many sessions; their notes and lists go too, and what says which of its users an API key's session is
+        of. A turn that runs does not bring its session back, unless it is the session's first."""
+        wanted = lru_cache(maxsize=4096)(whose)
+        cursor, sessions = b"0", 0
+        while True:
+            store = self._stores.tenant(tenant_id)
+            cursor, names = await store.call("SCAN", cursor, "COUNT", BATCH)
+            sessions += await self._delete(store, tenant_id, [name.decode() for name in names], wanted)
+            if cursor == b"0":
+                return sessions
+
+    async def _delete(self, store: Connection, tenant_id: int, names: list[str], wanted: Callable[[str], bool]) -> int:
+        gone = [name for name in names if (user := layout.user_of(name, tenant_id)) is not None and wanted(user)]
+        owners = [name for name in names if layout.is_owner(name, tenant_id)]
+        if owners:
+            users = await store.call("MGET", *owners)
+            gone += [name for name, user in zip(owners, users, strict=True) if user and wanted(user.decode())]
+        if gone:
+            await store.call("UNLINK", *gone)
+        return sum(layout.is_session(name) for name in gone)
