@@ -85,8 +85,8 @@ class SessionAnswer(SessionLine, kw_only=True):
 
 class TurnAnswer(msgspec.Struct, kw_only=True):
     """`state` is the completion's, or `in_flight`. `decision` is the last one, after `retries`. `partial` is what a
-    stream had been sent when last recorded, where no completion has the whole of it. `erased`: the text is gone for
-    good; `unreadable`: it was altered, or the tenant's key cannot be opened. Then texts are empty."""
+    stream had been sent when last recorded, where no completion has the whole of it. `erased`: its user was erased, and
+    nobody can read its texts any more; `unreadable`: it was altered, or the tenant's key cannot be opened."""
 
     id: str
     state: str

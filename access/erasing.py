@@ -24,6 +24,7 @@ from compliance.journal.slots import NoSlot
 from compliance.journal.store import StoreAway
 from compliance.models import Erasure
 from compliance.sealing.destroying import destroy
+from compliance.tree import asking
 from engine.errors import EngineError
 from engine.ports import Erasable
 from engine.snapshots import Cell
@@ -155,6 +156,7 @@ def certificate(erasure: Erasure, erased: Erased) -> Json:
         "deleted": erased.homes,
         "store": msgspec.to_builtins(erased.store),
         "turns_in_the_clear": erased.unsealed_turns,
+        "checkpoint": next(iter(asking.heads(erasure.tenant_id)), None),
     }
 
 

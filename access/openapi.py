@@ -65,6 +65,10 @@ REPLAY_TEXT = (
     "Queues a job: poll `/api/jobs/{id}`, then read its `result_url`. The given rules take the place of the tenant's "
     "own, nothing is saved and no model is asked. At most two at a time."
 )
+ERASURE_TEXT = (
+    "Queues a job that destroys the keys of the user's journal entries and deletes sessions, kept answers and results "
+    "of jobs. Its result is a signed certificate. What was said cannot be brought back."
+)
 AUDIT_TEXT = (
     "The caller's own turns; with the scope `audit` those of the whole tenant. What `model`, `instance`, `state`, "
     "`verdict`, `list` and `edge` ask for is looked for in so many turns a page and no more: a page may be short, or "
@@ -93,10 +97,6 @@ CHANGES_QUERY = (
     ("row", "string", "Its id."),
     ("action", "string", "`created changed deleted`."),
     *AUDIT_QUERY[-2:],
-)
-ERASURE_TEXT = (
-    "Queues a job that destroys the keys of the user's journal entries and deletes sessions, kept answers and results "
-    "of jobs. Its result is a signed certificate. What was said cannot be brought back."
 )
 MANAGE_ERRORS = (401, 403, 503)
 TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)

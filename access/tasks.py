@@ -17,12 +17,6 @@ def replay_rules(job_id: int) -> None:
     replaying.run(job_id)
 
 
-@shared_task(queue=REPLAYS)  # type: ignore[untyped-decorator]  # celery ships no types
-def read_journal(job_id: int) -> None:
-    """Does the search or the export of this job."""
-    auditing.run(job_id)
-
-
 @shared_task  # type: ignore[untyped-decorator]
 def erase_user(job_id: int) -> None:
     """Does the erasure of this job."""
@@ -33,3 +27,9 @@ def erase_user(job_id: int) -> None:
 def destroy_erased_keys() -> int:
     """Destroys keys of erased users that came back, from a backup or the disk of a worker that was away. How many."""
     return erasing.keys_again()
+
+
+@shared_task(queue=REPLAYS)  # type: ignore[untyped-decorator]  # celery ships no types
+def read_journal(job_id: int) -> None:
+    """Does the search or the export of this job."""
+    auditing.run(job_id)

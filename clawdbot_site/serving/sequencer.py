@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 from types import FrameType
 
 from django.conf import settings
@@ -17,20 +16,18 @@ from django.db import DatabaseError, connections
 from compliance.journal.answering import address_of
 from compliance.journal.moving import MOST, move_changes
 from compliance.journal.postgres import PostgresStore
-from compliance.journal.records import Row
 from compliance.journal.signing import platform_signer
 from compliance.journal.sqlite import SqliteStore
 from compliance.journal.store import Store
-from compliance.sealing.sealer import Sealer
+from compliance.sealing.moving import SealedAppend
 from compliance.tree.checkpoints import Checkpointer
 from compliance.tree.folding import Folder, NotLeading
 from compliance.tree.leading import Leader, lead
-from compliance.tree.retention import Retention, rules
+from compliance.tree.retention import Retention, Rules, rules
 from compliance.tree.sequencing import Duty, Wait, sequence
 from compliance.tree.sources import Sources
-from engine.snapshots import Cell
-from tenants.keyring import KeyTable
-from tenants.stored_keys import compile_keys
+from tenants.keyring import PLATFORM
+from tenants.models import Tenant
 
 log = logging.getLogger("clawdbot.sequencer")
 
@@ -79,15 +76,22 @@ def duties(leader: Leader, sources: Sources) -> list[Duty]:
     folder = Folder(leader.alias)
     signer = platform_signer()
     checkpointer = Checkpointer(leader.alias, signer, default_storage, say)
-    journal = ChangeJournal(changes_store(leader))
-    retention = Retention(leader.alias, signer, lambda: rules(settings.JOURNAL_RETENTION_DAYS))
+    store = changes_store(leader)
+    append = SealedAppend(store.append)
+    retention = Retention(leader.alias, signer, current_rules)
     return [
-        Duty("journalling changes", CHANGES_EVERY, lambda: journal.move() == MOST),
+        Duty("journalling changes", CHANGES_EVERY, lambda: move_changes(append, store.worker, _there) == MOST),
         Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
         Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
         Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
         Duty("removing keys that seal nothing", KEYS_EVERY, retention.remove_keys),
     ]
+
+
+def current_rules() -> Rules:
+    """How long every tenant's turns are kept, as its row says now."""
+    connections["default"].close_if_unusable_or_obsolete()  # no request ends here, which would see to it
+    return rules(settings.JOURNAL_RETENTION_DAYS)
 
 
 def changes_store(leader: Leader) -> Store:
@@ -98,28 +102,9 @@ def changes_store(leader: Leader) -> Store:
     return PostgresStore(address_of(connections[leader.alias].settings_dict), worker)
 
 
-class ChangeJournal:
-    """Journals changes of configuration, sealed with their tenant's key."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._keys: Cell[KeyTable] = Cell({})
-        self._sealer = Sealer(self._keys)
-
-    def move(self) -> int:
-        """How many were taken out of the outbox. Raises StoreAway, DatabaseError."""
-        return move_changes(self._append, self._store.worker, self._knows)
-
-    def _knows(self, tenant_id: int) -> bool:
-        """Tenants are made while this runs."""
-        if not self._sealer.knows(tenant_id):
-            self._keys.swap(compile_keys())
-        return self._sealer.knows(tenant_id)
-
-    def _append(self, rows: Sequence[Row]) -> None:
-        sealed, keys = self._sealer.seal(rows, {})
-        self._store.append(sealed, keys)
-        self._sealer.durable(keys)
+def _there(tenant_id: int) -> bool:
+    """Whether what concerns this tenant can be sealed with a key of its own: it is the platform, or not gone."""
+    return tenant_id == PLATFORM or Tenant.objects.filter(pk=tenant_id).exists()
 
 
 def say(line: str) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from compliance.journal import reader
 from compliance.journal.spans import first_id
 from compliance.models.journal import AuditEntry, JournalQuerySet
+from compliance.sealing.opening import Opener
 from engine.types import Change
 
 PAGE: Final = 50
@@ -48,7 +49,7 @@ def page_after(tenant_id: int | None, filters: ChangeFilters, *, after: str, lim
 
 def change(tenant_id: int | None, change_id: str) -> Change | None:
     found = _found(tenant_id, ChangeFilters()).filter(turn_id=change_id).first()
-    return reader.changes_of([found])[0] if found is not None else None
+    return reader.change_of(found) if found is not None else None
 
 
 def _found(tenant_id: int | None, filters: ChangeFilters) -> JournalQuerySet:
@@ -66,9 +67,11 @@ def _found(tenant_id: int | None, filters: ChangeFilters) -> JournalQuerySet:
 
 def _page(rows: JournalQuerySet, filters: ChangeFilters, limit: int) -> ChangePage:
     shown: list[Change] = []
+    opener = Opener()
     size = limit + 1 if filters.actor is None else OPENED + 1
     entries = list(rows[:size])
-    for entry, told in zip(entries[: size - 1], reader.changes_of(entries[: size - 1]), strict=True):
+    for entry in entries[: size - 1]:
+        told = reader.change_of(entry, opener)
         if filters.actor not in (None, told.actor):
             continue
         shown.append(told)

@@ -274,7 +274,8 @@ def entries_by_turn(
 
 def _summaries(tenant_id: int | None, intents: Sequence[AuditEntry]) -> list[TurnSummary]:
     turns = entries_by_turn(tenant_id, [intent.turn_id for intent in intents])
-    users = reader.called([turns[intent.turn_id][0] for intent in intents])
+    firsts = [next(entry for entry in turns[intent.turn_id] if entry.kind == Kind.INTENT) for intent in intents]
+    users = reader.users_of(firsts)
     return [_summary(intent, turns[intent.turn_id], user) for intent, user in zip(intents, users, strict=True)]
 
 

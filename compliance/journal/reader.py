@@ -16,7 +16,8 @@ from compliance.database import ALIAS
 from compliance.journal.slots import NoSlot
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
-from compliance.sealing.opening import Opened, Opener, clear
+from compliance.sealing import opening
+from compliance.sealing.opening import Opened, Opener
 from engine.errors import StoreUnavailable, TurnNotFound
 from engine.folding import Fold
 from engine.types import Change, Choice, Completion, Intent, Json, Partial, Retry
@@ -140,6 +141,16 @@ def _columns(entry: AuditEntry) -> Json:
     return {name: getattr(entry, name) for name in ("turn_id", "tenant_id", "at", "session_id", "model", "instance")}
 
 
+def facts(entry: AuditEntry) -> Facts:
+    """Nothing where the body cannot be read. It takes no key."""
+    return _decoded(opening.clear(entry), _facts, Facts())
+
+
+def users_of(intents: Sequence[AuditEntry]) -> list[str]:
+    """The users of turns as they were called, of all at once; empty where they were erased."""
+    return [_decoded(told.json, _user, _User()).user if told.text else "" for told in Opener().open(intents)]
+
+
 def users(tenant_id: int) -> list[tuple[str, int]]:
     """Who stands in the column `user` of a tenant's turns, and how many they are: pseudonyms, and the users themselves
     of what was recorded before anything was sealed. Reads an index from end to end."""
@@ -155,28 +166,14 @@ def stored_users(tenant_id: int | None, user: str) -> list[str]:
     return [user, *(each.pseudonym(user) for each in keys if each is not None)]
 
 
-def facts(entry: AuditEntry) -> Facts:
-    """From what is readable without any key. Nothing where the body cannot be read."""
-    return _decoded(clear(entry), _facts, Facts())
-
-
-def called(intents: Sequence[AuditEntry]) -> list[str]:
-    """The users of these turns as they were called; empty where they were erased, or cannot be read."""
-    opened = Opener().open(intents)
-    return [_decoded(told.json, _user, _User()).user if told.text else "" for told in opened]
-
-
-def changes_of(found: Sequence[AuditEntry]) -> list[Change]:
-    """With what the columns say where a body cannot be read."""
-    opened = Opener().open(found)
-    return [_decoded(told.json, _change, _bare(entry)) for entry, told in zip(found, opened, strict=True)]
-
-
-def _bare(entry: AuditEntry) -> Change:
-    return Change(
+def change_of(entry: AuditEntry, opener: Opener | None = None) -> Change:
+    """With what the columns say where the body cannot be read."""
+    (told,) = (opener or Opener()).open([entry])
+    known = Change(
         turn_id=entry.turn_id, tenant_id=entry.tenant_id, at=entry.at, actor="", action=entry.state, model=entry.model,
         row=entry.instance, erased=True,
     )  # fmt: skip
+    return _decoded(told.json, _change, known) if told.text else known
 
 
 _facts = msgspec.json.Decoder(Facts)
@@ -184,9 +181,9 @@ _change = msgspec.json.Decoder(Change)
 _user = msgspec.json.Decoder(_User)
 
 
-def _decoded(json: bytes, decoder: msgspec.json.Decoder[T], otherwise: T) -> T:
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], otherwise: T) -> T:
     try:
-        return decoder.decode(json)
+        return decoder.decode(body)
     except msgspec.MsgspecError:
         return otherwise
 

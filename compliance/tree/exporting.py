@@ -39,6 +39,12 @@ def positions(alias: str, tenant_id: int, start: float | None, end: float | None
     return found["first"], last.position + last.count
 
 
+def signed_size(alias: str, tenant_id: int) -> int:
+    """Of the newest checkpoint; 0: there is none."""
+    newest = Checkpoint.objects.using(alias).for_tenant(tenant_id).order_by("-size").first()
+    return newest.size if newest is not None else 0
+
+
 def export(alias: str, tenant_id: int, first: int = 0, end: int | None = None) -> Iterator[str]:
     """The lines, without their ends, in constant memory. `end` None: up to the newest checkpoint.
 

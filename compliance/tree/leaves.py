@@ -27,11 +27,16 @@ _SHAPES: Final = frozenset(
 
 def leaves(rows: Iterable[Columns]) -> Iterator[tuple[int, int, float, bytes]]:
     """(id, tenant, time, leaf) of every row. A row of other types than an entry's has a leaf that is never the same."""
-    shapes, pack, join = _SHAPES, LEAF_HEAD.pack, b"".join
+    pack, join = LEAF_HEAD.pack, b"".join
+    one: Columns = ()
+    other: Columns = ()  # the shapes seen last: an intent has a key, its end has none
     for row in rows:
-        if tuple(map(type, row)) not in shapes:
-            yield _number(row[0]), _number(row[4]), 0.0, os.urandom(32)
-            continue
+        shape = tuple(map(type, row))
+        if shape != one and shape != other:  # noqa: PLR1714  # faster than a search
+            if shape not in _SHAPES:
+                yield _number(row[0]), _number(row[4]), 0.0, os.urandom(32)
+                continue
+            one, other = shape, one
         number, turn, kind, part, tenant, at, worker, session, user, key, model, instance, state, body = row
         flags = 0
         if session is None:

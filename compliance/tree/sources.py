@@ -20,6 +20,7 @@ from compliance.journal import slots, tables
 from compliance.tree.leaves import READ, Columns
 
 CHUNK: Final = 1000
+MAPPED: Final = 1 << 30  # bytes of a file that are read without copying them first
 _COLUMNS: Final = ", ".join(f'"{name}"' for name in READ)
 _SQLITE: Final = f"SELECT {_COLUMNS} FROM compliance_auditentry WHERE"  # noqa: S608  # our own names
 _BY_ID: Final = f"SELECT {_COLUMNS} FROM compliance_auditentry WHERE id IN "  # noqa: S608  # our own names
@@ -66,7 +67,8 @@ class SqliteFile:
             yield Place(0, row[0]), row
 
     def entries(self, tenant_id: int | None = None) -> Iterator[Columns]:
-        return self._rows("true", ()) if tenant_id is None else self._rows("tenant_id = ?", (tenant_id,))
+        where, values = ("true", ()) if tenant_id is None else ("tenant_id = ?", (tenant_id,))
+        return self._open().execute(f"{_SQLITE} {where} ORDER BY id", values)  # the cursor itself: the fastest way
 
     def behind(self, place: Place, ids: Sequence[int]) -> set[int]:
         return {number for number in ids if number > place.entry_id}
@@ -95,6 +97,7 @@ class SqliteFile:
             self.close()
             self._database = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
             self._database.text_factory = bytearray
+            self._database.execute(f"PRAGMA mmap_size = {MAPPED}")
             self._identity = status.st_dev, status.st_ino
         return self._database
 

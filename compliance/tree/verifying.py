@@ -22,6 +22,7 @@ from compliance.tree.sources import Place, Source, Sources
 
 KEPT: Final = 1000  # findings that are kept in words
 ASKED: Final = 500
+_NEVER: Final = 1 << 63
 
 
 class Report:
@@ -125,19 +126,21 @@ class _Comparison:
         """The leaves without an entry, as (tenant, position, id)."""
         runs = _runs(self._alias, self._source.number, self._tenant_id)
         coming = next(runs, None)
+        begins = coming.first_id if coming is not None else _NEVER
         expected, count, highest = self._expected, 0, None
+        pop = expected.pop
         for number, tenant_id, at, leaf in leaves(self._source.entries(self._tenant_id)):
-            while coming is not None and coming.first_id <= number:
+            while number >= begins and coming is not None:
                 self._expect(coming)
                 coming = next(runs, None)
+                begins = coming.first_id if coming is not None else _NEVER
                 while self._active and self._active[0][0] < number:
                     self._finish(*heapq.heappop(self._active)[2:])
             count += 1
-            if expected.get(number) == leaf:
-                del expected[number]
+            wanted = pop(number, None)
+            if wanted == leaf:
                 highest = number
-            elif number in expected:
-                del expected[number]
+            elif wanted is not None:
                 self._altered(number)
             else:
                 self._stranger(number, tenant_id, at)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from compliance.journal.signing import Signer
-from compliance.tree import bundling, exporting
+from compliance.tree import asking, bundling, exporting
 from compliance.tree.database import tree_database
 from compliance.tree.hashing import leaf_hash
 from compliance.tree.notes import Unreadable
@@ -84,6 +84,25 @@ def test_it_finds_the_positions_of_a_time(tree):
         assert first <= 400 < 800 <= end
         assert end - first <= 400 + 2 * 256
         assert exporting.positions(alias, 7, None, None) == (0, 0)
+
+
+def test_it_answers_whoever_asks(tree):
+    start = time.time() - 1000
+    assert asking.heads(1) == []
+    with pytest.raises(exporting.NothingSigned):
+        next(asking.export_between(1))
+    for part in range(3):
+        tree.write(200, at=start + 100 * part)
+        tree.fold(sign=part < 2)
+    verdict = check(asking.export_between(1, start + 100, start + 300))
+    assert verdict.findings == []
+    assert 400 <= verdict.entries <= 400 + 256  # what is not signed yet is left out
+    assert check(asking.export_between(1)).entries == 800
+    assert check(asking.export_between(1, start + 9000)).holds
+    ((turn_id,),) = tree.rows("SELECT turn_id FROM compliance_auditentry WHERE id = 333")
+    assert [proof["position"] for proof in asking.inclusion_proofs(1, turn_id)] == [332, 333]
+    assert asking.inclusion_proofs(2, turn_id) == []
+    assert [head["checkpoint"] for head in asking.heads(1)] == [800, 400]
 
 
 def test_it_finds_every_altered_column(told):

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from clawdbot_site.databases import sql
-from compliance.journal.records import COLUMNS, completion_row, intent_row
+from compliance.journal.records import COLUMNS, KEY_COLUMNS, completion_row, intent_row
 from compliance.models import TreeRun
 from compliance.tree import exporting, nodes
 from compliance.tree.checkpoints import Checkpointer
@@ -214,7 +214,10 @@ def test_it_removes_what_is_past_its_retention(address, tmp_path):
     with psycopg.connect(address, autocommit=True) as database:
         write(database, *(turn(at=NOW - 40 * DAY) for _ in range(50)), *(turn(at=NOW) for _ in range(20)))
         fold(storage)
-        database.execute("INSERT INTO compliance_subjectkey VALUES ('k', 1, 'nobody', '\\x00', %s)", [NOW - 40 * DAY])
+        database.execute(
+            f"INSERT INTO compliance_subjectkey ({', '.join(KEY_COLUMNS)}) VALUES ('k', 1, 'nobody', '', %s)",
+            [NOW - 40 * DAY],
+        )
         with lead() as leader:
             duty = Retention(leader.alias, SIGNER, lambda: Rules(30, {}), now=lambda: NOW)
             while duty.work():

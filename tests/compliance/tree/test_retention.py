@@ -8,6 +8,7 @@ import pytest
 
 from compliance.journal import slots
 from compliance.journal.balance import balance
+from compliance.journal.records import KEY_COLUMNS
 from compliance.models import PruneStatement, SubjectKey, TreeHead
 from compliance.tree import exporting
 from compliance.tree.database import tree_database
@@ -195,8 +196,11 @@ def test_it_removes_keys_that_seal_nothing_any_more(aged):
             key(f"used-{slot}", "key:1", OLD),
             key(f"changes-{slot}", "", OLD, tenant_id=2),
         ):
-            aged.change("INSERT INTO compliance_subjectkey VALUES (?, ?, ?, ?, ?)", *row, slot=slot)
-    aged.change("INSERT INTO compliance_journalworker VALUES ('w9', 0, ?, ?, '')", OLD - DAY, NOW)
+            aged.change(
+                f"INSERT INTO compliance_subjectkey ({', '.join(KEY_COLUMNS)}) VALUES (?, ?, ?, ?, ?)", *row, slot=slot
+            )
+    columns = "worker, slot, started, heartbeat, oldest_open"
+    aged.change(f"INSERT INTO compliance_journalworker ({columns}) VALUES ('w9', 0, ?, ?, '')", OLD - DAY, NOW)
     prune(keys=True)
     left = {row[0] for row in aged.rows("SELECT id FROM compliance_subjectkey")}
     assert "gone-0" in left  # whoever made it may seal with it still

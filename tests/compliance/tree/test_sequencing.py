@@ -20,7 +20,7 @@ WRITER = """
 import asyncio, django
 django.setup()
 from compliance.journal.opening import open_journal
-from tests.compliance.journals import completion, intent
+from tests.compliance.journals import completion, intent, sealer
 
 async def client(writer, tenant):
     while True:
@@ -28,7 +28,7 @@ async def client(writer, tenant):
         await writer.intent(asked)
         await writer.completion(completion(asked))
 
-writer = open_journal()
+writer = open_journal(sealer())
 
 async def main():
     await writer.start()

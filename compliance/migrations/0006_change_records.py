@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('compliance', '0006_reading_indexes'),
+        ('compliance', '0005_reading_indexes'),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('compliance', '0004_tree'),
+        ('compliance', '0006_change_records'),
         ('tenants', '0004_tenant_keys'),
     ]
 
