@@ -101,19 +101,6 @@ def run(job_id: int) -> None:
         log.exception("job %s failed", job_id)
 
 
-def withdraw_results(tenant_id: int) -> int:
-    """Deletes what searches and exports left of a tenant's turns, and ends those under way: for when a user of it is
-    erased. How many files went. Raises OSError."""
-    mine = Job.objects.for_tenant(tenant_id).filter(kind__in=KINDS)
-    for job_id in mine.filter(state__in=jobs.OPEN).values_list("pk", flat=True):
-        jobs.fail_job(job_id=job_id, error="Something was erased meanwhile. Ask again.")
-    names = list(mine.exclude(result_name="").values_list("result_name", flat=True))
-    for name in names:
-        default_storage.delete(name)
-    mine.exclude(result_name="").update(result_name="")
-    return len(names)
-
-
 def _ended(filters: Filters) -> Filters:
     """Turns that begin while the job runs are not its business, or it might never end."""
     now = time.time()

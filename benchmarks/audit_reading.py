@@ -120,12 +120,12 @@ def to_files(files: int) -> Callable[[int, list[Row]], None]:
 def to_postgres(made: int, rows: list[Row]) -> None:
     connection = connections["journal"]
     connection.ensure_connection()
-    with (
-        connection.connection.cursor() as cursor,
-        cursor.copy(f"COPY compliance_auditentry ({NAMES}) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row(row)
+    with connection.connection.cursor() as cursor:
+        for turn_id in (rows[0][0], rows[-1][0]):
+            cursor.execute("SELECT compliance_journal_month(%s)", [turn_id])
+        with cursor.copy(f"COPY compliance_auditentry ({NAMES}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
 
 
 def places(rows: int) -> dict[str, str | None]:
@@ -265,6 +265,7 @@ def main() -> None:
             return
         if not there:
             fill(options.rows, options.files)
+        call_command("migrate", verbosity=0, skip_checks=True)  # the keys of users are looked for there
         print(f"{options.rows} entries in {options.files} file(s), {connections['journal'].vendor}")
         print(f"longest of all: {measure(options.rows):.0f} ms")
         connections["journal"].close()

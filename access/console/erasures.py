@@ -46,7 +46,7 @@ class ErasureAdmin(PlatformAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         if obj is None:
             return ["tenant", "user"]
-        return ["owner", "subject", "requested_by", "requested_at", "erased_at", "outcome", "paper"]
+        return ["owner", "subject", "requested_by", "requested_at", "erased_at", "standing", "paper"]
 
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
@@ -73,6 +73,10 @@ class ErasureAdmin(PlatformAdmin):
         if row.job is not None:
             return row.job.state, f"{row.job.get_state_display()} {row.job.error}".strip()
         return ("done", _("Done")) if row.certificate else ("failed", _("Failed"))
+
+    @display(description=_("State"))
+    def standing(self, row: Erasure) -> Any:
+        return self.outcome(row)[1]
 
     @display(description=_("Certificate"))
     def paper(self, row: Erasure) -> Any:

@@ -26,6 +26,8 @@ from compliance.tree.leading import Leader, lead
 from compliance.tree.retention import Retention, Rules, rules
 from compliance.tree.sequencing import Duty, Wait, sequence
 from compliance.tree.sources import Sources
+from tenants.keyring import PLATFORM
+from tenants.models import Tenant
 
 log = logging.getLogger("clawdbot.sequencer")
 
@@ -78,7 +80,7 @@ def duties(leader: Leader, sources: Sources) -> list[Duty]:
     append = SealedAppend(store.append)
     retention = Retention(leader.alias, signer, current_rules)
     return [
-        Duty("journalling changes", CHANGES_EVERY, lambda: move_changes(append, store.worker) == MOST),
+        Duty("journalling changes", CHANGES_EVERY, lambda: move_changes(append, store.worker, _there) == MOST),
         Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
         Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
         Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
@@ -98,6 +100,11 @@ def changes_store(leader: Leader) -> Store:
     if leader.slot is not None:
         return SqliteStore(leader.slot, worker)
     return PostgresStore(address_of(connections[leader.alias].settings_dict), worker)
+
+
+def _there(tenant_id: int) -> bool:
+    """Whether what concerns this tenant can be sealed with a key of its own: it is the platform, or not gone."""
+    return tenant_id == PLATFORM or Tenant.objects.filter(pk=tenant_id).exists()
 
 
 def say(line: str) -> None:

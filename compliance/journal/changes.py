@@ -13,7 +13,7 @@ from compliance.sealing.opening import Opener
 from engine.types import Change
 
 PAGE: Final = 50
-OPENED: Final = 1_000  # changes a page looks at
+OPENED: Final = 500  # changes a page looks at
 
 
 class ChangeFilters(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -25,7 +25,7 @@ ANY: Final = "any"
 VERDICTS: Final = (ANY, "block", "mask", "record")
 PAGE: Final = 50
 SCANNED: Final = 5_000  # turns a page looks at, by their columns
-OPENED: Final = 1_000  # turns a page looks at, with their bodies
+OPENED: Final = 500  # turns a page looks at, with their bodies
 CHUNK: Final = 200  # of those at once
 READ: Final = 50  # turns in memory whose entries are read whole
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from compliance.changes import PLATFORM
 from compliance.journal import reader
 from compliance.journal.records import ENCODING_ERRORS, Row, change_row
 from compliance.journal.store import RecordRefused
@@ -21,10 +22,11 @@ MOST: Final = 256  # records a call
 Append = Callable[[Sequence[Row]], None]
 
 
-def move_changes(append: Append, worker: str) -> int:
+def move_changes(append: Append, worker: str, knows: Callable[[int], bool] = lambda tenant_id: True) -> int:
     """Brings the oldest records into the journal, at most `MOST`; how many it was rid of. `append` stores rows in one
     transaction and is durable when it returns (`Store.append`). One process at a time may call this. Each record
     becomes one entry, whenever the process dies: what is in the journal already is only taken out of the outbox.
+    What befell a tenant that `knows` says no to (it is gone, and its key with it) is journalled as the platform's.
 
     Blocking. Raises store.StoreAway, django.db.DatabaseError: nothing is lost, the next call goes on."""
     records = list(ChangeRecord.objects.everywhere().order_by("id")[:MOST])
@@ -33,8 +35,14 @@ def move_changes(append: Append, worker: str) -> int:
     there = _there([record.id for record in records])
     missing = [record for record in records if record.id not in there]
     if missing:
-        _append(missing, append, worker)
+        _append([_housed(record, knows) for record in missing], append, worker)
     return ChangeRecord.objects.everywhere().filter(id__in=[record.id for record in records]).moved()
+
+
+def _housed(record: ChangeRecord, knows: Callable[[int], bool]) -> ChangeRecord:
+    if not knows(record.tenant_id):
+        record.tenant_id = PLATFORM
+    return record
 
 
 def _there(ids: Sequence[str]) -> set[str]:
@@ -62,7 +70,8 @@ def _append_what_is_left(record: ChangeRecord, append: Append, worker: str) -> N
 
 def _row(record: ChangeRecord, worker: str) -> Row:
     try:
-        return change_row(msgspec.json.decode(bytes(record.body), type=Change), worker)
+        change = msgspec.json.decode(bytes(record.body), type=Change)
+        return change_row(msgspec.structs.replace(change, tenant_id=record.tenant_id), worker)
     except (msgspec.MsgspecError, *ENCODING_ERRORS):
         log.error("the record of change %s cannot be read", record.id)
         return change_row(_bare(record), worker)

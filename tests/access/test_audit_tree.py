@@ -95,7 +95,7 @@ def test_checkpoints_are_handed_out_to_their_tenant(tree):
 
 
 def test_the_sequencer_journals_changes_and_folds_them(tree):
-    stored_keys.make_missing()  # changes too
+    stored_keys.make_missing()  # which is a change too
     ChangeRecord.objects.everywhere().moved()
     for number in range(3):
         changes.record(action="changed", model="routing.routingrule", row=str(number), tenant_id=1)

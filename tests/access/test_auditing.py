@@ -181,23 +181,6 @@ def test_it_does_nothing_for_a_job_that_is_not_there_or_not_its_own(site):
     assert other.state == "queued"
 
 
-def test_what_was_found_and_exported_can_be_withdrawn(site):
-    """When a user is erased, files that were made before must not keep what they said."""
-    results = [search(), export(), export("csv")]
-    contents = [done(job) for job in results]
-    waiting, his = search("bank"), export(tenant_id=2)
-    done(his)
-    assert all(b"gold" in content for content in contents)
-    assert auditing.withdraw_results(1) == 3
-    assert default_storage.listdir("audit-searches")[1] == []
-    assert default_storage.listdir("audit-exports")[1] == [f"{his.pk}.jsonl"]
-    for job in (*results, waiting):
-        job.refresh_from_db()
-        assert job.result_name == ""
-    assert (waiting.state, "Ask again" in waiting.error) == ("failed", True)
-    assert auditing.withdraw_results(1) == 0
-
-
 def test_it_is_known_to_the_worker():
     app.autodiscover_tasks(force=True)
     assert "access.tasks.read_journal" in app.tasks

@@ -51,3 +51,16 @@ def test_it_meters_words_and_what_was_held_back():
     assert 'clawdbot_guard_holdback_characters_bucket{edge="sse",le="8.0"} 2.0' in text
     assert 'clawdbot_guard_holdback_seconds_sum{edge="sse"} 0.02' in text
     assert 'holdback_seconds_count{edge="rest"}' not in text
+
+
+def test_it_tells_how_the_journal_does():
+    metrics = Metrics()
+    metrics.watch_journal(lambda: (3, 4096, 70))
+    metrics.commit("durable", 0.002)
+    metrics.commit("failed", 2.0)
+    text = metrics.text().decode()
+    assert "clawdbot_journal_waiting_entries 3.0" in text
+    assert "clawdbot_journal_waiting_bytes 4096.0" in text
+    assert "clawdbot_journal_spool_bytes 70.0" in text
+    assert 'clawdbot_journal_commit_seconds_bucket{le="0.005",outcome="durable"} 1.0' in text
+    assert 'clawdbot_journal_commit_seconds_sum{outcome="failed"} 2.0' in text

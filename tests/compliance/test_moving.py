@@ -86,6 +86,15 @@ def test_nothing_is_lost_while_the_journal_is_away(store):
     assert move_changes(store.append, "one") == 1
 
 
+def test_what_befell_a_tenant_that_is_gone_is_the_platforms(store):
+    change(1)
+    change(2, tenant_id=9)
+    assert move_changes(store.append, "one", knows=lambda tenant_id: tenant_id != 9) == 2
+    assert rows(listing.page(9, ChangeFilters())) == []
+    assert rows(listing.page(0, ChangeFilters())) == [2]
+    assert rows(listing.page(1, ChangeFilters())) == [1]
+
+
 def test_a_record_nobody_takes_does_not_hold_up_the_others(store):
     for number in range(3):
         change(number)

@@ -12,9 +12,12 @@ from django.db import DatabaseError
 from django.test import Client
 
 from compliance.journal import listing
+from compliance.sealing import splitting
 from engine.errors import StoreUnavailable
 from engine.types import Choice, Message, Retry, Verdict
 from tests.access.console.screens import NAUGHTY, record
+from tests.access.recorded import write
+from tests.compliance.journals import intent, sealer
 
 LIST = "/admin/compliance/auditentry/"
 
@@ -272,3 +275,12 @@ def test_it_knows_no_other_turns(console: Client, cast: SimpleNamespace) -> None
     for name in ("1", "nothing", "0" * 32):
         answer = console.get(f"{LIST}{name}/change/", follow=True)
         assert "doesn’t exist" in answer.content.decode()
+
+
+def test_it_says_of_an_erased_turn_what_is_left(console: Client, rows: SimpleNamespace) -> None:
+    asked = intent(tenant_id=1)
+    (sealed,), _ = sealer().seal([splitting.intent_row(asked, "w")], {})  # its key is stored nowhere
+    write([sealed])
+    page = console.get(f"/admin/compliance/auditentry/{asked.turn_id}/change/").content.decode()
+    assert "Erased: the key" in page and "The decision is part of what cannot be read." in page
+    assert "What was asked" not in page and "openai" in page
