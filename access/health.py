@@ -14,10 +14,19 @@ Probe = Callable[[], Awaitable[bool]]
 
 class Health:
     """`/livez` asks nothing: the loop answers. `ready` and `started` are probes by name; one that is false, raises or
-    takes over `timeout` seconds makes the answer 503 with the names of all such."""
+    takes over `timeout` seconds makes the answer 503 with the names of all such. `degraded`: what is true of these is
+    told by `/readyz`, and keeps nobody from sending work."""
 
-    def __init__(self, *, ready: Mapping[str, Probe], started: Mapping[str, Probe], timeout: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        ready: Mapping[str, Probe],
+        started: Mapping[str, Probe],
+        degraded: Mapping[str, Callable[[], bool]] | None = None,
+        timeout: float = 1.0,
+    ) -> None:
         self._timeout = timeout
+        self._degraded = degraded or {}
         self._probes: dict[str, Mapping[str, Probe]] = {"/livez": {}, "/readyz": ready, "/startupz": started}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -26,7 +35,10 @@ class Health:
         probes = self._probes[path]
         holds = await asyncio.gather(*(_ask(probe, self._timeout) for probe in probes.values()))
         failed = [name for name, good in zip(probes, holds, strict=True) if not good]
-        body = orjson.dumps({"status": "unavailable", "failed": failed} if failed else {"status": "ok"})
+        told: dict[str, object] = {"status": "unavailable", "failed": failed} if failed else {"status": "ok"}
+        if path == "/readyz" and (degraded := [name for name, true in self._degraded.items() if true()]):
+            told["degraded"] = degraded
+        body = orjson.dumps(told)
         await respond(send, 503 if failed else 200, body, [(b"cache-control", b"no-store")])
 
 

@@ -9,7 +9,8 @@ import hmac
 import ipaddress
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -76,9 +77,27 @@ class Metrics:
         self._first = Durations(
             "clawdbot_time_to_first_token_seconds", "From the request to the model's first event", "edge"
         )
-        for collector in (self._requests, self._turns, self._tokens, self._seconds, self._first):
+        self._commits = Durations("clawdbot_journal_commit_seconds", "Commits of the audit journal", "outcome")
+        for collector in (self._requests, self._turns, self._tokens, self._seconds, self._first, self._commits):
             self.registry.register(collector)
         self.sockets = Gauge("clawdbot_websockets", "Open WebSocket connections", registry=self.registry)
+
+        self._waiting = {
+            "entries": Gauge("clawdbot_journal_waiting_entries", "Entries not yet committed", registry=self.registry),
+            "bytes": Gauge("clawdbot_journal_waiting_bytes", "What they take in memory", registry=self.registry),
+            "spooled": Gauge(
+                "clawdbot_journal_spool_bytes", "What waits on the disk for the database", registry=self.registry
+            ),
+        }
+
+    def watch_journal(self, waiting: Callable[[], Sequence[int]]) -> None:
+        """`waiting` gives entries, bytes and bytes on the disk whenever somebody reads the metrics."""
+        for number, gauge in enumerate(self._waiting.values()):
+            gauge.set_function(partial(_nth, waiting, number))
+
+    def commit(self, outcome: str, seconds: float) -> None:
+        """A commit of the journal: `durable` or `failed`."""
+        self._commits.observe(outcome, seconds)
 
     def request(self, path: str, method: str, status: int) -> None:
         """Counts an HTTP answer. `path` is the route's template."""
@@ -123,6 +142,10 @@ class MetricsPage:
         # A request that came through a proxy is not from loopback, though the proxy is.
         forwarded = any(name in headers for name in (b"x-forwarded-for", b"forwarded", b"x-real-ip"))
         return not forwarded and _loopback(address)
+
+
+def _nth(figures: Callable[[], Sequence[int]], number: int) -> float:
+    return figures()[number]
 
 
 def _loopback(address: str | None) -> bool:

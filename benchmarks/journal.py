@@ -1,4 +1,5 @@
-"""What the journal costs: `python -m benchmarks.journal [seconds]` prints CPU a turn (two durable entries) and latency.
+"""What the journal costs: `python -m benchmarks.journal [seconds] [postgresql]` prints CPU a turn (two durable entries)
+and latency, on SQLite or on a PostgreSQL server of its own, whose CPU is not counted.
 
 CPU is the whole process (uvloop, writer thread), so it includes the tasks that play the turns; the line `bare` is
 the same loop over futures that are resolved at once, to be subtracted."""
@@ -15,6 +16,13 @@ from pathlib import Path
 
 os.environ.setdefault("VAR_DIR", tempfile.mkdtemp(prefix="clawdbot-bench-"))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
+
+from clawdbot_site.selftest.postgres import PostgresServer  # noqa: E402
+
+SERVER = PostgresServer(Path(os.environ["VAR_DIR"]) / "postgres")
+if "postgresql" in sys.argv[1:]:
+    SERVER.start()
+    os.environ["JOURNAL_URL"] = SERVER.database("journal")
 
 import django  # noqa: E402
 import uvloop  # noqa: E402
@@ -127,5 +135,9 @@ def show(what: str, turns: int, waits: list[float], cost: float, bare: float) ->
 if __name__ == "__main__":
     call_command("migrate", database="journal", verbosity=0, skip_checks=True)
     JOURNAL = open_journal(Sealer(Cell({1: TenantKeys.fresh()})))
-    uvloop.run(measure(float(sys.argv[1]) if len(sys.argv) > 1 else 3.0))
+    numbers = [float(word) for word in sys.argv[1:] if word != "postgresql"]
+    try:
+        uvloop.run(measure(numbers[0] if numbers else 3.0))
+    finally:
+        SERVER.kill()
     print("file", sum(p.stat().st_size for p in Path(os.environ["VAR_DIR"]).rglob("journal*")) >> 20, "MiB")

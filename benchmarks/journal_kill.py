@@ -55,7 +55,7 @@ def journalled(first: Path, keys_of: KeysOf = stored_keys.stored) -> tuple[dict[
             if entry.kind == "intent":
                 for mark in MARK.findall(opened.json.decode()):
                     by_mark[mark] = found
-            else:
+            elif entry.kind == "completion":
                 found.state = entry.state
                 for choice in json.loads(opened.json).get("choices", ()):
                     found.text = choice["message"].get("content") or ""

@@ -56,6 +56,8 @@ DATABASES = {
     "default": databases.sql("DATABASE_URL", env.text("DATABASE_URL") or f"sqlite:///{VAR_DIR}/db.sqlite3"),
     "journal": databases.sql("JOURNAL_URL", env.text("JOURNAL_URL") or f"sqlite:///{VAR_DIR}/journal/journal.sqlite3"),
 }
+JOURNAL_WRITER_URL = env.text("JOURNAL_WRITER_URL")
+JOURNAL_WRITER = databases.sql("JOURNAL_WRITER_URL", JOURNAL_WRITER_URL) if JOURNAL_WRITER_URL else None
 JOURNAL_SPOOL = env.text("JOURNAL_SPOOL")
 JOURNAL_SPOOL_MB = env.whole("JOURNAL_SPOOL_MB", 1024, low=1)
 DATABASE_ROUTERS = ["compliance.database.JournalRouter"]

@@ -103,6 +103,8 @@ class Application:
         self._loop = loop = asyncio.get_running_loop()
         await asyncio.to_thread(self.live.load)
         self.journal: JournalWriter = await asyncio.to_thread(open_journal, self.sealer)
+        self.journal.observe = self.metrics.commit
+        self.metrics.watch_journal(lambda: self.journal.waiting)
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)
@@ -144,6 +146,7 @@ class Application:
         health = Health(
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
             started={"started": self._accepts},
+            degraded={"journal_spool": lambda: self.journal.waiting.spooled > 0},
         )
         django = _bridged(self._django, EngineBridge(self.engine, loop, self._routes, self.answers))
         self._serve = Gateway(

@@ -28,9 +28,10 @@ class ChoiceFold:
         self.logprobs: dict[str, list[Any]] = {}
 
     def add(self, delta: Delta) -> None:
-        if delta.content is not None:
-            self.content.append(delta.content)
-            self.size += _size(delta.content)
+        content = delta.content
+        if content is not None:
+            self.content.append(content)
+            self.size += len(content) if content.isascii() else 3 * len(content)  # no call: this is every chunk
         if delta.reasoning is not None:
             self.reasoning.append(delta.reasoning)
             self.size += _size(delta.reasoning)

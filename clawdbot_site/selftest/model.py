@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 from typing import Final
@@ -43,10 +44,11 @@ class Model:
             return web.json_response({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for piece in pieces:
-            await response.write(_event({"index": 0, "delta": {"content": piece}, "finish_reason": None}))
-            await asyncio.sleep(PACE)
-        await response.write(_event({"index": 0, "delta": {}, "finish_reason": "stop"}) + b"data: [DONE]\n\n")
+        with contextlib.suppress(ConnectionResetError):  # who asked was killed
+            for piece in pieces:
+                await response.write(_event({"index": 0, "delta": {"content": piece}, "finish_reason": None}))
+                await asyncio.sleep(PACE)
+            await response.write(_event({"index": 0, "delta": {}, "finish_reason": "stop"}) + b"data: [DONE]\n\n")
         return response
 
 

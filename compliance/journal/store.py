@@ -40,6 +40,10 @@ class Backlog(Protocol):
 
     kept: Final[bool]
 
+    @property
+    def spooled(self) -> int:
+        """Bytes of this process's own that wait."""
+
     def homes(self) -> list[str]:
         """Where something may wait that is not this process's own."""
 
@@ -53,6 +57,7 @@ class Backlog(Protocol):
 
 class NoBacklog:
     kept: Final = False
+    spooled: Final = 0
 
     def homes(self) -> list[str]:
         return []

@@ -15,15 +15,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from compliance.journal.committing import CommitThread
-from compliance.journal.records import (
-    COMPLETION,
-    ENCODING_ERRORS,
-    INTENT,
-    PARTIAL,
-    Row,
-    partial_row,
-    unrecordable,
-)
+from compliance.journal.records import COMPLETION, ENCODING_ERRORS, INTENT, PARTIAL, Row, partial_row, unrecordable
 from compliance.journal.store import Store, StoreAway
 from compliance.sealing.sealer import Sealer
 from compliance.sealing.splitting import completion_row, intent_row
@@ -41,10 +33,21 @@ PAUSE: Final = 0.1  # seconds before a failed batch is tried again
 SWEEP: Final = 5.0
 
 
+Observe = Callable[[str, float], None]  # told of every commit: "durable" or "failed", and how long it took
+
+
 class _Entry(NamedTuple):
     row: Row
     future: asyncio.Future[None]
     since: float
+
+
+class Waiting(NamedTuple):
+    """What is not in the database yet: entries and bytes of bodies in memory, bytes in the spool."""
+
+    entries: int
+    bytes: int
+    spooled: int
 
 
 class JournalWriter:
@@ -68,6 +71,7 @@ class JournalWriter:
         max_waiting: int = 10_000,
         max_bytes: int = 64 << 20,
     ) -> None:
+        self.observe: Observe = lambda outcome, seconds: None
         self._store = store
         self._sealer = sealer
         self._deadline = deadline - TICK
@@ -121,6 +125,10 @@ class JournalWriter:
     @property
     def healthy(self) -> bool:
         return not self._broken and (not self._flight or self._loop.time() - self._flying_since <= self._late)
+
+    @property
+    def waiting(self) -> Waiting:
+        return Waiting(len(self._waiting) + len(self._flight), self._bytes, self._store.backlog.spooled)
 
     def intent(self, intent: Intent) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
@@ -205,6 +213,7 @@ class JournalWriter:
     def _landed(self, done: int, refused: set[int], error: StoreAway | None) -> None:
         """The first `done` of the batch in flight are durable, or refused; the others will be tried again."""
         batch, self._flight = self._flight, []
+        self.observe("failed" if error else "durable", self._loop.time() - self._flying_since)
         for index, (row, future, _) in enumerate(batch[:done]):
             self._bytes -= len(row[-1])
             if index in refused:

@@ -46,14 +46,15 @@ def _destroy_in_file(path: Path, place: Sequence[object]) -> list[str]:
             database.execute("PRAGMA synchronous = FULL")
             database.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}")
             gone = database.execute(_DELETE.format("?"), place).fetchall()
-            database.execute(f"PRAGMA busy_timeout = {GUEST * 1000:.0f}")
-            _cut(database, path)
+            cut(database, path)
     except sqlite3.Error as error:
         raise StoreAway(f"{path}: {error}") from error
     return [key for (key,) in gone]
 
 
-def _cut(database: sqlite3.Connection, path: Path) -> None:
+def cut(database: sqlite3.Connection, path: Path) -> None:
+    """Takes the write-ahead log, with what it has of earlier pages, off the disk. Raises StoreAway, sqlite3.Error."""
+    database.execute(f"PRAGMA busy_timeout = {GUEST * 1000:.0f}")
     until = time.monotonic() + PATIENCE
     while True:
         database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()  # the most of it, and nobody waits

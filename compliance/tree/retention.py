@@ -64,6 +64,8 @@ class Retention:
         self._rules = rules
         self._now = now
         self._walks: dict[int, int] = {}
+        self._after = -1  # the tenant whose turn was last; 0 is the platform
+        self._found = False  # whether there was anything in this round of all tenants
         self._removers: dict[int, Remover] = {}
         self._known: dict[int, tuple[int, Allowed]] = {}
 
@@ -132,12 +134,18 @@ class Retention:
     # What is due is stated -------------------------------------------------------------------------------------------
 
     def _plan(self, rules: Rules) -> bool:
-        more = False
-        for head in TreeHead.objects.using(self._alias).everywhere().filter(size__gt=0):
+        """A step for every tenant, as far as the time goes; the next one begins where it ended."""
+        until = time.monotonic() + SECONDS
+        heads = TreeHead.objects.using(self._alias).everywhere().filter(tenant_id__gt=self._after, size__gt=0)
+        for head in heads.order_by("tenant_id"):
             rule = rules.of(head.tenant_id)
             if rule.days and not rule.hold:
-                more = self._plan_for(head, self._now() - rule.days * DAY) or more
-        return more
+                self._found = self._plan_for(head, self._now() - rule.days * DAY) or self._found
+            if time.monotonic() > until:
+                self._after = head.tenant_id
+                return True
+        found, self._found, self._after = self._found, False, -1
+        return found
 
     def _plan_for(self, head: TreeHead, before: float) -> bool:
         start = max(head.pruned, self._walks.get(head.tenant_id, 0))

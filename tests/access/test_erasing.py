@@ -20,7 +20,7 @@ from access.erasure_requests import prepare_erasure
 from compliance.journal import reader
 from compliance.journal.records import intent_row
 from compliance.journal.signing import platform_signer
-from compliance.models import Erasure, SubjectKey
+from compliance.models import ChangeRecord, Erasure, SubjectKey
 from compliance.sealing.forgetting import Forgotten
 from compliance.tree.notes import open_note, read_keys
 from engine.snapshots import Cell
@@ -161,6 +161,9 @@ def test_it_leaves_nothing_of_the_user_and_all_of_the_others(place):
     assert len(about["keys_destroyed"]) == 1 and about["subject"] == KEYS[1].pseudonym(ALICES)
     assert about["erased_until"] == erasure.erased_at.timestamp() and about["turns_in_the_clear"] == 0
     assert "alice" not in json.dumps(kept)
+    told = [bytes(record.body) for record in ChangeRecord.objects.everywhere()]
+    assert any(b'"compliance.erasure"' in body for body in told), "the change of configuration is recorded"
+    assert not any(b"alice" in body for body in told if b'"compliance.erasure"' in body)
     lines = open_note(kept["note"], read_keys(platform_signer().public_key()))
     assert (lines[0], json.loads(lines[1])) == (erasing.ORIGIN, about)
     done = Job.objects.for_tenant(1).get(pk=erasure.job_id)

@@ -27,3 +27,16 @@ def test_it_keeps_processes_parts_apart():
     first.request("/api/chat", "POST", 200)
     assert b'http_requests_total{method="POST",path="/api/chat",status="200"} 1.0' in first.text()
     assert b'path="/api/chat"' not in second.text()
+
+
+def test_it_tells_how_the_journal_does():
+    metrics = Metrics()
+    metrics.watch_journal(lambda: (3, 4096, 70))
+    metrics.commit("durable", 0.002)
+    metrics.commit("failed", 2.0)
+    text = metrics.text().decode()
+    assert "clawdbot_journal_waiting_entries 3.0" in text
+    assert "clawdbot_journal_waiting_bytes 4096.0" in text
+    assert "clawdbot_journal_spool_bytes 70.0" in text
+    assert 'clawdbot_journal_commit_seconds_bucket{le="0.005",outcome="durable"} 1.0' in text
+    assert 'clawdbot_journal_commit_seconds_sum{outcome="failed"} 2.0' in text

@@ -56,6 +56,7 @@ def test_only_the_settings_read_the_environment():
         "clawdbot_site/asgi.py",  # names the settings module, as every Django project does
         "clawdbot_site/celery.py",
         "clawdbot_site/serving/processes.py",  # hands its own down to its children
+        "clawdbot_site/selftest/instance.py",  # the same
         "access/management/commands/replayrules.py",  # ${NAME} in a configuration file is the environment by contract
         "routing/management/commands/loadconfig.py",
     }

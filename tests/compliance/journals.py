@@ -67,10 +67,10 @@ class named:  # noqa: N801  # used as a statement: with named(path)
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A server for all suites; not for tests that stop it."""
-    server = PostgresServer(VAR_DIR / "postgres")
+    server = PostgresServer(VAR_DIR / "postgres", options=["-c", "fsync=off", "-c", "full_page_writes=off"])
     server.start()
     yield server
-    server.stop()
+    server.kill()  # nobody needs what is in it any more
 
 
 @contextmanager

@@ -90,6 +90,12 @@ async def test_its_command_says_that_the_balance_holds(told):
     assert (code, output.split()[:2]) == (0, ["intents", "1"])
 
 
+async def test_its_command_says_what_waits_on_the_disk(told, settings, tmp_path):
+    settings.JOURNAL_SPOOL = str(tmp_path)
+    (tmp_path / "slot-3.spool").write_bytes(b"x" * 123)
+    assert "123 bytes of entries wait in the spool" in audit("balance")[1]
+
+
 def test_its_command_says_that_it_could_not_run(journal_alias):
     journal_alias.write_bytes(b"no database " * 1000)
     code, output = audit("balance")

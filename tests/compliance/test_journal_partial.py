@@ -8,7 +8,8 @@ import time
 from compliance.journal import reader
 from compliance.journal.balance import balance
 from engine.types import Delta, Partial
-from tests.compliance.journals import completion, intent, kinds, rows, run, store_on, writer_on
+from tests.compliance.journals import KEYS, completion, intent, kinds, rows, run, store_on, writer_on
+from tests.compliance.sealed import opened
 
 
 def partial(of, number, text="", **fields):
@@ -31,6 +32,28 @@ async def test_it_tells_what_a_turn_in_flight_was_sent(place_alias, journal):
     assert record.partial == []
     assert [choice.message.content for choice in record.sent] == ["one two three four"]
     assert (balance().intents, balance().completed, balance().stray) == (2, 1, 0)
+
+
+async def test_it_stores_what_was_sent_sealed(place, journal):
+    asked = intent()
+    await journal.intent(asked)
+    journal.partial(partial(asked, 1, "whispered"))
+    await journal.completion(completion(asked))
+    (body,) = [bytes(body) for kind, body in rows(place, "kind, body") if kind == "partial"]
+    assert body[:1] == b"\x01"
+    assert b"whispered" not in body
+    assert b"whispered" in opened(place)[1].json
+
+
+async def test_it_says_nothing_of_what_an_erased_user_was_sent(place_alias, journal):
+    asked = intent()
+    await journal.intent(asked)
+    journal.partial(partial(asked, 1, "whispered"))
+    await journal.intent(intent(user="other"))
+    run(place_alias, f"DELETE FROM compliance_subjectkey WHERE subject = '{KEYS[1].pseudonym(asked.user)}'")
+    record = reader.turn(1, asked.turn_id)
+    assert record.erased
+    assert record.sent == []
 
 
 async def test_it_leaves_out_what_cannot_be_recorded_and_nothing_else(place_alias, journal):

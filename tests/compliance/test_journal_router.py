@@ -7,6 +7,8 @@ from compliance.models import AuditEntry, JournalWorker
 from tenants.models import Tenant
 
 OURS = {"compliance_auditentry", "compliance_journalworker", "compliance_subjectkey"}
+OURS |= {f"compliance_tree{part}" for part in ("run", "node", "head", "cursor")}
+OURS |= {"compliance_checkpoint", "compliance_prunestatement"}
 
 
 def tables(alias):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -14,6 +15,8 @@ from compliance.journal.spool import SpoolStore
 from compliance.journal.spoolfile import SpoolFile
 from compliance.journal.store import StoreAway
 from compliance.journal.writer import JournalWriter
+from compliance.models import Erasure
+from compliance.sealing.forgetting import living
 from engine.errors import AuditUnavailable, InvalidRequest
 from tests.compliance.journals import completion, intent, kinds, rows, run, sealer, store_on
 
@@ -93,7 +96,7 @@ async def test_it_refuses_nothing_while_the_database_is_away(spooled, place):
     await writer.completion(completion(before))
     await asyncio.gather(*(writer.completion(completion(one)) for one in turns[:300]))
     assert writer.healthy
-    assert store.spooled > 0
+    assert writer.waiting.spooled == store.spooled == store.waiting() > 0
     assert [kind for _, kind, _ in rows(place)] == ["intent"]
     outage.away = False
     await asyncio.gather(*(writer.completion(completion(one)) for one in turns[300:]))
@@ -171,6 +174,46 @@ async def test_it_keeps_data_keys_with_their_entries(place, folder):
     await until(lambda: not store.spooled)
     assert run(place, "SELECT id, subject FROM compliance_subjectkey") == [("k1", "someone")]
     store.close(finished=True)
+
+
+async def test_it_keeps_no_key_of_who_was_erased_meanwhile(place, folder):
+    """Neither from its own file nor from a dead worker's; the entries themselves stay."""
+    asked = []
+
+    def living(keys):
+        asked.extend(keys)
+        return [key for key in keys if key[2] != "erased"]
+
+    for worker in ("w1", "w2"):
+        outage = Outage(store_on(place, worker))
+        store = SpoolStore(outage, folder, limit=LIMIT, living=living)
+        store.open()
+        store.beat("")
+        outage.away = True
+        for subject in ("erased", "kept"):
+            key = (f"{subject}{worker}", 1, subject, b"sealed", 1.0)
+            store.append([intent_row(intent(), worker)], [key])
+        outage.away = worker == "w1"
+        if worker == "w2":
+            await until(lambda store=store: not store.spooled)
+        store.close(finished=False)
+    assert run(place, "SELECT id FROM compliance_subjectkey ORDER BY id") == [("keptw1",), ("keptw2",)]
+    assert len([kind for _, kind, _ in rows(place) if kind == "intent"]) == 4
+    assert {key[0] for key in asked} == {"erasedw1", "keptw1", "erasedw2", "keptw2"}
+
+
+def test_it_knows_whose_keys_are_not_to_come_back(cast):
+    now = datetime.now(UTC)
+    Erasure.objects.create(tenant=cast.acme, subject="a" * 32, erased_at=now)
+    Erasure.objects.create(tenant=cast.acme, subject="b" * 32)  # asked for, and not done yet
+    given = [
+        ("before", cast.acme.id, "a" * 32, b"", now.timestamp() - 10),
+        ("after", cast.acme.id, "a" * 32, b"", now.timestamp() + 10),
+        ("asked", cast.acme.id, "b" * 32, b"", now.timestamp() - 10),
+        ("other", cast.globex.id, "a" * 32, b"", now.timestamp() - 10),
+    ]
+    assert [key[0] for key in living(given)] == ["after", "other"]
+    assert living([]) == []
 
 
 # Writes turns into a spool (its database is away from the start), says what is durable; killed in the middle.

@@ -225,3 +225,23 @@ async def test_it_keeps_the_deadline_where_a_failing_store_begins_to_hang(slow):
     async with asyncio.timeout(3):
         for future in futures:
             await fails(future)
+
+
+async def test_it_tells_what_waits_and_how_long_commits_take(slow):
+    store, writer = slow
+    told = []
+    writer.observe = lambda outcome, seconds: told.append((outcome, seconds))
+    store.gate.clear()
+    first = writer.intent(intent())
+    await asyncio.sleep(0.02)
+    second = writer.intent(intent())
+    entries, size, spooled = writer.waiting
+    assert (entries, spooled) == (2, 0)
+    assert size > 200
+    store.gate.set()
+    await asyncio.gather(first, second)
+    assert writer.waiting == (0, 0, 0)
+    store.error = StoreAway("gone")
+    await fails(writer.intent(intent()))
+    assert {outcome for outcome, _ in told} == {"durable", "failed"}
+    assert told[0][1] >= 0.02

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from clawdbot_site.selftest.proxy import Proxy
 from tests.product.running import Product, until
 from tests.product.upstreams import upstream_in_thread
 from tests.services.postgres import PostgresServer
-from tests.services.proxy import Proxy
 
 TOGETHER = 6
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.snapshots import Cell
 from engine.types import ChatRequest, Message
 from sessions_app.erasing import BATCH, SessionEraser
-from tests.cast import ALICE, BOB, CHARLIE
+from sessions_app.store import SessionStore
+from tenants.isolation import Stores
+from tests.cast import ACME, ALICE, BOB, CHARLIE, tenant_table
+from tests.services.valkey import ValkeyServer
 
 NAMES = ["alice", "a:b", "{x}", "*", "ü%", "alice/2"]
 
@@ -54,3 +58,17 @@ async def test_it_finds_sessions_the_list_has_forgotten(store, stores):
 async def keys(stores, pattern):
     for name in await stores.tenant(1).call("KEYS", pattern):
         yield name
+
+
+async def test_it_erases_in_a_tenants_own_server(tmp_path, valkey_url):
+    own = ValkeyServer(tmp_path / "own")
+    own.start()
+    tenants = Cell(tenant_table(ACME.view(store_url=own.url)))
+    stores = Stores([valkey_url], tenants)
+    store = SessionStore(stores, tenants, session_ttl=3600)
+    for person in (ALICE, BOB):
+        await begin(store, person.principal)
+    assert await SessionEraser(stores).erase(1, lambda user: user == "1") == 1
+    assert [len((await store.list(person.principal))["sessions"]) for person in (ALICE, BOB)] == [0, 1]
+    await stores.close()
+    own.stop()

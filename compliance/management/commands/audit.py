@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from compliance.journal.balance import Balance, balance
+from compliance.journal.granting import NotPostgres, grant_writer
+from compliance.journal.replaying import Spools
 from compliance.journal.signing import platform_signer
 from compliance.journal.slots import NoSlot
 from compliance.tree import bundling, exporting, verifier, verifying
@@ -46,6 +49,8 @@ class Command(BaseCommand):
         export.add_argument("--tenant", type=int, required=True, metavar="ID")
         export.add_argument("--from", dest="first", type=int, default=0, metavar="POSITION", help="The first position.")
         export.add_argument("--to", dest="end", type=int, default=None, metavar="POSITION", help="The one behind it.")
+        granting = checks.add_parser("grant", help="Lets a role of PostgreSQL write the journal, and no more.")
+        granting.add_argument("--role", required=True, metavar="NAME", help="The role of JOURNAL_WRITER_URL.")
         checks.add_parser("publickey", help="The key that checkpoints are verified with.")
         checks.add_parser("verifier", help="The stand-alone verifier: save it as verify_journal.py.")
 
@@ -60,6 +65,9 @@ class Command(BaseCommand):
         except AWAY as error:
             return self._cannot(f"the journal could not be read: {error}")
         self.stdout.write(report(counted))
+        if settings.JOURNAL_SPOOL:
+            waiting = Spools(Path(settings.JOURNAL_SPOOL)).waiting()
+            self.stdout.write(f"{waiting} bytes of entries wait in the spool of this machine")
         return 0 if counted.holds else 1
 
     def _verify(self, options: dict[str, Any]) -> int:
@@ -91,6 +99,14 @@ class Command(BaseCommand):
             return self._cannot(str(error))
         except AWAY as error:
             return self._cannot(f"the journal could not be read: {error}")
+        return 0
+
+    def _grant(self, options: dict[str, Any]) -> int:
+        try:
+            grant_writer(options["role"])
+        except (DatabaseError, NotPostgres) as error:
+            return self._cannot(f"nothing was granted: {error}")
+        self.stdout.write(f"{options['role']} may add entries to the journal, and neither change nor read them")
         return 0
 
     def _publickey(self, options: dict[str, Any]) -> int:

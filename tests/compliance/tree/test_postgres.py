@@ -66,9 +66,11 @@ def template(server, django_db_blocker):
     with django_db_blocker.unblock(), on(server.url.replace("/postgres", "/tree_template")):
         call_command("migrate", database="journal", verbosity=0, skip_checks=True)
         with connections["journal"].cursor() as cursor:
-            cursor.execute(
-                "ALTER TABLE compliance_auditentry ADD COLUMN IF NOT EXISTS xid xid8 DEFAULT pg_current_xact_id()"
-            )
+            table = "compliance_auditentry"
+            cursor.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS xid xid8 DEFAULT pg_current_xact_id()")
+            cursor.execute("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [table])
+            if cursor.fetchone() == ("p",):  # by month; here any will do
+                cursor.execute(f"CREATE TABLE {table}_any PARTITION OF {table} DEFAULT")
     return "tree_template"
 
 

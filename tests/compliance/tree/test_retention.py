@@ -10,7 +10,7 @@ from compliance.journal import slots
 from compliance.journal.balance import balance
 from compliance.journal.records import KEY_COLUMNS
 from compliance.models import PruneStatement, SubjectKey, TreeHead
-from compliance.tree import exporting
+from compliance.tree import exporting, retention
 from compliance.tree.database import tree_database
 from compliance.tree.leading import lead
 from compliance.tree.removing import Remover
@@ -230,6 +230,16 @@ def test_it_goes_by_the_tenants_own_rule(cast, journal_alias):
     assert now.of(cast.acme.pk) == Rule(7, hold=True)
     assert now.of(cast.globex.pk) == Rule(0, hold=False)
     assert now.of(0) == Rule(30, hold=False)
+
+
+def test_it_comes_to_every_tenant_when_time_is_short(tree, monkeypatch):
+    monkeypatch.setattr(retention, "SECONDS", -1.0)  # each step is one tenant's, one transaction's
+    tree.now = lambda: NOW
+    tree.write(40, tenants=10, at=OLD)
+    tree.fold()
+    prune()
+    assert rows(tree.path) == []
+    assert tree.verify().removed == 80
 
 
 def test_it_tells_ranges():

@@ -37,7 +37,11 @@ class Proxy:
 
     def cut(self) -> None:
         self._refusing = True
-        self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in list(self._writers)])
+        self._loop.call_soon_threadsafe(self._abort)
+
+    def _abort(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     def mend(self) -> None:
         self._refusing = False

@@ -1,0 +1,141 @@
+"""What the strict journal costs a request: `python -m benchmarks.journal_cost [--journal-url URL] [--rounds 9]`.
+
+The whole application in one process (as `benchmarks.inprocess`), everything on, with its journal and with one that
+keeps nothing, in turn, round after round, so that who else uses the machine bears on both alike. Throughput: as fast
+as it goes, 32 requests at a time. Latency: one after the other on four connections with a pause between, the median.
+The bounds are 15 % and 3 ms."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+if "--journal-url" in sys.argv:  # before the settings are read
+    os.environ["JOURNAL_URL"] = sys.argv[sys.argv.index("--journal-url") + 1]
+
+import uvloop
+from django.conf import settings
+
+from benchmarks import workload  # isort: skip
+from benchmarks.inprocess import TOGETHER, Caller, prepared, started  # isort: skip
+from clawdbot_site.wiring import Application
+from engine.ports import Journal
+from engine.types import Completion, Intent, Partial
+
+BATCH = 640
+PAUSE = 0.01
+Work = Callable[[int], Awaitable[object]]
+
+
+class NullJournal:
+    """Keeps nothing; everything is durable at once."""
+
+    healthy = True
+
+    def intent(self, intent: Intent) -> asyncio.Future[None]:
+        return self._done()
+
+    def completion(self, completion: Completion) -> asyncio.Future[None]:
+        return self._done()
+
+    def partial(self, partial: Partial) -> None: ...
+
+    @staticmethod
+    def _done() -> asyncio.Future[None]:
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+
+def use(application: Application, journal: Journal) -> None:
+    engine = application.engine
+    engine.journal = journal
+    for part in (engine.caller, engine.endings, engine.checkpoints):
+        part._journal = journal
+
+
+async def throughput(works: list[Work]) -> float:
+    """Requests a second."""
+    numbers = iter(range(BATCH))
+
+    async def worker(work: Work) -> None:
+        for number in numbers:
+            await work(number)
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(worker, works))
+    return BATCH / (time.perf_counter() - began)
+
+
+async def latency(works: list[Work]) -> float:
+    """Milliseconds, the median."""
+    waits: list[float] = []
+
+    async def worker(work: Work) -> None:
+        for number in range(40):
+            began = time.perf_counter()
+            await work(number)
+            waits.append(time.perf_counter() - began)
+            await asyncio.sleep(PAUSE)
+
+    await asyncio.gather(*map(worker, works))
+    return statistics.median(waits) * 1e3
+
+
+async def measure(application: Application, key: str, rounds: int, stream: bool) -> None:
+    talk = workload.openai(stream=True) if stream else workload.openai()
+    works = [Caller(application.app, "/v1/chat/completions", key, workload.Talk(talk)).ask for _ in range(TOGETHER)]
+    kinds: dict[str, Journal] = {"strict": application.journal, "off": NullJournal()}
+    rates: dict[str, list[float]] = {name: [] for name in kinds}
+    waits: dict[str, list[float]] = {name: [] for name in kinds}
+    for number in range(rounds + 1):
+        for name, journal in kinds.items():
+            use(application, journal)
+            rate, wait = await throughput(works), await latency(works[:4])
+            if number:  # the first one warms up
+                rates[name].append(rate)
+                waits[name].append(wait)
+    use(application, application.journal)
+    loss = statistics.median(1 - strict / off for strict, off in zip(rates["strict"], rates["off"], strict=True))
+    more = statistics.median(strict - off for strict, off in zip(waits["strict"], waits["off"], strict=True))
+    for name in kinds:
+        print(
+            f"{name:7} {statistics.median(rates[name]):8.0f} requests/s (best {max(rates[name]):.0f})   "
+            f"p50 {statistics.median(waits[name]):6.2f} ms (best {min(waits[name]):.2f})"
+        )
+    best = 1 - max(rates["strict"]) / max(rates["off"])
+    print(
+        f"{'stream' if stream else 'plain'}: throughput {loss:+.1%} lost (of the best rounds {best:+.1%}), "
+        f"p50 {more:+.2f} ms",
+        flush=True,
+    )
+
+
+async def run(application: Application, key: str, rounds: int) -> None:
+    async with started(application):
+        for stream in (False, True):
+            await measure(application, key, rounds, stream)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--journal-url", help="another database than SQLite in a temporary folder; it is migrated")
+    parser.add_argument("--rounds", type=int, default=9)
+    asked = parser.parse_args()
+    application, keys, child = prepared()
+    try:
+        uvloop.run(run(application, keys["full"], asked.rounds))
+    finally:
+        child.ask_to_stop()
+        child.wait(5.0)
+        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
