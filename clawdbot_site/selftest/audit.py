@@ -38,6 +38,7 @@ class Plan:
     workers: int = 2
     database: str = "auto"
     server_kills: int = 2
+    spool: bool = False
 
 
 def run(plan: Plan, say: Say) -> int:
@@ -92,6 +93,8 @@ async def _play(plan: Plan, folder: Path, server: PostgresServer | None, say: Sa
     settings = {"MODEL_ENDPOINT": model.url, "MODEL_NAME": "selftest", "API_KEY": "none", "LOCAL_MODEL": "off"}
     if server is not None:
         settings["JOURNAL_URL"] = server.url.removesuffix("/postgres") + "/journal"
+    if plan.spool:
+        settings["JOURNAL_SPOOL"] = str(folder / "spool")
     instance = Instance(folder / "var", WORKERS=str(plan.workers), **settings)
     try:
         await asyncio.to_thread(instance.start)

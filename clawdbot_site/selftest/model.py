@@ -43,8 +43,8 @@ class Model:
             message = {"role": "assistant", "content": "".join(pieces)}
             return web.json_response({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
         with contextlib.suppress(ConnectionResetError):  # who asked was killed
+            await response.prepare(request)
             for piece in pieces:
                 await response.write(_event({"index": 0, "delta": {"content": piece}, "finish_reason": None}))
                 await asyncio.sleep(PACE)

@@ -10,10 +10,10 @@ from clawdbot_site.selftest.ledger import Ledger, Line, Verdict
 from tests.product.running import ROOT
 
 
-@pytest.mark.parametrize("database", ["postgresql", "sqlite"])
-def test_it_finds_every_answer_after_kill_9(database):
-    command = [sys.executable, "manage.py", "selftest", "audit", "--database", database, "--rounds", "2"]
-    done = subprocess.run([*command, "--clients", "8"], cwd=ROOT, capture_output=True, text=True, timeout=110)
+@pytest.mark.parametrize("options", [["postgresql"], ["postgresql", "--spool"], ["sqlite"]], ids=" ".join)
+def test_it_finds_every_answer_after_kill_9(options):
+    command = [sys.executable, "manage.py", "selftest", "audit", "--rounds", "2", "--clients", "8", "--database"]
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Nothing is missing." in done.stdout
     assert done.stdout.count(": killed") == 2

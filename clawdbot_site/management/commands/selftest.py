@@ -30,6 +30,7 @@ class Command(BaseCommand):
         kill.add_argument(
             "--server-kills", type=int, default=plan.server_kills, help="Every how many-th round PostgreSQL is killed."
         )
+        kill.add_argument("--spool", action="store_true", help="With a spool for the time when the database is away.")
         tests.add_parser("recorded", help="What this instance's journal holds of such a test, a line a turn.")
 
     def handle(self, *args: Any, **options: Any) -> None:
