@@ -44,6 +44,14 @@ def test_it_replays_a_journal_it_fills(tmp_path):
     assert ended.stdout.startswith("300 turns read, 300 replayed, ")
 
 
+@pytest.mark.server
+def test_it_reads_a_journal_it_fills_page_by_page(tmp_path):
+    ended = python("-m", "benchmarks.audit_reading", "--rows", "4000", "--files", "2", folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("4000 entries in 2 file(s), sqlite")
+    assert "longest of all" in ended.stdout
+
+
 def test_it_lists_the_long_runs(tmp_path):
     ended = python("-m", "benchmarks.soak", folder=tmp_path)
     assert ended.returncode == 0
