@@ -38,6 +38,7 @@ class CommitThread:
         self._landed = landed
         self._beaten = beaten
         self._bound = ""
+        self._doubtful = False  # the last batch was not taken: that the worker's row still is says little
         self._rows: list[Row] = []
         self._baton = threading.Lock()  # held while there is nothing to do: cheaper than a queue
         self._baton.acquire()
@@ -75,6 +76,9 @@ class CommitThread:
                 next_beat = time.monotonic() + BEAT
                 try:
                     self._beat()
+                    if self._doubtful:
+                        self._store.probe()
+                        self._doubtful = False
                     self._tell(self._beaten, None)
                 except (StoreAway, RecordRefused) as error:
                     self._tell(self._beaten, StoreAway(str(error)))
@@ -106,7 +110,9 @@ class CommitThread:
             sealed, keys = self._sealer.seal(rows, self._open_turns)
         except UNSEALABLE as error:
             raise RecordRefused(str(error)) from error
+        self._doubtful = True
         self._store.append(sealed, keys)
+        self._doubtful = False
         self._sealer.durable(keys)
 
     def _commit_singly(self, rows: list[Row]) -> tuple[int, set[int], StoreAway | None]:

@@ -80,6 +80,16 @@ class Entries:
                             foreign.append(row)
         return foreign
 
+    def probe(self, row: Row) -> None:
+        """Tries an entry and takes it back. Raises StoreAway."""
+        try:
+            with self.asked():
+                self._make_months([row])
+                with self.database().transaction(force_rollback=True):
+                    self.database().execute(INSERT, row)
+        except RecordRefused as error:
+            raise StoreAway(str(error)) from error
+
     def database(self) -> Answering:
         """For use inside `asked`. Raises psycopg.Error."""
         if self._connection is None or self._connection.closed:

@@ -14,7 +14,7 @@ from typing import Final
 
 from compliance.journal.answering import ANSWER, Answering
 from compliance.journal.copying import INSERT, Entries
-from compliance.journal.records import KeyRow, Row, aborted_row
+from compliance.journal.records import KeyRow, Row, aborted_row, probe_row
 from compliance.journal.store import Backlog, NoBacklog, RecordRefused, StoreAway
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,9 @@ class PostgresStore:
             database.execute(_BEAT, (self.worker, oldest_open, self.backlog.kept))
             if not self._locked:
                 self._locked = self._lock(database)
+
+    def probe(self) -> None:
+        self._entries.probe(probe_row(self.worker))
 
     def sweep(self) -> int:
         return self._sweeper.sweep(self.backlog)

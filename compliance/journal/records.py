@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Final
 
@@ -22,6 +23,7 @@ Row = tuple[str, str, int, int, float, str, str | None, str, int | None, str, st
 KEY_COLUMNS: Final = ("id", "tenant_id", "subject", "wrapped", "created_at")
 KeyRow = tuple[str, int, str, bytes, float]
 
+PROBE_SIZE: Final = 64 << 10
 INTENT: Final = "intent"
 COMPLETION: Final = "completion"
 PARTIAL: Final = "partial"
@@ -71,6 +73,12 @@ def partial_row(partial: Partial, worker: str) -> Row:
         partial.turn_id, PARTIAL, partial.number, partial.tenant_id, partial.at, worker, partial.session_id, "", None,
         "", "", "", _encode(partial),
     )  # fmt: skip
+
+
+def probe_row(worker: str) -> Row:
+    """An entry to try with, never to keep: large enough to need room, with an id of its own."""
+    turn_id = f"{int(time.time() * 1000):012x}{os.urandom(10).hex()}"
+    return (turn_id, INTENT, 0, 0, time.time(), worker, None, "", None, "", "", "", os.urandom(PROBE_SIZE))
 
 
 OpenTurn = tuple[str, int, str | None, str, str]  # of its intent: turn_id, tenant_id, session_id, model, instance

@@ -94,6 +94,10 @@ class SpoolStore(Spools):
         with self._lock:
             self._bound = oldest_open if self._bound is None else min(self._bound, oldest_open)
 
+    def probe(self) -> None:
+        if not self._away:
+            self._store.probe()
+
     def sweep(self) -> int:
         return 0 if self._away else self._store.sweep()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from compliance.journal import slots
-from compliance.journal.records import COLUMNS, KEY_COLUMNS, KeyRow, Row, aborted_row
+from compliance.journal.records import COLUMNS, KEY_COLUMNS, KeyRow, Row, aborted_row, probe_row
 from compliance.journal.slots import Slot
 from compliance.journal.store import Backlog, NoBacklog, RecordRefused, StoreAway
 
@@ -121,6 +121,15 @@ class SqliteStore:
 
     def beat(self, oldest_open: str) -> None:
         self._execute(_BEAT, (self.worker, self.slot.number, self.started, time.time(), oldest_open))
+
+    def probe(self) -> None:
+        self._execute("BEGIN IMMEDIATE", ())
+        try:
+            self._run(*self._insertion([probe_row(self.worker)]))
+        except RecordRefused as error:
+            raise StoreAway(str(error)) from error
+        finally:
+            self._roll_back()
 
     def sweep(self) -> int:
         return sweep_files(self.slot.first, self.worker, self.backlog, but=self.slot.number)

@@ -83,6 +83,9 @@ class Store(Restoring, Protocol):
     def beat(self, oldest_open: str) -> None:
         """The worker lives; no open turn of it has an id below `oldest_open`. Raises StoreAway."""
 
+    def probe(self) -> None:
+        """Whether an entry would be taken now; writes none. Raises StoreAway."""
+
     def sweep(self) -> int:
         """Ends, as `aborted`, the open turns of dead workers everywhere else; how many. Raises StoreAway."""
 

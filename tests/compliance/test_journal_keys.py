@@ -5,7 +5,7 @@ import time
 import pytest
 
 from compliance.journal.records import intent_row
-from compliance.journal.store import RecordRefused
+from compliance.journal.store import RecordRefused, StoreAway
 from tests.compliance.journals import intent, rows, run, store_on
 
 
@@ -45,3 +45,11 @@ def test_it_stores_neither_when_an_entry_is_refused(store, place):
     assert keys(place) == [] and rows(place) == []
     store.append([row], [key("k1")])
     assert len(keys(place)) == 1
+
+
+def test_it_tries_whether_an_entry_would_be_taken_and_keeps_none(store, place):
+    store.probe()
+    assert rows(place) == []
+    run(place, "DROP TABLE compliance_auditentry")
+    with pytest.raises(StoreAway):
+        store.probe()

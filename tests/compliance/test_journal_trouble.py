@@ -97,6 +97,24 @@ async def test_it_fails_while_the_database_is_full_and_recovers(slow, journal_fi
     assert len(rows(journal_file)) == 2
 
 
+async def test_it_stays_unhealthy_while_only_its_own_row_is_taken(slow, journal_file, monkeypatch):
+    """Its heartbeat needs no room: that it succeeds does not mean that an entry would."""
+    store, writer = slow
+    await writer.intent(intent())
+    (pages,) = store._database.execute("PRAGMA page_count").fetchone()
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    await fails(writer.intent(intent(params={"text": "x" * 100_000})))
+    beaten = []
+    beat = writer._thread._beaten
+    monkeypatch.setattr(writer._thread, "_beaten", lambda error: (beaten.append(error), beat(error)))
+    await until(lambda: len(beaten) >= 2)
+    assert all(beaten)
+    assert not writer.healthy
+    store._database.execute("PRAGMA max_page_count = 1000000")
+    await until(lambda: writer.healthy)
+    assert len(rows(journal_file)) == 1
+
+
 async def test_it_fails_while_the_database_is_read_only_and_recovers(slow, journal_file):
     store, writer = slow
     store._database.execute("PRAGMA query_only = ON")
