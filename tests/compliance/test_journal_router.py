@@ -2,13 +2,11 @@
 
 from django.db import connections
 
-from compliance.database import JournalRouter
+from compliance.database import JOURNAL_MODELS, JournalRouter
 from compliance.models import AuditEntry, JournalWorker
 from tenants.models import Tenant
 
-OURS = {"compliance_auditentry", "compliance_journalworker", "compliance_subjectkey"}
-OURS |= {f"compliance_tree{part}" for part in ("run", "node", "head", "cursor")}
-OURS |= {"compliance_checkpoint", "compliance_prunestatement"}
+OURS = {f"compliance_{name}" for name in JOURNAL_MODELS}
 
 
 def tables(alias):
