@@ -39,10 +39,14 @@ _FAR_UNSEEN: Final = re.compile("[\U000e0000-\U000e0fff]")
 _FAR: Final = re.compile("[\U00020000-\U0010ffff]")
 
 
+def _in_word(character: str) -> bool:
+    return character.isalnum() and (character < "\u0e00" or not _UNSPACED(character))
+
+
 @lru_cache(maxsize=65_536)
 def in_word(character: str) -> bool:
     """Whether the character belongs to a word that has edges: a letter or digit of a script with spaces."""
-    return character.isalnum() and (character < "\u0e00" or not _UNSPACED(character))
+    return _in_word(character)
 
 
 @cache
@@ -92,7 +96,7 @@ class Characters:
         self.table: list[int | str | None] = [*_plain()]
         kinds = bytearray(PLANES)
         for code in range(PLANES):
-            if in_word(chr(code)):
+            if _in_word(chr(code)):
                 kinds[code] = LETTER
         self._read_letters(kinds)
         self._drop(kinds)
