@@ -24,6 +24,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
 django.setup()
 
 from clawdbot_site.selftest.ledger import MARK, Found, Ledger, compare, rounds  # noqa: E402
+from compliance.journal import tables  # noqa: E402
 from compliance.sealing.opening import Opener  # noqa: E402
 from tenants import stored_keys  # noqa: E402
 from tenants.keyring import KeysOf, TenantKeys  # noqa: E402
@@ -45,10 +46,15 @@ def journalled(first: Path, keys_of: KeysOf = stored_keys.stored) -> tuple[dict[
     turns: dict[str, Found] = {}
     by_mark: dict[str, Found] = {}
     for path in sorted(first.parent.glob(f"{first.stem}*{first.suffix}")):
+        if not tables.migrated(path):  # the sequencer is about to make it
+            continue
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             keys = dict(database.execute("SELECT id, wrapped FROM compliance_subjectkey").fetchall())
             opener = Opener(keys_of, lambda tenant_id, ids, keys=keys: {each: keys[each] for each in ids})
-            rows = database.execute(f"SELECT {', '.join(Entry._fields)} FROM compliance_auditentry ORDER BY id")  # noqa: S608
+            rows = database.execute(
+                f"SELECT {', '.join(Entry._fields)} FROM compliance_auditentry "  # noqa: S608
+                "WHERE kind IN ('intent', 'completion') ORDER BY id"
+            )
             entries = [Entry(*row) for row in rows]
         for entry, opened in zip(entries, opener.open(entries), strict=True):
             found = turns.setdefault(entry.turn_id, Found(entry.turn_id))
