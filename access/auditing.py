@@ -37,6 +37,7 @@ ENDINGS: Final = {"verifiable": "jsonl"}  # of files, where they are not the for
 MOST_FOUND: Final = 1_000
 LIMIT: Final = 1_800.0  # seconds a job may take
 STEP: Final = 1_000  # lines between two looks at the time
+ASKED_AS: Final = {"since": "from", "until": "to", "key_id": "key", "session_id": "session", "word_list": "list"}
 FOLDERS: Final = {SEARCH: "audit-searches", EXPORT: "audit-exports"}
 
 Turns = Iterator[list[AuditEntry]]
@@ -165,7 +166,7 @@ def _search(job: Job, turns: Turns, file: IO[bytes]) -> None:
                 break
     result = audit_files.SearchResult(
         text=job.arguments["text"],
-        filters=job.arguments["filters"],
+        filters={ASKED_AS.get(name, name): value for name, value in job.arguments["filters"].items()},
         read=read,
         unreadable=unreadable,
         found=found,

@@ -20,15 +20,21 @@ LONGEST: Final = 300  # characters of a user, as the journal's
 
 def request_erasure(*, tenant: Tenant, user: str, created_by: str) -> Erasure:
     """Queues the erasure of a user as the journal calls them (`12`, `key:7`, `key:7:alice`). Blocking. Raises
-    ValidationError, StoreUnavailable (the broker is away; the job then says so)."""
+    ValidationError, StoreUnavailable (the broker is away; the job then says so). Not within a transaction: the worker
+    would be quicker than its end."""
     erasure = prepare_erasure(tenant=tenant, user=user, created_by=created_by)
+    tell_worker(erasure)
+    return erasure
+
+
+def tell_worker(erasure: Erasure) -> None:
+    """After the rows are committed: a worker that finds none leaves it at that. Raises StoreUnavailable."""
     try:
         erase_user.delay(erasure.job_id)
     except OperationalError as error:
         assert erasure.job_id is not None
         jobs.fail_job(job_id=erasure.job_id, error="No worker could be told of it: the broker is away.")
         raise StoreUnavailable() from error
-    return erasure
 
 
 def prepare_erasure(*, tenant: Tenant, user: str, created_by: str) -> Erasure:

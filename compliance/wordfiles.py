@@ -75,6 +75,14 @@ def read_files(files: Iterable[tuple[str, bytes]]) -> list[WordFile]:
     return found
 
 
+def a_list_each(files: list[WordFile]) -> list[WordFile]:
+    """The files, if no two would be one list, whose words of the first nobody would have then."""
+    names = [file.name for file in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValidationError({"words": [f"Several files would be the list {name}." for name in twice]})
+    return files
+
+
 def as_text(words: Sequence[str]) -> str:
     return "".join(f"{word}\n" for word in words)
 

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.core.files.storage import default_storage
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access.console.people import JOB_COLOURS
 from access.console.scoped import BY_TENANT, PlatformAdmin
-from access.erasure_requests import LONGEST, request_erasure
+from access.erasure_requests import LONGEST, prepare_erasure, tell_worker
 from compliance.models import Erasure
 from engine.errors import EngineError
 
@@ -56,13 +56,24 @@ class ErasureAdmin(PlatformAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         try:
-            made = request_erasure(
+            made = prepare_erasure(
                 tenant=obj.tenant, user=form.cleaned_data["user"], created_by=request.user.get_username()
             )
         except EngineError as error:
             raise forms.ValidationError(f"{error.message} ({error.code})") from None
         for field in made._meta.concrete_fields:
             setattr(obj, field.attname, getattr(made, field.attname))
+        request.erasure = made  # type: ignore[attr-defined]
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The form is saved in a transaction; only behind its end can a worker find what it is told of."""
+        response = super().changeform_view(request, *args, **kwargs)
+        if (made := getattr(request, "erasure", None)) is not None:
+            try:
+                tell_worker(made)
+            except EngineError as error:
+                self.message_user(request, f"{error.message} ({error.code})", "error")
+        return response
 
     @display(description=_("Pseudonym"))
     def short(self, row: Erasure) -> str:

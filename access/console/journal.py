@@ -146,7 +146,7 @@ def _line(turn: TurnSummary, tenant: Tenant | None) -> list[Any]:
         _cut(f"{turn.model} → {turn.answered_by}" if turn.answered_by not in ("", turn.model) else turn.model),
         _cut(turn.instance),
         _label(state_name(turn.state), STATE_COLOURS[turn.state]),
-        duration(turn.ended - turn.at) if turn.ended is not None else "—",
+        duration(turn.ended - turn.at).replace(" ", "\u00a0") if turn.ended is not None else "—",
         _verdicts(turn),
         _cut(turn.session_id or ""),
     ]

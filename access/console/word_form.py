@@ -30,7 +30,7 @@ SEEN_THROUGH = {
     "repeats": _("Repeated letters (baaad)"),
     "lookalikes": _("Letters that look alike (bаd with a Cyrillic а)"),
     "pinyin": _("Pinyin (huairen for 坏人)"),
-    "initials": _("Initials of pinyin (hr for 坏人); hits ordinary talk often"),
+    "initials": _("Initials of pinyin (zgr for 中国人); hits ordinary talk often"),
     "homophones": _("Characters that sound the same (怀人 for 坏人)"),
 }
 

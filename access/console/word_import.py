@@ -21,7 +21,7 @@ from unfold.widgets import (
 
 from access.console.tenant_field import TenantField
 from compliance.models.words import Action
-from compliance.wordfiles import LARGEST, SUFFIXES, read_files
+from compliance.wordfiles import LARGEST, SUFFIXES, a_list_each, read_files
 from compliance.wordlists import replace_words
 
 MOST_FILES = 50  # Django itself refuses more than 100 with less of an explanation
@@ -29,7 +29,7 @@ MOST_FILES = 50  # Django itself refuses more than 100 with less of an explanati
 
 class SeveralFiles(UnfoldAdminFileFieldWidget):
     allow_multiple_selected = True
-    template_name = "django/forms/widgets/file.html"
+    template_name = "console/several_files.html"
 
     def __init__(self) -> None:
         super().__init__(attrs={"accept": ",".join(SUFFIXES), "class": " ".join(INPUT_CLASSES)})
@@ -95,7 +95,7 @@ def import_view(request: HttpRequest, by: str) -> dict[str, Any]:
 def _imported(data: dict[str, Any], by: str) -> str:
     """All or nothing. Raises ValidationError."""
     files = read_files((PurePath(file.name or "").name, file.read()) for file in data["uploads"])
-    lists = [(data["name"], [word for each in files for word in each.words])] if data["name"] else files
+    lists = [(data["name"], [word for each in files for word in each.words])] if data["name"] else a_list_each(files)
     with transaction.atomic():
         saved = [
             replace_words(

@@ -288,6 +288,7 @@ async def test_a_search_finds_what_was_said(site):
     result = (await done(site, site.alice, "/api/audit/search", narrow)).json
     assert [(hit["id"], hit["where"]) for hit in result["found"]] == [(site.turns.hers, "answer")]
     assert result["read"] == 1
+    assert result["filters"] == narrow["filters"], "named as they were asked for"
 
 
 async def test_a_search_that_finds_too_much_says_where_it_stopped(site, monkeypatch):

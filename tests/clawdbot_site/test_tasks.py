@@ -1,4 +1,6 @@
+import os
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.files.base import ContentFile
@@ -35,6 +37,15 @@ def test_it_removes_old_jobs_with_their_results(finished):
     assert old.pk not in left
     assert not default_storage.exists(name)
     assert default_storage.exists(kept)
+
+
+def test_results_are_for_their_owner_only():
+    before = os.umask(0o022)
+    try:
+        file = Path(default_storage.path(default_storage.save("audit-exports/7/secret.csv", ContentFile(b"said"))))
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o077 for path in (file, file.parent, file.parent.parent)] == [0, 0, 0]
 
 
 def test_it_leaves_a_job_row_that_says_it_is_done(finished):

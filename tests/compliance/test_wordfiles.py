@@ -84,6 +84,15 @@ def test_a_folder_makes_one_list_where_it_is_named(cast, folder):
     assert lists_of(cast.acme.pk).get().words == "bad\nworse\nbuy"
 
 
+def test_it_refuses_two_files_for_one_list(cast, folder):
+    (folder / "rude.csv").write_text("ruder\n")
+    with pytest.raises(CommandError, match=r"Several files would be the list rude\."):
+        run("loadwords", folder, tenant="acme")
+    assert not lists_of(cast.acme.pk).exists()
+    run("loadwords", folder, tenant="acme", name="all")
+    assert lists_of(cast.acme.pk).get().words == "ruder\nbad\nworse\nbuy"
+
+
 def test_it_changes_nothing_where_a_file_is_wrong(cast, folder):
     (folder / "x.txt").write_text("x" * 65)
     with pytest.raises(CommandError, match="x.txt:1: longer"):

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from compliance.models.words import Action, Direction, SensitiveWordList
-from compliance.wordfiles import WordFile, read_folder, read_words
+from compliance.wordfiles import WordFile, a_list_each, read_folder, read_words
 from compliance.wordlists import lists_of, replace_words
 from tenants.models import Tenant
 
@@ -103,5 +103,5 @@ def _read(file: str, name: str | None) -> list[WordFile]:
         return [WordFile(name or path.stem, read_words(path.read_bytes(), file))]
     files = read_folder(path)
     if name is None:
-        return files
+        return a_list_each(files)
     return [WordFile(name, [word for each in files for word in each.words])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import connection
 
 from access import tasks
 from compliance.models import Erasure
@@ -18,7 +19,12 @@ LIST, ADD = "/admin/compliance/erasure/", "/admin/compliance/erasure/add/"
 def told(monkeypatch) -> list[int]:
     monkeypatch.setattr(stored_keys, "stored", KEYS.get)
     told: list[int] = []
-    monkeypatch.setattr(tasks.erase_user, "delay", told.append)
+
+    def tell(job_id: int) -> None:
+        assert not connection.savepoint_ids, "told before the rows are committed: a worker would find none"
+        told.append(job_id)
+
+    monkeypatch.setattr(tasks.erase_user, "delay", tell)
     return told
 
 
@@ -49,6 +55,8 @@ def test_it_says_that_no_worker_can_be_told(console, rows, told, monkeypatch):
     monkeypatch.setattr(tasks.erase_user, "delay", away)
     answer = console.post(ADD, {"tenant": rows.acme.pk, "user": "1"}, follow=True)
     assert answer.status_code == 200 and "store_unavailable" in answer.content.decode()
+    made = Erasure.objects.everywhere().select_related("job").latest("pk")
+    assert made.job is not None and made.job.state == "failed" and "broker" in made.job.error
 
 
 def test_it_shows_the_certificate_and_lets_nobody_change_anything(console, rows, told):

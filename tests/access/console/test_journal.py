@@ -46,7 +46,7 @@ def test_it_lists_turns_of_all_tenants_newest_first(console: Client, cast: Simpl
     assert "Acme" in text
     assert "Globex" in text
     assert "auto → gpt" in text
-    assert "2.0 s" in text
+    assert "2.0\u00a0s" in text
     assert "1970-01-01 00:33:20" in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.test import Client, RequestFactory
 
 from access.console.bridge import SCOPE_KEY, EngineBridge
 from access.console.word_bench import bench_view
+from access.console.word_form import SEEN_THROUGH
 from compliance.compiling import compile_guard
 from compliance.hits import HitCounter, HitWriter
 from compliance.models import SensitiveWordList, WordExceptions, WordListSubscription
@@ -170,6 +172,15 @@ def test_it_tries_words_nobody_saved(console: Client, cast: SimpleNamespace) -> 
     assert not SensitiveWordList.objects.everywhere().exists()
 
 
+@pytest.mark.parametrize("switch", ["traditional", "pinyin", "initials", "homophones"])
+def test_what_a_switch_is_said_to_see_it_sees(console: Client, cast: SimpleNamespace, switch: str) -> None:
+    example = re.search(r"\((\S+) for (\S+)\)", str(SEEN_THROUGH[switch]))
+    assert example is not None
+    fields = {"direction": "input", "action": "block", "text": example[1], "words": example[2]}
+    assert "The turn is refused" in shown(console, f"{LISTS}try/", **fields, switches=[switch])
+    assert "Passes unchanged." in shown(console, f"{LISTS}try/", **fields)
+
+
 def test_it_tries_by_what_this_worker_has(cast: SimpleNamespace, rude: SensitiveWordList) -> None:
     before = Cell(compile_guard())
     rude.delete()
@@ -229,6 +240,22 @@ def test_it_imports_nothing_where_a_file_is_wrong(console: Client, cast: SimpleN
         answer = console.post(f"{LISTS}import/", {"uploads": uploads})
         assert said in answer.context["form"].errors["uploads"][0]
     assert not SensitiveWordList.objects.everywhere().exists()
+
+
+def test_it_refuses_two_files_for_one_list(console: Client, cast: SimpleNamespace) -> None:
+    page = {"tenant": "acme", "uploads": files(rude_txt=b"bad\n", rude_csv=b"worse\n")}
+    answer = console.post(f"{LISTS}import/", page)
+    assert answer.context["form"].errors["uploads"] == ["Several files would be the list rude."]
+    assert not SensitiveWordList.objects.everywhere().exists()
+    console.post(f"{LISTS}import/", {**page, "name": "all", "uploads": files(rude_txt=b"bad\n", rude_csv=b"worse\n")})
+    assert SensitiveWordList.objects.for_tenant(cast.acme.pk).get().words == "bad\nworse"
+
+
+def test_a_chosen_files_name_has_a_place_that_is_no_field(console: Client) -> None:
+    page = console.get(f"{LISTS}import/").content.decode()
+    chosen = page.index('type="file"')
+    assert page[chosen:].split('<input type="text"')[1].startswith(" disabled hidden>")
+    assert page[:chosen].rsplit("<", 4)[1:4] == ["div>", "div>", "div>"]
 
 
 # Subscriptions and exceptions -------------------------------------------------------------------------------------
