@@ -58,7 +58,8 @@ def verify(keys: Keys, storage: Storage, tenant_id: int | None = None) -> Report
             for source in sources.all():
                 missing += _Comparison(report, alias, source, places.get(source.number, Place()), tenant_id).run()
             known = {source.number for source in sources.all()}
-            for number in sorted(set(places) - known):
+            # of runs too: else who rewrites a run's source hides that its entries are gone
+            for number in sorted({*places, *_run_sources(alias, tenant_id)} - known):
                 report.find(f"the journal's file {number} is gone")
                 lost = _runs(alias, number, tenant_id)
                 missing += [(run.tenant_id, run.position + i, 0) for run in lost for i in range(run.count)]
@@ -101,6 +102,11 @@ def allowed_by_statements(
 
 def _of(manager, tenant_id: int | None):  # type: ignore[no-untyped-def]  # a manager of any model
     return manager.everywhere() if tenant_id is None else manager.for_tenant(tenant_id)
+
+
+def _run_sources(alias: str, tenant_id: int | None) -> set[int]:
+    """The files that leaves say their entries are in."""
+    return set(_of(TreeRun.objects.using(alias), tenant_id).order_by().values_list("source", flat=True).distinct())
 
 
 def _runs(alias: str, source: int, tenant_id: int | None) -> Iterator[TreeRun]:
