@@ -124,6 +124,7 @@ class _Comparison:
         self._place = place
         self._tenant_id = tenant_id
         self._expected: dict[int, bytes] = {}
+        self._times: dict[int, float] = {}
         self._active: list[tuple[int, int, TreeRun, list[int]]] = []
         self._unknown: dict[int, tuple[int, float]] = {}
         self._missing: list[tuple[int, int, int]] = []
@@ -133,7 +134,7 @@ class _Comparison:
         runs = _runs(self._alias, self._source.number, self._tenant_id)
         coming = next(runs, None)
         begins = coming.first_id if coming is not None else _NEVER
-        expected, count, highest = self._expected, 0, None
+        expected, times, count, highest = self._expected, self._times, 0, None
         pop = expected.pop
         for number, tenant_id, at, leaf in leaves(self._source.entries(self._tenant_id)):
             while number >= begins and coming is not None:
@@ -146,6 +147,7 @@ class _Comparison:
             wanted = pop(number, None)
             if wanted == leaf:
                 highest = number
+                times[number] = at
             elif wanted is not None:
                 self._altered(number)
             else:
@@ -182,6 +184,10 @@ class _Comparison:
         for offset, number in enumerate(ids):
             if self._expected.pop(number, None) is not None:
                 self._missing.append((run.tenant_id, run.position + offset, number))
+        times = [self._times.pop(number) for number in ids if number in self._times]
+        if times and not run.first_at <= min(times) <= max(times) <= run.last_at:
+            # an export of a time, and retention, would pass these entries by
+            self._report.find(f"tenant {run.tenant_id}, position {run.position}: the times of its entries were altered")
 
     def _altered(self, number: int) -> None:
         where = next(((run, ids.index(number)) for *_, run, ids in self._active if number in ids), None)

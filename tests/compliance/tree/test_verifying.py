@@ -146,6 +146,15 @@ def test_it_finds_entries_whose_leaves_were_said_to_be_in_another_file(told):
     assert told.verify(1).holds
 
 
+@pytest.mark.parametrize("column", ["first_at", "last_at"])
+def test_it_finds_leaves_that_an_export_of_a_time_would_pass_by(told, column):
+    by = 1e9 if column == "first_at" else -1e9
+    told.change(f"UPDATE compliance_treerun SET {column} = {column} + ? WHERE tenant_id = 2", by, slot=slots.SEQUENCER)
+    assert told.verify().findings == ["tenant 2, position 0: the times of its entries were altered"]
+    assert not told.verify(2).holds
+    assert told.verify(1).holds
+
+
 def test_it_believes_only_the_keys_it_is_given(told):
     from compliance.journal.signing import Signer
 
