@@ -20,7 +20,8 @@ from compliance.models import AuditEntry
 from engine.types import Choice, Completion, Intent, Json, Message
 
 AROUND: Final = 80  # characters a snippet has on either side
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would take a cell that begins so for a formula
+# A spreadsheet would take a cell that begins so for a formula; in some languages also with the full-width forms.
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 CSV_COLUMNS: Final = (
     "id", "time", "tenant_id", "user", "key_id", "session_id", "edge", "model", "answered_by", "instance", "state",
     "error", "finish_reasons", "prompt_tokens", "completion_tokens", "first_token_seconds", "seconds", "verdicts",

@@ -17,7 +17,9 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import DatabaseError
+from django.db.models import Q
 
+from access import auditing, replaying
 from compliance.journal import reader
 from compliance.journal.signing import platform_signer
 from compliance.journal.slots import NoSlot
@@ -124,8 +126,10 @@ async def _clear(tenants: Cell[TenantTable], tenant_id: int, whose: Whose) -> tu
 
 
 def _drop_results(tenant_id: int) -> int:
-    """Results of the tenant's jobs may hold anybody's words; those that still run would. Certificates stay."""
-    mine = Job.objects.for_tenant(tenant_id).exclude(kind=KIND)
+    """Results of the tenant's jobs may hold anybody's words, also those of all tenants that operators asked for; those
+    that still run would. Certificates stay."""
+    everybodys = Q(tenant=None, kind__in=(*auditing.KINDS, replaying.KIND))
+    mine = Job.objects.everywhere().filter(Q(tenant_id=tenant_id) | everybodys).exclude(kind=KIND)
     for job_id in mine.filter(state__in=jobs.OPEN).values_list("pk", flat=True):
         jobs.fail_job(job_id=job_id, error="A user was erased meanwhile. Ask for it again.")
     dropped = 0

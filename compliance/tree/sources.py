@@ -119,7 +119,8 @@ class PostgresTable:
         return self._rows(_POSTGRES, "tenant_id = %s ORDER BY id", [tenant_id])
 
     def behind(self, place: Place, ids: Sequence[int]) -> set[int]:
-        where = "id = ANY(%s) AND (xid, id) > (%s::text::xid8, %s)"
+        # a transaction that has not begun yet wrote nothing: such an entry would wait for its leaf for ever
+        where = "id = ANY(%s) AND (xid, id) > (%s::text::xid8, %s) AND xid < pg_snapshot_xmax(pg_current_snapshot())"
         return {row[0] for row in self._rows("id", where, [list(ids), str(place.xid), place.entry_id])}
 
     def of_ids(self, ids: Sequence[int]) -> list[Columns]:

@@ -22,11 +22,14 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from compliance.tree.hashing import Broken, Frontier, leaf_hash, subtrees
+from compliance.tree.hashing import TEXTS, Broken, Frontier, leaf_hash, subtrees
 from compliance.tree.notes import Allowed, Checkpoint, Keys, Pruned, Unreadable, read_keys
 
 FORM = "clawdbot-journal-1"
 SHOWN = 20
+WHOLE = {"number", "tenant_id", "position"}  # columns that are whole numbers; `key_id` and `session_id` may be null
+COLUMNS = {*TEXTS, *WHOLE, "at", "key_id", "body", "leaf"}
+MALFORMED = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 class Verdict:
@@ -47,12 +50,12 @@ def check_export(lines: Iterable[str | bytes], keys: Keys, outside: Iterable[str
     """All an export can tell, in one pass and constant memory. Raises Unreadable: its first line is no header."""
     lines = iter(lines)
     try:
-        header = json.loads(next(lines, ""))
-        if header["form"] != FORM:
-            raise ValueError
+        header = _loads(next(lines, ""))
         tenant_id, first, end = int(header["tenant"]), int(header["first"]), int(header["end"])
+        if header["form"] != FORM or not 0 <= first <= end:
+            raise ValueError
         notes = [str(note) for note in header["checkpoints"]]
-    except (ValueError, KeyError, TypeError, UnicodeError):
+    except MALFORMED:
         raise Unreadable(f"the first line is no header of the form {FORM}") from None
     verdict = Verdict()
     check = _Check(verdict, keys, tenant_id, first, end)
@@ -60,11 +63,11 @@ def check_export(lines: Iterable[str | bytes], keys: Keys, outside: Iterable[str
     check.demand(outside, "the checkpoint kept outside")
     for number, line in enumerate(lines, 2):
         try:
-            check.line(json.loads(line))
+            check.line(_loads(line))
         except Broken as error:
             verdict.findings.append(f"line {number}: {error}")
             return verdict  # what follows has no known place in the tree
-        except (ValueError, KeyError, TypeError, UnicodeError, RecursionError):
+        except MALFORMED:
             verdict.findings.append(f"line {number}: is not in the form of an export")
             return verdict
     check.finish()
@@ -78,6 +81,7 @@ class _Check:
         self._tree = Frontier()
         self._wanted: dict[int, list[tuple[str, Checkpoint]]] = {}
         self._allowed = Allowed()
+        self._covered = 0  # the largest size whose root was compared
 
     def demand(self, notes: Iterable[str], name: str) -> None:
         """The tree must have this root at this size."""
@@ -112,6 +116,10 @@ class _Check:
         position = self._tree.size
         if line["position"] != position:
             raise Broken(f"position {line['position']} where position {position} should be")
+        if line.keys() != COLUMNS or not _typed(line):
+            raise Broken(f"position {position}: has not the columns of an entry")
+        if not self._first <= position < self._end:
+            self._verdict.findings.append(f"position {position}: lies outside of what was exported")
         columns = {**line, "body": base64.b64decode(line["body"], validate=True)}
         place = f"position {position}, {line.get('kind')} of turn {line.get('turn_id')}"
         try:
@@ -127,6 +135,7 @@ class _Check:
 
     def _compare(self) -> None:
         for name, checkpoint in self._wanted.pop(self._tree.size, []):
+            self._covered = self._tree.size
             if self._tree.root() != checkpoint.root:
                 self._verdict.findings.append(
                     f"{name} of size {checkpoint.size}: another root; an entry before it was altered"
@@ -145,8 +154,28 @@ class _Check:
                 findings.append(f"{name} of size {wanted}: {what}")
         if size < self._end:
             findings.append(f"positions {size} to {self._end - 1}: the export ends before them")
+        elif self._covered < size:
+            findings.append(f"positions {self._covered} to {size - 1}: no checkpoint covers them")
         if not findings and not self._verdict.summary:
             findings.append("no checkpoint covers the entries: nothing is proved")
+
+
+def _loads(line: str | bytes) -> Any:
+    """Of a name that is there twice a reader may take either value, and only one was hashed."""
+    return json.loads(line, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def _typed(line: dict[str, Any]) -> bool:
+    """`true` is no 1, as far as Python tells them apart."""
+    numbers = all(type(line[name]) is int for name in WHOLE) and type(line["key_id"]) in (int, type(None))
+    return numbers and type(line["at"]) in (int, float) and isinstance(line["session_id"], (str, type(None)))
 
 
 def _hash(value: str) -> bytes:

@@ -58,7 +58,8 @@ def verify(keys: Keys, storage: Storage, tenant_id: int | None = None) -> Report
             for source in sources.all():
                 missing += _Comparison(report, alias, source, places.get(source.number, Place()), tenant_id).run()
             known = {source.number for source in sources.all()}
-            for number in sorted(set(places) - known):
+            # of runs too: else who rewrites a run's source hides that its entries are gone
+            for number in sorted({*places, *_run_sources(alias, tenant_id)} - known):
                 report.find(f"the journal's file {number} is gone")
                 lost = _runs(alias, number, tenant_id)
                 missing += [(run.tenant_id, run.position + i, 0) for run in lost for i in range(run.count)]
@@ -103,6 +104,11 @@ def _of(manager, tenant_id: int | None):  # type: ignore[no-untyped-def]  # a ma
     return manager.everywhere() if tenant_id is None else manager.for_tenant(tenant_id)
 
 
+def _run_sources(alias: str, tenant_id: int | None) -> set[int]:
+    """The files that leaves say their entries are in."""
+    return set(_of(TreeRun.objects.using(alias), tenant_id).order_by().values_list("source", flat=True).distinct())
+
+
 def _runs(alias: str, source: int, tenant_id: int | None) -> Iterator[TreeRun]:
     runs = _of(TreeRun.objects.using(alias), tenant_id).filter(source=source)
     return iter(runs.order_by("first_id").iterator(chunk_size=200))
@@ -118,6 +124,7 @@ class _Comparison:
         self._place = place
         self._tenant_id = tenant_id
         self._expected: dict[int, bytes] = {}
+        self._times: dict[int, float] = {}
         self._active: list[tuple[int, int, TreeRun, list[int]]] = []
         self._unknown: dict[int, tuple[int, float]] = {}
         self._missing: list[tuple[int, int, int]] = []
@@ -127,7 +134,7 @@ class _Comparison:
         runs = _runs(self._alias, self._source.number, self._tenant_id)
         coming = next(runs, None)
         begins = coming.first_id if coming is not None else _NEVER
-        expected, count, highest = self._expected, 0, None
+        expected, times, count, highest = self._expected, self._times, 0, None
         pop = expected.pop
         for number, tenant_id, at, leaf in leaves(self._source.entries(self._tenant_id)):
             while number >= begins and coming is not None:
@@ -140,6 +147,7 @@ class _Comparison:
             wanted = pop(number, None)
             if wanted == leaf:
                 highest = number
+                times[number] = at
             elif wanted is not None:
                 self._altered(number)
             else:
@@ -176,6 +184,10 @@ class _Comparison:
         for offset, number in enumerate(ids):
             if self._expected.pop(number, None) is not None:
                 self._missing.append((run.tenant_id, run.position + offset, number))
+        times = [self._times.pop(number) for number in ids if number in self._times]
+        if times and not run.first_at <= min(times) <= max(times) <= run.last_at:
+            # an export of a time, and retention, would pass these entries by
+            self._report.find(f"tenant {run.tenant_id}, position {run.position}: the times of its entries were altered")
 
     def _altered(self, number: int) -> None:
         where = next(((run, ids.index(number)) for *_, run, ids in self._active if number in ids), None)

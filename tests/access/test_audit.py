@@ -326,7 +326,7 @@ async def test_a_table_has_no_formulas(site):
     assert table[site.turns.bobs]["answer"] == "assistant: =1+1"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\n=1", "＝1+1", "＋1", "－1", "＠x"])
 async def test_a_cell_that_looks_like_a_formula_is_made_text(site, text):
     await site.rows(lambda: record(1, at=START + 400, user=text, key_id=77))
     answer = await done(site, site.alice, "/api/audit/exports", {"format": "csv", "filters": {"key": 77}})

@@ -171,6 +171,26 @@ def test_it_leaves_nothing_of_the_user_and_all_of_the_others(place):
     assert json.loads(default_storage.open(done.result_name).read()) == kept
 
 
+def test_results_of_all_tenants_go_and_those_of_others_stay(place):
+    """Operators search, export and replay without naming a tenant."""
+    asked = [(None, "audit_search"), (None, "audit_export"), (None, "replay_rules"), (2, "audit_export")]
+    done = [jobs.queue_job(tenant_id=tenant_id, kind=kind) for tenant_id, kind in asked]
+    for job in done:
+        name = default_storage.save(f"x/{job.pk}.json", ContentFile(b"canary"))
+        assert jobs.finish_job(job_id=job.pk, result_name=name)
+    running = jobs.queue_job(tenant_id=None, kind="audit_export")
+    sweep = jobs.queue_job(tenant_id=None, kind="remove_old_jobs")
+
+    erasure = erase(place.tenant)
+
+    assert json.loads(default_storage.open(erasure.certificate).read())["certificate"]["deleted"]["results"] == 3
+    for job in (*done, running, sweep):
+        job.refresh_from_db()
+    assert [job.result_name for job in done] == ["", "", "", f"x/{done[3].pk}.json"]
+    assert default_storage.listdir("x")[1] == [f"{done[3].pk}.json"]
+    assert (running.state, sweep.state) == (Job.State.FAILED, Job.State.QUEUED)
+
+
 def test_it_may_be_done_twice(place):
     asyncio.run(live(place))
     first, second = erase(place.tenant), erase(place.tenant)

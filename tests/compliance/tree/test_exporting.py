@@ -134,6 +134,32 @@ def test_it_finds_deletion_insertion_exchange_and_truncation(told):
     assert not check([*lines[:number], *exchanged, *lines[number + 2 :]]).holds
 
 
+def test_it_finds_what_was_put_behind_the_last_checkpoint(told):
+    lines = export()
+    more = json.dumps({**json.loads(lines[1]), "position": 300})
+    verdict = check([*lines, more])
+    assert "positions 300 to 300: no checkpoint covers them" in verdict.findings
+    gap = json.dumps({"gap": [300, 301], "hashes": [json.loads(lines[1])["leaf"]]})
+    assert not check([*lines, gap]).holds
+
+
+def test_it_finds_entries_outside_of_what_the_header_says(told):
+    verdict = check(altered(export(10, 60), 0, end=50))
+    assert [f"position {position}: lies outside of what was exported" for position in range(50, 60)] == verdict.findings
+
+
+def test_it_finds_what_was_put_into_an_entry_beside_what_is_hashed(told):
+    lines = export(10, 60)
+    number = next(i for i, line in enumerate(lines) if '"position"' in line)
+    entry = json.loads(lines[number])
+    for fields in ({"note": "forged"}, {"number": False}, {"session_id": False}, {"key_id": 1.0}):
+        verdict = check(altered(lines, number, **fields))
+        assert "position 10: has not the columns of an entry" in verdict.findings[0], fields
+    twice = '{"model": "forged", ' + lines[number][1:]
+    assert json.loads(twice) == entry
+    assert not check([*lines[:number], twice, *lines[number + 1 :]]).holds
+
+
 def test_it_finds_an_entry_turned_into_a_gap(told):
     lines = export(10, 60)
     number = next(i for i, line in enumerate(lines) if '"position"' in line)
@@ -174,8 +200,13 @@ def test_it_compares_with_a_checkpoint_kept_outside(told):
 
 
 @pytest.mark.parametrize(
-    "first", ["", "{}", "[]", "nonsense", '{"form": "other"}', '{"form": "clawdbot-journal-1", "tenant": "x"}', b"\xff"]
-)
+    "first",
+    [
+        "", "{}", "[]", "nonsense", '{"form": "other"}', '{"form": "clawdbot-journal-1", "tenant": "x"}', b"\xff",
+        "[" * 100_000, '{"form": "clawdbot-journal-1", "tenant": 1, "first": 0, "end": Infinity, "checkpoints": []}',
+        '{"form": "clawdbot-journal-1", "tenant": 1, "first": -5, "end": 5, "checkpoints": []}',
+    ],
+)  # fmt: skip
 def test_it_refuses_what_is_no_export(first):
     with pytest.raises(Unreadable):
         check([first] if first else [])
@@ -184,7 +215,8 @@ def test_it_refuses_what_is_no_export(first):
 NO_LINES = [
     "", "nonsense", "[]", "1", '{"gap": []}', '{"gap": [0, 5], "hashes": []}', '{"gap": [0, 1], "hashes": ["AA=="]}',
     '{"position": 0}', '{"position": 0, "body": "%", "leaf": ""}', '{"pruned": ""}', '{"pruned": 5}',
-    '{"gap": [0, 1], "hashes": 5}', '{"gap": [-5, 3], "hashes": []}', "[" * 100_000, b"\xff",
+    '{"gap": [Infinity, 3], "hashes": []}', '{"gap": [0, 1], "hashes": 5}', '{"gap": [-5, 3], "hashes": []}',
+    "[" * 100_000, b"\xff",
 ]  # fmt: skip
 
 

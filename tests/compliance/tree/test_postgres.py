@@ -182,6 +182,8 @@ def test_it_verifies_and_exports(address, tmp_path):
             database.execute("DROP TABLE kept")
         database.execute("UPDATE compliance_treecursor SET entry_id = entry_id + 1")
         assert verify(SIGNER.keys, storage).holds
+        database.execute("UPDATE compliance_auditentry SET xid = '4611686018427387904' WHERE id > 600")
+        assert sum("was put in later" in line for line in verify(SIGNER.keys, storage).findings) == 2
 
 
 def test_one_leads_until_its_connection_is_gone(address):

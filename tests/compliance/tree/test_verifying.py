@@ -136,6 +136,25 @@ def test_it_finds_a_file_that_is_gone(told):
     assert any("file 2 is gone" in line for line in told.verify().findings)
 
 
+def test_it_finds_entries_whose_leaves_were_said_to_be_in_another_file(told):
+    """Which file a leaf's entry is in is no part of the tree."""
+    told.change("UPDATE compliance_treerun SET source = 7 WHERE tenant_id = 2", slot=slots.SEQUENCER)
+    told.change("DELETE FROM compliance_auditentry WHERE tenant_id = 2")
+    for report in (told.verify(), told.verify(2)):
+        assert any("file 7 is gone" in line for line in report.findings)
+        assert sum("is missing" in line for line in report.findings) == 102  # three times 17 turns
+    assert told.verify(1).holds
+
+
+@pytest.mark.parametrize("column", ["first_at", "last_at"])
+def test_it_finds_leaves_that_an_export_of_a_time_would_pass_by(told, column):
+    by = 1e9 if column == "first_at" else -1e9
+    told.change(f"UPDATE compliance_treerun SET {column} = {column} + ? WHERE tenant_id = 2", by, slot=slots.SEQUENCER)
+    assert told.verify().findings == ["tenant 2, position 0: the times of its entries were altered"]
+    assert not told.verify(2).holds
+    assert told.verify(1).holds
+
+
 def test_it_believes_only_the_keys_it_is_given(told):
     from compliance.journal.signing import Signer
 
