@@ -49,7 +49,10 @@ class Embedder:
         try:
             turn.admission = await self._limiter.admit(principal, request, turn.id)
             turn.decided = True
-            texts, turn.personal = self._privacy.mask_each(principal, await self._checked(turn))
+            checked = await self._checked(turn)
+            texts, turn.personal = await self._aside.read(
+                sum(map(len, checked)), lambda: self._privacy.mask_each(principal, checked)
+            )
             turn.constraints.needed = partial(_longest, turn.messages)
             answer = partial(self._answer, texts)
             embedded = await self._caller.attempt(turn, self._endings.active, self._prepare, answer)

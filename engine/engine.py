@@ -47,11 +47,17 @@ class Engine:
         self.guard = guard
         self.plugins = plugins
         self.journal = journal
+        self._aside = Aside()
         self.caller = Caller(
-            limiter=limiter, sessions=sessions, router=router, journal=journal, answers=answers, privacy=privacy
+            limiter=limiter,
+            sessions=sessions,
+            router=router,
+            journal=journal,
+            answers=answers,
+            privacy=privacy,
+            aside=self._aside,
         )
         self.endings = Endings(sessions=sessions, guard=guard, journal=journal, meter=meter, caller=self.caller)
-        self._aside = Aside()
         self.embedder = Embedder(
             limiter=limiter, guard=guard, privacy=privacy, caller=self.caller, endings=self.endings, aside=self._aside
         )
