@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -80,6 +81,7 @@ class Metrics:
             "clawdbot_time_to_first_token_seconds", "From the request to the model's first event", "edge"
         )
         self._commits = Durations("clawdbot_journal_commit_seconds", "Commits of the audit journal", "outcome")
+        self._masking = threading.Lock()
         self._masked = Counts("clawdbot_personal_masked", "Personal values masked before models, by kind", ["kind"])
         self._hits = Counts("clawdbot_guard_hits", "Words found, once a turn", ["list", "action", "where"])
         self._held = Durations(
@@ -127,8 +129,9 @@ class Metrics:
             self._first.observe(edge, ttft)
 
     def masked(self, kind: str, number: int) -> None:
-        """Counts the different values of a kind that were masked for one call."""
-        self._masked.values[(kind,)] += number
+        """Counts the different values of a kind that were masked for one call; from any thread."""
+        with self._masking:
+            self._masked.values[(kind,)] += number
 
     def guard(self, *, edge: str, verdicts: Sequence[Verdict], held: tuple[int, float] | None) -> None:
         for verdict in verdicts:

@@ -82,4 +82,5 @@ class Parts:
     metrics: Metrics
     running: RunningTurns = field(default_factory=RunningTurns)
     rows: Rows = field(default_factory=Rows)
+    trials: Rows = field(default_factory=lambda: Rows(1))  # of word lists: what takes long holds up nothing else
     words: Cell[GuardTable] = field(default_factory=lambda: Cell(GuardTable()))  # for reading

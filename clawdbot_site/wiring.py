@@ -76,7 +76,7 @@ class Application:
         self.reader = JournalReader()
         self._hits = HitCounter()
         self.hit_writer = HitWriter(self._hits)
-        self.rows = Rows()
+        self.rows, self.trials = Rows(), Rows(1)
         self._django = django
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = False
@@ -146,6 +146,7 @@ class Application:
             tickets=Tickets(self.stores.platform()),
             metrics=self.metrics,
             rows=self.rows,
+            trials=self.trials,
             words=self._words,
         )
         self.credentials.start()
@@ -202,6 +203,7 @@ class Application:
         await asyncio.to_thread(self.reader.close)
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
+        await asyncio.to_thread(self.trials.close)
 
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:

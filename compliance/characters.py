@@ -34,6 +34,16 @@ _MARKS_OF_NO_SCRIPT: Final = (
     *range(0x20D0, 0x2100),
     *range(0xFE20, 0xFE30),
 )
+# Of scripts that are read without them: vowel points of Hebrew and Arabic, and the stroke that lengthens Arabic words.
+_POINTS: Final = (
+    *range(0x591, 0x5BE),
+    *(0x5BF, 0x5C1, 0x5C2, 0x5C4, 0x5C5, 0x5C7),
+    *range(0x610, 0x61B),
+    *(0x640, 0x670),
+    *range(0x64B, 0x660),
+    *range(0x6D6, 0x6DD),
+)
+_NO_SPACES: Final = "\x1c\x1d\x1e\x1f\x85"  # are spaces to Python, but nobody sees one
 _FILLERS: Final = (0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x3164, 0xFFA0)
 _FAR_UNSEEN: Final = re.compile("[\U000e0000-\U000e0fff]")
 _FAR: Final = re.compile("[\U00020000-\U0010ffff]")
@@ -51,8 +61,9 @@ def in_word(character: str) -> bool:
 
 @cache
 def _unseen() -> frozenset[int]:
-    """What a reader does not see: format and control characters, variation selectors, marks put over any letter."""
-    codes = {*_MARKS_OF_NO_SCRIPT, *_FILLERS, *range(0xFE00, 0xFE10)}
+    """What a reader does not see: format and control characters, variation selectors, marks put over any letter, and
+    points that nobody needs."""
+    codes = {*_MARKS_OF_NO_SCRIPT, *_POINTS, *_FILLERS, *range(0xFE00, 0xFE10), *map(ord, _NO_SPACES)}
     for code in range(PLANES):
         if unicodedata.category(chr(code)) in ("Cc", "Cf") and not chr(code).isspace():
             codes.add(code)

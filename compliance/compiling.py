@@ -39,7 +39,7 @@ def matcher(lists: Iterable[Listed], exceptions: Iterable[str] = ()) -> WordMatc
 def listed(row: SensitiveWordList, action: str | None = None) -> Listed:
     """A row, with another action than its own where one is given."""
     scope: Literal["tenant", "platform"] = "platform" if row.tenant_id is None else "tenant"
-    rule = Rule(row.name, row.version, cast(ActionName, action or row.action), row.pk, scope)
+    rule = Rule(row.name, row.version, cast(ActionName, action or row.action), row.pk, scope, row.mandatory)
     return Listed(rule, row.words.splitlines(), frozenset(row.switches))
 
 

@@ -28,13 +28,15 @@ _MUCH: Final = 400  # of a text longer than its words can reach back, only the e
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """What a list asks for: `name`, `version` and `scope` (whose it is) are the list's; `list_id` is its row."""
+    """What a list asks for: `name`, `version` and `scope` (whose it is) are the list's; `list_id` is its row. There are
+    no exceptions to a `mandatory` one."""
 
     name: str
     version: int
     action: Action
     list_id: int = 0
     scope: Scope = "tenant"
+    mandatory: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -43,6 +45,7 @@ class Entry(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...]
     block: bool
     mask: bool
+    spared: bool = True  # whether exceptions hold for it
 
 
 class Explanation(NamedTuple):
@@ -67,7 +70,8 @@ class Group(NamedTuple):
 class WordMatcher:
     """The words of some lists, compiled. Immutable; used by any number of turns at once.
 
-    `exceptions`: a hit that lies wholly inside one of these is none. They are read as the list that hit is."""
+    `exceptions`: a hit that lies wholly inside one of these is none, unless its list is mandatory. They are read as the
+    list that hit is."""
 
     def __init__(
         self, lists: Iterable[tuple[Rule, Sequence[str], frozenset[str]]], exceptions: Iterable[str] = ()
@@ -121,7 +125,7 @@ class WordMatcher:
     def scan(self, text: str, begin: int = 0, over: bool = True) -> Scan:
         """Reads a text whose first `begin` characters have been read before: no hit starts there. Unless the text is
         `over`, a hit is left out that only more of it can make certain."""
-        return Scan(self._groups, self._spared, text, begin, over)
+        return Scan(self, text, begin, over)
 
     def find(self, text: str) -> list[Hit]:
         """The hits in a whole text, sorted."""
@@ -140,11 +144,10 @@ class WordMatcher:
 class Scan:
     """A text that was read: the hits in it, sorted, and what is still undecided."""
 
-    __slots__ = ("_begin", "_earliest", "_groups", "_over", "_readings", "_spared", "_text", "_undecided", "hits")
+    __slots__ = ("_begin", "_earliest", "_over", "_readings", "_text", "_undecided", "_words", "hits")
 
-    def __init__(self, groups: Sequence[Group], spared: int, text: str, begin: int, over: bool) -> None:
-        self._groups = groups
-        self._spared = spared
+    def __init__(self, words: WordMatcher, text: str, begin: int, over: bool) -> None:
+        self._words = words
         self._text = text
         self._begin = begin
         self._over = over
@@ -152,7 +155,7 @@ class Scan:
         self._undecided = len(text)
         self._earliest: dict[tuple[int, int], int] = {}  # where the first exception begins that is possible then
         self.hits: list[Hit] = []
-        for group in groups:
+        for group in words._groups:
             hits = self._hits(group.views, begin)
             if group.first:
                 hits = [hit._replace(word=hit.word + group.first) for hit in hits]
@@ -165,7 +168,7 @@ class Scan:
     def held_from(self) -> int:
         """Where in the text the longest end begins that may still become a hit; its length: nowhere."""
         held = self._undecided
-        for group in self._groups:
+        for group in self._words._groups:
             for view in group.views:
                 held = min(held, self._held_from(view))
         return held
@@ -206,6 +209,9 @@ class Scan:
         starts = [start for start, _ in spans]
         kept: list[Hit] = []
         for hit in hits:
+            if not self._words.entries[hit.word].spared:
+                kept.append(hit)
+                continue
             before = bisect_right(starts, hit.start)
             if before and furthest[before - 1] >= hit.end:
                 continue
@@ -218,7 +224,7 @@ class Scan:
 
     def _certain(self, hit: Hit, views: Sequence[View]) -> int:
         """How much of the text must be known to tell that no exception around the hit will come of it."""
-        low, high = hit.decided, min(len(self._text), hit.start + self._spared + 2 * REACH) + 1
+        low, high = hit.decided, min(len(self._text), hit.start + self._words._spared + 2 * REACH) + 1
         if low >= high or not self._may_be_spared(hit, views, low):
             return low
         while high - low > 1:
@@ -233,7 +239,7 @@ class Scan:
         """Whether an exception that begins no later than the hit is possible while so much of the text is known."""
         earliest = self._earliest.get((id(views), known))
         if earliest is None:
-            skipped = max(0, known - self._spared - 2 * REACH)
+            skipped = max(0, known - self._words._spared - 2 * REACH)
             text = self._text[skipped:known]
             earliest = known
             for view in views:
@@ -246,4 +252,5 @@ class Scan:
 
 def _entry(rules: tuple[Rule, ...]) -> Entry:
     actions = {rule.action for rule in rules}
-    return Entry(rules=rules, block="block" in actions, mask="mask" in actions)
+    spared = not any(rule.mandatory for rule in rules)
+    return Entry(rules=rules, block="block" in actions, mask="mask" in actions, spared=spared)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from engine import caching, retrying
+from engine.aside import Aside, length, length_of
 from engine.batching import Batcher, BatchKey
 from engine.coalescing import BorrowedRoute, LentReservation, LentRoute, SharedCalls
 from engine.errors import ContextTooLong, EngineError, RateLimited, UpstreamError
@@ -38,6 +39,7 @@ class Caller:
         journal: Journal,
         answers: Answers,
         privacy: Privacy,
+        aside: Aside,
     ) -> None:
         self._limiter = limiter
         self._sessions = sessions
@@ -45,6 +47,7 @@ class Caller:
         self._journal = journal
         self._answers = answers
         self._privacy = privacy
+        self._aside = aside
         self.retries = retrying.RetryBudget()
         self.shared = SharedCalls()
         self._batches: Batcher[ModelCall, StoredAnswer] = Batcher()
@@ -153,11 +156,15 @@ class Caller:
                 continue
             if turn.policy is None:
                 await self.reserve(turn, route, turn.request.max_tokens)
-            return self._masked(turn, route, messages)
+            return await self._masked(turn, route, messages)
 
-    def _masked(self, turn: Turn, route: Route, messages: list[Message]) -> ModelCall:
+    async def _masked(self, turn: Turn, route: Route, messages: list[Message]) -> ModelCall:
         """What is sent, kept and shared has no personal data in it; whose values stand for what is this turn's own."""
-        masked, request, turn.restorer = self._privacy.mask(turn.principal, messages, turn.request)
+        asked = turn.request
+        size = length(messages) + length_of(asked.tools) + length_of(asked.params)
+        masked, request, turn.restorer = await self._aside.read(
+            size, lambda: self._privacy.mask(turn.principal, messages, asked)
+        )
         turn.personal = turn.restorer.counts if turn.restorer is not None else {}
         return ModelCall(route.upstream_model, masked, request)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from engine.aside import Aside, length
 from engine.batching import Batcher, BatchKey, in_pieces, shared_usage, total_usage
 from engine.calling import Caller, borrow
 from engine.ending import Endings
@@ -27,12 +28,15 @@ Counted = tuple[list[float], Usage | None]  # a vector, and its part of what its
 class Embedder:
     """Makes vectors of texts. One an engine, whose retry budget and way out it shares."""
 
-    def __init__(self, *, limiter: Limiter, guard: Guard, privacy: Privacy, caller: Caller, endings: Endings) -> None:
+    def __init__(
+        self, *, limiter: Limiter, guard: Guard, privacy: Privacy, caller: Caller, endings: Endings, aside: Aside
+    ) -> None:
         self._limiter = limiter
         self._guard = guard
         self._privacy = privacy
         self._caller = caller
         self._endings = endings
+        self._aside = aside
         self._batches: Batcher[str, Counted] = Batcher()
 
     async def embed(self, principal: Principal, request: ChatRequest) -> Embeddings:
@@ -45,7 +49,10 @@ class Embedder:
         try:
             turn.admission = await self._limiter.admit(principal, request, turn.id)
             turn.decided = True
-            texts, turn.personal = self._privacy.mask_each(principal, self._checked(turn))
+            checked = await self._checked(turn)
+            texts, turn.personal = await self._aside.read(
+                sum(map(len, checked)), lambda: self._privacy.mask_each(principal, checked)
+            )
             turn.constraints.needed = partial(_longest, turn.messages)
             answer = partial(self._answer, texts)
             embedded = await self._caller.attempt(turn, self._endings.active, self._prepare, answer)
@@ -56,9 +63,12 @@ class Embedder:
         finally:
             self._endings.release(turn)
 
-    def _checked(self, turn: Turn) -> list[str]:
+    async def _checked(self, turn: Turn) -> list[str]:
         """3."""
-        checked, verdicts = self._guard.input(turn.principal, turn.messages)
+        messages = turn.messages
+        checked, verdicts = await self._aside.read(
+            length(messages), lambda: self._guard.input(turn.principal, messages)
+        )
         turn.judge(verdicts)
         turn.messages = checked
         texts = [message.content for message in checked if isinstance(message.content, str)]

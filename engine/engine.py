@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
+from engine.aside import Aside, length, length_of
 from engine.calling import Caller, Upstream, cut_off
 from engine.checkpoints import UNWATCHED, Checkpoints
 from engine.embedding import Embedder
@@ -46,12 +47,19 @@ class Engine:
         self.guard = guard
         self.plugins = plugins
         self.journal = journal
+        self._aside = Aside()
         self.caller = Caller(
-            limiter=limiter, sessions=sessions, router=router, journal=journal, answers=answers, privacy=privacy
+            limiter=limiter,
+            sessions=sessions,
+            router=router,
+            journal=journal,
+            answers=answers,
+            privacy=privacy,
+            aside=self._aside,
         )
         self.endings = Endings(sessions=sessions, guard=guard, journal=journal, meter=meter, caller=self.caller)
         self.embedder = Embedder(
-            limiter=limiter, guard=guard, privacy=privacy, caller=self.caller, endings=self.endings
+            limiter=limiter, guard=guard, privacy=privacy, caller=self.caller, endings=self.endings, aside=self._aside
         )
         self.checkpoints = Checkpoints(journal)
 
@@ -142,28 +150,33 @@ class Engine:
         await self._enter(turn)
         turn.plugins = run = await self.plugins.pre(principal, turn.request, turn.session, turn.messages, turn.id)
         if run.touched:
-            self._check_input(turn, run.messages)
+            await self._check_input(turn, run.messages)
 
     async def _enter(self, turn: Turn) -> None:
         """2, 3."""
         if turn.request.remember:
             turn.session = await self.sessions.open(turn.principal, turn.request)
         turn.decided = True
-        self._check_request(turn)
-        self._check_input(turn, turn.request.messages)
+        await self._check_request(turn)
+        await self._check_input(turn, turn.request.messages)
 
-    def _check_request(self, turn: Turn) -> None:
+    async def _check_request(self, turn: Turn) -> None:
         """What reaches the model besides messages: tools and parameters, and the profile as part of the prompt."""
-        turn.request, verdicts = self.guard.request(turn.principal, turn.request)
+        request = turn.request
+        size = length_of(request.tools) + length_of(request.params)
+        turn.request, verdicts = await self._aside.read(size, lambda: self.guard.request(turn.principal, request))
         turn.judge(verdicts)
         session = turn.session
         if session is not None and session.user_profile:
-            session.user_profile, verdicts = self.guard.profile(turn.principal, session.user_profile)
+            profile = session.user_profile
+            session.user_profile, verdicts = await self._aside.read(
+                length_of(profile), lambda: self.guard.profile(turn.principal, profile)
+            )
             turn.judge(verdicts)
 
-    def _check_input(self, turn: Turn, messages: Sequence[Message]) -> None:
+    async def _check_input(self, turn: Turn, messages: Sequence[Message]) -> None:
         turn.messages = messages
-        checked, verdicts = self.guard.input(turn.principal, messages)
+        checked, verdicts = await self._aside.read(length(messages), lambda: self.guard.input(turn.principal, messages))
         turn.judge(verdicts)
         turn.messages = checked
 

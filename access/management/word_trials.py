@@ -70,7 +70,7 @@ class WordTest(LeanView):
             work = partial(try_now, self.parts.words.value.of(tenant_id), body)
         else:
             work = partial(try_chosen, tenant_id, body, self.parts.words.value.default)
-        return self.json(WordTestAnswer(await self.parts.rows.run(work)))
+        return self.json(WordTestAnswer(await self.parts.trials.run(work)))
 
 
 class WordHitsView(LeanView):

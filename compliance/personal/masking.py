@@ -115,7 +115,7 @@ class Masker:
     def _given_for(self, name: str, value: str) -> str:
         """Two ways to write one value are the same: letter case, full width, separators."""
         label = LABELS[name]
-        plain = folded(value).upper()
+        plain = folded(value).lower()  # `ß` stays another letter than `ss`
         same = (label, plain if name == EMAIL else plain.translate(_SEPARATORS))
         key = self._given.get(same)
         if key is None:

@@ -53,3 +53,4 @@ async def managed(**options: Any) -> AsyncIterator[Managed]:
         site.keys.people[person.key] = manager(person)
     yield Managed(site)
     await asyncio.to_thread(site.parts.rows.close)
+    await asyncio.to_thread(site.parts.trials.close)

@@ -1,5 +1,8 @@
 """`/api/words/test` and the hits of a list."""
 
+import asyncio
+import threading
+
 import pytest
 
 from access.management import word_trials
@@ -44,6 +47,18 @@ async def test_it_tries_a_text_by_what_is_in_use(site, law):
     ]  # fmt: skip
     charlie = (await site.charlie.post("/api/words/test", {"text": "Bad law word", "direction": "input"})).json
     assert [each["text"] for each in charlie["tried"]] == ["Bad ********"]
+
+
+async def test_nobody_waits_for_the_long_trials_of_others(site, monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(word_trials, "try_now", lambda words, body: over.wait(10) and [])
+    trials = [asyncio.create_task(site.alice.post("/api/words/test", {"text": "long"})) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        assert (await site.charlie.get("/api/words")).status == 200
+    assert not any(each.done() for each in trials)
+    over.set()
+    assert [(await each).status for each in trials] == [200, 200]
 
 
 async def test_it_tries_lists_that_are_not_in_use_and_words_that_are_not_saved(site):

@@ -118,6 +118,16 @@ def test_nobody_takes_themselves_out_of_a_mandatory_list(cast):
     assert [each.list for each in verdicts(compile_guard(), ALICE, "坏人好")] == ["law"]
 
 
+@pytest.mark.parametrize(
+    ("word", "exception", "text"),
+    [("good", "god", "so good."), ("c++", "cd", "c++d"), ("bad", "xbad", "x.bad"), ("坏坏人", "坏人", "坏坏人")],
+)
+def test_no_exception_holds_a_mandatory_word_written_with_other_signs(cast, word, exception, text):
+    platform(name="law", words=[word], mandatory=True)
+    save_exceptions(tenant_id=cast.acme.pk, words=[exception])
+    assert [each.list for each in verdicts(compile_guard(), ALICE, text)] == ["law"]
+
+
 def test_it_reads_each_list_once_however_many_have_it(cast, django_assert_num_queries):
     shared = [platform(name=f"shared {number}", words=[f"bad{number}"]) for number in range(3)]
     for tenant in (cast.acme, cast.globex):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
+from engine.aside import LONG
 from engine.engine import Engine
 from engine.errors import UpstreamError
 from engine.types import CachePolicy, ChatRequest, Delta, Done, EmbedCall, Embedded, Message, Principal, Start
@@ -58,11 +60,11 @@ class Names:
         return found, {"name": sum(new != old for new, old in zip(found, texts, strict=True))}
 
 
-def private(*models: ScriptedModel, **options: Any) -> tuple[Engine, Parts]:
+def private(*models: ScriptedModel, privacy: Names | None = None, **options: Any) -> tuple[Engine, Parts]:
     engine, parts = build(*models, **options)
     engine = Engine(
         limiter=parts.limiter, sessions=parts.sessions, guard=parts.guard, plugins=parts.plugins, router=parts.router,
-        journal=parts.journal, meter=parts.meter, answers=parts.answers, privacy=Names(),
+        journal=parts.journal, meter=parts.meter, answers=parts.answers, privacy=privacy or Names(),
     )  # fmt: skip
     return engine, parts
 
@@ -198,3 +200,35 @@ async def test_a_reader_that_leaves_closes_the_call(leave_after: int) -> None:
     await events.aclose()
     await nothing_left(engine, parts)
     assert parts.journal.states == ["cancelled"]
+
+
+class Slow(Names):
+    def __init__(self) -> None:
+        self.begun, self.over = threading.Event(), threading.Event()
+
+    def masked(self, text: str, known: dict[str, str]) -> str:
+        if len(text) >= LONG:
+            self.begun.set()
+            assert self.over.wait(10)
+        return super().masked(text, known)
+
+
+@pytest.mark.parametrize("how", ["chat", "cancelled", "embeddings"])
+async def test_no_turn_waits_while_a_long_text_is_masked(how: str) -> None:
+    slow, model = Slow(), Vectors()
+    engine, parts = private(model, privacy=slow)
+    long = ChatRequest(messages=[Message("user", "x" * LONG)], task="embeddings" if how == "embeddings" else "chat")
+    turn: Any = engine.embed(ALICE, long) if how == "embeddings" else engine.complete(ALICE, long)
+    masking = asyncio.create_task(turn)
+    while not slow.begun.is_set():
+        await asyncio.sleep(0.001)
+    assert (await engine.complete(ALICE, ask("Hi"))).message.content
+    assert not masking.done()
+    if how == "cancelled":
+        masking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await masking
+    slow.over.set()
+    if how != "cancelled":
+        await masking
+    await nothing_left(engine, parts)

@@ -26,6 +26,13 @@ def test_one_value_is_the_same_however_it_is_written():
     assert masked("a.b@x.com ab@x.com")[0] == ["[EMAIL_1] [EMAIL_2]"]
 
 
+@pytest.mark.parametrize("pair", ["strauß@x.com strauss@x.com", "ıx@x.com ix@x.com"])
+def test_letters_that_are_alike_in_upper_case_only_are_two(pair):
+    sent, _, restorer = masked(pair)
+    assert sent == ["[EMAIL_1] [EMAIL_2]"]
+    assert restorer.feed(Delta(content=sent[0])) == Delta(content=pair)
+
+
 def test_it_leaves_turns_without_any_alone():
     messages = [Message("user", "Hello 2024-01-02"), Message("user", [{"type": "text", "text": "[PHONE_1]"}])]
     request = ChatRequest(messages=messages, tools=[{"type": "function", "function": {"name": "f"}}])

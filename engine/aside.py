@@ -1,0 +1,47 @@
+"""Work on long texts is done beside the event loop, so that no other turn of the process waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from engine.types import Message
+
+R = TypeVar("R")
+
+LONG: Final = 8_192  # characters; fewer are read in a few milliseconds at worst
+THREADS: Final = 2  # they share one lock with the event loop
+
+
+class Aside:
+    """One an engine."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="long-texts")
+
+    async def read(self, size: int, work: Callable[[], R]) -> R:
+        """What `work`, which reads texts of that size, gives. It must touch nothing that others write."""
+        if size < LONG:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def length(messages: Iterable[Message]) -> int:
+    """About how many characters a guard reads of them."""
+    return sum(
+        length_of(message.content)
+        + length_of(message.tool_calls)
+        + length_of(message.reasoning_content)
+        + length_of(message.refusal)
+        for message in messages
+    )
+
+
+def length_of(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + length_of(each) for key, each in value.items())
+    return sum(map(length_of, value)) if isinstance(value, list) else 0

@@ -1,0 +1,41 @@
+import asyncio
+import threading
+
+import msgspec
+import pytest
+
+from engine.aside import LONG
+from engine.types import Message
+from tests.engine.parts import ALICE, ScriptedModel, ask, build
+
+
+@pytest.mark.parametrize("place", ["content", "parts", "tools", "params"])
+async def test_no_turn_waits_while_the_long_text_of_another_is_read(place):
+    engine, parts = build(ScriptedModel(["Hello"]))
+    long, begun, over = "x" * LONG, threading.Event(), threading.Event()
+    read_input, read_request = parts.guard.input, parts.guard.request
+
+    def wait_if_long(*given):
+        if long in str(given):
+            begun.set()
+            assert over.wait(10)
+
+    def slow_input(principal, messages):
+        wait_if_long(messages)
+        return read_input(principal, messages)
+
+    def slow_request(principal, request):
+        wait_if_long(request.tools, request.params)
+        return read_request(principal, request)
+
+    parts.guard.input, parts.guard.request = slow_input, slow_request
+    content = {"content": long, "parts": [{"type": "text", "text": long}]}.get(place, "Hi")
+    others = {"tools": {"tools": [{"x": [long]}]}, "params": {"params": {"stop": long}}}.get(place, {})
+    request = msgspec.structs.replace(ask(), messages=[Message("user", content)], **others)
+    reading = asyncio.create_task(engine.complete(ALICE, request))
+    while not begun.is_set():
+        await asyncio.sleep(0.001)
+    assert (await engine.complete(ALICE, ask())).message.content == "Hello"
+    assert not reading.done()
+    over.set()
+    assert (await reading).message.content == "Hello"
