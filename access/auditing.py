@@ -69,6 +69,12 @@ def export_arguments(form: str, filters: Filters) -> Json:
     return {"format": form, "filters": msgspec.to_builtins(_ended(filters))}
 
 
+def without_words(arguments: Json) -> Json:
+    """The question without what names people or repeats what they said."""
+    kept = {name: value for name, value in arguments.get("filters", {}).items() if name not in ("user", "session_id")}
+    return {**arguments, "filters": kept, **({"text": ""} if "text" in arguments else {})}
+
+
 def filters_of(job: Job) -> Filters:
     return msgspec.convert(job.arguments["filters"], Filters)
 

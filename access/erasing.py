@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 KIND: Final = "erase_user"
 SETTLE: Final = 2.0  # seconds until every worker has heard that it must use the keys no more
 ORIGIN: Final = "clawdbot/erasure"
+HELD: Final = "The tenant is under a legal hold: nothing of it may be erased."
 
 Whose = Callable[[str], bool]
 
@@ -63,6 +64,9 @@ def run(job_id: int) -> None:
     job = Job.objects.everywhere().select_related("tenant").filter(pk=job_id, kind=KIND).first()
     erasure = Erasure.objects.everywhere().filter(job_id=job_id).select_related("tenant").first()
     if job is None or erasure is None or not jobs.start_job(job_id=job_id):
+        return
+    if erasure.tenant.legal_hold:  # set since it was asked for
+        jobs.fail_job(job_id=job_id, error=HELD)
         return
     try:
         _finish(job, erasure, _erase(job, erasure))
@@ -127,11 +131,13 @@ async def _clear(tenants: Cell[TenantTable], tenant_id: int, whose: Whose) -> tu
 
 def _drop_results(tenant_id: int) -> int:
     """Results of the tenant's jobs may hold anybody's words, also those of all tenants that operators asked for; those
-    that still run would. Certificates stay."""
+    that still run would. What was searched for goes with them. Certificates stay."""
     everybodys = Q(tenant=None, kind__in=(*auditing.KINDS, replaying.KIND))
     mine = Job.objects.everywhere().filter(Q(tenant_id=tenant_id) | everybodys).exclude(kind=KIND)
     for job_id in mine.filter(state__in=jobs.OPEN).values_list("pk", flat=True):
         jobs.fail_job(job_id=job_id, error="A user was erased meanwhile. Ask for it again.")
+    for job in mine.filter(kind__in=auditing.KINDS):
+        mine.filter(pk=job.pk).update(arguments=auditing.without_words(job.arguments))
     dropped = 0
     for job in mine.exclude(result_name=""):
         default_storage.delete(job.result_name)

@@ -11,8 +11,9 @@ from kombu.exceptions import OperationalError
 from access import erasing
 from access.tasks import erase_user
 from compliance.models import Erasure
-from engine.errors import StoreUnavailable
+from engine.errors import Conflict, StoreUnavailable
 from tenants import jobs, stored_keys
+from tenants.keyring import TenantKeys
 from tenants.models import Tenant
 
 LONGEST: Final = 300  # characters of a user, as the journal's
@@ -20,8 +21,8 @@ LONGEST: Final = 300  # characters of a user, as the journal's
 
 def request_erasure(*, tenant: Tenant, user: str, created_by: str) -> Erasure:
     """Queues the erasure of a user as the journal calls them (`12`, `key:7`, `key:7:alice`). Blocking. Raises
-    ValidationError, StoreUnavailable (the broker is away; the job then says so). Not within a transaction: the worker
-    would be quicker than its end."""
+    what `checked` does, and StoreUnavailable (the broker is away; the job then says so). Not within a transaction: the
+    worker would be quicker than its end."""
     erasure = prepare_erasure(tenant=tenant, user=user, created_by=created_by)
     tell_worker(erasure)
     return erasure
@@ -37,14 +38,23 @@ def tell_worker(erasure: Erasure) -> None:
         raise StoreUnavailable() from error
 
 
-def prepare_erasure(*, tenant: Tenant, user: str, created_by: str) -> Erasure:
-    """The rows alone. They do not say who it is: from here on only the pseudonym is needed. Raises ValidationError,
-    StoreUnavailable (the tenant's key cannot be opened)."""
+def checked(*, tenant: Tenant, user: str) -> TenantKeys:
+    """The keys that tell whose is what. Raises ValidationError, Conflict (a legal hold), StoreUnavailable (the tenant's
+    key cannot be opened)."""
     if not user or len(user) > LONGEST or not user.isprintable():
         raise ValidationError({"user": f"1 to {LONGEST} printable characters."})
+    if tenant.legal_hold:
+        raise Conflict(erasing.HELD)
     keys = stored_keys.stored(tenant.pk)
     if keys is None:
         raise StoreUnavailable("The tenant's key cannot be opened.")
+    return keys
+
+
+def prepare_erasure(*, tenant: Tenant, user: str, created_by: str) -> Erasure:
+    """The rows alone. They do not say who it is: from here on only the pseudonym is needed. Raises what `checked`
+    does."""
+    keys = checked(tenant=tenant, user=user)
     with transaction.atomic():
         job = jobs.queue_job(tenant_id=tenant.pk, kind=erasing.KIND, created_by=created_by)
         return Erasure.objects.create(tenant=tenant, subject=keys.pseudonym(user), requested_by=created_by, job=job)

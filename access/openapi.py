@@ -126,7 +126,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="Who was erased", text="Pseudonyms: nothing else of them is kept.",
                   answer=ErasurePage, errors=MANAGE_ERRORS),
         Operation(method="post", summary="Erase a user", text=ERASURE_TEXT, body=ErasureBody, answer=JobAnswer,
-                  status=202, errors=(400, *MANAGE_ERRORS)),
+                  status=202, errors=(400, 409, *MANAGE_ERRORS)),
     ],
     "/api/rules": [
         Operation(method="get", summary="The tenant's rules, and the platform's that apply to it", answer=RulePage,

@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access.console.people import JOB_COLOURS
 from access.console.scoped import BY_TENANT, PlatformAdmin
-from access.erasure_requests import LONGEST, prepare_erasure, tell_worker
+from access.erasure_requests import LONGEST, checked, prepare_erasure, tell_worker
 from compliance.models import Erasure
 from engine.errors import EngineError
 
@@ -31,6 +31,15 @@ class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Erasure
         fields = ["tenant"]
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        if data.get("tenant") is not None and data.get("user"):
+            try:
+                checked(tenant=data["tenant"], user=data["user"])
+            except EngineError as error:
+                raise forms.ValidationError(f"{error.message} ({error.code})") from None
+        return data
 
 
 class ErasureAdmin(PlatformAdmin):
@@ -55,12 +64,9 @@ class ErasureAdmin(PlatformAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        try:
-            made = prepare_erasure(
-                tenant=obj.tenant, user=form.cleaned_data["user"], created_by=request.user.get_username()
-            )
-        except EngineError as error:
-            raise forms.ValidationError(f"{error.message} ({error.code})") from None
+        made = prepare_erasure(
+            tenant=obj.tenant, user=form.cleaned_data["user"], created_by=request.user.get_username()
+        )
         for field in made._meta.concrete_fields:
             setattr(obj, field.attname, getattr(made, field.attname))
         request.erasure = made  # type: ignore[attr-defined]

@@ -15,14 +15,16 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from access import erasing
+from access import auditing, erasing
 from access.erasure_requests import prepare_erasure
 from compliance.journal import reader
+from compliance.journal.listing import Filters
 from compliance.journal.records import intent_row
 from compliance.journal.signing import platform_signer
 from compliance.models import ChangeRecord, Erasure, SubjectKey
 from compliance.sealing.forgetting import Forgotten
 from compliance.tree.notes import open_note, read_keys
+from engine.errors import Conflict
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Choice, End, Message, StoredAnswer, Usage
 from sessions_app.store import SessionStore
@@ -189,6 +191,29 @@ def test_results_of_all_tenants_go_and_those_of_others_stay(place):
     assert [job.result_name for job in done] == ["", "", "", f"x/{done[3].pk}.json"]
     assert default_storage.listdir("x")[1] == [f"{done[3].pk}.json"]
     assert (running.state, sweep.state) == (Job.State.FAILED, Job.State.QUEUED)
+
+
+def test_what_was_searched_for_goes_too(place):
+    asked = auditing.search_arguments("her words", Filters(user="key:1:alice", session_id="of alice", state="failed"))
+    mine, other = (jobs.queue_job(tenant_id=each, kind=auditing.SEARCH, arguments=asked) for each in (1, 2))
+    erase(place.tenant)
+    mine.refresh_from_db()
+    other.refresh_from_db()
+    assert mine.arguments["text"] == "" and auditing.filters_of(mine).user is None
+    assert (auditing.filters_of(mine).session_id, auditing.filters_of(mine).state) == (None, "failed")
+    assert other.arguments == asked
+
+
+def test_a_legal_hold_keeps_everything(place):
+    erasure = prepare_erasure(tenant=place.tenant, user=ALICES, created_by="operator")
+    Tenant.objects.filter(pk=1).update(legal_hold=True)
+    erasing.run(erasure.job_id)
+    job = Job.objects.for_tenant(1).get(pk=erasure.job_id)
+    assert (job.state, job.error) == (Job.State.FAILED, erasing.HELD)
+    erasure.refresh_from_db()
+    assert erasure.erased_at is None and erasure.certificate == ""
+    with pytest.raises(Conflict):
+        prepare_erasure(tenant=Tenant.objects.get(pk=1), user=ALICES, created_by="operator")
 
 
 def test_it_may_be_done_twice(place):

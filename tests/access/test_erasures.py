@@ -7,7 +7,7 @@ import pytest
 from access import tasks
 from compliance.models import Erasure
 from tenants import stored_keys
-from tenants.models import Job
+from tenants.models import Job, Tenant
 from tests.access.managed import managed
 from tests.compliance.journals import KEYS
 
@@ -50,6 +50,14 @@ async def test_who_manages_nothing_may_not(site):
     assert (await site.bob.post("/api/erasures", {"user": "1"})).status == 403
     assert (await site.bob.get("/api/erasures")).status == 403
     assert (await site.alice.request("DELETE", "/api/erasures")).status == 405
+
+
+async def test_nobody_is_erased_under_a_legal_hold(site):
+    await site.rows(lambda: Tenant.objects.filter(pk=1).update(legal_hold=True))
+    answer = await site.alice.post("/api/erasures", {"user": "1"})
+    assert (answer.status, answer.json["error"]["code"]) == (409, "conflict")
+    assert "legal hold" in answer.json["error"]["message"] and site.told == []
+    assert (await site.charlie.post("/api/erasures", {"user": "1"})).status == 202
 
 
 NO_USER = [{}, {"user": ""}, {"user": 7}, {"user": "a\nb"}, {"user": "x" * 301}, {"user": "a", "b": 1}]

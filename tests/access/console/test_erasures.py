@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -43,6 +45,19 @@ def test_it_erases_whom_the_form_names(console, rows, told):
 def test_it_says_what_is_no_user(console, rows, told, user):
     answer = console.post(ADD, {"tenant": rows.acme.pk, "user": user}, follow=True)
     assert answer.status_code == 200 and told == []
+    assert Erasure.objects.everywhere().count() == len(rows.erasures)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_it_says_why_nobody_can_be_erased(console, rows, told, monkeypatch, held):
+    if held:
+        rows.acme.legal_hold = True
+        rows.acme.save()
+    else:
+        monkeypatch.setattr(stored_keys, "stored", lambda tenant_id: None)
+    answer = console.post(ADD, {"tenant": rows.acme.pk, "user": "1"})
+    assert answer.status_code == 200 and told == []
+    assert ("legal hold" if held else "cannot be opened") in html.unescape(answer.content.decode())
     assert Erasure.objects.everywhere().count() == len(rows.erasures)
 
 
