@@ -63,6 +63,10 @@ class WordGuard:
         self._hits: Hits = Uncounted() if hits is None else hits
         self._open = OpenOutput()
 
+    def weight(self, principal: Principal) -> int:
+        tenant = self._cell.value.of(principal.tenant_id)
+        return 0 if tenant is None or tenant.input is None else tenant.input.weight
+
     def input(self, principal: Principal, messages: Sequence[Message]) -> tuple[Sequence[Message], list[Verdict]]:
         """The messages, masked where a list says so (the same object where none does), and what was found in them."""
         tenant = self._cell.value.of(principal.tenant_id)

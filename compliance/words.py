@@ -6,7 +6,7 @@ switches are searched together, in as many views of the text as their switches a
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from itertools import accumulate
 from typing import Final, Literal, NamedTuple
@@ -15,7 +15,7 @@ import msgspec
 
 from compliance.characters import in_word
 from compliance.letters import Hit
-from compliance.normalising import normalise
+from compliance.normalising import DEFAULT_SWITCHES, normalise
 from compliance.readings import REACH, Reading
 from compliance.spellings import View, views_of
 
@@ -24,6 +24,7 @@ __all__ = ["Action", "Entry", "Explanation", "Hit", "Rule", "Scan", "WordMatcher
 Action = Literal["block", "mask", "record"]
 Scope = Literal["tenant", "platform"]
 
+_ORDINARY: Final = 64  # letters: the longest word there is
 _MUCH: Final = 400  # of a text longer than its words can reach back, only the end is read for what it may become
 
 
@@ -98,6 +99,9 @@ class WordMatcher:
             self.words += rules
             self.entries += (entries[each] for each in rules.values())
         self._groups = tuple(group for group in groups if group.views)
+        # How many times as long as with ordinary words a text takes to be read at worst, about.
+        self.weight = max((_nesting(rules) for rules in by_switches.values()), default=1)
+        self.weight *= (4 if spared else 1) * (4 if any(switches - DEFAULT_SWITCHES for switches in by_switches) else 1)
         self._spared = max((view.reach for group in groups for view in group.exceptions), default=0)
         # How much of what left must be known to read on after it.
         self.context: int = REACH + (self._spared + REACH if self._spared else 0)
@@ -114,6 +118,7 @@ class WordMatcher:
             whole.words = [*whole.words, *part.words]
             whole.entries = [*whole.entries, *part.entries]
             whole._written = {**part._written, **whole._written}
+            whole.weight = max(whole.weight, part.weight)
         return whole
 
     def ruled(self, rule: Rule) -> WordMatcher:
@@ -248,6 +253,18 @@ class Scan:
                 earliest = min(earliest, skipped + held)
             self._earliest[id(views), known] = earliest
         return earliest <= hit.start
+
+
+def _nesting(words: Collection[str]) -> int:
+    """What a place in a text costs at worst: each of the words that begin or end alike there is looked at letter by
+    letter. 1: no more than a longest word."""
+    most = 0
+    for word in words:
+        cost = len(word)
+        for cut in range(1, len(word)):
+            cost += (cut if word[:cut] in words else 0) + (len(word) - cut if word[cut:] in words else 0)
+        most = max(most, cost)
+    return max(1, most // _ORDINARY)
 
 
 def _entry(rules: tuple[Rule, ...]) -> Entry:

@@ -11,7 +11,7 @@ from engine.types import Message
 
 R = TypeVar("R")
 
-LONG: Final = 8_192  # characters; fewer are read in a few milliseconds at worst
+LONG: Final = 8_192  # characters of ordinary words; fewer are read in a few milliseconds at worst
 THREADS: Final = 2  # they share one lock with the event loop
 
 
@@ -22,7 +22,7 @@ class Aside:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="long-texts")
 
     async def read(self, size: int, work: Callable[[], R]) -> R:
-        """What `work`, which reads texts of that size, gives. It must touch nothing that others write."""
+        """What `work`, which reads texts of that size (weighed), gives. It must touch nothing that others write."""
         if size < LONG:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

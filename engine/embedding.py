@@ -66,8 +66,9 @@ class Embedder:
     async def _checked(self, turn: Turn) -> list[str]:
         """3."""
         messages = turn.messages
+        weight = self._guard.weight(turn.principal)
         checked, verdicts = await self._aside.read(
-            length(messages), lambda: self._guard.input(turn.principal, messages)
+            weight and weight * length(messages), lambda: self._guard.input(turn.principal, messages)
         )
         turn.judge(verdicts)
         turn.messages = checked

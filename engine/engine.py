@@ -163,20 +163,24 @@ class Engine:
     async def _check_request(self, turn: Turn) -> None:
         """What reaches the model besides messages: tools and parameters, and the profile as part of the prompt."""
         request = turn.request
-        size = length_of(request.tools) + length_of(request.params)
+        weight = self.guard.weight(turn.principal)
+        size = weight and weight * (length_of(request.tools) + length_of(request.params))
         turn.request, verdicts = await self._aside.read(size, lambda: self.guard.request(turn.principal, request))
         turn.judge(verdicts)
         session = turn.session
         if session is not None and session.user_profile:
             profile = session.user_profile
             session.user_profile, verdicts = await self._aside.read(
-                length_of(profile), lambda: self.guard.profile(turn.principal, profile)
+                weight and weight * length_of(profile), lambda: self.guard.profile(turn.principal, profile)
             )
             turn.judge(verdicts)
 
     async def _check_input(self, turn: Turn, messages: Sequence[Message]) -> None:
         turn.messages = messages
-        checked, verdicts = await self._aside.read(length(messages), lambda: self.guard.input(turn.principal, messages))
+        weight = self.guard.weight(turn.principal)
+        checked, verdicts = await self._aside.read(
+            weight and weight * length(messages), lambda: self.guard.input(turn.principal, messages)
+        )
         turn.judge(verdicts)
         turn.messages = checked
 

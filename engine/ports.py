@@ -133,6 +133,9 @@ class OutputGuard(Protocol):
 
 
 class Guard(Protocol):
+    def weight(self, principal: Principal) -> int:
+        """How many times as long as usual the caller's texts may take to be read; 0: nothing is looked for in them."""
+
     def input(self, principal: Principal, messages: Sequence[Message]) -> tuple[Sequence[Message], list[Verdict]]:
         """The messages to go on with (masked where a list says so) and what was found. A verdict with action `block`
         means the turn must be refused."""

@@ -267,3 +267,21 @@ def test_it_takes_sixty_thousand_words():
     compiled = matcher(DEFAULT_SWITCHES, block=sorted(words))
     text = "好" * 300 + min(words) + "好" * 300
     assert min(words) in [compiled.words[hit.word] for hit in compiled.find(text)]
+
+
+@pytest.mark.parametrize(
+    ("words", "switches", "exceptions", "weight"),
+    [
+        (["bad", "坏人", "x" * 64], DEFAULT_SWITCHES, [], 1),
+        (["a" * length for length in range(1, 65)], DEFAULT_SWITCHES, [], 64),
+        (["坏人", *("坏人" + "x" * length for length in range(1, 61))], DEFAULT_SWITCHES, [], 30),
+        (["bad"], frozenset({*DEFAULT_SWITCHES, "pinyin"}), [], 4),
+        (["bad"], DEFAULT_SWITCHES, ["badge"], 4),
+        (["bad"], frozenset(SWITCHES), ["badge"], 16),
+    ],
+)
+def test_it_knows_which_words_take_long_to_look_for(words, switches, exceptions, weight):
+    assert matcher(switches, exceptions, block=words).weight == weight
+    if not exceptions:
+        parts = [matcher(switches, block=words), matcher(block=["other"])]
+        assert WordMatcher.joined(parts).weight == weight

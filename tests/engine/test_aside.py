@@ -9,10 +9,12 @@ from engine.types import Message
 from tests.engine.parts import ALICE, ScriptedModel, ask, build
 
 
+@pytest.mark.parametrize("weight", [1, 32])
 @pytest.mark.parametrize("place", ["content", "parts", "tools", "params"])
-async def test_no_turn_waits_while_the_long_text_of_another_is_read(place):
+async def test_no_turn_waits_while_the_long_text_of_another_is_read(place, weight):
     engine, parts = build(ScriptedModel(["Hello"]))
-    long, begun, over = "x" * LONG, threading.Event(), threading.Event()
+    parts.guard.weighs = weight
+    long, begun, over = "x" * (LONG // weight), threading.Event(), threading.Event()
     read_input, read_request = parts.guard.input, parts.guard.request
 
     def wait_if_long(*given):
@@ -39,3 +41,17 @@ async def test_no_turn_waits_while_the_long_text_of_another_is_read(place):
     assert not reading.done()
     over.set()
     assert (await reading).message.content == "Hello"
+
+
+async def test_texts_nobody_reads_for_words_stay_where_they_are():
+    engine, parts = build(ScriptedModel(["Hello"]))
+    parts.guard.weighs = 0
+    read, threads = parts.guard.input, set()
+
+    def here(principal, messages):
+        threads.add(threading.current_thread())
+        return read(principal, messages)
+
+    parts.guard.input = here
+    await engine.complete(ALICE, msgspec.structs.replace(ask(), messages=[Message("user", "x" * 2 * LONG)]))
+    assert threads == {threading.main_thread()}

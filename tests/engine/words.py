@@ -36,6 +36,10 @@ class WordsGuard:
         self.words = words
         self.masks: dict[str, str] = {}
         self.ends: list[list[str]] = []
+        self.weighs = 1
+
+    def weight(self, principal: Principal) -> int:
+        return self.weighs
 
     def input(self, principal: Principal, messages: Sequence[Message]) -> tuple[Sequence[Message], list[Verdict]]:
         found = [
