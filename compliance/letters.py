@@ -222,13 +222,16 @@ class LettersView:
         """Where in the text the longest end begins that may still grow into a word; its length: nowhere."""
         runs, heads = reading.runs, self._heads
         size = len(runs)
+        plain = not reading.loose  # then inside a word no other begins: in an English text four places in five
         for start in range(size - self._longest if size > self._longest else 0, size - 1):
             reach = heads.get(runs[start : start + 2])
             if reach is not None and size - start <= reach:
+                if plain and start and runs[start - 1].isalnum() and runs[start].isalnum():
+                    continue
                 held = self._begun(reading, start, begin)
                 if held is not None:
                     return held
-        if runs:
+        if runs and not (plain and size > 1 and runs[-2].isalnum() and runs[-1].isalnum()):
             last = runs[-1]
             alone, first, spaced = (each.get(last, 0) for each in (self._alone, self._firsts, self._spaced))
             if alone > 1 or first or spaced:
