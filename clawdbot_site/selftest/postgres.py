@@ -19,6 +19,7 @@ import psycopg
 
 from clawdbot_site.serving.orphans import die_with_parent
 
+STOP_TIME: Final = 60.0  # seconds; its last checkpoint takes long on a busy disk
 START_TIME: Final = 60.0
 NOBODY: Final = 65534
 
@@ -62,7 +63,7 @@ class PostgresServer:
     def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)  # fast shutdown
-            self._process.wait(20)
+            self._process.wait(STOP_TIME)
             self._process = None
 
     def kill(self) -> None:
@@ -70,7 +71,7 @@ class PostgresServer:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(20)
+            self._process.wait(STOP_TIME)
             self._process = None
 
     def _prepare(self) -> None:
@@ -128,5 +129,5 @@ class PostgresServer:
                 return True
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        process.wait(20)
+        process.wait(STOP_TIME)
         return False
