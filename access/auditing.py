@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,13 +10,12 @@ from typing import IO, Any, Final
 import msgspec
 from django.core.files import File
 from django.core.files.storage import default_storage
-from django.db import DatabaseError
 
 from access import audit_files
+from access.job_running import Abandoned, TookTooLong, told_how_it_ends
 from compliance.changes import PLATFORM
 from compliance.journal import listing, reader
 from compliance.journal.listing import Filters
-from compliance.journal.slots import NoSlot
 from compliance.models import AuditEntry
 from compliance.sealing.opening import Opener
 from compliance.tree import checkpoints, exporting
@@ -26,8 +24,6 @@ from engine.errors import InvalidRequest
 from engine.types import Json
 from tenants import jobs
 from tenants.models import Job
-
-log = logging.getLogger(__name__)
 
 SEARCH: Final = "audit_search"
 EXPORT: Final = "audit_export"
@@ -43,16 +39,8 @@ FOLDERS: Final = {SEARCH: "audit-searches", EXPORT: "audit-exports"}
 Turns = Iterator[list[AuditEntry]]
 
 
-class Abandoned(Exception):
-    """Nobody waits any more: the job is over or gone, with its tenant perhaps."""
-
-
 class NotYet(Exception):
     """What was asked for cannot be had yet; the text says why."""
-
-
-class TookTooLong(Exception):
-    """The job had the time it may have."""
 
 
 def search_arguments(text: str, filters: Filters) -> Json:
@@ -85,27 +73,12 @@ def run(job_id: int) -> None:
     job = Job.objects.everywhere().filter(pk=job_id, kind__in=KINDS).first()
     if job is None or not jobs.start_job(job_id=job_id):
         return
-    try:
-        _finish(job)
-    except NotYet as reason:
-        jobs.fail_job(job_id=job_id, error=str(reason))
-    except TookTooLong:
-        jobs.fail_job(
-            job_id=job_id,
-            error=f"It took longer than {LIMIT / 60:.0f} minutes. Ask for a shorter time, or filter more.",
-        )
-        log.warning("job %s took too long", job_id)
-    except Abandoned:
-        log.info("job %s was given up: it is over or gone", job_id)
-    except (DatabaseError, NoSlot) as error:
-        jobs.fail_job(job_id=job_id, error="The journal or the configuration could not be read. Try again.")
-        log.error("job %s failed: %s", job_id, error)
-    except OSError as error:
-        jobs.fail_job(job_id=job_id, error=f"The result could not be stored: {error.strerror or error}")
-        log.error("job %s failed: %s", job_id, error)
-    except Exception:  # noqa: BLE001  # border: whoever waits for the job must hear of a mistake in the program too
-        jobs.fail_job(job_id=job_id, error="It failed. The platform's log says why.")
-        log.exception("job %s failed", job_id)
+    shorter, failed = "Ask for a shorter time, or filter more.", "It failed. The platform's log says why."
+    with told_how_it_ends(job_id, limit=LIMIT, shorter=shorter, failed=failed):
+        try:
+            _finish(job)
+        except NotYet as reason:
+            jobs.fail_job(job_id=job_id, error=str(reason))
 
 
 def _ended(filters: Filters) -> Filters:

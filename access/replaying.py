@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -13,10 +12,9 @@ import msgspec
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import DatabaseError
 
+from access.job_running import Abandoned, TookTooLong, told_how_it_ends
 from compliance.journal import spans
-from compliance.journal.slots import NoSlot
 from engine.errors import InvalidRequest
 from engine.types import Json
 from routing import proposals
@@ -26,8 +24,6 @@ from routing.replay import Replay
 from routing.reports import Report
 from tenants import jobs
 from tenants.models import Job, Tenant
-
-log = logging.getLogger(__name__)
 
 KIND: Final = "replay_rules"
 DAY: Final = 86_400.0
@@ -40,14 +36,6 @@ LIMIT: Final = 600.0  # seconds a job may take
 
 Moment = str | float | None
 Progress = Callable[[float], bool]
-
-
-class Abandoned(Exception):
-    """Nobody waits any more: the job is over or gone, with its tenant perhaps."""
-
-
-class TookTooLong(Exception):
-    """The job had the time it may have."""
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -132,25 +120,9 @@ def run(job_id: int) -> None:
     job = Job.objects.everywhere().select_related("tenant").filter(pk=job_id, kind=KIND).first()
     if job is None or not jobs.start_job(job_id=job_id):
         return
-    try:
+    shorter, failed = "Ask for a shorter period or fewer rules.", "The replay failed. The platform's log says why."
+    with told_how_it_ends(job_id, limit=LIMIT, shorter=shorter, failed=failed):
         _finish(job, _work(job))
-    except TookTooLong:
-        jobs.fail_job(
-            job_id=job_id,
-            error=f"It took longer than {LIMIT / 60:.0f} minutes. Ask for a shorter period or fewer rules.",
-        )
-        log.warning("replay %s took too long", job_id)
-    except Abandoned:
-        log.info("replay %s was given up: its job is over or gone", job_id)
-    except (DatabaseError, NoSlot) as error:
-        jobs.fail_job(job_id=job_id, error="The journal or the configuration could not be read. Try again.")
-        log.error("replay %s failed: %s", job_id, error)
-    except OSError as error:
-        jobs.fail_job(job_id=job_id, error=f"The result could not be stored: {error.strerror or error}")
-        log.error("replay %s failed: %s", job_id, error)
-    except Exception:  # noqa: BLE001  # border: whoever waits for the job must hear of a mistake in the program too
-        jobs.fail_job(job_id=job_id, error="The replay failed. The platform's log says why.")
-        log.exception("replay %s failed", job_id)
 
 
 def _work(job: Job) -> Json:
