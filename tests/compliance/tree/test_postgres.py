@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -10,7 +9,6 @@ from django.core.files.storage import FileSystemStorage
 from django.core.management import call_command
 from django.db import connections
 
-from clawdbot_site.databases import sql
 from compliance.journal.records import COLUMNS, KEY_COLUMNS, completion_row, intent_row
 from compliance.models import TreeRun
 from compliance.tree import exporting, nodes
@@ -24,7 +22,7 @@ from compliance.tree.sources import Sources
 from compliance.tree.verifier import check_export
 from compliance.tree.verifying import verify
 from engine.turn import new_turn_id
-from tests.compliance.journals import completion, intent
+from tests.compliance.journals import completion, intent, on_postgres
 from tests.compliance.tree.trees import SIGNER
 from tests.services.postgres import PostgresServer
 
@@ -41,20 +39,6 @@ def server(tmp_path_factory):
     server.stop()
 
 
-@contextmanager
-def on(address):
-    before = connections.databases["journal"]
-    connections["journal"].close()
-    del connections["journal"]
-    connections.databases["journal"] = {**before, **sql("JOURNAL_URL", address), "CONN_MAX_AGE": 0}
-    try:
-        yield
-    finally:
-        connections["journal"].close()
-        del connections["journal"]
-        connections.databases["journal"] = before
-
-
 numbers = itertools.count(1)
 
 
@@ -63,7 +47,7 @@ def template(server, django_db_blocker):
     """A migrated database to copy."""
     with psycopg.connect(server.url, autocommit=True) as database:
         database.execute("CREATE DATABASE tree_template")
-    with django_db_blocker.unblock(), on(server.url.replace("/postgres", "/tree_template")):
+    with django_db_blocker.unblock(), on_postgres(server.url.replace("/postgres", "/tree_template")):
         call_command("migrate", database="journal", verbosity=0, skip_checks=True)
         with connections["journal"].cursor() as cursor:
             table = "compliance_auditentry"
@@ -82,7 +66,7 @@ def address(server, template, django_db_blocker, monkeypatch):
     with psycopg.connect(server.url, autocommit=True) as database:
         database.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     address = server.url.replace("/postgres", f"/{name}")
-    with django_db_blocker.unblock(), on(address):
+    with django_db_blocker.unblock(), on_postgres(address):
         yield address
 
 
