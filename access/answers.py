@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from access.management.audit import EntryLine
-from engine.types import Choice, Completion, Intent, Json, Message, Retry
+from engine.entries import Completion, Intent, Retry
+from engine.types import Choice, Json, Message
 
 
 class UsageAnswer(msgspec.Struct, kw_only=True):

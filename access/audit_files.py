@@ -17,7 +17,8 @@ from compliance.journal.listing import IN_FLIGHT
 from compliance.journal.reader import TurnRecord
 from compliance.journal.records import COLUMNS
 from compliance.models import AuditEntry
-from engine.types import Choice, Completion, Intent, Json, Message
+from engine.entries import Completion, Intent
+from engine.types import Choice, Json, Message
 
 AROUND: Final = 80  # characters a snippet has on either side
 # A spreadsheet would take a cell that begins so for a formula; in some languages also with the full-width forms.

@@ -42,6 +42,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "This method is not allowed here.": ("此处不允许使用该方法。", "此處不允許使用該方法。"),
     "The resource was changed meanwhile.": ("该资源已被他人更改。", "該資源已被他人變更。"),
     "The turn was cancelled.": ("该轮对话已取消。", "該輪對話已取消。"),
+    "Too many turns wait for this session.": ("该会话排队的轮次过多。", "該會話排隊的輪次過多。"),
     "Too many requests.": ("请求过于频繁。", "請求過於頻繁。"),
     "The budget is used up.": ("预算已用完。", "預算已用完。"),
     "The model's service failed.": ("模型服务出错。", "模型服務發生錯誤。"),

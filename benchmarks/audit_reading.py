@@ -36,7 +36,8 @@ from compliance.journal import changes, listing, slots, tables  # noqa: E402
 from compliance.journal.changes import ChangeFilters  # noqa: E402
 from compliance.journal.listing import Filters  # noqa: E402
 from compliance.journal.records import COLUMNS, Row, change_row, completion_row, intent_row  # noqa: E402
-from engine.types import Change, Choice, Completion, Intent, Message, Usage, Verdict  # noqa: E402
+from engine.entries import Change, Completion, Intent  # noqa: E402
+from engine.types import Choice, Message, Usage, Verdict  # noqa: E402
 
 START = 1_750_000_000.0
 PACE = 10.0  # turns a second

@@ -33,9 +33,10 @@ from django.core.management import call_command  # noqa: E402
 
 from compliance.journal.opening import open_journal  # noqa: E402
 from compliance.sealing.sealer import Sealer  # noqa: E402
+from engine.entries import Completion, Intent  # noqa: E402
 from engine.snapshots import Cell  # noqa: E402
 from engine.turn import new_turn_id  # noqa: E402
-from engine.types import Choice, Completion, Intent, Message, Usage  # noqa: E402
+from engine.types import Choice, Message, Usage  # noqa: E402
 from tenants.keyring import TenantKeys  # noqa: E402
 
 QUESTION = [Message(role="user", content="x" * 330)]

@@ -27,8 +27,8 @@ from django.conf import settings
 from benchmarks import workload  # isort: skip
 from benchmarks.inprocess import TOGETHER, Caller, prepared, started  # isort: skip
 from clawdbot_site.wiring import Application
+from engine.entries import Completion, Intent, Partial
 from engine.ports import Journal
-from engine.types import Completion, Intent, Partial
 
 BATCH = 640
 PAUSE = 0.01

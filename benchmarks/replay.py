@@ -31,9 +31,10 @@ from compliance.database import first_file  # noqa: E402
 from compliance.journal import slots, tables  # noqa: E402
 from compliance.journal.records import Row, completion_row, intent_row  # noqa: E402
 from compliance.journal.sqlite import SqliteStore  # noqa: E402
+from engine.entries import Completion, Intent  # noqa: E402
 from engine.snapshots import Cell  # noqa: E402
 from engine.turn import new_turn_id  # noqa: E402
-from engine.types import ChatRequest, Choice, Completion, Intent, Message, Principal, Usage  # noqa: E402
+from engine.types import ChatRequest, Choice, Message, Principal, Usage  # noqa: E402
 from routing import proposals  # noqa: E402
 from routing.models import ModelInstance, RoutingRule  # noqa: E402
 from routing.router import RuleRouter  # noqa: E402

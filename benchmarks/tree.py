@@ -36,8 +36,9 @@ from compliance.tree.leaves import leaves  # noqa: E402
 from compliance.tree.sources import Sources  # noqa: E402
 from compliance.tree.verifier import check_export  # noqa: E402
 from compliance.tree.verifying import verify  # noqa: E402
+from engine.entries import Completion, Intent  # noqa: E402
 from engine.turn import new_turn_id  # noqa: E402
-from engine.types import Choice, Completion, Intent, Message, Usage  # noqa: E402
+from engine.types import Choice, Message, Usage  # noqa: E402
 
 TARGET = 200_000  # entries verified in a second of one core
 QUESTION = [Message(role="user", content="x" * 330)]

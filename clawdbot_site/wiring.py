@@ -43,11 +43,15 @@ from routing.probing import Prober
 from routing.router import RuleRouter
 from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
+from sessions_app.desk import SessionDesk
+from sessions_app.finding import Finder
 from sessions_app.store import SessionStore
+from tenants.addresses import numbered
 from tenants.answers import AnswerStore
+from tenants.bus import Bus
 from tenants.credentials import Credentials
 from tenants.directory import TenantTable, compile_tenants
-from tenants.isolation import Stores
+from tenants.isolation import PLATFORM_DATABASE, Stores
 from tenants.keyring import KeyTable
 from tenants.limits import Limits
 from tenants.live import LiveConfig
@@ -115,7 +119,9 @@ class Application:
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)
-        self.sessions = SessionStore(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
+        self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
+        finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
+        self.sessions = SessionStore(finder)
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
         router = RuleRouter(self._routes, tell=self.notices.tell)
@@ -139,7 +145,7 @@ class Application:
                 self.tenants,
                 TrustedProxies(settings.TRUSTED_PROXIES),
             ),
-            sessions=self.sessions,
+            sessions=SessionDesk(finder),
             answers=self.answers,
             router=router,
             read_turn=self.reader.turn,
@@ -153,6 +159,7 @@ class Application:
         self.hit_writer.start()
         self.live.start()
         self.notices.start()
+        self.bus.start()
         self.prober.start()
         health = Health(
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
@@ -196,6 +203,7 @@ class Application:
         await self.engine.drain()
         await self.prober.stop()
         await self.notices.stop()
+        await self.bus.stop()
         self.limits.close()
         await self.http.close()
         await self.stores.close()

@@ -15,7 +15,8 @@ import msgspec
 from django.db import models
 
 from compliance.models.changes import ChangeRecord
-from engine.types import Change, Json
+from engine.entries import Change
+from engine.types import Json
 from tenants import actors
 from tenants.models import Tenant
 from tenants.signals import config_changed

@@ -13,12 +13,13 @@ from engine import caching, retrying
 from engine.aside import Aside, length, length_of
 from engine.batching import Batcher, BatchKey
 from engine.coalescing import BorrowedRoute, LentReservation, LentRoute, SharedCalls
+from engine.entries import Retry
 from engine.errors import ContextTooLong, EngineError, RateLimited, UpstreamError
 from engine.fencing import Fence
 from engine.ports import Answers, Journal, Limiter, Privacy, Route, Router, Sessions
 from engine.privacy import restored
 from engine.turn import Turn
-from engine.types import CachePolicy, Delta, End, Message, ModelCall, Retry, Source, StoredAnswer, Usage
+from engine.types import CachePolicy, Delta, End, Message, ModelCall, Source, StoredAnswer, Usage
 
 C = TypeVar("C")
 A = TypeVar("A")

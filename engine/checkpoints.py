@@ -8,9 +8,9 @@ import math
 import time
 from typing import Final
 
+from engine.entries import Partial
 from engine.ports import Journal
 from engine.turn import Turn
-from engine.types import Partial
 
 SIZE: Final = 4096  # bytes of text since the last entry
 TICK: Final = 0.5  # seconds between two looks at the streams

@@ -15,6 +15,7 @@ import msgspec
 from engine import retrying
 from engine.calling import Caller
 from engine.coalescing import LentRoute
+from engine.entries import State
 from engine.errors import (
     AuditUnavailable,
     EngineError,
@@ -26,7 +27,7 @@ from engine.errors import (
 )
 from engine.ports import Guard, Journal, Meter, Session, Sessions
 from engine.turn import Turn
-from engine.types import Choice, Principal, State, Usage
+from engine.types import Choice, Principal, Usage
 
 log = logging.getLogger(__name__)
 

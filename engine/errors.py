@@ -18,7 +18,8 @@ EngineError
 │   └── TurnNotFound
 ├── MethodNotAllowed
 ├── Conflict                  somebody else changed or holds it
-│   └── TurnCancelled         its own caller stopped it
+│   ├── TurnCancelled         its own caller stopped it
+│   └── SessionBusy           too many turns wait for this session
 ├── RateLimited               ask again after `retry_after` seconds
 │   └── BudgetExceeded
 ├── UpstreamError             the model's service failed
@@ -147,6 +148,18 @@ class Conflict(EngineError):
 class TurnCancelled(Conflict):
     code = "cancelled"
     text = "The turn was cancelled."
+
+
+class SessionBusy(Conflict):
+    """`version` is the session's now; 0: it has none yet."""
+
+    code = "session_busy"
+    text = "Too many turns wait for this session."
+    retryable = True
+
+    def __init__(self, version: int = 0, *, retry_after: float | None = 1.0) -> None:
+        super().__init__(f"{self.text} It is at version {version}.", retry_after=retry_after)
+        self.version = version
 
 
 class RateLimited(EngineError):

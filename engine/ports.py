@@ -10,23 +10,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from typing import Protocol, TypeVar
 
+from engine.entries import Completion, Intent, Partial, PastEvent, SessionEntry
 from engine.types import (
     Answerer,
     CachePolicy,
     ChatRequest,
     Choice,
-    Completion,
     Constraints,
     Delta,
     EmbedCall,
     Embedded,
     End,
     Instance,
-    Intent,
     Json,
     Message,
     ModelCall,
-    Partial,
     Principal,
     StoredAnswer,
     Usage,
@@ -77,7 +75,8 @@ class Limiter(Protocol):
 
 
 class Session(Protocol):
-    """An opened session: what was said before, as it was when the turn began. `answerer` None: nobody answered yet."""
+    """An opened session: what was said before, as it was when the turn began. `answerer` None: nobody answered yet.
+    `version` is the one the turn goes on from, `profile_brought` the profile that the turn's own request set."""
 
     id: str
     answerer: Answerer | None
@@ -85,6 +84,9 @@ class Session(Protocol):
     version: int
     history: Sequence[Message]
     user_profile: Json
+
+    @property
+    def profile_brought(self) -> Json | None: ...
 
 
 S = TypeVar("S", bound=Session)
@@ -273,6 +275,38 @@ class Journal(Protocol):
 
     def partial(self, partial: Partial) -> None:
         """Hands over what a running stream was sent; nobody waits for it, and it may get lost."""
+
+
+class SessionJournal(Protocol):
+    """Where it is written down what is done to sessions besides turns. The journal's writer is one."""
+
+    def session(self, entry: SessionEntry) -> asyncio.Future[None]:
+        """The future resolves when the entry is durable and fails with AuditUnavailable when it cannot be, at the
+        latest 2 s after the call."""
+
+
+class SessionPast(Protocol):
+    """What the journal knows of sessions; for the event loop."""
+
+    async def events(
+        self, tenant_id: int, session_id: str, *, user: str | None = None, key_id: int | None = None, after: int = 0
+    ) -> list[PastEvent]:
+        """Completed turns and what else was done, of this user, or of all whom this API key named, from the version
+        `after` on, by (`parent`, `at`). Nothing of a user who was erased. Raises StoreUnavailable."""
+
+
+class Vault(Protocol):
+    """Seals what is kept outside the journal with the keys of its users, so that it goes when they are erased.
+    Blocking: it may read the database."""
+
+    def pseudonym(self, tenant_id: int, user: str) -> str:
+        """What stands for the user where names must not. Raises StoreUnavailable."""
+
+    def seal(self, tenant_id: int, user: str, place: str, content: bytes) -> bytes:
+        """Sealed for `place`, which is checked when it is opened. Raises StoreUnavailable."""
+
+    def open(self, tenant_id: int, place: str, sealed: bytes) -> bytes | None:
+        """None: its user was erased. Raises StoreUnavailable, ValueError (it was altered, or lies elsewhere)."""
 
 
 class Erasable(Protocol):

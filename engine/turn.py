@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from engine import estimating
+from engine.entries import Completion, Intent, Retry, State
 from engine.errors import ContentBlocked
 from engine.folding import Fold
 from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Restorer, Route, Session
@@ -16,19 +17,15 @@ from engine.types import (
     CachePolicy,
     ChatRequest,
     Choice,
-    Completion,
     Constraints,
     Delta,
     Done,
     End,
-    Intent,
     Json,
     Message,
     Principal,
-    Retry,
     Source,
     Start,
-    State,
     Usage,
     Verdict,
 )
@@ -196,6 +193,8 @@ class Turn:
             params=self._params(),
             verdicts=self.verdicts,
             personal=self.personal,
+            parent=self.session.version if self.session is not None else 0,
+            profile=self.session.profile_brought if self.session is not None else None,
         )
 
     def _params(self) -> dict[str, object]:
@@ -223,4 +222,5 @@ class Turn:
             ttft=self.ttft,
             duration=time.monotonic() - self.began,
             verdicts=list(self.output.verdicts) if self.output is not None else [],
+            answerer=self.answerer() if self.session is not None else None,
         )

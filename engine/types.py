@@ -55,7 +55,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     `instance_id` asks for that very model instance and no other; only consoles set it. `headers` are those of the
     HTTP request or handshake, names in lower case, for routing rules to read. `cache` is what the caller's
     Cache-Control says: `no-store` neither reads nor keeps an answer, `no-cache` does not read one. With the task
-    `embeddings` the `messages` are the inputs, each a user's text.
+    `embeddings` the `messages` are the inputs, each a user's text. `idempotency` is the caller's own key for this
+    request: sent again with it, the same answer comes back and no model is called.
     """
 
     messages: list[Message]
@@ -73,6 +74,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     user_profile: Json | None = None
     language: str | None = None
+    idempotency: str = ""
     instance_id: int | None = None
     headers: RawHeaders = ()
     cache: Literal["", "no-cache", "no-store"] = ""
@@ -283,96 +285,3 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     where: str
     list_id: int = 0
     scope: Literal["tenant", "platform"] = "tenant"
-
-
-# What the journal keeps -------------------------------------------------------------------------------------------
-
-State = Literal["completed", "refused", "failed", "cancelled", "aborted"]
-
-
-class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Written before the first byte of an answer leaves: who asked what, where it will go and why. `personal` is how
-    many different values of which kind were masked before the model; the messages are as they were said."""
-
-    turn_id: str
-    tenant_id: int
-    at: float
-    edge: str
-    request_id: str
-    subject: str
-    user: str
-    key_id: int | None = None
-    session_id: str | None = None
-    model: str = AUTO
-    instance: str = ""
-    rules: list[str] = []
-    decision: Json = {}
-    messages: list[Message] = []
-    params: Json = {}
-    verdicts: list[Verdict] = []
-    personal: dict[str, int] = {}
-
-
-class Partial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a running stream has been sent since its last such entry, numbered from 1: a delta a choice. All deltas of a
-    turn fold to what the client had when its turn was cut off."""
-
-    turn_id: str
-    tenant_id: int
-    at: float
-    number: int
-    user: str
-    session_id: str | None = None
-    deltas: list[Delta] = []
-
-
-class Retry(msgspec.Struct, frozen=True):
-    """A call that failed before its first token, so that another instance was asked. `error` is its code."""
-
-    instance_id: int
-    instance: str
-    error: str
-    seconds: float
-
-
-class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Written before the terminal event leaves: what came of the intent. `choices` is what the client was sent.
-    After `retries`, and where another turn's call was shared, `decision` is the last one; the intent has the first."""
-
-    turn_id: str
-    tenant_id: int
-    at: float
-    state: State
-    error: str = ""
-    session_id: str | None = None
-    model: str = ""
-    instance: str = ""
-    choices: list[Choice] = []
-    usage: Usage = Usage()
-    attempts: int = 1
-    source: Source = "model"
-    retries: list[Retry] = []
-    decision: Json = {}
-    ttft: float | None = None
-    duration: float = 0.0
-    verdicts: list[Verdict] = []
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A change of configuration, or somebody who signed in: who did what to which row. `turn_id` is its own id.
-    `before` and `after` have what differs; secrets are only named. `tenant_id` 0: the platform. `erased`: only what
-    its entry's columns say can be read."""
-
-    turn_id: str
-    tenant_id: int
-    at: float
-    actor: str
-    actor_label: str = ""
-    request_id: str = ""
-    action: str
-    model: str
-    row: str = ""
-    label: str = ""
-    before: Json = {}
-    after: Json = {}
-    erased: bool = False

@@ -1,4 +1,4 @@
-"""What a replay reads of the journal's entries: the parts of `engine.types.Intent` and `Completion` it needs, to be
+"""What a replay reads of the journal's entries: the parts of `engine.entries.Intent` and `Completion` it needs, to be
 decoded without the rest, and the recorded features as a mapping for conditions."""
 
 from __future__ import annotations

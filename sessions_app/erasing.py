@@ -25,20 +25,17 @@ class SessionEraser:
         """How many sessions; their notes and lists go too, and what says which of its users an API key's session is
         of. A turn that runs does not bring its session back, unless it is the session's first."""
         wanted = lru_cache(maxsize=4096)(whose)
-        cursor, sessions = b"0", 0
-        while True:
-            store = self._stores.tenant(tenant_id)
-            cursor, names = await store.call("SCAN", cursor, "COUNT", BATCH)
-            sessions += await self._delete(store, tenant_id, [name.decode() for name in names], wanted)
-            if cursor == b"0":
-                return sessions
+        sessions = 0
+        store = self._stores.tenant(tenant_id)
+        async for names in store.scan(BATCH):
+            sessions += await self._delete(store, tenant_id, names, wanted)
+        return sessions
 
     async def _delete(self, store: Connection, tenant_id: int, names: list[str], wanted: Callable[[str], bool]) -> int:
         gone = [name for name in names if (user := layout.user_of(name, tenant_id)) is not None and wanted(user)]
         owners = [name for name in names if layout.is_owner(name, tenant_id)]
         if owners:
-            users = await store.call("MGET", *owners)
+            users = await store.values(owners)
             gone += [name for name, user in zip(owners, users, strict=True) if user and wanted(user.decode())]
-        if gone:
-            await store.call("UNLINK", *gone)
+        await store.unlink(gone)
         return sum(layout.is_session(name) for name in gone)

@@ -1,9 +1,9 @@
 """How a session lies in its tenant's database: key names and the scripts that read and write them.
 
-A session is a hash (`version last_active model_version user_profile name system model instance model_changes`) and a
-list with one JSON array of messages a turn; the leading system messages live in the hash, where a new one replaces the
-old. A sorted set a user holds its session ids by the microsecond of their last turn. All keys of a user share the hash
-tag `{tenant:user}`, so each script touches one shard of a cluster. Times are the server's.
+A session is a hash (`FIELDS`) and a list with one JSON array of messages a turn; the leading system messages live in
+the hash, where a new one replaces the old. A sorted set a user holds its session ids by the microsecond of their last
+turn. All keys of a user share the hash tag `{tenant:user}`, so each script touches one shard of a cluster. Times are
+the server's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from tenants.valkey import Script
 
 ABOUT: Final = ("version", "last_active", "model_version", "user_profile", "name")  # a line of a list; in this order
-FIELDS: Final = (*ABOUT, "system", "model", "instance", "model_changes")
+FIELDS: Final = (*ABOUT, "system", "model", "instance", "model_changes", "pinned", "layers", "snapshots")
 CHANGES: Final = 20  # of its model that a session notes
 RECENT: Final = 8  # turns a session knows again
 MAX_LISTED: Final = 10_000  # session ids a user's index remembers; the sessions themselves are not bounded by it

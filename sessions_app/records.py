@@ -37,11 +37,37 @@ class ModelChange(msgspec.Struct, frozen=True, rename={"origin": "from"}):
     turn_id: str
 
 
+class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A summary that models are sent in place of the first `through` turns. `turn_id` is the turn that wrote it."""
+
+    id: str
+    at: float
+    through: int
+    summary: str
+    model: str = ""
+    turn_id: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A name for a version. `automatic`: nobody asked for it."""
+
+    id: str
+    at: float
+    version: int
+    name: str = ""
+    tags: list[str] = []
+    automatic: bool = False
+
+
 decode_changes: Final = msgspec.json.Decoder(list[ModelChange]).decode
+decode_pins: Final = msgspec.json.Decoder(list[tuple[int, int]]).decode
+decode_layers: Final = msgspec.json.Decoder(list[Layer]).decode
+decode_snapshots: Final = msgspec.json.Decoder(list[Snapshot]).decode
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as it is stored. `last_active` is in Unix seconds; `model` and `instance` are who answered last."""
+    """A session as it is stored. `last_active` is in Unix seconds; `model` and `instance` are who answered last.
+    `pinned` are places of messages, turn and message in it; the last of `layers` counts."""
 
     version: int
     last_active: int = 0
@@ -52,6 +78,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     instance: int = 0
     model_changes: list[ModelChange] = []
+    pinned: list[tuple[int, int]] = []
+    layers: list[Layer] = []
+    snapshots: list[Snapshot] = []
     turns: list[list[Message]] = []
 
     @property
@@ -85,6 +114,9 @@ def _read(fields: Sequence[bytes | None], turns: Sequence[bytes], value: Reading
         model=value(bytes.decode, held("model")) or "",
         instance=value(int, held("instance")) or 0,
         model_changes=value(decode_changes, held("model_changes")) or [],
+        pinned=value(decode_pins, held("pinned")) or [],
+        layers=value(decode_layers, held("layers")) or [],
+        snapshots=value(decode_snapshots, held("snapshots")) or [],
         turns=[value(decode_turn, raw) or [] for raw in turns],
     )
 

@@ -68,14 +68,10 @@ class AnswerStore:
     async def forget(self, tenant_id: int) -> int:
         """Deletes all that is kept for the tenant, and says how many answers that were; what turns that run right now
         keep afterwards stays. Raises StoreUnavailable; TenantSuspended for a tenant that is gone."""
-        cursor, count = b"0", 0
-        while True:
-            store = self._stores.tenant(tenant_id)
-            cursor, names = await store.call("SCAN", cursor, "MATCH", f"{PREFIX}*", "COUNT", BATCH)
-            if names:
-                count += await store.call("UNLINK", *names)
-            if cursor == b"0":
-                return count
+        store, count = self._stores.tenant(tenant_id), 0
+        async for names in store.scan(BATCH, f"{PREFIX}*"):
+            count += await store.unlink(names)
+        return count
 
     async def erase(self, tenant_id: int, whose: Callable[[str], bool]) -> int:
         """Implements `engine.ports.Erasable`. Nobody can tell whose question a kept answer is: all go."""

@@ -12,7 +12,8 @@ from tenants.networks import Network, parse_network
 
 
 class TenantView(msgspec.Struct, frozen=True, kw_only=True):
-    """One tenant. `session_ttl` is in seconds (None: the platform's); a limit of None is no limit; no network: any."""
+    """One tenant. `session_ttl` and `resume_grace` are in seconds, `snapshot_every` in turns (None: the platform's); a
+    limit of None is no limit; no network: any. `store_moving`: turns wait until its store has moved."""
 
     id: int
     slug: str
@@ -20,7 +21,14 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool = True
     store_database: int
     store_url: str = ""
+    store_layout: str = "database"
+    store_moving: bool = False
     session_ttl: int | None = None
+    session_retention_days: int | None = None
+    snapshot_every: int | None = None
+    resume_grace: int | None = None
+    profile_template: str = ""
+    summary_model: str = ""
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrent_turns: int | None = None
@@ -52,7 +60,14 @@ def _view(tenant: Tenant, networks: tuple[Network, ...]) -> TenantView:
         is_active=tenant.is_active,
         store_database=tenant.store_database,
         store_url=tenant.store_url,
+        store_layout=tenant.store_layout,
+        store_moving=tenant.store_moving,
         session_ttl=tenant.session_ttl,
+        session_retention_days=tenant.session_retention_days,
+        snapshot_every=tenant.snapshot_every,
+        resume_grace=tenant.resume_grace,
+        profile_template=tenant.profile_template,
+        summary_model=tenant.summary_model,
         requests_per_minute=tenant.requests_per_minute,
         tokens_per_minute=tenant.tokens_per_minute,
         concurrent_turns=tenant.concurrent_turns,

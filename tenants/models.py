@@ -21,6 +21,11 @@ class User(LiveModel, AbstractUser):
         pass
 
 
+class StoreLayout(models.TextChoices):
+    DATABASE = "database", "A numbered database"
+    PREFIX = "prefix", "A prefix and a user of its own"
+
+
 class Tenant(LiveModel):
     """A company, department or customer. `store_database` is its own numbered Valkey database."""
 
@@ -33,6 +38,32 @@ class Tenant(LiveModel):
     store_database = models.PositiveIntegerField(unique=True, editable=False)
     store_url = models.CharField(max_length=500, blank=True, help_text="The tenant's own Valkey server, if it has one.")
     session_ttl = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds; empty: the platform's.")
+    store_layout = models.CharField(
+        max_length=8,
+        choices=StoreLayout.choices,
+        default=StoreLayout.DATABASE,
+        help_text="Where the tenant's sessions lie on the platform's store, unless it has a server of its own.",
+    )
+    store_moving = models.BooleanField(default=False, editable=False, help_text="Turns wait: its store is being moved.")
+    session_retention_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Days after its last turn that a session ends; 0: never; empty: as everywhere.",
+    )
+    snapshot_every = models.PositiveIntegerField(
+        null=True, blank=True, help_text="A snapshot of a session every so many turns; 0: none; empty: the platform's."
+    )
+    resume_grace = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Seconds an answer goes on without its reader; 0: it is cancelled at once; empty: the platform's.",
+    )
+    profile_template = models.TextField(
+        blank=True, help_text="How a user's profile stands in the prompt; empty: the platform's way."
+    )
+    summary_model = models.CharField(
+        max_length=200, blank=True, help_text="The model that sums up the older part of long sessions; empty: none."
+    )
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
     tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
     concurrent_turns = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")

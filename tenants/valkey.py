@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from engine.errors import StoreUnavailable
@@ -69,6 +69,28 @@ class Connection:
         whole = ("EVAL", script.source, *rest)
         self.enqueue(pack(("EVALSHA", script.digest, *rest)), future, whole)
         return future
+
+    def era(self, key: str) -> str:
+        """Names the life of the server that holds the key: another one after it was restarted or replaced, when writes
+        it had acknowledged may be gone. Empty: not known."""
+        return ""
+
+    async def scan(self, count: int = 1_000, match: str = "*") -> AsyncIterator[list[str]]:
+        """The names of all keys, some at a time; one that is there all the while comes at least once."""
+        cursor = b"0"
+        while True:
+            cursor, names = await self.call("SCAN", cursor, "MATCH", match, "COUNT", count)
+            yield [name.decode() for name in names]
+            if cursor == b"0":
+                return
+
+    async def values(self, keys: Sequence[str]) -> list[bytes | None]:
+        """What strings hold, wherever they are."""
+        return list(await self.call("MGET", *keys)) if keys else []
+
+    async def unlink(self, keys: Sequence[str]) -> int:
+        """How many there were."""
+        return int(await self.call("UNLINK", *keys)) if keys else 0
 
     def enqueue(self, payload: bytes, future: asyncio.Future[Reply], fallback: Words | None) -> None:
         if not self._accepts(len(payload)):

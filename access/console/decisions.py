@@ -9,7 +9,8 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from engine.types import Json, Retry
+from engine.entries import Retry
+from engine.types import Json
 
 KEPT = {"instance": _("the instance that answered it before"), "model": _("the model that answered it before")}
 WHY = {

@@ -15,8 +15,8 @@ from access.console.recorded_turn import moment
 from compliance.journal import changes, reader
 from compliance.journal.changes import ChangePage
 from compliance.models import ChangeRecord
+from engine.entries import Change
 from engine.errors import StoreUnavailable
-from engine.types import Change
 from tenants.models import Tenant
 
 LONGEST = 300  # characters of a value on the page

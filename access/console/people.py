@@ -45,11 +45,18 @@ class TenantForm(PlatformForm):
         model = Tenant
         fields = [
             "name", "slug", "is_active", "requests_per_minute", "tokens_per_minute", "concurrent_turns", "cache_ttl",
-            "cache_sampled", "coalesce", "retention_days", "legal_hold", "legal_hold_note", "session_ttl", "store_url",
+            "cache_sampled", "coalesce", "retention_days", "legal_hold", "legal_hold_note", "session_ttl",
+            "session_retention_days", "snapshot_every", "resume_grace", "summary_model", "profile_template",
+            "store_url",
         ]  # fmt: skip
         labels = {
             "is_active": _("Active"),
-            "session_ttl": _("Life of a session"),
+            "session_ttl": _("Archive sessions after"),
+            "session_retention_days": _("End sessions after"),
+            "snapshot_every": _("Snapshot every"),
+            "resume_grace": _("Go on without a reader for"),
+            "summary_model": _("Summaries by"),
+            "profile_template": _("Profile in the prompt"),
             "cache_ttl": _("Keep answers for"),
             "cache_sampled": _("Sampled answers too"),
             "coalesce": _("Share calls"),
@@ -74,6 +81,22 @@ class TenantForm(PlatformForm):
                 "Days. Older turns are then removed from the journal for good. 0: they are kept; empty: as the "
                 "platform says (JOURNAL_RETENTION_DAYS)."
             ),
+            "session_ttl": _(
+                "Seconds after its last turn. An archived session leaves the store and comes back when it is touched. "
+                "Empty: as the platform says (SESSION_TTL)."
+            ),
+            "session_retention_days": _(
+                "Days after its last turn. 0: never; empty: as the platform says (SESSION_RETENTION_DAYS)."
+            ),
+            "snapshot_every": _("Turns. 0: no snapshots; empty: as the platform says (SNAPSHOT_EVERY)."),
+            "resume_grace": _(
+                "Seconds an answer goes on when its reader has left. 0: it is cancelled at once; empty: as the "
+                "platform says (RESUME_GRACE)."
+            ),
+            "summary_model": _(
+                "The public name of the model that sums up the older part of long sessions. Empty: nothing is."
+            ),
+            "profile_template": _("How a user's profile stands in the prompt. Empty: as one line of JSON."),
             "legal_hold": _("Nothing of this tenant is removed from the journal, however old it is."),
             "legal_hold_note": _("Why it is held, and who asked for it."),
         }
@@ -102,7 +125,7 @@ class TenantAdmin(PlatformAdmin):
                     "store_database", "created_at"]  # fmt: skip
     list_filter = ["is_active"]
     search_fields = ["name", "slug"]
-    readonly_fields = ["store_database", "created_at"]
+    readonly_fields = ["store_layout", "store_database", "created_at"]
     actions = ["suspend", "resume"]
     actions_detail = ["forget_answers"]
     fieldsets = [
@@ -110,7 +133,20 @@ class TenantAdmin(PlatformAdmin):
         (_("Limits"), {"fields": ["requests_per_minute", "tokens_per_minute", "concurrent_turns"]}),
         (_("Repeated requests"), {"fields": ["cache_ttl", "cache_sampled", "coalesce"]}),
         (_("Journal"), {"fields": ["retention_days", "legal_hold", "legal_hold_note"]}),
-        (_("Sessions"), {"fields": ["session_ttl", "store_url", "remove_store_url", "store_database", "created_at"]}),
+        (
+            _("Sessions"),
+            {
+                "fields": [
+                    "session_ttl",
+                    "session_retention_days",
+                    "snapshot_every",
+                    "resume_grace",
+                    "summary_model",
+                    "profile_template",
+                ]
+            },
+        ),  # fmt: skip
+        (_("Store"), {"fields": ["store_layout", "store_url", "remove_store_url", "store_database", "created_at"]}),
     ]
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:

@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from access.console import decisions
 from compliance.journal.reader import TurnRecord
 from compliance.models import AuditEntry
-from engine.types import Completion, Json, Message, Verdict
+from engine.entries import Completion
+from engine.types import Json, Message, Verdict
 from tenants.models import Tenant
 
 LONGEST = 20_000  # characters of one text on the page; the entry below it has all

@@ -23,8 +23,9 @@ from compliance.journal.listing import Filters, Judged, Page
 from compliance.journal.signing import platform_signer
 from compliance.tree import checkpoints
 from compliance.tree.database import tree_database
+from engine.entries import Change
 from engine.errors import InvalidRequest
-from engine.types import Change, Json, Principal
+from engine.types import Json, Principal
 from tenants.models import Tenant
 
 LARGEST_PAGE: Final = 200

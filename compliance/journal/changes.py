@@ -10,7 +10,7 @@ from compliance.journal import reader
 from compliance.journal.spans import first_id
 from compliance.models.journal import AuditEntry, JournalQuerySet
 from compliance.sealing.opening import Opener
-from engine.types import Change
+from engine.entries import Change
 
 PAGE: Final = 50
 OPENED: Final = 500  # changes a page looks at

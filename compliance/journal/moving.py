@@ -13,7 +13,7 @@ from compliance.journal import reader
 from compliance.journal.records import ENCODING_ERRORS, Row, change_row
 from compliance.journal.store import RecordRefused
 from compliance.models import AuditEntry, ChangeRecord
-from engine.types import Change
+from engine.entries import Change
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,10 @@ from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
 from compliance.sealing import opening
 from compliance.sealing.opening import Opened, Opener
+from engine.entries import Change, Completion, Intent, Partial, Retry
 from engine.errors import StoreUnavailable, TurnNotFound
 from engine.folding import Fold
-from engine.types import Change, Choice, Completion, Intent, Json, Partial, Retry
+from engine.types import Choice, Json
 from tenants import stored_keys
 from tenants.models import Tenant
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from engine.types import Change, Completion, Intent, Partial
+from engine.entries import Change, Completion, Intent, Partial
 
 COLUMNS: Final = (
     "turn_id", "kind", "number", "tenant_id", "at", "worker", "session_id", "user", "key_id", "model", "instance",

@@ -19,8 +19,8 @@ from compliance.journal.records import COMPLETION, ENCODING_ERRORS, INTENT, PART
 from compliance.journal.store import Store, StoreAway
 from compliance.sealing.sealer import Sealer
 from compliance.sealing.splitting import completion_row, intent_row
+from engine.entries import Completion, Intent, Partial
 from engine.errors import AuditUnavailable, EngineError, InvalidRequest
-from engine.types import Completion, Intent, Partial
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ class ChangeRecord(models.Model):
     """A change of configuration, written in the transaction that makes it, so that there is none without its record.
 
     The sequencer moves it into the journal within seconds, as the entry of this `id`. `tenant_id` is a plain number (0
-    is the platform): a record outlives its tenant. `body` is the JSON of `engine.types.Change`."""
+    is the platform): a record outlives its tenant. `body` is the JSON of `engine.entries.Change`."""
 
     id = models.CharField(max_length=32, primary_key=True)
     tenant_id = models.BigIntegerField()

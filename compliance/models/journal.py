@@ -36,7 +36,7 @@ class AuditEntry(models.Model):
     """One append-only entry. `tenant_id` is a plain number: tenants live in another database.
 
     `id` is the order of writing inside one worker; turn ids sort by time, so listings run by `turn_id`. `body` is the
-    JSON of `engine.types.Intent` or `Completion` exactly as it was committed; the columns beside it are for finding it.
+    JSON of an `engine.entries` struct exactly as it was committed; the columns beside it are for finding it.
     `user` and `key_id` are the intent's; `state` is the completion's."""
 
     class Kind(models.TextChoices):
@@ -44,6 +44,7 @@ class AuditEntry(models.Model):
         COMPLETION = "completion", "Completion"
         PARTIAL = "partial", "Partial output"
         CHANGE = "change", "Change of configuration"
+        SESSION = "session", "Change of a session"
 
     class State(models.TextChoices):
         COMPLETED = "completed", "Completed"
@@ -93,6 +94,11 @@ class AuditEntry(models.Model):
             # turns are in neither of these, so they cost them nothing
             models.Index(fields=["tenant_id", "turn_id"], name="audit_changes", condition=models.Q(kind="change")),
             models.Index(fields=["turn_id"], name="audit_all_changes", condition=models.Q(kind="change")),
+            models.Index(
+                fields=["tenant_id", "session_id", "turn_id"],
+                name="audit_session_changes",
+                condition=models.Q(kind="session"),
+            ),
         ]
 
     def __str__(self) -> str:

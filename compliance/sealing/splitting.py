@@ -10,7 +10,8 @@ import msgspec
 
 from compliance.journal.records import COMPLETION, INTENT, Row
 from compliance.sealing import body
-from engine.types import Completion, Intent, Verdict
+from engine.entries import Completion, Intent
+from engine.types import Verdict
 
 CLEAR: Final = frozenset(
     {

@@ -7,8 +7,9 @@ from typing import Any
 from django.db import connections
 
 from compliance.journal.records import COLUMNS, completion_row, intent_row
+from engine.entries import Completion, Intent
 from engine.turn import new_turn_id
-from engine.types import Choice, Completion, Intent, Json, Message, Usage
+from engine.types import Choice, Json, Message, Usage
 from routing.models import ModelInstance
 
 FEATURES: Json = {"stream": False, "has_tools": False, "has_images": False, "hour": 9, "prompt_tokens": 12, "user": "u"}

@@ -24,7 +24,8 @@ from access.tasks import read_journal
 from compliance.journal import listing, reader
 from compliance.journal.records import change_row
 from compliance.models import AuditEntry, ChangeRecord
-from engine.types import Change, Choice, Message, Usage, Verdict
+from engine.entries import Change
+from engine.types import Choice, Message, Usage, Verdict
 from routing.models import ModelInstance
 from routing.services import save_instance
 from tenants import jobs

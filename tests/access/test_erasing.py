@@ -27,7 +27,6 @@ from compliance.tree.notes import open_note, read_keys
 from engine.errors import Conflict
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Choice, End, Message, StoredAnswer, Usage
-from sessions_app.store import SessionStore
 from tenants import jobs
 from tenants.answers import AnswerStore
 from tenants.directory import compile_tenants
@@ -47,6 +46,7 @@ from tests.compliance.journals import (
 )
 from tests.product.running import until
 from tests.services.valkey import ValkeyServer
+from tests.sessions_app.parts import sessions
 
 __all__ = ["empty_journal", "journal_alias", "journal_file"]
 
@@ -82,7 +82,7 @@ async def live(place: SimpleNamespace) -> dict[str, str]:
     """Alice, the key she has without naming her, and Charlie each have said something; their turns by their names."""
     tenants = Cell(compile_tenants())
     stores = Stores([place.server.url], tenants)
-    sessions, answers = SessionStore(stores, tenants, session_ttl=3600), AnswerStore(stores, tenants)
+    kept, answers = sessions(stores, tenants), AnswerStore(stores, tenants)
     writer = writer_on(place.journal)
     await writer.start()
     turns = {}
@@ -96,10 +96,10 @@ async def live(place: SimpleNamespace) -> dict[str, str]:
         await writer.intent(asked)
         await writer.completion(completion(asked, text=f"canary-{name}"))
         turns[name] = asked.turn_id
-        session = await sessions.open(msgspec.structs.replace(who, user=user), ChatRequest(messages=said))
-        await sessions.append(session, said, None, asked.turn_id)
-        kept = StoredAnswer([Choice(said[1], "stop")], End({0: "stop"}, Usage()))
-        answers.put(who.tenant_id, name, kept, 60)
+        session = await kept.open(msgspec.structs.replace(who, user=user), ChatRequest(messages=said))
+        await kept.append(session, said, None, asked.turn_id)
+        stored = StoredAnswer([Choice(said[1], "stop")], End({0: "stop"}, Usage()))
+        answers.put(who.tenant_id, name, stored, 60)
     await stores.tenant(1).call("PING")
     await stores.tenant(2).call("PING")
     await writer.stop()

@@ -1,17 +1,17 @@
 import pytest
 
 from engine.snapshots import Cell
-from sessions_app.store import SessionStore
 from tenants.isolation import Stores
 from tests.access.parts import build
 from tests.cast import CHARLIE, tenant_table
+from tests.sessions_app.parts import sessions
 
 
 @pytest.fixture
 async def site(valkey_url):
     tenants = Cell(tenant_table())
     stores = Stores([valkey_url], tenants)
-    site = build(sessions=SessionStore(stores, tenants, session_ttl=3600))
+    site = build(sessions=sessions(stores, tenants))
     yield site
     await stores.close()
 

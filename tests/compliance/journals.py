@@ -22,9 +22,10 @@ from compliance.journal.sqlite import SqliteStore
 from compliance.journal.store import Store
 from compliance.journal.writer import JournalWriter
 from compliance.sealing.sealer import Sealer
+from engine.entries import Completion, Intent
 from engine.snapshots import Cell
 from engine.turn import new_turn_id
-from engine.types import Choice, Completion, Intent, Message, Usage
+from engine.types import Choice, Message, Usage
 from tenants.keyring import KeyTable, TenantKeys
 from tests.conftest import VAR_DIR
 from tests.services.postgres import PostgresServer

@@ -12,7 +12,7 @@ from compliance import changes
 from compliance.changes import LONGEST
 from compliance.models import ChangeRecord
 from compliance.models.journal import AppendOnly
-from engine.types import Change
+from engine.entries import Change
 from tenants import actors, services
 from tenants.actors import Actor, acting
 from tenants.changes import HIDDEN, RENEWED

@@ -14,7 +14,8 @@ from compliance.journal import reader, slots, tables
 from compliance.journal.store import StoreAway
 from compliance.sealing import destroying
 from compliance.sealing.destroying import destroy
-from engine.types import Delta, Partial
+from engine.entries import Partial
+from engine.types import Delta
 from tests.compliance.journals import KEYS, intent, rows, run, writer_on
 
 ALICE = KEYS[1].pseudonym("alice")

@@ -7,7 +7,8 @@ import time
 
 from compliance.journal import reader
 from compliance.journal.balance import balance
-from engine.types import Delta, Partial
+from engine.entries import Partial
+from engine.types import Delta
 from tests.compliance.journals import KEYS, completion, intent, kinds, rows, run, store_on, writer_on
 from tests.compliance.sealed import opened
 

@@ -8,9 +8,10 @@ from django.db import DatabaseError, transaction
 from compliance.journal import reader
 from compliance.models import AuditEntry
 from compliance.models.journal import AppendOnly
+from engine.entries import Retry
 from engine.errors import StoreUnavailable, TurnNotFound
 from engine.turn import new_turn_id
-from engine.types import Retry, Verdict
+from engine.types import Verdict
 from tenants.scoping import Unscoped
 from tests.compliance.journals import completion, intent, writer_on
 

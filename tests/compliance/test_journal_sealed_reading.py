@@ -19,7 +19,8 @@ from compliance.journal.records import change_row
 from compliance.models import AuditEntry
 from compliance.sealing.destroying import destroy
 from compliance.sealing.opening import Opener
-from engine.types import Change, Message, Verdict
+from engine.entries import Change
+from engine.types import Message, Verdict
 from tests.compliance.journals import KEYS, completion, intent, sealer, store_on, writer_on
 
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from compliance.journal.writer import CUT_ROWS
+from engine.entries import Completion, Intent
 from engine.errors import AuditUnavailable, InvalidRequest
-from engine.types import Completion, Intent
 from tests.compliance.journals import KEYS, completion, intent, kinds, rows, writer_on
 from tests.compliance.sealed import opened, stored
 

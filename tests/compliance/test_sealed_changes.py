@@ -10,8 +10,8 @@ from compliance.journal import reader
 from compliance.journal.records import change_row
 from compliance.journal.store import StoreAway
 from compliance.sealing.moving import SealedAppend
+from engine.entries import Change
 from engine.turn import new_turn_id
-from engine.types import Change
 from tenants import stored_keys
 from tests.compliance.journals import KEYS, rows, store_on
 

@@ -17,9 +17,10 @@ from compliance.journal.sqlite import SqliteStore
 from compliance.journal.store import RecordRefused
 from compliance.sealing import body, splitting
 from compliance.sealing.opening import Opener, clear
+from engine.entries import Completion, Intent, Retry
 from engine.errors import AuditUnavailable
 from engine.snapshots import Cell
-from engine.types import Choice, Completion, Intent, Message, Retry, Usage, Verdict
+from engine.types import Choice, Message, Usage, Verdict
 from tests.compliance.journals import KEYS, completion, intent, rows, sealer, writer_on
 from tests.compliance.sealed import opened, stored
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from engine.entries import Completion, Intent, Partial
 from engine.errors import AuditUnavailable
-from engine.types import Completion, Intent, Partial
 
 
 class MemoryJournal:

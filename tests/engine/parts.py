@@ -185,6 +185,7 @@ class Kept:
     version: int = 0
     user_profile: dict[str, Any] = field(default_factory=dict)
     answerer: Answerer | None = None
+    profile_brought: dict[str, Any] | None = None
 
 
 class MemorySessions:

@@ -48,6 +48,7 @@ MATTER_NOT = {
     "cache": ["no-cache"],
     "edge": ["openai"],
     "request_id": ["r"],
+    "idempotency": ["k"],
 }
 # What goes upstream is the call's, not the request's; an instance asked for by id and embeddings are never kept.
 ELSEWHERE = {"messages", "model", "task", "instance_id"}

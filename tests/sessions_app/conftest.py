@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from engine.snapshots import Cell
-from sessions_app.store import SessionStore
 from tenants.isolation import Stores
 from tests.cast import tenant_table
+from tests.sessions_app.parts import sessions
 
 
 @pytest.fixture
@@ -22,4 +22,4 @@ async def stores(valkey_url, tenants):
 
 @pytest.fixture
 def store(stores, tenants):
-    return SessionStore(stores, tenants, session_ttl=3600)
+    return sessions(stores, tenants)

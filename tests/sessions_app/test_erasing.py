@@ -7,10 +7,10 @@ import msgspec
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Message
 from sessions_app.erasing import BATCH, SessionEraser
-from sessions_app.store import SessionStore
 from tenants.isolation import Stores
 from tests.cast import ACME, ALICE, BOB, CHARLIE, tenant_table
 from tests.services.valkey import ValkeyServer
+from tests.sessions_app.parts import sessions
 
 NAMES = ["alice", "a:b", "{x}", "*", "ü%", "alice/2"]
 
@@ -65,7 +65,7 @@ async def test_it_erases_in_a_tenants_own_server(tmp_path, valkey_url):
     own.start()
     tenants = Cell(tenant_table(ACME.view(store_url=own.url)))
     stores = Stores([valkey_url], tenants)
-    store = SessionStore(stores, tenants, session_ttl=3600)
+    store = sessions(stores, tenants)
     for person in (ALICE, BOB):
         await begin(store, person.principal)
     assert await SessionEraser(stores).erase(1, lambda user: user == "1") == 1

@@ -10,9 +10,9 @@ import pytest
 from engine.errors import ContextTooLong
 from engine.types import Answerer, ChatRequest, Instance, Message
 from sessions_app.layout import CHANGES, Home
-from sessions_app.store import SessionStore
 from tenants.isolation import Stores
 from tests.cast import ACME, ALICE
+from tests.sessions_app.parts import sessions
 
 HOME = Home(ACME.id, ALICE.principal.user)
 QUESTION, ANSWER = Message("user", "How do I deploy?"), Message("assistant", "With one command.")
@@ -83,7 +83,7 @@ async def test_racing_turns_lose_no_note(store, valkey_url, tenants):
     """Each note begins where the one before ended, and the last one ends with who is asked again."""
     await turn(store, SMALL)
     other_stores = Stores([valkey_url], tenants)
-    other = SessionStore(other_stores, tenants, session_ttl=3600)
+    other = sessions(other_stores, tenants)
     named = [Answerer(f"m{number}", number + 10) for number in range(CHANGES - 1)]
     await asyncio.gather(
         *(turn((store, other)[place % 2], answerer, f"{place:032x}") for place, answerer in enumerate(named))

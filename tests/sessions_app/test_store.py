@@ -9,9 +9,9 @@ import pytest
 from engine.errors import SessionNotFound, StoreUnavailable
 from engine.types import Answerer, ChatRequest, Instance, Message
 from sessions_app.layout import Home
-from sessions_app.store import SessionStore
 from tenants.isolation import Stores
 from tests.cast import ACME, ALICE, BOB, CHARLIE, tenant_table
+from tests.sessions_app.parts import sessions
 
 V1 = Answerer("m", 1, "v1")
 QUESTION, ANSWER = Message("user", "How do I deploy?"), Message("assistant", "With one command.")
@@ -96,7 +96,7 @@ async def test_it_replaces_the_system_message_by_a_new_one(store):
 async def test_it_keeps_fifty_racing_turns_whole(store, valkey_url, tenants):
     session_id = await converse(store)
     other_stores = Stores([valkey_url], tenants)
-    other = SessionStore(other_stores, tenants, session_ttl=3600)
+    other = sessions(other_stores, tenants)
     await asyncio.gather(
         *(
             converse(
@@ -212,7 +212,7 @@ async def test_it_does_not_revive_a_session_deleted_during_a_turn(store, stores)
 
 async def test_it_says_when_the_store_is_away(tenants, tmp_path):
     away = Stores([f"unix://{tmp_path}/nobody.sock"], tenants)
-    store = SessionStore(away, tenants, session_ttl=3600)
+    store = sessions(away, tenants)
     session = await store.open(ALICE.principal, asking())
     for work in (
         store.open(ALICE.principal, asking("known")),

@@ -8,8 +8,9 @@ from django.db import connections
 
 from compliance.journal.records import COLUMNS, completion_row, intent_row, partial_row
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
+from engine.entries import Completion, Intent, Partial
 from engine.turn import new_turn_id
-from engine.types import Choice, Completion, Delta, Intent, Message, Partial, Usage, Verdict
+from engine.types import Choice, Delta, Message, Usage, Verdict
 from plugins.models import PluginActivation
 from tenants.models import Tenant
 

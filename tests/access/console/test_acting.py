@@ -13,7 +13,7 @@ from django.test import AsyncClient, Client
 import manage
 from clawdbot_site.celery import app
 from compliance.models import ChangeRecord
-from engine.types import Change
+from engine.entries import Change
 from tenants import actors
 from tenants.models import User
 

@@ -13,8 +13,9 @@ from django.test import Client
 
 from compliance.journal import listing
 from compliance.sealing import splitting
+from engine.entries import Retry
 from engine.errors import StoreUnavailable
-from engine.types import Choice, Message, Retry, Verdict
+from engine.types import Choice, Message, Verdict
 from tests.access.console.screens import NAUGHTY, record
 from tests.access.recorded import write
 from tests.compliance.journals import intent, sealer

@@ -12,7 +12,7 @@ from django.test import Client
 from compliance import changes
 from compliance.journal import changes as listing
 from compliance.journal.records import change_row
-from engine.types import Change
+from engine.entries import Change
 from tests.access.console.screens import NAUGHTY
 from tests.access.recorded import write
 

@@ -1,0 +1,143 @@
+"""What the journal keeps of turns, of sessions and of changes of configuration. Times are Unix seconds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from engine.types import AUTO, Answerer, Choice, Delta, Json, Message, Source, Usage, Verdict
+
+State = Literal["completed", "refused", "failed", "cancelled", "aborted"]
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Written before the first byte of an answer leaves: who asked what, where it will go and why. `personal` is how
+    many different values of which kind were masked before the model; the messages are as they were said. `parent` is
+    the version of the session the turn goes on from (0: it starts it), `profile` the user profile it brought."""
+
+    turn_id: str
+    tenant_id: int
+    at: float
+    edge: str
+    request_id: str
+    subject: str
+    user: str
+    key_id: int | None = None
+    session_id: str | None = None
+    model: str = AUTO
+    instance: str = ""
+    rules: list[str] = []
+    decision: Json = {}
+    messages: list[Message] = []
+    params: Json = {}
+    verdicts: list[Verdict] = []
+    personal: dict[str, int] = {}
+    parent: int = 0
+    profile: Json | None = None
+
+
+class Partial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a running stream has been sent since its last such entry, numbered from 1: a delta a choice. All deltas of a
+    turn fold to what the client had when its turn was cut off."""
+
+    turn_id: str
+    tenant_id: int
+    at: float
+    number: int
+    user: str
+    session_id: str | None = None
+    deltas: list[Delta] = []
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """A call that failed before its first token, so that another instance was asked. `error` is its code."""
+
+    instance_id: int
+    instance: str
+    error: str
+    seconds: float
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Written before the terminal event leaves: what came of the intent. `choices` is what the client was sent.
+    After `retries`, and where another turn's call was shared, `decision` is the last one; the intent has the first.
+    `answerer` is there if the turn is part of a session and a model answered."""
+
+    turn_id: str
+    tenant_id: int
+    at: float
+    state: State
+    error: str = ""
+    session_id: str | None = None
+    model: str = ""
+    instance: str = ""
+    choices: list[Choice] = []
+    usage: Usage = Usage()
+    attempts: int = 1
+    source: Source = "model"
+    retries: list[Retry] = []
+    decision: Json = {}
+    ttft: float | None = None
+    duration: float = 0.0
+    verdicts: list[Verdict] = []
+    answerer: Answerer | None = None
+
+
+SessionAction = Literal[
+    "patched", "deleted", "expired", "snapshot", "tagged", "restored", "branched", "summarised", "unsummarised"
+]
+
+
+class SessionEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was done to a session besides a turn. `turn_id` is its own id, `parent` the session's version before it.
+    `detail` holds what a later reader needs to do it again (see `sessions_app.replaying`)."""
+
+    turn_id: str
+    tenant_id: int
+    at: float
+    session_id: str
+    action: SessionAction
+    parent: int
+    subject: str
+    user: str
+    key_id: int | None = None
+    edge: str = ""
+    request_id: str = ""
+    detail: Json = {}
+
+
+class PastTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """A completed turn of a session, as the journal has it. `at` is when it was complete, `said` what it added to the
+    conversation: its new messages and the answer."""
+
+    turn_id: str
+    at: float
+    parent: int
+    user: str
+    said: list[Message]
+    profile: Json | None = None
+    answerer: Answerer | None = None
+
+
+PastEvent = PastTurn | SessionEntry
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A change of configuration, or somebody who signed in: who did what to which row. `turn_id` is its own id.
+    `before` and `after` have what differs; secrets are only named. `tenant_id` 0: the platform. `erased`: only what
+    its entry's columns say can be read."""
+
+    turn_id: str
+    tenant_id: int
+    at: float
+    actor: str
+    actor_label: str = ""
+    request_id: str = ""
+    action: str
+    model: str
+    row: str = ""
+    label: str = ""
+    before: Json = {}
+    after: Json = {}
+    erased: bool = False
