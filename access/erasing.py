@@ -31,7 +31,7 @@ from engine.errors import EngineError
 from engine.ports import Erasable
 from engine.snapshots import Cell
 from engine.types import Json
-from sessions_app.erasing import SessionEraser
+from sessions_app.erasing import ArchiveEraser, SessionEraser
 from tenants import jobs, stored_keys
 from tenants.answers import AnswerStore
 from tenants.directory import TenantTable, compile_tenants
@@ -111,7 +111,8 @@ def _matcher(tenant_id: int, subjects: Iterable[str]) -> Whose:
     if keys is None:
         raise StoreAway(f"the key of tenant {tenant_id} cannot be opened: nobody can tell whose is what")
     wanted = frozenset(subjects)
-    return lambda user: keys.pseudonym(user) in wanted
+    # the archive of sessions names its users by their pseudonyms only
+    return lambda user: user in wanted or keys.pseudonym(user) in wanted
 
 
 def _cleared(tenant_id: int, whose: Whose) -> tuple[dict[str, int], Rewritten]:
@@ -121,7 +122,7 @@ def _cleared(tenant_id: int, whose: Whose) -> tuple[dict[str, int], Rewritten]:
 
 async def _clear(tenants: Cell[TenantTable], tenant_id: int, whose: Whose) -> tuple[dict[str, int], Rewritten]:
     stores = Stores(settings.VALKEY_NODES, tenants)
-    homes: Sequence[Erasable] = (SessionEraser(stores), AnswerStore(stores, tenants))
+    homes: Sequence[Erasable] = (SessionEraser(stores), ArchiveEraser(), AnswerStore(stores, tenants))
     try:
         counts = {home.home: await home.erase(tenant_id, whose) for home in homes}
         return counts, await rewrite_all(await stores.servers(tenant_id))

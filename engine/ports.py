@@ -7,7 +7,7 @@ ORM. Those without `async` do no I/O at all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Sequence
 from typing import Protocol, TypeVar
 
 from engine.entries import Completion, Intent, Partial, PastEvent, SessionEntry
@@ -301,6 +301,9 @@ class Vault(Protocol):
 
     def pseudonym(self, tenant_id: int, user: str) -> str:
         """What stands for the user where names must not. Raises StoreUnavailable."""
+
+    def pseudonyms(self, tenant_id: int, users: Collection[str]) -> dict[str, str]:
+        """The same for many."""
 
     def seal(self, tenant_id: int, user: str, place: str, content: bytes) -> bytes:
         """Sealed for `place`, which is checked when it is opened. Raises StoreUnavailable."""

@@ -13,7 +13,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from typing import Final
@@ -54,7 +54,11 @@ class SubjectVault:
     """Keeps no key: whoever was erased is so in the next call. Blocking; any thread with connections of its own."""
 
     def pseudonym(self, tenant_id: int, user: str) -> str:
-        return _tenant_keys(tenant_id).pseudonym(user)
+        return self.pseudonyms(tenant_id, [user])[user]
+
+    def pseudonyms(self, tenant_id: int, users: Collection[str]) -> dict[str, str]:
+        keys = _tenant_keys(tenant_id)
+        return {user: keys.pseudonym(user) for user in users}
 
     def seal(self, tenant_id: int, user: str, place: str, content: bytes) -> bytes:
         (sealed,) = self.seal_all(tenant_id, [(user, place, content)])
