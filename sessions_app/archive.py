@@ -14,8 +14,9 @@ from django.db import DatabaseError, connections
 from engine.errors import StoreUnavailable
 from engine.ports import Vault
 from sessions_app.layout import Home
-from sessions_app.replaying import Replayed
-from sessions_app.shelf import Line, Shelf
+from sessions_app.records import Line
+from sessions_app.recovery import Base
+from sessions_app.shelf import Shelf
 
 THREADS: Final = 4  # touches at the same time; more of them wait
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class Archive:
         self._shelf = Shelf(vault)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="archive", initializer=_warm)
 
-    async def fetch(self, home: Home, session_id: str) -> Replayed | None:
+    async def fetch(self, home: Home, session_id: str) -> Base | None:
         """The session as it was put away: later events of the journal are not in it. Without a record: it was ended by
         retention, and one of this id that begins now goes on from `version`. None: nothing is known of it here."""
         return await self._do(bound(self._shelf.get, home, session_id))

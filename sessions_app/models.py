@@ -11,9 +11,9 @@ class ArchivedSession(TenantScopedModel):
     """A session as it was when it became idle; the object of this name holds it. It may be in the store again, and
     have gone on since: then this is what it goes on from when the store loses it.
 
-    `subject` is its user's pseudonym; what names or quotes anybody is sealed. `last_active` is in microseconds, like the
-    order of a list. `summary` is its line of a list. An `expired` one is no session any more: the row only says where
-    one of the same id begins to count, until the journal surely does."""
+    `subject` is its user's pseudonym; what names or quotes anybody is sealed. `last_active` is in microseconds, like
+    the order of a list. `summary` is its line of a list. An `expired` one is no session any more: the row only says
+    where one of the same id begins to count, until the journal surely does."""
 
     subject = models.CharField(max_length=64)
     session_id = models.CharField(max_length=128)

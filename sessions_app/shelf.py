@@ -11,7 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -24,11 +24,11 @@ from django.utils import timezone
 from engine.errors import StoreUnavailable
 from engine.ports import Vault
 from engine.types import Json
-from sessions_app import records
 from sessions_app.layout import Home
 from sessions_app.models import ArchivedSession
-from sessions_app.records import Record
-from sessions_app.replaying import Replayed, contents, from_contents
+from sessions_app.records import Line, Record
+from sessions_app.recovery import Base
+from sessions_app.replaying import contents, from_contents
 from tenants.scoping import ScopedQuerySet
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 ROOT: Final = "sessions"
 LEVEL: Final = 3  # of zlib: the next ones cost twice the time for a few per cent
 LARGEST: Final = 256 << 20  # bytes a session may have when it is inflated
-KEPT: Final = 86_400.0  # seconds a row outlives its expired session
+KEPT: Final = timedelta(days=2)  # a row outlives its expired session: the journal has its end by then
 
 _encode: Final = msgspec.json.Encoder().encode
 T = TypeVar("T")
@@ -49,28 +49,17 @@ class Shelved(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     version: int
     record: Json
-
-
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A session's line of a list, as its row holds it. `at`: microseconds."""
-
-    session_id: str
-    user: str
-    at: int = 0
-    version: int = 0
-    last_active: int = 0
-    model_version: str = ""
-    name: str = ""
-    user_profile: Json = {}
+    recent: list[str] = []
 
 
 class Idle(NamedTuple):
-    """A session to put away. `at`: microseconds."""
+    """A session to put away. `at`: microseconds; `recent`: the ids of what was last done to it."""
 
     user: str
     session_id: str
     at: int
     record: Record
+    recent: list[str]
 
 
 class Expired(NamedTuple):
@@ -103,9 +92,11 @@ class Shelf:
         self, tenant_id: int, sessions: Sequence[Idle], subjects: Mapping[str, str]
     ) -> list[tuple[bytes, bytes] | None]:
         items = []
-        for user, session_id, at, record in sessions:
+        for user, session_id, at, record, recent in sessions:
             place = place_of(tenant_id, subjects[user], session_id)
-            whole = Shelved(session_id=session_id, user=user, version=record.version, record=contents(record))
+            whole = Shelved(
+                session_id=session_id, user=user, version=record.version, record=contents(record), recent=recent
+            )
             items.append((user, place, zlib.compress(_encode(whole), LEVEL)))
             items.append((user, f"{place}/line", _encode(_line(user, session_id, at, record))))
         found = self._vault.seal_all(tenant_id, items)
@@ -135,14 +126,14 @@ class Shelf:
         mine.update(**values)
         return [before.object_name] if before.object_name else []
 
-    def get(self, home: Home, session_id: str) -> Replayed | None:
+    def get(self, home: Home, session_id: str) -> Base | None:
         """As it was put away, or, without a record, where it ended; None: it is not here, or cannot be read any more.
         Raises StoreUnavailable: it is here, and the object cannot be had."""
         row = self._row_of(home, session_id)
         if row is None:
             return None
         if row.expired_at is not None:
-            return Replayed(None, row.version + 1)
+            return Base(None, row.version + 1)
         return self._opened(row, home.user)
 
     def _row_of(self, home: Home, session_id: str) -> ArchivedSession | None:
@@ -150,7 +141,7 @@ class Shelf:
         mine = rows_of(home.tenant_id).filter(subject=subject, session_id=session_id)
         return reading(lambda: mine.defer("summary").first())
 
-    def _opened(self, row: ArchivedSession, user: str) -> Replayed | None:
+    def _opened(self, row: ArchivedSession, user: str) -> Base | None:
         try:
             with default_storage.open(row.object_name) as file:
                 sealed = file.read()
@@ -171,7 +162,7 @@ class Shelf:
         except (ValueError, zlib.error) as error:  # msgspec's errors are ValueErrors
             log.error("the object %s of an archived session is broken: %s", row.object_name, error)
             return None
-        return Replayed(record, record.version)
+        return Base(record, record.version, whole.recent)
 
     def whose(self, tenant_id: int, key_id: int, session_id: str) -> Home | None:
         """Which user of an API key has a session of this id; of several the last active one."""
@@ -182,9 +173,7 @@ class Shelf:
 
     def page(self, home: Home, below: int | None, limit: int) -> list[Line]:
         """The user's sessions that were last active before `below` (microseconds), the newest first."""
-        mine = rows_of(home.tenant_id).filter(
-            subject=self._vault.pseudonym(home.tenant_id, home.user), expired_at=None
-        )
+        mine = rows_of(home.tenant_id).filter(subject=self._vault.pseudonym(home.tenant_id, home.user), expired_at=None)
         if below is not None:
             mine = mine.filter(last_active__lt=below)
         return self._lines(reading(lambda: list(mine[:limit])))
@@ -292,18 +281,6 @@ def _line(user: str, session_id: str, at: int, record: Record) -> Line:
     )
 
 
-def summary(line: Line) -> Json:
-    """As `records.summary` has a live one."""
-    about = Record(
-        version=line.version,
-        last_active=line.last_active,
-        model_version=line.model_version,
-        name=line.name,
-        user_profile=line.user_profile,
-    )
-    return {**records.summary(line.session_id, about), "state": "archived"}
-
-
 def inflated(content: bytes) -> bytes:
     """Raises ValueError, zlib.error."""
     machine = zlib.decompressobj()
@@ -332,7 +309,7 @@ def settle(names: Sequence[str]) -> None:
 
 
 def discard(names: Iterable[str]) -> None:
-    """Objects that no row names. What cannot be deleted now is found by `sweeping.tidy`."""
+    """Objects that no row names. What cannot be deleted now is found by `tidy`."""
     for name in names:
         try:
             if name:
@@ -357,3 +334,27 @@ def figures(tenant_id: int | None = None) -> tuple[int, int]:
     rows = ArchivedSession.objects.everywhere() if tenant_id is None else rows_of(tenant_id)
     found = rows.filter(expired_at=None).aggregate(count=Count("pk"), size=Sum("size"))
     return found["count"], found["size"] or 0
+
+
+def tidy(tenant_id: int, *, young: timedelta = timedelta(hours=1), kept: timedelta = KEPT) -> int:
+    """Removes objects that no row names, unless they are so young that one may be about to, and rows of sessions that
+    ended long ago. How many objects. Raises OSError, DatabaseError."""
+    rows_of(tenant_id).filter(expired_at__lt=timezone.now() - kept)._raw_delete(DEFAULT_DB_ALIAS)
+    removed = 0
+    for subject in _listed(f"{ROOT}/{tenant_id}", 0):
+        folder = f"{ROOT}/{tenant_id}/{subject}"
+        named = set(rows_of(tenant_id).filter(subject=subject).values_list("object_name", flat=True))
+        for name in _listed(folder, 1):
+            whole = f"{folder}/{name}"
+            if whole not in named and default_storage.get_modified_time(whole) < timezone.now() - young:
+                default_storage.delete(whole)
+                removed += 1
+    return removed
+
+
+def _listed(folder: str, what: int) -> list[str]:
+    """What lies there: 0 folders, 1 objects."""
+    try:
+        return [name for name in default_storage.listdir(folder)[what] if name]
+    except FileNotFoundError:
+        return []

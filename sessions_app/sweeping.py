@@ -22,7 +22,7 @@ from django.db import DatabaseError
 from engine.errors import EngineError, StoreUnavailable
 from sessions_app import layout, records
 from sessions_app.finding import Recovery
-from sessions_app.layout import FIELDS, IDLE_BUCKETS, READ, Home
+from sessions_app.layout import FIELDS, IDLE_BUCKETS, Home
 from sessions_app.shelf import Idle, Shelf
 from tenants.isolation import Store
 from tenants.valkey import Script
@@ -34,12 +34,26 @@ REST: Final = 1.0  # pauses as long as the work before them: turns have the stor
 LONGEST_REST: Final = 1.0
 SCAN: Final = 500
 
+KEPT: Final = (*FIELDS, "recent", "edits")  # what must not have changed since it was read
+DOUBTS: Final = ("era", "holder")
+
+# Keys: session, turns, lease, index. Arguments: session id. Returns {fields, turns, whether anybody has or wants the
+# lease, the index's score}, or nil.
+LOOK: Final = Script(
+    f"""
+local fields = redis.call('HMGET', KEYS[1], {", ".join(f"'{name}'" for name in (*KEPT, *DOUBTS))})
+if not fields[1] then return nil end
+local turns = redis.call('LRANGE', KEYS[2], 0, -1)
+return {{fields, turns, redis.call('EXISTS', KEYS[3]), redis.call('ZSCORE', KEYS[4], ARGV[1])}}
+"""
+)
+
 # Keys: session, turns, lease, index. Arguments: session id, how many turns it has, then its fields as they were read
 # ('': not there). Returns 1: it is gone from here; 0: it was used, or is about to be; -1: it was gone before.
 REMOVE: Final = Script(
     f"""
 if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
-local fields = redis.call('HMGET', KEYS[1], {", ".join(f"'{name}'" for name in FIELDS)})
+local fields = redis.call('HMGET', KEYS[1], {", ".join(f"'{name}'" for name in KEPT)})
 if not fields[1] then return -1 end
 if redis.call('LLEN', KEYS[2]) ~= tonumber(ARGV[2]) then return 0 end
 for place, value in ipairs(fields) do
@@ -152,7 +166,7 @@ class Sweeper:
         for found in read:
             if found is None:
                 continue
-            record = records.read(found.member.session_id, found.fields, found.turns)
+            record = records.read(found.member.session_id, found.fields[: len(FIELDS)], found.turns)
             if record.last_active >= before:
                 await self._correct(found.member, record.last_active)
                 active += 1
@@ -161,7 +175,8 @@ class Sweeper:
             elif self._in_doubt(found):  # what its store may have lost comes first; then it is idle still
                 await self._recovery.verify(found.member.home, found.member.session_id)
             else:
-                idle.append((found, Idle(found.member.home.user, found.member.session_id, found.at, record)))
+                recent = (found.fields[len(FIELDS)] or b"").decode().split()
+                idle.append((found, Idle(found.member.home.user, found.member.session_id, found.at, record, recent)))
         kept = await self._keep([one for _, one in idle])
         ready = [found for (found, _), stored in zip(idle, kept, strict=True) if stored]
         outcomes = await asyncio.gather(*(self._remove(found) for found in ready))
@@ -172,16 +187,13 @@ class Sweeper:
         return PutAway([*gone, *removed, *lost], len(removed), active)
 
     async def _read(self, member: Member) -> Found | None:
-        home, session_id = member.home, member.session_id
-        reading = self._store.run(READ, home.keys(session_id))
-        holding = self._store.send("EXISTS", home.lease(session_id))
-        ranking = self._store.send("ZSCORE", home.index, session_id)
-        reply, held, score = await asyncio.gather(reading, holding, ranking)
+        reply = await self._store.run(LOOK, _keys(member), member.session_id)
         if reply is None:
             return None
-        fields, state = reply[0][: len(FIELDS)], reply[0][len(FIELDS) :]
+        values, turns, held, score = reply
+        fields, state = values[: len(KEPT)], values[len(KEPT) :]
         at = int(float(score)) if score is not None else int(fields[1] or 0) * 1_000_000
-        return Found(member, fields, state, reply[1], at, bool(held))
+        return Found(member, fields, state, turns, at, bool(held))
 
     def _in_doubt(self, found: Found) -> bool:
         """As when a turn opens it: its store lived through something since, or its last turn was never let out."""
@@ -199,10 +211,9 @@ class Sweeper:
             raise StoreUnavailable from error
 
     async def _remove(self, found: Found) -> int:
-        home, session_id = found.member.home, found.member.session_id
-        keys = [*home.keys(session_id), home.lease(session_id), home.index]
         values = [value or b"" for value in found.fields]
-        return int(await self._store.run(REMOVE, keys, session_id, len(found.turns), *values))
+        session_id, turns = found.member.session_id, len(found.turns)
+        return int(await self._store.run(REMOVE, _keys(found.member), session_id, turns, *values))
 
     def _drop(self, members: Sequence[Member]) -> None:
         for member in members:
@@ -216,30 +227,34 @@ class Sweeper:
             pairs: list[Any] = [word for member in members for word in (member.text, repr(member.score))]
             await self._store.run(SETTLE, [key], *pairs)
 
-    async def repair(self, goes_on: Callable[[], bool] = lambda: True) -> int:
-        """Looks at every session of the store; those that the index does not know are added. How many."""
-        added = 0
-        async for names in self._store.scan(SCAN, "session:*"):
-            if not goes_on():
-                break
-            mine = [name for name in names if layout.is_session(name)]
-            places = [place for name in mine if (place := _place(name, self._tenant_id)) is not None]
-            added += sum(await asyncio.gather(*(self._indexed(*place) for place in places)))
-            await asyncio.sleep(0.01)
-        return added
 
-    async def _indexed(self, home: Home, session_id: str) -> int:
-        seen = await self._store.call("HGET", home.session(session_id), "last_active")
-        if seen is None or not seen.isdigit():
-            seen = b"0"
-        return int(
-            await self._store.call("ZADD", home.idle, "NX", int(seen), layout.idle_member(home.user, session_id))
-        )
+async def index_all(store: Store, tenant_id: int, goes_on: Callable[[], bool] = lambda: True) -> int:
+    """Looks at every session of the store; those that the index by last activity does not know are added. How many."""
+    added = 0
+    async for names in store.scan(SCAN, "session:*"):
+        if not goes_on():
+            break
+        mine = [name for name in names if layout.is_session(name)]
+        places = [place for name in mine if (place := _place(name, tenant_id)) is not None]
+        added += sum(await asyncio.gather(*(_indexed(store, *place) for place in places)))
+        await asyncio.sleep(0.01)
+    return added
+
+
+async def _indexed(store: Store, home: Home, session_id: str) -> int:
+    seen = await store.call("HGET", home.session(session_id), "last_active")
+    at = int(seen) if seen is not None and seen.isdigit() else 0
+    return int(await store.call("ZADD", home.idle, "NX", at, layout.idle_member(home.user, session_id)))
 
 
 def _member(tenant_id: int, text: str, score: float) -> Member:
     user, session_id = layout.of_idle_member(text)
     return Member(text, score, Home(tenant_id, user), session_id)
+
+
+def _keys(member: Member) -> list[str]:
+    home, session_id = member.home, member.session_id
+    return [*home.keys(session_id), home.lease(session_id), home.index]
 
 
 def _place(name: str, tenant_id: int) -> tuple[Home, str] | None:

@@ -13,10 +13,10 @@ from tests.engine.journal import MemoryJournal
 
 
 class Sessions(SessionStore, SessionDesk):
-    def __init__(self, finder, journal):
+    def __init__(self, finder, journal, archive=None):
         SessionStore.__init__(self, finder)
         self.changes = SessionChanges(finder, journal)
-        SessionDesk.__init__(self, finder, self.changes)
+        SessionDesk.__init__(self, finder, self.changes, archive)
 
 
 class MemoryPast:
@@ -59,7 +59,7 @@ def _turn(intent, completion):
     )
 
 
-def sessions(stores, tenants, journal=None, past=None, **settings):
-    recovery = SessionRecovery(stores, past) if past is not None else None
+def sessions(stores, tenants, journal=None, past=None, archive=None, **settings):
+    recovery = SessionRecovery(stores, past, archive=archive) if past is not None else None
     finder = Finder(stores, tenants, **{"session_ttl": 3600, "recovery": recovery, **settings})
-    return Sessions(finder, journal or MemoryJournal())
+    return Sessions(finder, journal or MemoryJournal(), archive)
