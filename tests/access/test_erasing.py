@@ -158,7 +158,7 @@ def test_it_leaves_nothing_of_the_user_and_all_of_the_others(place):
 
     kept = json.loads(default_storage.open(erasure.certificate).read())
     about = kept["certificate"]
-    assert about["deleted"] == {"sessions": 1, "answers": 2, "results": 1}
+    assert about["deleted"] == {"sessions": 1, "archived_sessions": 0, "answers": 2, "results": 1}
     assert about["store"] == {"append_only_file": True, "snapshot": True, "refused": ""}
     assert len(about["keys_destroyed"]) == 1 and about["subject"] == KEYS[1].pseudonym(ALICES)
     assert about["erased_until"] == erasure.erased_at.timestamp() and about["turns_in_the_clear"] == 0
@@ -221,7 +221,12 @@ def test_it_may_be_done_twice(place):
     first, second = erase(place.tenant), erase(place.tenant)
     assert first.subject == second.subject and first.certificate != second.certificate
     told = json.loads(default_storage.open(second.certificate).read())["certificate"]
-    assert told["keys_destroyed"] == [] and told["deleted"] == {"sessions": 0, "answers": 0, "results": 0}
+    assert told["keys_destroyed"] == [] and told["deleted"] == {
+        "sessions": 0,
+        "archived_sessions": 0,
+        "answers": 0,
+        "results": 0,
+    }
 
 
 def test_it_goes_on_where_its_worker_died(place, monkeypatch):
