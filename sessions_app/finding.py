@@ -64,7 +64,7 @@ class Finder:
         self.stores = stores
         self._tenants = tenants
         self._session_ttl = session_ttl
-        self._recovery = recovery or NoRecovery()
+        self.recovery = recovery or NoRecovery()
 
     async def find(self, principal: Principal, session_id: str, ttl: int = 0) -> tuple[Home, Record]:
         """The session and whose it is; with `ttl` (milliseconds) it lives that long from now on. Raises
@@ -73,7 +73,7 @@ class Finder:
             raise NoSession
         found = await self._look(principal, session_id, ttl)
         if found is None:
-            home, version = await self._recovery.recover(principal, session_id)
+            home, version = await self.recovery.recover(principal, session_id)
             if home is None:
                 raise NoSession(version)
             reply = await self.stores.tenant(principal.tenant_id).run(READ, home.keys(session_id), ttl)

@@ -218,7 +218,9 @@ class Leases:
         for lease in self._held.values():
             if lease.sure - sent < self._ttl * 0.7:
                 try:
-                    self._renew_one(lease).add_done_callback(lambda told, lease=lease: _renewed(lease, told, sent, self._ttl))
+                    self._renew_one(lease).add_done_callback(
+                        lambda told, lease=lease: _renewed(lease, told, sent, self._ttl)
+                    )
                 except (StoreUnavailable, TenantSuspended):
                     continue
         self._renewal = asyncio.get_running_loop().call_later(self._ttl / 3, self._renew)
