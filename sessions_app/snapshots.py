@@ -67,7 +67,7 @@ class SessionSnapshots:
         if not said:
             return told(before)
         detail = {"snapshot": snapshot_id, **said}
-        after = await self._changes.make(principal, home, session_id, record, "tagged", detail)
+        after = await self._changes.make(principal, home, session_id, record, action="tagged", detail=detail)
         return told(_named(after, snapshot_id))
 
     def after_append(self, session: OpenSession, version: int) -> None:
@@ -105,7 +105,7 @@ class SessionSnapshots:
     ) -> Json:
         snapshot_id = os.urandom(16).hex()
         detail = {"snapshot": snapshot_id, "of": record.version, **about}
-        after = await self._changes.make(principal, home, session_id, record, "snapshot", detail)
+        after = await self._changes.make(principal, home, session_id, record, action="snapshot", detail=detail)
         return told(_named(after, snapshot_id))
 
 

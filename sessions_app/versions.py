@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -17,7 +18,7 @@ from engine.errors import Conflict, StoreUnavailable, VersionNotFound
 from engine.ports import SessionPast
 from engine.turn import new_turn_id
 from engine.types import ChatRequest, Json, Principal
-from sessions_app import differences, history, records
+from sessions_app import differences, history, patches, records
 from sessions_app.changing import SessionChanges
 from sessions_app.finding import Finder
 from sessions_app.history import Step
@@ -99,36 +100,63 @@ class SessionVersions:
         made = await self._whole(self._branch(owner, name, {"record": content, "of": origin}, named=new_id is not None))
         return records.whole(name, made)
 
+    async def patch(self, principal: Principal, session_id: str, changes: Json, if_version: int) -> Json:
+        """Like `SessionDesk.patch`, but only if the session is at `if_version` and no turn makes another meanwhile: waits
+        for one that runs. Raises Conflict if it is not, SessionBusy."""
+        _, now = await self._finder.find(principal, session_id)
+        _expect(now, if_version)
+        patched = await self._whole(self._patch(principal, session_id, changes, if_version))
+        return records.whole(session_id, patched)
+
+    async def _patch(self, principal: Principal, session_id: str, changes: Json, if_version: int) -> Record:
+        async with self._held(principal, session_id) as session:
+            record = await self._expected(session, if_version)
+            detail = patches.detail(record, changes)
+            if not detail:
+                return record
+            return await self._changes.make(
+                principal, session.home, session_id, record, action="patched", detail=detail
+            )
+
     async def _restore(
         self, principal: Principal, session_id: str, record: Record, if_version: int | None
     ) -> Record:
-        session = await self._opened(principal, session_id)
-        try:
-            assert session.record is not None
-            _expect(session.record, if_version)
-            await self._store.confirm(session)
+        async with self._held(principal, session_id) as session:
+            now = await self._expected(session, if_version)
             detail = {"record": contents(record), "of": {"version": record.version}}
-            return await self._changes.make(principal, session.home, session_id, session.record, "restored", detail)
-        finally:
-            await self._store.close(session)
+            return await self._changes.make(
+                principal, session.home, session_id, now, action="restored", detail=detail
+            )
 
     async def _branch(self, principal: Principal, session_id: str, detail: Json, *, named: bool) -> Record:
-        session = await self._opened(principal, session_id, create=True) if named else None
-        try:
-            if session is not None and not session.created:
-                raise Conflict("There is a session of this id already.", param="session_id")
-            version = session.version if session is not None else 0
-            made = await self._changes.begin(principal, session_id, "branched", detail, version)
-        finally:
-            if session is not None:
-                await self._store.close(session)
+        if not named:
+            made = await self._changes.begin(principal, session_id, action="branched", detail=detail)
+        else:
+            async with self._held(principal, session_id, create=True) as session:
+                if not session.created:
+                    raise Conflict("There is a session of this id already.", param="session_id")
+                made = await self._changes.begin(
+                    principal, session_id, action="branched", detail=detail, version=session.version
+                )
         await self._note_owner(principal, session_id)
         return made
 
-    async def _opened(self, principal: Principal, session_id: str, *, create: bool = False) -> OpenSession:
-        """With its lease: no turn is let in until it is closed."""
+    @asynccontextmanager
+    async def _held(self, principal: Principal, session_id: str, *, create: bool = False) -> AsyncIterator[OpenSession]:
+        """With its lease: no turn is let in meanwhile."""
         request = ChatRequest(messages=[], session_id=session_id, create_session=create)
-        return await self._store.open(principal, request, new_turn_id(time.time()))
+        session = await self._store.open(principal, request, new_turn_id(time.time()))
+        try:
+            yield session
+        finally:
+            await self._store.close(session)
+
+    async def _expected(self, session: OpenSession, if_version: int | None) -> Record:
+        """The session as it is now that no turn can change it."""
+        assert session.record is not None
+        _expect(session.record, if_version)
+        await self._store.confirm(session)
+        return session.record
 
     async def _note_owner(self, principal: Principal, session_id: str) -> None:
         if principal.kind != "key" or principal.user == principal.subject:

@@ -53,7 +53,10 @@ class SessionDetail(SessionView):
 
     async def patch(self, request: Request, session_id: str, **kwargs: Any) -> JsonReply:
         changes = msgspec.to_builtins(schemas.fields(self.body(), schemas.ProfilePatch))
-        return self.json(await self.parts.sessions.patch(self.owner, known_form(session_id), changes))
+        owner, known, expected = self.owner, known_form(session_id), changes.pop("if_version", None)
+        if expected is not None:
+            return self.json(await self.parts.versions.patch(owner, known, changes, expected))
+        return self.json(await self.parts.sessions.patch(owner, known, changes))
 
     async def delete(self, request: Request, session_id: str, **kwargs: Any) -> HttpResponse:
         await self.parts.sessions.delete(self.owner, known_form(session_id))
