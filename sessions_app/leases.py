@@ -1,9 +1,9 @@
 """One turn at a time on a session: who comes later waits in the order of arrival, and reads what the one before left.
 
 A lease lasts `ttl` seconds and is prolonged while its turn runs; one of a worker that died runs out. Whether a turn is
-still the one that was let in is told by its id in the session (`holder`, see `sessions_app.layout`): each turn that is let
-in puts its own there, so a turn that was overtaken finds another's and cannot write any more. Turn ids are never used
-twice.
+still the one that was let in is told by its id in the session (`holder`, see `sessions_app.layout`): each turn that is
+let in puts its own there, so a turn that was overtaken finds another's and cannot write any more. Turn ids are never
+used twice.
 
 Whoever gives a lease back learns whose turn it is next, and tells that one's worker over the bus. Words there may get
 lost: a waiting turn also asks by itself every `look` seconds, which is how its worker shows that it lives.
@@ -38,7 +38,8 @@ Handler = Callable[[str], None]
 class Words(Protocol):
     """What leases ask of `tenants.bus.Bus`."""
 
-    worker: str
+    @property
+    def worker(self) -> str: ...
 
     def on(self, kind: str, handler: Handler) -> None: ...
 
@@ -218,7 +219,9 @@ class Leases:
         for lease in self._held.values():
             if lease.sure - sent < self._ttl * 0.7:
                 try:
-                    self._renew_one(lease).add_done_callback(lambda told, lease=lease: _renewed(lease, told, sent, self._ttl))
+                    self._renew_one(lease).add_done_callback(
+                        lambda told, lease=lease: _renewed(lease, told, sent, self._ttl)
+                    )
                 except (StoreUnavailable, TenantSuspended):
                     continue
         self._renewal = asyncio.get_running_loop().call_later(self._ttl / 3, self._renew)
