@@ -53,8 +53,8 @@ class ModelChangeAnswer(msgspec.Struct, rename={"origin": "from"}):
 
 
 class SessionMetadata(msgspec.Struct):
-    """`last_active` is in Unix seconds. Only where there are any: `model_changes`, the last 20; how many `snapshots`; the
-    ids of the summaries (`layers`)."""
+    """`last_active` is in Unix seconds. Only where there are any: `model_changes`, the last 20; how many `snapshots`;
+    the ids of the summaries (`layers`)."""
 
     last_active: int
     model_version: str
@@ -82,8 +82,8 @@ class SessionPage(msgspec.Struct):
 
 
 class SessionAnswer(SessionLine, kw_only=True):
-    """A session and what was said in it. `pinned` are places `[turn, message]`, once there are any; `state` is `past` of a
-    version that is not the one of now."""
+    """A session and what was said in it. `pinned` are places `[turn, message]`, once there are any; `state` is `past`
+    of a version that is not the one of now."""
 
     context_stack: list[Message]
     pinned: list[tuple[int, int]] = []

@@ -126,8 +126,8 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="delete", summary="Delete a session", status=204, errors=(401, 403, 404)),
     ],
     "/api/sessions/{session_id}/snapshots": [
-        Operation(method="get", summary="Snapshots of a session, newest first", answer=SnapshotPage, query=SNAPSHOT_QUERY,
-                  errors=(400, 401, 403, 404)),
+        Operation(method="get", summary="Snapshots of a session, newest first", answer=SnapshotPage,
+                  query=SNAPSHOT_QUERY, errors=(400, 401, 403, 404)),
         Operation(method="post", summary="Name the session's version of now", body=SnapshotBody, answer=SnapshotAnswer,
                   status=201, errors=(400, 401, 403, 404, 409, 503)),
     ],

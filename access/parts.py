@@ -49,9 +49,7 @@ class VersionReader(Protocol):
 
     async def read(self, principal: Principal, session_id: str, place: int | str) -> Json: ...
 
-    async def diff(
-        self, principal: Principal, session_id: str, before: int | str, after: int | str | None
-    ) -> Json: ...
+    async def diff(self, principal: Principal, session_id: str, before: int | str, after: int | str | None) -> Json: ...
 
     async def restore(
         self, principal: Principal, session_id: str, place: int | str, if_version: int | None

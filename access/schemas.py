@@ -171,8 +171,8 @@ def include_usage(request: ChatRequest) -> bool:
 
 
 class ProfilePatch(msgspec.Struct, kw_only=True):
-    """`PATCH /api/sessions/{id}`; what is absent stays. `pinned` are places `[turn, message]` of messages that models are
-    always sent. With `if_version` only if the session is at that version."""
+    """`PATCH /api/sessions/{id}`; what is absent stays. `pinned` are places `[turn, message]` of messages that models
+    are always sent. With `if_version` only if the session is at that version."""
 
     user_profile: Json | msgspec.UnsetType = msgspec.UNSET
     name: Annotated[str, Meta(max_length=200)] | msgspec.UnsetType = msgspec.UNSET

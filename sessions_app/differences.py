@@ -18,8 +18,9 @@ FIELDS: Final = ("name", "model", "model_version")
 
 
 def difference(before: Record, after: Record) -> Json:
-    """`messages` `{kept, removed, added, removed_total, added_total}`, each message with its place `[turn, message]`, at
-    most `MOST` of them each way; `system`, `user_profile` and `settings` with what differs, empty where nothing does."""
+    """`messages` `{kept, removed, added, removed_total, added_total}`, each message with its place `[turn, message]`,
+    at most `MOST` of them each way; `system`, `user_profile` and `settings` with what differs, empty where nothing
+    does."""
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before.turns, after.turns, strict=False)))
     removed, added = _from(before, common), _from(after, common)
     return {

@@ -1,8 +1,8 @@
 """The versions a session has had, by what the journal says happened to it. Pure.
 
 Only those of the session as it lives now: what was before a deletion is nobody's any more, also where the id is used
-again. Where the oldest entries are gone (see retention in `docs/journal.md`), so are the versions they made, and all that
-rest upon them up to the next entry that holds a whole session."""
+again. Where the oldest entries are gone (see retention in `docs/journal.md`), so are the versions they made, and all
+that rest upon them up to the next entry that holds a whole session."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ FIELDS: Final = ("user_profile", "name", "pinned")
 
 def detail(record: Record, changes: Json) -> Json:
     """Those of `FIELDS` that are to change, as their entry in the journal has it. Raises InvalidRequest."""
-    found = {name: changes[name] for name in FIELDS if name in changes}
+    found: Json = {name: changes[name] for name in FIELDS if name in changes}
     if "pinned" in found:
         found["pinned"] = _pinned(record, found["pinned"] or ())
     return found

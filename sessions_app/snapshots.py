@@ -100,9 +100,7 @@ class SessionSnapshots:
         except EngineError as error:  # the next turn is as good
             log.info("session %s has no automatic snapshot: %s", session_id, error)
 
-    async def _make(
-        self, principal: Principal, home: Home, session_id: str, record: Record, about: Json
-    ) -> Json:
+    async def _make(self, principal: Principal, home: Home, session_id: str, record: Record, about: Json) -> Json:
         snapshot_id = os.urandom(16).hex()
         detail = {"snapshot": snapshot_id, "of": record.version, **about}
         after = await self._changes.make(principal, home, session_id, record, action="snapshot", detail=detail)

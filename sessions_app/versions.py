@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -75,11 +75,9 @@ class SessionVersions:
         found = differences.difference(first, second)
         return {"session_id": session_id, "from": first.version, "to": second.version, **found}
 
-    async def restore(
-        self, principal: Principal, session_id: str, place: Place, if_version: int | None = None
-    ) -> Json:
-        """Waits for a turn that runs; answers like `SessionDesk.read`. The snapshots stay. Raises Conflict if the session
-        is not at `if_version`, SessionBusy, AuditUnavailable."""
+    async def restore(self, principal: Principal, session_id: str, place: Place, if_version: int | None = None) -> Json:
+        """Waits for a turn that runs; answers like `SessionDesk.read`. The snapshots stay. Raises Conflict if the
+        session is not at `if_version`, SessionBusy, AuditUnavailable."""
         home, now = await self._finder.find(principal, session_id)
         _expect(now, if_version)
         record = await self._at(home, session_id, now, place)
@@ -90,7 +88,8 @@ class SessionVersions:
         self, principal: Principal, session_id: str, place: Place | None = None, new_id: str | None = None
     ) -> Json:
         """A new session of the same user's with the content of this one, as it is now or was; answers like
-        `SessionDesk.read` of it. Its own versions begin at 1. Raises Conflict if there is a session `new_id` already."""
+        `SessionDesk.read` of it. Its own versions begin at 1. Raises Conflict if there is a session `new_id`
+        already."""
         home, now = await self._finder.find(principal, session_id)
         record = now if place is None else await self._at(home, session_id, now, place)
         origin = {"session_id": session_id, "version": record.version}
@@ -101,8 +100,8 @@ class SessionVersions:
         return records.whole(name, made)
 
     async def patch(self, principal: Principal, session_id: str, changes: Json, if_version: int) -> Json:
-        """Like `SessionDesk.patch`, but only if the session is at `if_version` and no turn makes another meanwhile: waits
-        for one that runs. Raises Conflict if it is not, SessionBusy."""
+        """Like `SessionDesk.patch`, but only if the session is at `if_version`: waits for a turn that runs, and lets
+        none in. Raises Conflict if it is at another, SessionBusy."""
         _, now = await self._finder.find(principal, session_id)
         _expect(now, if_version)
         patched = await self._whole(self._patch(principal, session_id, changes, if_version))
@@ -118,15 +117,11 @@ class SessionVersions:
                 principal, session.home, session_id, record, action="patched", detail=detail
             )
 
-    async def _restore(
-        self, principal: Principal, session_id: str, record: Record, if_version: int | None
-    ) -> Record:
+    async def _restore(self, principal: Principal, session_id: str, record: Record, if_version: int | None) -> Record:
         async with self._held(principal, session_id) as session:
             now = await self._expected(session, if_version)
             detail = {"record": contents(record), "of": {"version": record.version}}
-            return await self._changes.make(
-                principal, session.home, session_id, now, action="restored", detail=detail
-            )
+            return await self._changes.make(principal, session.home, session_id, now, action="restored", detail=detail)
 
     async def _branch(self, principal: Principal, session_id: str, detail: Json, *, named: bool) -> Record:
         if not named:
@@ -168,7 +163,7 @@ class SessionVersions:
             return  # recovery finds it by the journal
 
     async def _at(
-        self, home: Home, session_id: str, now: Record, place: Place, made: list[Step] | None = None
+        self, home: Home, session_id: str, now: Record, place: Place, made: Sequence[Step] | None = None
     ) -> Record:
         version = place if isinstance(place, int) else _version_of(now, place)
         if version == now.version:
@@ -182,7 +177,7 @@ class SessionVersions:
             raise VersionNotFound
         return found
 
-    async def _steps(self, home: Home, session_id: str) -> list[Step]:
+    async def _steps(self, home: Home, session_id: str) -> Sequence[Step]:
         return history.steps(await self._past.events(home.tenant_id, session_id, user=home.user))
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
@@ -198,7 +193,7 @@ class SessionVersions:
             task.exception()  # told to who waits, if anybody does
 
 
-async def _off_loop(made: list[Step], version: int) -> Record | None:
+async def _off_loop(made: Sequence[Step], version: int) -> Record | None:
     if len(made) <= ON_THE_LOOP:
         return history.content(made, version)
     return await asyncio.to_thread(history.content, made, version)

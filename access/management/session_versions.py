@@ -109,8 +109,8 @@ class MessageDifference(msgspec.Struct):
 
 
 class SessionDifference(msgspec.Struct, kw_only=True, rename={"origin": "from"}):
-    """What the version `to` has that `from` had not, and the other way round. `system` `{before, after}`, `user_profile`
-    `{added, removed, changed}` and `settings` hold what differs."""
+    """What the version `to` has that `from` had not, and the other way round. `system` `{before, after}`,
+    `user_profile` `{added, removed, changed}` and `settings` hold what differs."""
 
     session_id: str
     origin: int

@@ -44,7 +44,8 @@ class SessionList(SessionView):
 
 
 class SessionDetail(SessionView):
-    """GET, PATCH `{user_profile?, name?, pinned?, if_version?}` and DELETE of one session; unknown and foreign ids alike are 404."""
+    """GET, PATCH `{user_profile?, name?, pinned?, if_version?}` and DELETE of one session; unknown and foreign ids
+    alike are 404."""
 
     http_method_names = ["get", "patch", "delete"]
 
