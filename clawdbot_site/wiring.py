@@ -49,8 +49,11 @@ from sessions_app.archive import Archive
 from sessions_app.changing import SessionChanges
 from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
+from sessions_app.leases import Leases
 from sessions_app.recovery import SessionRecovery
+from sessions_app.snapshots import SessionSnapshots
 from sessions_app.store import SessionStore
+from sessions_app.versions import SessionVersions
 from tenants.addresses import numbered
 from tenants.answers import AnswerStore
 from tenants.bus import Bus
@@ -130,7 +133,12 @@ class Application:
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
         await self.archive.warm()
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
-        self.sessions = SessionStore(finder)
+        self.sessions = SessionStore(finder, Leases(self.stores, self.bus))
+        changes = SessionChanges(finder, self.journal)
+        desk = SessionDesk(finder, changes, self.archive)
+        self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
+        self.sessions.after_append = self.snapshots.after_append
+        versions = SessionVersions(finder, self.sessions, changes, self.past)
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
         router = RuleRouter(self._routes, tell=self.notices.tell)
@@ -154,7 +162,9 @@ class Application:
                 self.tenants,
                 TrustedProxies(settings.TRUSTED_PROXIES),
             ),
-            sessions=SessionDesk(finder, SessionChanges(finder, self.journal), self.archive),
+            sessions=desk,
+            versions=versions,
+            snapshots=self.snapshots,
             answers=self.answers,
             router=router,
             read_turn=self.reader.turn,
@@ -202,6 +212,7 @@ class Application:
         self._draining = True
         if self._started:
             await self.engine.drain()
+            await self.snapshots.drain()
 
     async def shutdown(self) -> None:
         """Closes what `startup` opened, in the opposite order; what still waits is committed first."""
@@ -210,10 +221,12 @@ class Application:
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
         await self.engine.drain()
+        await self.snapshots.drain()
         await self.prober.stop()
         await self.notices.stop()
         await self.bus.stop()
         self.limits.close()
+        self.sessions.stop()
         await self.http.close()
         await self.stores.close()
         await self.journal.stop()

@@ -45,11 +45,14 @@ class SessionChanges:
         entry = _entry(principal, home, session_id, parent=record.version, action=action, detail=detail)
         return await self._whole(self._make(home, entry, record))
 
-    async def begin(self, principal: Principal, session_id: str, *, action: SessionAction, detail: Json) -> Record:
-        """A new session of the caller's whose first event this is."""
+    async def begin(
+        self, principal: Principal, session_id: str, *, action: SessionAction, detail: Json, version: int = 0
+    ) -> Record:
+        """A new session of the caller's whose first event this is. `version`: the one to go on from, where there was a
+        session of this id that was deleted."""
         home = Home(principal.tenant_id, principal.user)
-        entry = _entry(principal, home, session_id, parent=0, action=action, detail=detail)
-        return await self._whole(self._make(home, entry, Record(version=0)))
+        entry = _entry(principal, home, session_id, parent=version, action=action, detail=detail)
+        return await self._whole(self._make(home, entry, Record(version=version)))
 
     async def delete(self, principal: Principal, home: Home, session_id: str, record: Record) -> None:
         """Also under a turn that runs: it stays deleted. Raises AuditUnavailable."""

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from engine.errors import InvalidRequest, StoreUnavailable
 from engine.types import Json, Principal
-from sessions_app import records
+from sessions_app import patches, records
 from sessions_app.changing import SessionChanges
 from sessions_app.finding import Finder
 from sessions_app.layout import ABOUT, Home
@@ -95,10 +95,10 @@ class SessionDesk:
         return records.whole(session_id, record)
 
     async def patch(self, principal: Principal, session_id: str, changes: Json) -> Json:
-        """Sets `user_profile` and `name` where given; answers like `read`. Raises AuditUnavailable too: then nothing
-        was changed."""
+        """Sets `user_profile`, `name` and `pinned` where given; answers like `read`. Raises AuditUnavailable too: then
+        nothing was changed."""
         home, record = await self._finder.find(principal, session_id)
-        detail: Json = {name: changes[name] for name in ("user_profile", "name") if name in changes}
+        detail = patches.detail(record, changes)
         if detail:
             record = await self._changes.make(principal, home, session_id, record, action="patched", detail=detail)
         return records.whole(session_id, record)

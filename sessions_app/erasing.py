@@ -54,6 +54,10 @@ class SessionEraser:
         if owners:
             users = await store.values(owners)
             gone += [name for name, user in zip(owners, users, strict=True) if user and wanted(user.decode())]
+        for name in gone:
+            if layout.is_session(name):
+                user, session_id = layout.user_of(name, tenant_id) or "", layout.id_of(name)
+                store.send("ZREM", layout.idle_key(tenant_id, user), layout.idle_member(user, session_id))
         await store.unlink(gone)
         return sum(layout.is_session(name) for name in gone)
 

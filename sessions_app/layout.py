@@ -1,14 +1,14 @@
 """How a session lies in its tenant's database: key names and the scripts that read and write them.
 
-A session is a hash (`FIELDS`, and `era holder recent` for the scripts) and a list with one JSON array of messages a turn;
-the leading system messages live in the hash, where a new one replaces the old. A sorted set a user holds its session ids
-by the microsecond of their last turn. Who has a session's turn now, and who waits for it, is a hash of its own
-(`Home.lease`). All keys of a user share the hash tag `{tenant:user}`, so each script touches one shard of a cluster.
-Times are the server's.
+A session is a hash (`FIELDS`, and `era holder recent` for the scripts) and a list with one JSON array of messages a
+turn; the leading system messages live in the hash, where a new one replaces the old. A sorted set a user holds its
+session ids by the microsecond of their last turn. Who has a session's turn now, and who waits for it, is a hash of its
+own (`Home.lease`). All keys of a user share the hash tag `{tenant:user}`, so each script touches one shard of a
+cluster. Times are the server's.
 
 `holder` is the last turn that was let in; empty, it has left in good order. A turn that finds another one's name there
-was not let out of: what that turn left in the journal may be missing here. `era` names the life of the server in which the
-session was last written (`Store.era`), `recent` the last turns that were appended.
+was not let out of: what that turn left in the journal may be missing here. `era` names the life of the server in which
+the session was last written (`Store.era`), `recent` are the last turns that were appended.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ MAX_WAITING: Final = 8  # turns that wait for a session
 IDLE_BUCKETS: Final = 16
 NOW: Final = "local t = redis.call('TIME') "
 
-# What the scripts of a lease share. The hash holds `turn` and `until` (ms) of who has it, `queue` with "turn worker ms;"
-# of everyone who waits, in order, and `spoiled` if the session was dropped under who has it.
+# What the scripts of a lease share. The hash holds `turn` and `until` (ms) of who has it, `queue` with "turn worker
+# ms;" of everyone who waits, in order, and `spoiled` if the session was dropped under who has it.
 LEASES: Final = (
     NOW
     + """
@@ -89,8 +89,8 @@ return {{fields, redis.call('LRANGE', KEYS[2], 0, -1)}}
 """
 )
 
-# Takes the lease, or a place in the row, and reads the session. Keys: lease, session, turns. Arguments: turn id, worker,
-# ms the lease is good for, ms a place in the row is good for unless its turn asks again, '1' if the session may be new.
+# Takes the lease, or a place in the row, and reads the session. Keys: lease, session, turns. Arguments: turn id,
+# worker, ms the lease is good for, ms a place is good for unless its turn asks again, '1' if the session may be new.
 # Returns {'open', fields, turns} with the `holder` before this one, {'open'} if there is no session yet, {'wait',
 # version}, {'busy', version}, or nil if there is none and nobody is about to make it.
 OPEN: Final = Script(
@@ -168,8 +168,8 @@ return {leave(KEYS[1], ARGV[1])}
 # known); then pairs of fields to set. Gives the lease back. Returns {outcome, version, next turn, its worker}, outcome
 # being 1: it is there; 0: the session was deleted or lost meanwhile; -1: another turn took it over, or the store is
 # behind what the turn was made upon: the session is dropped, and comes from the journal when it is wanted.
-# The last turns' ids are kept: a turn whose reply was lost may be sent again. Another model than the last turn's is noted
-# here.
+# The last turns' ids are kept: a turn whose reply was lost may be sent again. Another model than the last turn's is
+# noted here.
 APPEND: Final = Script(
     LEASES
     + f"""
@@ -289,6 +289,11 @@ def is_owner(name: str, tenant_id: int) -> bool:
     """Whether it is kept there which of a key's users has a session."""
     found = _KEY.match(name)
     return found is not None and found[1] == "owner" and found[2] == str(tenant_id)
+
+
+def id_of(name: str) -> str:
+    """Of the session that is kept under this name."""
+    return name.rpartition("}:")[2]
 
 
 def is_session(name: str) -> bool:

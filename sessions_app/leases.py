@@ -1,9 +1,9 @@
 """One turn at a time on a session: who comes later waits in the order of arrival, and reads what the one before left.
 
 A lease lasts `ttl` seconds and is prolonged while its turn runs; one of a worker that died runs out. Whether a turn is
-still the one that was let in is told by its id in the session (`holder`, see `sessions_app.layout`): each turn that is let
-in puts its own there, so a turn that was overtaken finds another's and cannot write any more. Turn ids are never used
-twice.
+still the one that was let in is told by its id in the session (`holder`, see `sessions_app.layout`): each turn that is
+let in puts its own there, so a turn that was overtaken finds another's and cannot write any more. Turn ids are never
+used twice.
 
 Whoever gives a lease back learns whose turn it is next, and tells that one's worker over the bus. Words there may get
 lost: a waiting turn also asks by itself every `look` seconds, which is how its worker shows that it lives.
@@ -38,7 +38,8 @@ Handler = Callable[[str], None]
 class Words(Protocol):
     """What leases ask of `tenants.bus.Bus`."""
 
-    worker: str
+    @property
+    def worker(self) -> str: ...
 
     def on(self, kind: str, handler: Handler) -> None: ...
 

@@ -45,7 +45,7 @@ class Place:
         self.journal = MemoryJournal()
         self.past = MemoryPast(self.journal)
         self.archive = Archive(SubjectVault(), threads=2)
-        self.sessions = sessions(stores, tenants, self.journal, self.past, self.archive)
+        self.sessions = sessions(stores, tenants, self.journal, self.past, archive=self.archive)
         self.recovery = SessionRecovery(stores, self.past, archive=self.archive)
 
     async def put(self, session_id: str, user: str = "1", content: Record | None = None) -> Record:

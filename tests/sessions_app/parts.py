@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from engine.entries import Completion, Intent, PastTurn, SessionEntry
+from engine.errors import SessionBusy
+from engine.turn import new_turn_id
 from sessions_app.changing import SessionChanges
 from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
+from sessions_app.leases import Leases
 from sessions_app.recovery import SessionRecovery
 from sessions_app.replaying import order
+from sessions_app.snapshots import SessionSnapshots
 from sessions_app.store import SessionStore
+from sessions_app.versions import SessionVersions
 from tests.engine.journal import MemoryJournal
 
 
 class Sessions(SessionStore, SessionDesk):
-    def __init__(self, finder, journal, archive=None):
-        SessionStore.__init__(self, finder)
+    """Whoever opens without a turn's id gets a new one."""
+
+    def __init__(self, finder, journal, leases=None, past=None, every=0, archive=None):
+        SessionStore.__init__(self, finder, leases)
+        self.journal = journal
         self.changes = SessionChanges(finder, journal)
         SessionDesk.__init__(self, finder, self.changes, archive)
+        self.versions = SessionVersions(finder, self, self.changes, past or MemoryPast(journal))
+        self.snapshots = SessionSnapshots(finder, self.changes, every=every)
+        self.after_append = self.snapshots.after_append
+
+    async def open(self, principal, request, turn_id=None):
+        return await super().open(principal, request, new_turn_id(time.time()) if turn_id is None else turn_id)
+
+    async def append(self, session, messages, answerer, turn_id=None):
+        await super().append(session, messages, answerer, turn_id or session.lease.turn_id)
+
+
+async def patiently(turn):
+    """Makes the turn again until the session has room for it."""
+    while True:
+        try:
+            return await turn()
+        except SessionBusy:
+            await asyncio.sleep(0.01)
 
 
 class MemoryPast:
@@ -59,7 +88,8 @@ def _turn(intent, completion):
     )
 
 
-def sessions(stores, tenants, journal=None, past=None, archive=None, **settings):
+def sessions(stores, tenants, journal=None, past=None, every=0, archive=None, **settings):
+    """Turns wait for each other at most two seconds."""
     recovery = SessionRecovery(stores, past, archive=archive) if past is not None else None
     finder = Finder(stores, tenants, **{"session_ttl": 3600, "recovery": recovery, **settings})
-    return Sessions(finder, journal or MemoryJournal(), archive)
+    return Sessions(finder, journal or MemoryJournal(), Leases(stores, patience=2.0), past, every, archive)
