@@ -95,7 +95,7 @@ def _erase(job: Job, erasure: Erasure) -> Erased:
     jobs.report_progress(job_id=job.pk, percent=20)
     results = _drop_results(tenant_id)
     jobs.report_progress(job_id=job.pk, percent=30)
-    homes, store = _cleared(tenant_id, _matcher(tenant_id, {subject}))
+    homes, store = _cleared(tenant_id, {subject})
     jobs.report_progress(job_id=job.pk, percent=80)
     time.sleep(max(0.0, began + SETTLE - time.time()))
     until = time.time()
@@ -111,12 +111,16 @@ def _matcher(tenant_id: int, subjects: Iterable[str]) -> Whose:
     if keys is None:
         raise StoreAway(f"the key of tenant {tenant_id} cannot be opened: nobody can tell whose is what")
     wanted = frozenset(subjects)
-    # the archive of sessions names its users by their pseudonyms only
-    return lambda user: user in wanted or keys.pseudonym(user) in wanted
+    return lambda user: keys.pseudonym(user) in wanted
 
 
-def _cleared(tenant_id: int, whose: Whose) -> tuple[dict[str, int], Rewritten]:
-    """The homes in the tenant's store, then the store's files. Raises StoreUnavailable."""
+def _cleared(tenant_id: int, subjects: set[str]) -> tuple[dict[str, int], Rewritten]:
+    """The homes in the tenant's store, then the store's files. Raises StoreUnavailable, StoreAway."""
+    matches = _matcher(tenant_id, subjects)
+
+    def whose(user: str) -> bool:
+        return user in subjects or matches(user)  # the archive names users by their pseudonyms only
+
     return asyncio.run(_clear(Cell(compile_tenants()), tenant_id, whose))
 
 
@@ -189,17 +193,24 @@ def _finish(job: Job, erasure: Erasure, erased: Erased) -> None:
         default_storage.delete(stored)
 
 
-def erase_again() -> dict[str, int]:
+def erase_again(*, stores: bool = True) -> dict[str, int]:
     """Everybody who was ever erased, up to the time they were: after an old backup came back. Keys, sessions and kept
-    answers; how many of each. Blocking. Raises StoreAway, StoreUnavailable, django.db.DatabaseError."""
+    answers; how many of each. Without `stores`, which are empty then, only the rest. Blocking. Raises StoreAway,
+    StoreUnavailable, django.db.DatabaseError."""
     subjects: dict[int, set[str]] = {}
     counts = {"keys": keys_again()}
     for erasure in Erasure.objects.everywhere():
         subjects.setdefault(erasure.tenant_id, set()).add(erasure.subject)
     for tenant_id, names in subjects.items():
-        for home, count in _cleared(tenant_id, _matcher(tenant_id, names))[0].items():
+        archive = ArchiveEraser()
+        found = _cleared(tenant_id, names)[0] if stores else {archive.home: _archived(archive, tenant_id, names)}
+        for home, count in found.items():
             counts[home] = counts.get(home, 0) + count
     return counts
+
+
+def _archived(archive: ArchiveEraser, tenant_id: int, subjects: set[str]) -> int:
+    return asyncio.run(archive.erase(tenant_id, subjects.__contains__))
 
 
 def keys_again() -> int:

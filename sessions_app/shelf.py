@@ -62,6 +62,18 @@ class Idle(NamedTuple):
     recent: list[str]
 
 
+class Packed(msgspec.Struct, frozen=True, kw_only=True):
+    """A session sealed as for the archive, with what its row would say."""
+
+    subject: str
+    session_id: str
+    version: int
+    at: int
+    key_id: int | None
+    content: bytes
+    line: bytes
+
+
 class Expired(NamedTuple):
     """A session past its retention, for whoever journals it. `user` empty: nobody can say, they were erased."""
 
@@ -79,14 +91,35 @@ class Shelf:
     def put(self, tenant_id: int, sessions: Sequence[Idle]) -> list[bool]:
         """Object and row of each; once this returns neither is lost with the power. False: its user was erased moments
         ago. What an older row named is no more. Raises StoreUnavailable, OSError, DatabaseError: some may be there."""
+        packed = self._packed(tenant_id, sessions)
+        self._store(tenant_id, [one for one in packed if one is not None])
+        return [one is not None for one in packed]
+
+    def pack(self, tenant_id: int, sessions: Sequence[Idle]) -> list[Packed]:
+        """Sealed in the same way, for another place than object storage. Raises StoreUnavailable."""
+        return [one for one in self._packed(tenant_id, sessions) if one is not None]
+
+    def unpack(self, tenant_id: int, packed: Sequence[Packed]) -> int:
+        """Puts such ones away; one that is here in a later state stays. How many. Raises OSError, DatabaseError."""
+        self._store(tenant_id, packed)
+        return len(packed)
+
+    def _packed(self, tenant_id: int, sessions: Sequence[Idle]) -> list[Packed | None]:
         subjects = self._vault.pseudonyms(tenant_id, {one.user for one in sessions})
-        sealed = self._sealed(tenant_id, sessions, subjects)
-        rows = [
-            _row(tenant_id, subjects[one.user], one, *parts) if parts is not None else None
-            for one, parts in zip(sessions, sealed, strict=True)
+        return [
+            Packed(
+                subject=subjects[one.user],
+                session_id=one.session_id,
+                version=one.record.version,
+                at=one.at,
+                key_id=key_of(one.user),
+                content=parts[0],
+                line=parts[1],
+            )
+            if parts is not None
+            else None
+            for one, parts in zip(sessions, self._sealed(tenant_id, sessions, subjects), strict=True)
         ]
-        self._store(tenant_id, [(row, parts[0]) for row, parts in zip(rows, sealed, strict=True) if row and parts])
-        return [row is not None for row in rows]
 
     def _sealed(
         self, tenant_id: int, sessions: Sequence[Idle], subjects: Mapping[str, str]
@@ -103,13 +136,14 @@ class Shelf:
         pairs = zip(found[::2], found[1::2], strict=True)
         return [(whole, line) if whole is not None and line is not None else None for whole, line in pairs]
 
-    def _store(self, tenant_id: int, made: Sequence[tuple[ArchivedSession, bytes]]) -> None:
-        for row, content in made:
-            row.object_name = default_storage.save(row.object_name, ContentFile(content))
-        settle([row.object_name for row, _ in made])
+    def _store(self, tenant_id: int, packed: Sequence[Packed]) -> None:
+        rows = [_row(tenant_id, one) for one in packed]
+        for row, one in zip(rows, packed, strict=True):
+            row.object_name = default_storage.save(row.object_name, ContentFile(one.content))
+        settle([row.object_name for row in rows])
         replaced: list[str] = []
         with transaction.atomic():
-            for row, _ in made:
+            for row in rows:
                 replaced += self._write(tenant_id, row)
         discard(replaced)
 
@@ -252,18 +286,18 @@ def rows_of(tenant_id: int) -> ScopedQuerySet[ArchivedSession]:
     return ArchivedSession.objects.for_tenant(tenant_id)
 
 
-def _row(tenant_id: int, subject: str, one: Idle, content: bytes, line: bytes) -> ArchivedSession:
+def _row(tenant_id: int, one: Packed) -> ArchivedSession:
     digest = hashlib.sha256(one.session_id.encode()).hexdigest()[:32]
     return ArchivedSession(
         tenant_id=tenant_id,
-        subject=subject,
+        subject=one.subject,
         session_id=one.session_id,
-        version=one.record.version,
+        version=one.version,
         last_active=one.at,
-        key_id=key_of(one.user),
-        object_name=f"{ROOT}/{tenant_id}/{subject}/{digest}-{os.urandom(4).hex()}.v1",
-        size=len(content),
-        summary=line,
+        key_id=one.key_id,
+        object_name=f"{ROOT}/{tenant_id}/{one.subject}/{digest}-{os.urandom(4).hex()}.v1",
+        size=len(one.content),
+        summary=one.line,
         archived_at=datetime.now(UTC),
     )
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.db import DatabaseError
@@ -95,6 +95,11 @@ class Found(NamedTuple):
     at: int
     held: bool
 
+    def idle(self) -> Idle:
+        record = records.read(self.member.session_id, self.fields[: len(FIELDS)], self.turns)
+        recent = (self.fields[len(FIELDS)] or b"").decode().split()
+        return Idle(self.member.home.user, self.member.session_id, self.at, record, recent)
+
 
 class PutAway(NamedTuple):
     """Who may leave the index, how many of them were archived, and how many were active after all: their place in the
@@ -159,24 +164,23 @@ class Sweeper:
         return [_member(self._tenant_id, text.decode(), float(score)) for text, score in pairs]
 
     async def _put_away(self, members: Sequence[Member], before: int) -> PutAway:
-        read = await asyncio.gather(*(self._read(member) for member in members))
+        read = await asyncio.gather(*(_look(self._store, member) for member in members))
         gone = [member for member, found in zip(members, read, strict=True) if found is None]
         idle: list[tuple[Found, Idle]] = []
         active = 0
         for found in read:
             if found is None:
                 continue
-            record = records.read(found.member.session_id, found.fields[: len(FIELDS)], found.turns)
-            if record.last_active >= before:
-                await self._correct(found.member, record.last_active)
+            session = found.idle()
+            if session.record.last_active >= before:
+                await self._correct(found.member, session.record.last_active)
                 active += 1
             elif found.held:
                 continue
             elif self._in_doubt(found):  # what its store may have lost comes first; then it is idle still
                 await self._recovery.verify(found.member.home, found.member.session_id)
             else:
-                recent = (found.fields[len(FIELDS)] or b"").decode().split()
-                idle.append((found, Idle(found.member.home.user, found.member.session_id, found.at, record, recent)))
+                idle.append((found, session))
         kept = await self._keep([one for _, one in idle])
         ready = [found for (found, _), stored in zip(idle, kept, strict=True) if stored]
         outcomes = await asyncio.gather(*(self._remove(found) for found in ready))
@@ -185,15 +189,6 @@ class Sweeper:
         if lost:  # deleted or erased meanwhile: it must not come back from here. Whatever else, the journal has it
             await asyncio.to_thread(self._drop, lost)
         return PutAway([*gone, *removed, *lost], len(removed), active)
-
-    async def _read(self, member: Member) -> Found | None:
-        reply = await self._store.run(LOOK, _keys(member), member.session_id)
-        if reply is None:
-            return None
-        values, turns, held, score = reply
-        fields, state = values[: len(KEPT)], values[len(KEPT) :]
-        at = int(float(score)) if score is not None else int(fields[1] or 0) * 1_000_000
-        return Found(member, fields, state, turns, at, bool(held))
 
     def _in_doubt(self, found: Found) -> bool:
         """As when a turn opens it: its store lived through something since, or its last turn was never let out."""
@@ -228,6 +223,15 @@ class Sweeper:
             await self._store.run(SETTLE, [key], *pairs)
 
 
+async def read_all(store: Store, tenant_id: int) -> AsyncIterator[Idle]:
+    """Every session of the store, as it is when its turn comes."""
+    async for names in store.scan(SCAN, "session:*"):
+        for name in names:
+            place = _place(name, tenant_id) if layout.is_session(name) else None
+            if place is not None and (found := await _look(store, _member_of(*place))) is not None:
+                yield found.idle()
+
+
 async def index_all(store: Store, tenant_id: int, goes_on: Callable[[], bool] = lambda: True) -> int:
     """Looks at every session of the store; those that the index by last activity does not know are added. How many."""
     added = 0
@@ -250,6 +254,20 @@ async def _indexed(store: Store, home: Home, session_id: str) -> int:
 def _member(tenant_id: int, text: str, score: float) -> Member:
     user, session_id = layout.of_idle_member(text)
     return Member(text, score, Home(tenant_id, user), session_id)
+
+
+async def _look(store: Store, member: Member) -> Found | None:
+    reply = await store.run(LOOK, _keys(member), member.session_id)
+    if reply is None:
+        return None
+    values, turns, held, score = reply
+    fields, state = values[: len(KEPT)], values[len(KEPT) :]
+    at = int(float(score)) if score is not None else int(fields[1] or 0) * 1_000_000
+    return Found(member, fields, state, turns, at, bool(held))
+
+
+def _member_of(home: Home, session_id: str) -> Member:
+    return Member(layout.idle_member(home.user, session_id), 0.0, home, session_id)
 
 
 def _keys(member: Member) -> list[str]:

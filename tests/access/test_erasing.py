@@ -269,7 +269,7 @@ def test_whoever_was_erased_is_erased_again_from_a_backup(place):
     assert not reader.turn(1, turns["alice"]).erased, "the backup is old"
     again = asyncio.run(live(place))  # the store's backup is one too
     counts = erasing.erase_again()
-    assert counts == {"keys": 1, "sessions": 1, "answers": 2}
+    assert counts == {"keys": 1, "sessions": 1, "archived_sessions": 0, "answers": 2}
     assert reader.turn(1, turns["alice"]).erased and not reader.turn(1, turns["nameless"]).erased
     assert not reader.turn(1, again["alice"]).erased, "what was said after the erasure was not part of it"
 
@@ -321,7 +321,7 @@ def test_the_command_erases_and_erases_again(place, capsys):
     call_command("eraseuser", tenant="acme", user=ALICES)
     assert "certificate erasures/1/" in capsys.readouterr().out
     call_command("eraseuser", replay=True)
-    assert capsys.readouterr().out == "keys 0, sessions 0, answers 0\n"
+    assert capsys.readouterr().out == "keys 0, sessions 0, archived_sessions 0, answers 0\n"
     for options, code in (
         ({"tenant": "nobody", "user": "x"}, 2),
         ({"tenant": "acme", "user": "\n"}, 2),
