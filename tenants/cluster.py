@@ -13,19 +13,19 @@ from engine.errors import StoreUnavailable
 from tenants.addresses import Address
 from tenants.resp import Again, Reply, Script, Sent, Word, Words, fail, pack
 from tenants.topology import ANY, Node, Standing, Topology, slot
-from tenants.valkey import MAX_WAITING, Connection
+from tenants.valkey import MAX_WAITING, Connection, Login
 
 PATIENCE: Final = 2.0  # seconds in which a command that no node has carried out yet is sent again
 PAUSE: Final = 0.025  # before it is sent again to a node that is not ready for it
 HOPS: Final = 5  # redirections without a pause
 NOT_READY: Final = ("TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY")
 
-Grant = Callable[[Node], Awaitable[None]]
+Grant = Callable[[Node], Awaitable[Login]]
 
 
 class Cluster:
-    """A handle, see `tenants.isolation.Store`. `login` is another user than the operator's, `grant` sees to it that a
-    node knows it. With `owned` the topology is closed with the handle.
+    """A handle, see `tenants.handles.Store`. `login` is another user than the operator's, `grant` sees to it that a
+    node knows it.
 
     What was under way when a node's connection broke fails with StoreUnavailable, though it may have been carried out;
     what a node said it did not carry out (MOVED, ASK, TRYAGAIN, …) is sent again for at most two seconds. While slots
@@ -36,15 +36,11 @@ class Cluster:
         topology: Topology,
         *,
         database: int = 0,
-        login: tuple[str, str] | None = None,
         grant: Grant | None = None,
-        owned: bool = False,
     ) -> None:
         self._topology = topology
         self._database = database
-        self._login = login
         self._grant = grant
-        self._owned = owned
         self._nodes: dict[Node, tuple[_NodeConnection, Standing | None]] = {}
         self._parked: list[tuple[asyncio.Future[Reply], Sent]] = []  # until it is known who holds what
         self._paused = 0
@@ -102,11 +98,6 @@ class Cluster:
     async def unlink(self, keys: Sequence[str]) -> int:
         return sum(await asyncio.gather(*(self.send("UNLINK", key) for key in keys)))
 
-    async def servers(self) -> list[Connection]:
-        """The operator's connections to all nodes, replicas too."""
-        await self._topology.load()
-        return [self._topology.server(node) for node in self._topology.nodes]
-
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
@@ -139,11 +130,10 @@ class Cluster:
         return connection
 
     def address_of(self, node: Node) -> Address:
-        return self._topology.address(node, self._database, self._login)
+        return self._topology.address(node, self._database)
 
-    async def prepare(self, node: Node) -> None:
-        if self._grant is not None:
-            await self._grant(node)
+    async def prepare(self, node: Node) -> Login | None:
+        return await self._grant(node) if self._grant is not None else None
 
     def node_lost(self) -> None:
         self._topology.refresh()
@@ -218,8 +208,6 @@ class Cluster:
         for future, _ in parked:
             fail(future, StoreUnavailable())
         await asyncio.gather(*(node.close() for node, _ in self._nodes.values()), *self._closing)
-        if self._owned:
-            await self._topology.close()
 
 
 class _NodeConnection(Connection):

@@ -27,7 +27,7 @@ class Rewritten(msgspec.Struct, frozen=True):
 
 
 async def rewrite_all(servers: Sequence[Connection]) -> Rewritten:
-    """`rewrite` of each, one after the other: all at once would be a burden on a machine they may share. What one of them
+    """`rewrite` of each, one after the other: all at once would burden a machine they may share. What one of them
     refuses is told."""
     results = [await rewrite(server) for server in servers]
     return Rewritten(

@@ -94,13 +94,10 @@ class Topology:
     def moving(self) -> bool:
         return any(standing.moving for standing in self.standings.values())
 
-    def address(self, node: Node, database: int = 0, login: tuple[str, str] | None = None) -> Address:
-        """Of a database of the node; with the operator's login, or another user's name and password."""
-        known = self._seeds.get(node)
-        address = known or msgspec.structs.replace(self._seed, path="", host=node.host, port=node.port)
-        if login is None:
-            return msgspec.structs.replace(address, database=database)
-        return msgspec.structs.replace(address, database=database, username=login[0], password=login[1])
+    def address(self, node: Node, database: int = 0) -> Address:
+        """Of a database of the node, with the operator's login."""
+        known = self._seeds.get(node) or msgspec.structs.replace(self._seed, path="", host=node.host, port=node.port)
+        return msgspec.structs.replace(known, database=database)
 
     def server(self, node: Node) -> Connection:
         """The operator's own connection, for what concerns the server itself."""

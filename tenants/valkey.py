@@ -27,7 +27,8 @@ MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 CLIENT_NAME: Final = "clawdbot"
 ERA_DIGITS: Final = 12  # hexadecimal, of each half of an era
 
-Prepare = Callable[[], Awaitable[None]]
+Login = tuple[str, str]
+Prepare = Callable[[], Awaitable[Login | None]]
 
 
 class Connection:
@@ -36,7 +37,8 @@ class Connection:
     too, though it may have been carried out: nothing is sent twice. Belongs to the event loop that first uses it."""
 
     def __init__(self, url: str | Address, *, max_waiting: int = MAX_WAITING, prepare: Prepare | None = None) -> None:
-        """`prepare` is awaited before each introduction. Raises ValueError for an address that is none."""
+        """`prepare` is awaited before each introduction and may name another user and password than the address.
+        Raises ValueError for an address that is none."""
         self.address: Address = addresses.parse(url) if isinstance(url, str) else url
         self._prepare = prepare
         self._max_waiting = max_waiting
@@ -206,11 +208,10 @@ class Connection:
     async def _introduce(self, link: Link) -> None:
         """AUTH, SELECT, and PING until the server has loaded its data."""
         address = self.address
-        if self._prepare is not None:
-            await self._prepare()
+        login = (await self._prepare() if self._prepare is not None else None) or (address.username, address.password)
         words: list[Words] = []
-        if address.password:
-            words.append(("AUTH", *([address.username] if address.username else []), address.password))
+        if login[1]:
+            words.append(("AUTH", *(word for word in login if word)))
         words.append(("SELECT", address.database))
         words.append(("CLIENT", "SETNAME", CLIENT_NAME))
         await asyncio.gather(*(self._ask(link, command) for command in words))
