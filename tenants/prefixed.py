@@ -20,6 +20,7 @@ RIGHTS: Final = (
     "+@write",
     "+@scripting",
     "+@connection",
+    "+time",
     "-@dangerous",
     "-@admin",
     "-scan",

@@ -138,6 +138,5 @@ def _follows(node: ClusterNode) -> bool:
 
 
 def _free_port() -> int:
-    """Below the range the kernel hands out by itself, and so low that it has room for others' habits of adding."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
