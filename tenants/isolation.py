@@ -151,6 +151,14 @@ class Stores:
             raise TenantSuspended
         return await self.at(view).deployment.servers()
 
+    def operator(self, view: TenantView) -> Store:
+        """The keys of a tenant that is as `view` says, with the rights of the server's operator. Raises
+        StoreUnavailable."""
+        found = self.at(view)
+        if view.store_url or view.store_layout != "prefix":
+            return found.store
+        return Prefixed(found.deployment.operator, found.deployment.operator, view.id)
+
     def at(self, view: TenantView) -> _Own | _Shared:
         """Where a tenant lives that is as `view` says. Raises StoreUnavailable: its own address cannot be read."""
         place = address(view)
