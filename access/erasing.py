@@ -31,6 +31,7 @@ from engine.errors import EngineError
 from engine.ports import Erasable
 from engine.snapshots import Cell
 from engine.types import Json
+from sessions_app import moving
 from sessions_app.erasing import ArchiveEraser, SessionEraser
 from tenants import jobs, stored_keys
 from tenants.answers import AnswerStore
@@ -95,9 +96,9 @@ def _erase(job: Job, erasure: Erasure) -> Erased:
     jobs.report_progress(job_id=job.pk, percent=20)
     results = _drop_results(tenant_id)
     jobs.report_progress(job_id=job.pk, percent=30)
+    time.sleep(max(0.0, began + SETTLE - time.time()))  # also for sessions that are just being brought back
     homes, store = _cleared(tenant_id, {subject})
     jobs.report_progress(job_id=job.pk, percent=80)
-    time.sleep(max(0.0, began + SETTLE - time.time()))
     until = time.time()
     erasure.erased_at = datetime.fromtimestamp(until, UTC)
     erasure.save(update_fields=["erased_at"])  # said again: keys that were made meanwhile go too
@@ -139,7 +140,7 @@ def _drop_results(tenant_id: int) -> int:
     that still run would. What was searched for goes with them. Certificates stay."""
     everybodys = Q(tenant=None, kind__in=(*auditing.KINDS, replaying.KIND))
     mine = Job.objects.everywhere().filter(Q(tenant_id=tenant_id) | everybodys).exclude(kind=KIND)
-    for job_id in mine.filter(state__in=jobs.OPEN).values_list("pk", flat=True):
+    for job_id in mine.filter(state__in=jobs.OPEN).exclude(kind=moving.KIND).values_list("pk", flat=True):
         jobs.fail_job(job_id=job_id, error="A user was erased meanwhile. Ask for it again.")
     for job in mine.filter(kind__in=auditing.KINDS):
         mine.filter(pk=job.pk).update(arguments=auditing.without_words(job.arguments))

@@ -33,18 +33,15 @@ class SessionEraser:
         store = self._stores.tenant(tenant_id)
         async for names in store.scan(BATCH):
             sessions += await self._delete(store, tenant_id, names, wanted)
-        for number in range(layout.IDLE_BUCKETS):
-            await self._leave(store, layout.idle_bucket(tenant_id, number), wanted)
         return sessions
 
-    async def _leave(self, store: Store, index: str, wanted: Callable[[str], bool]) -> None:
-        """The index by last activity names users."""
+    async def _forget_idle(self, store: Store, name: str, wanted: Callable[[str], bool]) -> None:
         cursor = b"0"
         while True:
-            cursor, found = await store.call("ZSCAN", index, cursor, "COUNT", BATCH)
+            cursor, found = await store.call("ZSCAN", name, cursor, "COUNT", BATCH)
             gone = [member for member in found[::2] if wanted(layout.of_idle_member(member.decode())[0])]
             if gone:
-                await store.call("ZREM", index, *gone)
+                await store.call("ZREM", name, *gone)
             if cursor == b"0":
                 return
 
@@ -54,11 +51,10 @@ class SessionEraser:
         if owners:
             users = await store.values(owners)
             gone += [name for name, user in zip(owners, users, strict=True) if user and wanted(user.decode())]
-        for name in gone:
-            if layout.is_session(name):
-                user, session_id = layout.user_of(name, tenant_id) or "", layout.id_of(name)
-                store.send("ZREM", layout.idle_key(tenant_id, user), layout.idle_member(user, session_id))
         await store.unlink(gone)
+        for name in names:
+            if layout.is_idle(name, tenant_id):
+                await self._forget_idle(store, name, wanted)
         return sum(layout.is_session(name) for name in gone)
 
 

@@ -1,8 +1,9 @@
 """SQL in a backup: SQLite's files by its online backup, PostgreSQL's tables by COPY in one snapshot.
 
 On PostgreSQL the journal's column `xid` says in which order entries became visible (`compliance.tree.sources`), and
-means nothing in another cluster. So entries go in two parts, those that the tree has and the later ones; on the way back
-each part is a transaction of its own, and the tree's place is put between them."""
+means nothing in another cluster. So entries go in two parts, those that the tree has and the later ones; on the way
+back each part is a transaction of its own, and the tree's place is put between them."""
+
 
 from __future__ import annotations
 
