@@ -1,0 +1,197 @@
+"""A backup is whole or it is none; nothing is restored from one that is not."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import time
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from clawdbot_site import tasks
+from clawdbot_site.backup import making, restoring, sql
+from clawdbot_site.backup.packing import Broken, Manifest, checked, members, writing
+from compliance.journal import reader
+from compliance.models import TreeCursor
+from tenants.models import Job, Tenant
+from tests.compliance.journals import (
+    completion,
+    empty_database,
+    empty_journal,
+    intent,
+    journal_alias,
+    journal_database,
+    journal_file,
+    on_postgres,
+    postgres,
+    run,
+    writer_on,
+)
+
+__all__ = ["empty_database", "empty_journal", "journal_alias", "journal_database", "journal_file", "postgres"]
+
+
+@pytest.fixture
+def site(transactional_db, cast, journal_alias, valkey_url, settings, tmp_path):
+    backend = {"BACKEND": "clawdbot_site.objects.FolderObjects", "OPTIONS": {"location": tmp_path / "objects"}}
+    settings.STORAGES = {**settings.STORAGES, "default": backend}
+    settings.BACKUP_TO = str(tmp_path / "backups")
+    return tmp_path / "backups"
+
+
+def made(folder, content=b"some text" * 1000):
+    path = folder / "backup.tar.gz"
+    with writing(path) as pack:
+        pack.add("a/one", content)
+        pack.add("a/two", b"")
+        pack.manifest.about["x"] = 1
+    return path
+
+
+def test_it_reads_back_what_it_wrote(tmp_path):
+    path = made(tmp_path)
+    manifest = checked(path)
+    assert (manifest.about, [*manifest.members]) == ({"x": 1}, ["a/one", "a/two"])
+    assert {name: file.read() for name, file in members(path)}["a/one"] == b"some text" * 1000
+    assert (path.stat().st_mode & 0o777, [*tmp_path.iterdir()]) == (0o600, [path])
+
+
+def test_nothing_is_left_of_one_that_failed(tmp_path):
+    with pytest.raises(ZeroDivisionError), writing(tmp_path / "backup.tar.gz") as pack:
+        pack.add("a", b"1")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_was_altered_or_cut_is_refused(tmp_path):
+    path = made(tmp_path)
+    whole = path.read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 80):
+        path.write_bytes(whole[:length])
+        with pytest.raises(Broken):
+            checked(path)
+    plain = gzip.decompress(whole)
+    path.write_bytes(gzip.compress(plain.replace(b"some text", b"some test", 1)))
+    with pytest.raises(Broken, match="a/one among them"):
+        checked(path)
+    with tarfile.open(path, "w:gz") as tar:
+        info = tarfile.TarInfo("a/one")
+        tar.addfile(info, io.BytesIO())
+    with pytest.raises(Broken, match="no manifest"):
+        checked(path)
+
+
+def test_the_command_says_what_is_not_inside(site, capsys):
+    call_command("backup")
+    said = capsys.readouterr().out
+    assert "NOT inside" in said and len(list(site.iterdir())) == 1
+    assert not [name for name in checked(next(site.iterdir())).members if name.startswith("keys/")]
+    time.sleep(1.1)  # the next second: a name of its own
+    call_command("backup", "--with-keys", "--keep", "1")
+    assert "ARE INSIDE" in capsys.readouterr().out
+    (left,) = site.iterdir()
+    assert "keys/master_key" in checked(left).members
+    assert 0 <= making.age(str(site)) < 60
+
+
+def test_the_daily_one_goes_to_object_storage_too(site, settings):
+    settings.BACKUP_TO, settings.BACKUP_KEEP = making.STORAGE, 2
+    default_storage.save("jobs/x.json", ContentFile(b"{}"))
+    for number in range(3):
+        default_storage.save(f"backups/clawdbot-2020010{number}T000000Z.tar.gz", ContentFile(b""))
+    name = tasks.make_backup()
+    assert sorted(default_storage.listdir("backups")[1]) == [
+        "clawdbot-20200102T000000Z.tar.gz",
+        name.removeprefix("backups/"),
+    ]
+    with restoring._local(f"storage:{name}") as path:
+        parts = checked(path).members
+    assert "objects/jobs/x.json" in parts and not [part for part in parts if "backups" in part]
+    assert Job.objects.everywhere().get(kind="backup").state == Job.State.DONE
+    settings.BACKUP_KEEP = 0
+    assert tasks.make_backup() == ""
+
+
+def test_a_store_that_is_away_is_told(site, settings):
+    settings.VALKEY_NODES = ["redis://127.0.0.1:9"]
+    with pytest.raises(CommandError, match="acme, globex"):
+        call_command("backup")
+    tasks.make_backup()
+    assert "acme" in Job.objects.everywhere().get(kind="backup").error
+
+
+def test_it_restores_nothing_over_data_or_with_another_key(site, settings, tmp_path):
+    call_command("backup")
+    file = str(next(site.iterdir()))
+    settings.VAR_DIR = tmp_path / "var"
+    with pytest.raises(CommandError, match="data here already"):
+        call_command("restore", file)
+    settings.MASTER_KEY = "another"
+    with pytest.raises(CommandError, match="MASTER_KEY is not the one"):
+        call_command("restore", file, "--force")
+    with pytest.raises(CommandError, match="do it again"):
+        call_command("restore", file + "x", "--force")
+    assert Tenant.objects.count() == 2
+
+
+def test_a_backup_of_another_kind_of_database_is_refused():
+    about = {"sql": {alias: {"vendor": "postgresql", "migrations": []} for alias in sql.ALIASES}}
+    with pytest.raises(Broken, match="postgresql, here it is sqlite"):
+        sql.check(about)
+    about = {"sql": {alias: {"vendor": "sqlite", "migrations": ["tenants.9999_future"]} for alias in sql.ALIASES}}
+    with pytest.raises(Broken, match=r"newer version: tenants\.9999_future"):
+        sql.check(about)
+
+
+async def test_the_journal_on_postgresql_goes_on_in_another_cluster(
+    transactional_db, cast, journal_database, postgres, empty_database, tmp_path, django_db_blocker, monkeypatch
+):
+    """What the tree had read stays read, and what it had not is still to come."""
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    writer = writer_on(journal_database)
+    await writer.start()
+    turns = []
+    for number in range(4):
+        asked = intent(user=f"u{number}", at=time.time() - 40 * 86_400 * number)
+        await writer.intent(asked)
+        await writer.completion(completion(asked, text='tab\t "quoted" \\ 你好\n'))
+        turns.append(asked.turn_id)
+    await writer.stop()
+    read = run(journal_database, "SELECT xid::text::bigint, id FROM compliance_auditentry ORDER BY xid, id")
+    with django_db_blocker.unblock(), on_postgres(journal_database):
+        TreeCursor.objects.using("journal").create(source=0, xid=read[4][0], entry_id=read[4][1])
+        with writing(tmp_path / "b.tar.gz") as pack:
+            sql.dump(pack, "journal", tmp_path)
+    about = {"sql": {**checked(tmp_path / "b.tar.gz").about["sql"], "default": {}}}
+    other = postgres.database("restored", "empty")
+    with django_db_blocker.unblock(), on_postgres(other):
+        sql.prepare(about, "journal")
+        tables = sql.Tables(about)
+        for name, file in members(tmp_path / "b.tar.gz"):
+            if name.startswith("sql/"):
+                tables.take("journal", name, file)
+        tables.finish()
+        sql.renumber("journal")
+        cursor = TreeCursor.objects.using("journal").get()
+        place = f"(xid, id) > ('{cursor.xid}'::xid8, {cursor.entry_id})"
+        unread = run(other, f"SELECT id FROM compliance_auditentry WHERE {place} ORDER BY xid, id")
+        assert unread == [(number,) for _, number in read[5:]]
+        columns = "id, turn_id, kind, at, user, body"
+        query = f"SELECT {columns} FROM compliance_auditentry ORDER BY id"
+        assert run(other, query) == run(journal_database, query)
+        assert run(other, "SELECT * FROM compliance_subjectkey ORDER BY id") == run(
+            journal_database, "SELECT * FROM compliance_subjectkey ORDER BY id"
+        )
+        again = writer_on(other, "w2")
+        await again.start()
+        await again.intent(intent())
+        await again.stop()
+        assert len(run(other, f"SELECT id FROM compliance_auditentry WHERE {place}")) == len(unread) + 1
+        assert reader.entries().for_tenant(1).filter(kind="intent").count() == 5
+    connections["journal"].close()
+    assert isinstance(checked(tmp_path / "b.tar.gz"), Manifest)
