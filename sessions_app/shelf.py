@@ -141,24 +141,9 @@ class Shelf:
         for row, one in zip(rows, packed, strict=True):
             row.object_name = default_storage.save(row.object_name, ContentFile(one.content))
         settle([row.object_name for row in rows])
-        replaced: list[str] = []
         with transaction.atomic():
-            for row in rows:
-                replaced += self._write(tenant_id, row)
+            replaced = _write(tenant_id, rows)
         discard(replaced)
-
-    def _write(self, tenant_id: int, row: ArchivedSession) -> list[str]:
-        """The name of the object that is of no use any more."""
-        mine = rows_of(tenant_id).filter(subject=row.subject, session_id=row.session_id)
-        before = mine.select_for_update().first()
-        if before is None:
-            ArchivedSession.objects.bulk_create([row])
-            return []
-        if before.version > row.version:  # somebody was faster, with a later state
-            return [row.object_name]
-        values = {name: getattr(row, name) for name in _WRITTEN}
-        mine.update(**values)
-        return [before.object_name] if before.object_name else []
 
     def get(self, home: Home, session_id: str) -> Base | None:
         """As it was put away, or, without a record, where it ended; None: it is not here, or cannot be read any more.
@@ -284,6 +269,26 @@ def key_of(user: str) -> int | None:
 
 def rows_of(tenant_id: int) -> ScopedQuerySet[ArchivedSession]:
     return ArchivedSession.objects.for_tenant(tenant_id)
+
+
+def _write(tenant_id: int, rows: Sequence[ArchivedSession]) -> list[str]:
+    """The names of objects that are of no use any more."""
+    mine = rows_of(tenant_id).filter(
+        subject__in={row.subject for row in rows}, session_id__in={row.session_id for row in rows}
+    )
+    known = {(before.subject, before.session_id): before for before in mine.select_for_update().defer("summary")}
+    unused, new = [], []
+    for row in rows:
+        before = known.get((row.subject, row.session_id))
+        if before is None:
+            new.append(row)
+        elif before.version > row.version:  # somebody was faster, with a later state
+            unused.append(row.object_name)
+        else:
+            rows_of(tenant_id).filter(pk=before.pk).update(**{name: getattr(row, name) for name in _WRITTEN})
+            unused.append(before.object_name)
+    ArchivedSession.objects.bulk_create(new)
+    return unused
 
 
 def _row(tenant_id: int, one: Packed) -> ArchivedSession:

@@ -29,7 +29,7 @@ from tenants.valkey import Script
 
 log = logging.getLogger(__name__)
 
-BATCH: Final = 32  # sessions that are read, written and removed together
+BATCH: Final = 64  # sessions that are read, written and removed together
 REST: Final = 1.0  # pauses as long as the work before them: turns have the store and the disk the other half
 LONGEST_REST: Final = 1.0
 SCAN: Final = 500

@@ -10,6 +10,7 @@ from django.db import DatabaseError
 from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.urls import reverse
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -23,6 +24,7 @@ from compliance.models import AuditEntry
 from engine.errors import Unavailable
 from routing.models import ModelInstance
 from routing.table import Entry
+from sessions_app.shelf import figures
 from tenants.models import ApiKey, Tenant
 
 HOUR = 3600
@@ -31,7 +33,7 @@ MOST_INSTANCES = 12
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:
-    """For the template `console/index.html`; six queries."""
+    """For the template `console/index.html`; seven queries."""
     return {"cards": _cards(), "turns": _turns(time.time()), "instances": _instances(request)}
 
 
@@ -44,7 +46,18 @@ def _cards() -> list[dict[str, Any]]:
         _card(_("Tenants"), "tenants_tenant", tenants, _("active")),
         _card(_("Model instances"), "routing_modelinstance", instances, _("in use")),
         _card(_("API keys"), "tenants_apikey", keys, _("active")),
+        _archived(),
     ]
+
+
+def _archived() -> dict[str, Any]:
+    count, size = figures()
+    return {
+        "title": _("Archived sessions"),
+        "number": count,
+        "note": filesizeformat(size),
+        "link": reverse("admin:tenants_tenant_changelist"),
+    }
 
 
 def _card(title: str, screen: str, counts: dict[str, int], what: str) -> dict[str, Any]:
