@@ -9,8 +9,8 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.models import Count, Q
 from django.http import HttpRequest
-from django.urls import reverse
 from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
