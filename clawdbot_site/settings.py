@@ -41,6 +41,7 @@ MODEL_TIMEOUT = env.seconds("MODEL_TIMEOUT", 30)
 LOCAL_MODEL = env.flag("LOCAL_MODEL", True)
 HTTP_CLIENT = env.choice("HTTP_CLIENT", "direct", ("direct", "aiohttp"))
 SESSION_TTL = env.whole("SESSION_TTL", 3600, low=1)
+SNAPSHOT_EVERY = env.whole("SNAPSHOT_EVERY", 20, low=0)
 
 # Stores -----------------------------------------------------------------------------------------------------------
 REDIS_HOST = env.text("REDIS_HOST")

@@ -27,6 +27,7 @@ from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
+from compliance.journal.session_past import JournalPast
 from compliance.journal.writer import JournalWriter
 from compliance.personal.privacy import PersonalPrivacy, PersonalTable
 from compliance.personal.switches import compile_personal
@@ -43,9 +44,14 @@ from routing.probing import Prober
 from routing.router import RuleRouter
 from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
+from sessions_app.changing import SessionChanges
 from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
+from sessions_app.leases import Leases
+from sessions_app.recovery import SessionRecovery
+from sessions_app.snapshots import SessionSnapshots
 from sessions_app.store import SessionStore
+from sessions_app.versions import SessionVersions
 from tenants.addresses import numbered
 from tenants.answers import AnswerStore
 from tenants.bus import Bus
@@ -78,6 +84,7 @@ class Application:
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
+        self.past = JournalPast(lambda tenant_id: self._tenant_keys.value.get(tenant_id))
         self._hits = HitCounter()
         self.hit_writer = HitWriter(self._hits)
         self.rows, self.trials = Rows(), Rows(1)
@@ -120,8 +127,14 @@ class Application:
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)
         self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
-        finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
-        self.sessions = SessionStore(finder)
+        recovery = SessionRecovery(self.stores, self.past)
+        finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
+        self.sessions = SessionStore(finder, Leases(self.stores, self.bus))
+        changes = SessionChanges(finder, self.journal)
+        desk = SessionDesk(finder, changes)
+        self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
+        self.sessions.after_append = self.snapshots.after_append
+        versions = SessionVersions(finder, self.sessions, changes, self.past)
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
         router = RuleRouter(self._routes, tell=self.notices.tell)
@@ -145,7 +158,9 @@ class Application:
                 self.tenants,
                 TrustedProxies(settings.TRUSTED_PROXIES),
             ),
-            sessions=SessionDesk(finder),
+            sessions=desk,
+            versions=versions,
+            snapshots=self.snapshots,
             answers=self.answers,
             router=router,
             read_turn=self.reader.turn,
@@ -193,6 +208,7 @@ class Application:
         self._draining = True
         if self._started:
             await self.engine.drain()
+            await self.snapshots.drain()
 
     async def shutdown(self) -> None:
         """Closes what `startup` opened, in the opposite order; what still waits is committed first."""
@@ -201,14 +217,17 @@ class Application:
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
         await self.engine.drain()
+        await self.snapshots.drain()
         await self.prober.stop()
         await self.notices.stop()
         await self.bus.stop()
         self.limits.close()
+        self.sessions.stop()
         await self.http.close()
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)
+        await asyncio.to_thread(self.past.close)
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)

@@ -152,6 +152,8 @@ def build(
         engine=engine,
         authenticator=keys,
         sessions=sessions,
+        versions=getattr(sessions, "versions", None),
+        snapshots=getattr(sessions, "snapshots", None),
         answers=Forgetful(behind.answers),
         router=PlainRoutes(["auto", "scripted", "openai/gpt-4o"]),
         read_turn=read_turn or Recorded(behind.journal),
