@@ -32,7 +32,7 @@ from engine.ports import Erasable
 from engine.snapshots import Cell
 from engine.types import Json
 from sessions_app import moving
-from sessions_app.erasing import SessionEraser
+from sessions_app.erasing import ArchiveEraser, SessionEraser
 from tenants import jobs, stored_keys
 from tenants.answers import AnswerStore
 from tenants.directory import TenantTable, compile_tenants
@@ -97,7 +97,7 @@ def _erase(job: Job, erasure: Erasure) -> Erased:
     results = _drop_results(tenant_id)
     jobs.report_progress(job_id=job.pk, percent=30)
     time.sleep(max(0.0, began + SETTLE - time.time()))  # also for sessions that are just being brought back
-    homes, store = _cleared(tenant_id, _matcher(tenant_id, {subject}))
+    homes, store = _cleared(tenant_id, {subject})
     jobs.report_progress(job_id=job.pk, percent=80)
     until = time.time()
     erasure.erased_at = datetime.fromtimestamp(until, UTC)
@@ -115,14 +115,19 @@ def _matcher(tenant_id: int, subjects: Iterable[str]) -> Whose:
     return lambda user: keys.pseudonym(user) in wanted
 
 
-def _cleared(tenant_id: int, whose: Whose) -> tuple[dict[str, int], Rewritten]:
-    """The homes in the tenant's store, then the store's files. Raises StoreUnavailable."""
+def _cleared(tenant_id: int, subjects: set[str]) -> tuple[dict[str, int], Rewritten]:
+    """The homes in the tenant's store, then the store's files. Raises StoreUnavailable, StoreAway."""
+    matches = _matcher(tenant_id, subjects)
+
+    def whose(user: str) -> bool:
+        return user in subjects or matches(user)  # the archive names users by their pseudonyms only
+
     return asyncio.run(_clear(Cell(compile_tenants()), tenant_id, whose))
 
 
 async def _clear(tenants: Cell[TenantTable], tenant_id: int, whose: Whose) -> tuple[dict[str, int], Rewritten]:
     stores = Stores(settings.VALKEY_NODES, tenants)
-    homes: Sequence[Erasable] = (SessionEraser(stores), AnswerStore(stores, tenants))
+    homes: Sequence[Erasable] = (SessionEraser(stores), ArchiveEraser(), AnswerStore(stores, tenants))
     try:
         counts = {home.home: await home.erase(tenant_id, whose) for home in homes}
         return counts, await rewrite_all(await stores.servers(tenant_id))
@@ -189,17 +194,24 @@ def _finish(job: Job, erasure: Erasure, erased: Erased) -> None:
         default_storage.delete(stored)
 
 
-def erase_again() -> dict[str, int]:
+def erase_again(*, stores: bool = True) -> dict[str, int]:
     """Everybody who was ever erased, up to the time they were: after an old backup came back. Keys, sessions and kept
-    answers; how many of each. Blocking. Raises StoreAway, StoreUnavailable, django.db.DatabaseError."""
+    answers; how many of each. Without `stores`, which are empty then, only the rest. Blocking. Raises StoreAway,
+    StoreUnavailable, django.db.DatabaseError."""
     subjects: dict[int, set[str]] = {}
     counts = {"keys": keys_again()}
     for erasure in Erasure.objects.everywhere():
         subjects.setdefault(erasure.tenant_id, set()).add(erasure.subject)
     for tenant_id, names in subjects.items():
-        for home, count in _cleared(tenant_id, _matcher(tenant_id, names))[0].items():
+        archive = ArchiveEraser()
+        found = _cleared(tenant_id, names)[0] if stores else {archive.home: _archived(archive, tenant_id, names)}
+        for home, count in found.items():
             counts[home] = counts.get(home, 0) + count
     return counts
+
+
+def _archived(archive: ArchiveEraser, tenant_id: int, subjects: set[str]) -> int:
+    return asyncio.run(archive.erase(tenant_id, subjects.__contains__))
 
 
 def keys_again() -> int:

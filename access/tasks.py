@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from access import auditing, erasing, replaying
+from access import archiving, auditing, erasing, replaying
 
 REPLAYS: Final = "replays"  # a queue of their own: they take minutes, and other work is not to wait for them
 
@@ -33,3 +33,15 @@ def destroy_erased_keys() -> int:
 def read_journal(job_id: int) -> None:
     """Does the search or the export of this job."""
     auditing.run(job_id)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def archive_sessions() -> int:
+    """Puts idle sessions into the archive and ends those past their retention. How many were put there."""
+    return archiving.archive().archived
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def repair_archive() -> int:
+    """Finds what the archive's index does not know, and objects that no row names. How many sessions were found."""
+    return archiving.repair().archived

@@ -22,6 +22,10 @@ app.conf.task_queues = {name: {"exchange": name, "routing_key": name} for name i
 app.conf.beat_schedule = {
     "remove-old-jobs": {"task": "clawdbot_site.tasks.remove_old_jobs", "schedule": crontab(hour="3", minute="17")},
     "remove-old-hits": {"task": "clawdbot_site.tasks.remove_old_hits", "schedule": crontab(hour="3", minute="27")},
+    # what could not begin within the minute is done by the next one
+    "archive-sessions": {"task": "access.tasks.archive_sessions", "schedule": 60.0, "options": {"expires": 60}},
+    "repair-archive": {"task": "access.tasks.repair_archive", "schedule": crontab(hour="4", minute="7")},
+    "backup": {"task": "clawdbot_site.tasks.make_backup", "schedule": crontab(hour="2", minute="37")},
     "destroy-erased-keys": {"task": "access.tasks.destroy_erased_keys", "schedule": crontab(minute="23")},
 }
 app.set_default()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.templatetags.static import static
 
-from clawdbot_site import databases, env
+from clawdbot_site import databases, env, objects
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var").resolve()
@@ -41,6 +41,7 @@ MODEL_TIMEOUT = env.seconds("MODEL_TIMEOUT", 30)
 LOCAL_MODEL = env.flag("LOCAL_MODEL", True)
 HTTP_CLIENT = env.choice("HTTP_CLIENT", "direct", ("direct", "aiohttp"))
 SESSION_TTL = env.whole("SESSION_TTL", 3600, low=1)
+SESSION_RETENTION_DAYS = env.whole("SESSION_RETENTION_DAYS", 0, low=0)
 SNAPSHOT_EVERY = env.whole("SNAPSHOT_EVERY", 20, low=0)
 
 # Stores -----------------------------------------------------------------------------------------------------------
@@ -66,14 +67,14 @@ DATABASE_ROUTERS = ["compliance.database.JournalRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STORAGES = {
-    "default": {  # results of searches and exports hold text in the clear: for their owner only
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {
-            "location": VAR_DIR / "objects",
-            "file_permissions_mode": 0o600,
-            "directory_permissions_mode": 0o700,
-        },
-    },
+    "default": objects.storage(
+        env.text("OBJECT_STORE_URL"),
+        VAR_DIR / "objects",
+        endpoint=env.text("OBJECT_STORE_ENDPOINT"),
+        region=env.text("OBJECT_STORE_REGION"),
+        access_key=env.text("OBJECT_STORE_ACCESS_KEY"),
+        secret_key=env.text("OBJECT_STORE_SECRET_KEY"),
+    ),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": CACHE_URL}}
@@ -97,6 +98,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 JOB_RETENTION_DAYS = env.whole("JOB_RETENTION_DAYS", 30, low=1)
+BACKUP_TO = env.text("BACKUP_TO", str(VAR_DIR / "backups"))
+BACKUP_KEEP = env.whole("BACKUP_KEEP", 7, low=0)
 
 # Django -----------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [

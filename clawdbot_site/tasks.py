@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from clawdbot_site.backup import making
 from compliance.hit_reports import forget_old
 from tenants import jobs
 from tenants.models import Job
@@ -45,6 +46,25 @@ def remove_old_jobs(days: int | None = None) -> int:
 def remove_old_hits() -> int:
     """Removes the counted hits of word lists that no report shows any more. Returns how many rows went."""
     return forget_old()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def make_backup() -> str:
+    """The daily one; the newest BACKUP_KEEP stay. Its progress is a job, so that one that failed is seen. Its name."""
+    if not settings.BACKUP_KEEP:
+        return ""
+    job = jobs.queue_job(tenant_id=None, kind="backup", created_by="schedule")
+    jobs.start_job(job_id=job.pk)
+    try:
+        made = making.make(settings.BACKUP_TO, keep=settings.BACKUP_KEEP)
+    except making.FAILURES as error:
+        jobs.fail_job(job_id=job.pk, error=f"no backup was made: {error}")
+        raise
+    if made.away:
+        jobs.fail_job(job_id=job.pk, error=f"the stores of {', '.join(made.away)} were away")
+    else:
+        jobs.finish_job(job_id=job.pk)
+    return made.name
 
 
 def _batches(rows: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

@@ -33,6 +33,7 @@ from compliance.personal.privacy import PersonalPrivacy, PersonalTable
 from compliance.personal.switches import compile_personal
 from compliance.sealing.forgetting import Forgotten
 from compliance.sealing.sealer import Sealer
+from compliance.sealing.vault import SubjectVault
 from engine.engine import Engine
 from engine.http1 import DirectClient
 from engine.outbound import AiohttpClient, HttpClient
@@ -44,6 +45,7 @@ from routing.probing import Prober
 from routing.router import RuleRouter
 from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
+from sessions_app.archive import Archive
 from sessions_app.changing import SessionChanges
 from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
@@ -85,6 +87,7 @@ class Application:
         self.metrics = Metrics()
         self.reader = JournalReader()
         self.past = JournalPast(lambda tenant_id: self._tenant_keys.value.get(tenant_id))
+        self.archive = Archive(SubjectVault())
         self._hits = HitCounter()
         self.hit_writer = HitWriter(self._hits)
         self.rows, self.trials = Rows(), Rows(1)
@@ -127,11 +130,12 @@ class Application:
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)
         self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
-        recovery = SessionRecovery(self.stores, self.past)
+        recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
+        await self.archive.warm()
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
         self.sessions = SessionStore(finder, Leases(self.stores, self.bus))
         changes = SessionChanges(finder, self.journal)
-        desk = SessionDesk(finder, changes)
+        desk = SessionDesk(finder, changes, self.archive)
         self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
         self.sessions.after_append = self.snapshots.after_append
         versions = SessionVersions(finder, self.sessions, changes, self.past)
@@ -228,6 +232,7 @@ class Application:
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)
         await asyncio.to_thread(self.past.close)
+        await asyncio.to_thread(self.archive.close)
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)

@@ -15,7 +15,7 @@ import msgspec
 from django.db import models
 
 from compliance.models.changes import ChangeRecord
-from engine.entries import Change
+from engine.entries import Change, SessionAction, SessionEntry
 from engine.types import Json
 from tenants import actors
 from tenants.models import Tenant
@@ -65,6 +65,26 @@ def record(
         after=_plain(after or {}),
     )
     ChangeRecord(id=change.turn_id, tenant_id=tenant_id, body=_encode(change)).save()
+
+
+def record_session(
+    *, action: SessionAction, tenant_id: int, session_id: str, user: str, parent: int, key_id: int | None = None
+) -> None:
+    """The same for what no worker does to a session: the sequencer brings it into the journal as a `SessionEntry`.
+    Until then, seconds, the user stands in the record in the clear."""
+    who, now = actors.current(), time.time()
+    entry = SessionEntry(
+        turn_id=_new_id(now),
+        tenant_id=tenant_id,
+        at=now,
+        session_id=session_id,
+        action=action,
+        parent=parent,
+        subject=_plain_text(who.name),
+        user=user,
+        key_id=key_id,
+    )
+    ChangeRecord(id=entry.turn_id, tenant_id=tenant_id, body=_encode(entry)).save()
 
 
 def _new_id(now: float) -> str:

@@ -7,7 +7,7 @@ ORM. Those without `async` do no I/O at all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Sequence
 from typing import Protocol, TypeVar
 
 from engine.entries import Completion, Intent, Partial, PastEvent, SessionEntry
@@ -308,11 +308,20 @@ class Vault(Protocol):
     def pseudonym(self, tenant_id: int, user: str) -> str:
         """What stands for the user where names must not. Raises StoreUnavailable."""
 
+    def pseudonyms(self, tenant_id: int, users: Collection[str]) -> dict[str, str]:
+        """The same for many."""
+
     def seal(self, tenant_id: int, user: str, place: str, content: bytes) -> bytes:
         """Sealed for `place`, which is checked when it is opened. Raises StoreUnavailable."""
 
+    def seal_all(self, tenant_id: int, items: Sequence[tuple[str, str, bytes]]) -> list[bytes | None]:
+        """The same for users, places and contents, in one go. None: the user was erased moments ago."""
+
     def open(self, tenant_id: int, place: str, sealed: bytes) -> bytes | None:
         """None: its user was erased. Raises StoreUnavailable, ValueError (it was altered, or lies elsewhere)."""
+
+    def open_all(self, tenant_id: int, items: Sequence[tuple[str, bytes]]) -> list[bytes | ValueError | None]:
+        """The same for places and what was sealed for them, with the error in its place."""
 
 
 class Erasable(Protocol):

@@ -3,48 +3,91 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import logging
+from collections.abc import Sequence
+from typing import Final, Protocol
 
-from engine.errors import InvalidRequest
+from engine.errors import InvalidRequest, StoreUnavailable
 from engine.types import Json, Principal
 from sessions_app import patches, records
 from sessions_app.changing import SessionChanges
 from sessions_app.finding import Finder
 from sessions_app.layout import ABOUT, Home
+from sessions_app.records import Line
+
+log = logging.getLogger(__name__)
 
 MAX_PAGE: Final = 200
+
+
+class ArchivedPages(Protocol):
+    """Where sessions are that left the store (`sessions_app.archive`)."""
+
+    async def page(self, home: Home, below: int | None, limit: int) -> list[Line]:
+        """The user's, the last active first, from before `below` (microseconds) on; some may be in the store again."""
+
+    async def forget(self, home: Home, session_id: str) -> None:
+        """The session was deleted. Raises StoreUnavailable."""
+
+
+class NoPages:
+    async def page(self, home: Home, below: int | None, limit: int) -> list[Line]:
+        return []
+
+    async def forget(self, home: Home, session_id: str) -> None:
+        """There is nothing."""
 
 
 class SessionDesk:
     """For whom a session is not, it does not exist: SessionNotFound."""
 
-    def __init__(self, finder: Finder, changes: SessionChanges) -> None:
+    def __init__(self, finder: Finder, changes: SessionChanges, archive: ArchivedPages | None = None) -> None:
         self._finder = finder
         self._changes = changes
         self._stores = finder.stores
+        self._archive = archive or NoPages()
 
     async def list(self, principal: Principal, limit: int = 50, cursor: str | None = None) -> Json:
-        """`{sessions, next_cursor}`: the last active first. A page may be shorter than `limit`; the last one has no
-        `next_cursor`. Raises InvalidRequest for a cursor that is none."""
-        if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 20):
+        """`{sessions, next_cursor}`: the last active first, archived ones among them. A page may be shorter than
+        `limit`; the last one has no `next_cursor`. Raises InvalidRequest for a cursor that is none."""
+        if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
             raise InvalidRequest("cursor is not one of a list of sessions.", param="cursor")
         limit = max(1, min(limit, MAX_PAGE))
         home = Home(principal.tenant_id, principal.user)
-        connection = self._stores.tenant(principal.tenant_id)
-        below = f"({cursor}" if cursor is not None else "+inf"
-        found = await connection.call(
-            "ZREVRANGEBYSCORE", home.index, below, "-inf", "WITHSCORES", "LIMIT", 0, limit + 1
+        below = int(cursor) if cursor is not None else None
+        live, archived = await asyncio.gather(
+            self._indexed(home, below, limit + 1), self._archive.page(home, below, limit + 1)
         )
-        ids = [raw.decode() for raw in found[: 2 * limit : 2]]
-        rows = await asyncio.gather(*(connection.send("HMGET", home.session(name), *ABOUT) for name in ids))
-        expired = [name for name, row in zip(ids, rows, strict=True) if row[0] is None]
-        if expired:
-            connection.send("ZREM", home.index, *expired)
-        sessions = [
-            records.summary(name, records.read(name, row)) for name, row in zip(ids, rows, strict=True) if row[0]
-        ]
-        more = len(found) > 2 * limit
-        return {"sessions": sessions, "next_cursor": str(int(float(found[2 * limit - 1]))) if more else None}
+        places: list[tuple[int, str, Line | None]] = [(at, name, None) for at, name in live]
+        places += [(line.at, line.session_id, line) for line in archived]
+        places.sort(key=lambda place: -place[0])
+        return {
+            "sessions": await self._shown(home, places[:limit]),
+            "next_cursor": str(places[limit - 1][0]) if len(places) > limit else None,
+        }
+
+    async def _indexed(self, home: Home, below: int | None, most: int) -> Sequence[tuple[int, str]]:
+        upper = f"({below}" if below is not None else "+inf"
+        limits = ("WITHSCORES", "LIMIT", 0, most)
+        found = await self._stores.tenant(home.tenant_id).call("ZREVRANGEBYSCORE", home.index, upper, "-inf", *limits)
+        return [(int(float(at)), raw.decode()) for raw, at in zip(found[::2], found[1::2], strict=True)]
+
+    async def _shown(self, home: Home, places: Sequence[tuple[int, str, Line | None]]) -> Sequence[Json]:
+        """An archived session that is in the store again is listed from there."""
+        connection = self._stores.tenant(home.tenant_id)
+        rows = await asyncio.gather(*(connection.send("HMGET", home.session(name), *ABOUT) for _, name, _ in places))
+        shown, gone = [], []
+        for (_, name, line), row in zip(places, rows, strict=True):
+            if line is not None:
+                if row[0] is None:
+                    shown.append(line.summary())
+            elif row[0] is None:
+                gone.append(name)
+            else:
+                shown.append(records.summary(name, records.read(name, row)))
+        if gone:
+            connection.send("ZREM", home.index, *gone)
+        return shown
 
     async def read(self, principal: Principal, session_id: str) -> Json:
         """The whole session, see `records.whole`. Does not prolong its life."""
@@ -64,3 +107,7 @@ class SessionDesk:
         """Raises AuditUnavailable too: then it is still there."""
         home, record = await self._finder.find(principal, session_id)
         await self._changes.delete(principal, home, session_id, record)
+        try:
+            await self._archive.forget(home, session_id)
+        except StoreUnavailable:  # it is deleted, whatever is left of it there
+            log.warning("the archived form of session %s stays for now", session_id)

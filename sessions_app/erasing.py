@@ -1,12 +1,17 @@
-"""Deletes the sessions of users who are to be erased. Implements `engine.ports.Erasable`."""
+"""Deletes the sessions of users who are to be erased, in the store and in the archive. Each implements
+`engine.ports.Erasable`."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from sessions_app import layout
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+
+from engine.errors import StoreUnavailable
+from sessions_app import layout, shelf
 from tenants.isolation import Store, Stores
 
 BATCH: Final = 1_000  # keys the store looks at in one go
@@ -51,3 +56,24 @@ class SessionEraser:
             if layout.is_idle(name, tenant_id):
                 await self._forget_idle(store, name, wanted)
         return sum(layout.is_session(name) for name in gone)
+
+
+class ArchiveEraser:
+    """Rows and objects; a row has its user's pseudonym, which `whose` must know as well."""
+
+    home = "archived_sessions"
+
+    async def erase(self, tenant_id: int, whose: Callable[[str], bool]) -> int:
+        return await asyncio.to_thread(self._erase, tenant_id, whose)
+
+    def _erase(self, tenant_id: int, whose: Callable[[str], bool]) -> int:
+        mine = shelf.rows_of(tenant_id)
+        subjects = mine.order_by().values_list("subject", flat=True).distinct()
+        try:
+            gone = [subject for subject in subjects if whose(subject)]
+            return sum(shelf.remove(mine.filter(subject=subject)) for subject in gone)
+        except (DatabaseError, OSError) as error:
+            raise StoreUnavailable from error
+        finally:
+            if not connections[DEFAULT_DB_ALIAS].in_atomic_block:
+                connections[DEFAULT_DB_ALIAS].close()

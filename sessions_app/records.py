@@ -166,6 +166,30 @@ def summary(session_id: str, record: Record) -> Json:
     return {"session_id": session_id, "user_profile": record.user_profile, **_about(record)}
 
 
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """An archived session's line of a list. `at`: microseconds."""
+
+    session_id: str
+    user: str
+    at: int = 0
+    version: int = 0
+    last_active: int = 0
+    model_version: str = ""
+    name: str = ""
+    user_profile: Json = {}
+
+    def summary(self) -> Json:
+        """As that of a live one."""
+        about = Record(
+            version=self.version,
+            last_active=self.last_active,
+            model_version=self.model_version,
+            name=self.name,
+            user_profile=self.user_profile,
+        )
+        return {**summary(self.session_id, about), "state": "archived"}
+
+
 def _about(record: Record) -> Json:
     about: Json = {
         "metadata": {"last_active": record.last_active, "model_version": record.model_version},

@@ -10,8 +10,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-import msgspec
-
 from engine.entries import PastEvent, PastTurn, SessionEntry
 from engine.errors import StoreUnavailable
 from engine.ports import SessionPast
@@ -30,15 +28,33 @@ TRIES: Final = 5  # while others write the same session
 T = TypeVar("T")
 
 
+class Base(NamedTuple):
+    """What a session is rebuilt upon. `record` None: it ended there, and one of its id that begins now goes on from
+    `version`. `recent` are the ids of what was last done to it."""
+
+    record: Record | None
+    version: int
+    recent: Sequence[str] = ()
+
+
+NOTHING: Final = Base(None, 0)
+
+
 class Archive(Protocol):
     """Where sessions are that left the store."""
 
-    async def fetch(self, home: Home, session_id: str) -> tuple[Record, int] | None:
-        """The session, and the version it has there. Raises StoreUnavailable."""
+    async def fetch(self, home: Home, session_id: str) -> Base | None:
+        """The session as it was put away. Raises StoreUnavailable."""
+
+    async def whose(self, tenant_id: int, key_id: int, session_id: str) -> Home | None:
+        """Which of the users that an API key named has such a session there."""
 
 
 class NoArchive:
-    async def fetch(self, home: Home, session_id: str) -> tuple[Record, int] | None:
+    async def fetch(self, home: Home, session_id: str) -> Base | None:
+        return None
+
+    async def whose(self, tenant_id: int, key_id: int, session_id: str) -> Home | None:
         return None
 
 
@@ -84,19 +100,22 @@ class SessionRecovery:
         did the last of it."""
         if key_id is None:
             base = await self._base(home, session_id)
-            after = base.version if base is not None else 0
-            events = await self._past.events(home.tenant_id, session_id, user=home.user, after=after)
+            events = await self._past.events(home.tenant_id, session_id, user=home.user, after=base.version)
         else:
             events = await self._past.events(home.tenant_id, session_id, key_id=key_id)
             if events:
                 home = Home(home.tenant_id, events[-1].user)
+            elif (owner := await self._archive.whose(home.tenant_id, key_id, session_id)) is not None:
+                home = owner
             base = await self._base(home, session_id)
-            events = [event for event in events if base is None or event.parent >= base.version]
-        record, version = replay(base, events)
+            events = [event for event in events if event.parent >= base.version]
+        record, version = replay(base.record, events)
+        version = max(version, base.version)
         at = max((event.at for event in events if isinstance(event, PastTurn)), default=None)
         if at is None:
             at = float(record.last_active) if record is not None else 0.0
-        return Rebuilt(home, record, version, recent_of(events), at)
+        recent = list(dict.fromkeys([*recent_of(events), *base.recent]))[:RECENT]
+        return Rebuilt(home, record, version, recent, at)
 
     async def _recover(self, tenant_id: int, session_id: str, user: str, key_id: int | None) -> Recovered:
         for _ in range(TRIES):
@@ -145,9 +164,8 @@ class SessionRecovery:
         at = max((event.at for event in missing if isinstance(event, PastTurn)), default=float(record.last_active))
         return await self._files.put(home, session_id, record, recent, era=era, score=at, token=stored.token)
 
-    async def _base(self, home: Home, session_id: str) -> Record | None:
-        found = await self._archive.fetch(home, session_id)
-        return msgspec.structs.replace(found[0], version=found[1]) if found is not None else None
+    async def _base(self, home: Home, session_id: str) -> Base:
+        return await self._archive.fetch(home, session_id) or NOTHING
 
     # Shared work -------------------------------------------------------------------------------------------------
 

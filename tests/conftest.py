@@ -27,6 +27,7 @@ from django.db import connections  # noqa: E402
 from tenants import keys  # noqa: E402
 from tenants.models import ApiKey, Member, Tenant, User  # noqa: E402
 from tests import cast as people  # noqa: E402
+from tests.services.objects import ObjectServer  # noqa: E402
 from tests.services.valkey import ValkeyServer  # noqa: E402
 
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the safe ones cost 0.5 s a person
@@ -80,6 +81,15 @@ def valkey_url(valkey_server: ValkeyServer) -> Iterator[str]:
     """The address of an empty server (`settings.VALKEY_NODES[0]`); whatever a test leaves there goes after it."""
     yield valkey_server.url
     valkey_server.flush()
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """A bucket; a test uses a prefix of its own."""
+    server = ObjectServer(tmp_path_factory.mktemp("objects"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

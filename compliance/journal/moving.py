@@ -13,7 +13,8 @@ from compliance.journal import reader
 from compliance.journal.records import ENCODING_ERRORS, Row, change_row
 from compliance.journal.store import RecordRefused
 from compliance.models import AuditEntry, ChangeRecord
-from engine.entries import Change
+from compliance.sealing.splitting import session_row
+from engine.entries import Change, SessionEntry
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ def _housed(record: ChangeRecord, knows: Callable[[int], bool]) -> ChangeRecord:
 
 
 def _there(ids: Sequence[str]) -> set[str]:
-    found = reader.entries().everywhere().filter(turn_id__in=ids, kind=AuditEntry.Kind.CHANGE)
+    kinds = (AuditEntry.Kind.CHANGE, AuditEntry.Kind.SESSION)
+    found = reader.entries().everywhere().filter(turn_id__in=ids, kind__in=kinds)
     return set(found.order_by().values_list("turn_id", flat=True))
 
 
@@ -69,12 +71,23 @@ def _append_what_is_left(record: ChangeRecord, append: Append, worker: str) -> N
 
 
 def _row(record: ChangeRecord, worker: str) -> Row:
+    body = bytes(record.body)
     try:
-        change = msgspec.json.decode(bytes(record.body), type=Change)
+        if (entry := _session(body)) is not None:
+            return session_row(msgspec.structs.replace(entry, tenant_id=record.tenant_id), worker)
+        change = msgspec.json.decode(body, type=Change)
         return change_row(msgspec.structs.replace(change, tenant_id=record.tenant_id), worker)
     except (msgspec.MsgspecError, *ENCODING_ERRORS):
         log.error("the record of change %s cannot be read", record.id)
         return change_row(_bare(record), worker)
+
+
+def _session(body: bytes) -> SessionEntry | None:
+    """None: it is a change of configuration, which names no session."""
+    try:
+        return msgspec.json.decode(body, type=SessionEntry)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _bare(record: ChangeRecord) -> Change:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from compliance.journal.records import KeyRow, Row
+from compliance.journal.records import SESSION, KeyRow, Row
 from compliance.journal.store import RecordRefused, StoreAway
 from compliance.sealing.sealer import UNSEALABLE, Sealer
 from engine.snapshots import Cell
@@ -28,6 +28,9 @@ class SealedAppend:
     def __call__(self, rows: Sequence[Row]) -> None:
         """Raises what `Store.append` raises."""
         self._look_up({row[3] for row in rows})
+        if any(row[1] == SESSION for row in rows):
+            # of users, whose keys may have been destroyed since: nobody tells this sealer, so it begins anew
+            self._sealer = Sealer(self._keys)
         try:
             sealed, keys = self._sealer.seal(rows, {})
         except UNSEALABLE as error:

@@ -23,11 +23,11 @@ from tests.engine.journal import MemoryJournal
 class Sessions(SessionStore, SessionDesk):
     """Whoever opens without a turn's id gets a new one."""
 
-    def __init__(self, finder, journal, leases=None, past=None, every=0):
+    def __init__(self, finder, journal, leases=None, past=None, every=0, archive=None):
         SessionStore.__init__(self, finder, leases)
         self.journal = journal
         self.changes = SessionChanges(finder, journal)
-        SessionDesk.__init__(self, finder, self.changes)
+        SessionDesk.__init__(self, finder, self.changes, archive)
         self.versions = SessionVersions(finder, self, self.changes, past or MemoryPast(journal))
         self.snapshots = SessionSnapshots(finder, self.changes, every=every)
         self.after_append = self.snapshots.after_append
@@ -88,8 +88,8 @@ def _turn(intent, completion):
     )
 
 
-def sessions(stores, tenants, journal=None, past=None, every=0, **settings):
+def sessions(stores, tenants, journal=None, past=None, every=0, archive=None, **settings):
     """Turns wait for each other at most two seconds."""
-    recovery = SessionRecovery(stores, past) if past is not None else None
+    recovery = SessionRecovery(stores, past, archive=archive) if past is not None else None
     finder = Finder(stores, tenants, **{"session_ttl": 3600, "recovery": recovery, **settings})
-    return Sessions(finder, journal or MemoryJournal(), Leases(stores, patience=2.0), past, every)
+    return Sessions(finder, journal or MemoryJournal(), Leases(stores, patience=2.0), past, every, archive)
