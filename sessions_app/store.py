@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 
 from engine.errors import SessionNotFound
 from engine.types import Answerer, ChatRequest, Instance, Json, Message, Principal
-from sessions_app import context, records
+from sessions_app import context, records, windows
+from sessions_app.context import Past, Talk
 from sessions_app.finding import SESSION_ID, Finder
 from sessions_app.layout import APPEND, Home
+from sessions_app.records import Record
+from sessions_app.windows import Windows
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +26,8 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True, kw_only=True)
 class OpenSession:
     """A session as it was when the turn began. `profile_given`: the turn brought the profile, so it is kept. `key_home`
-    is set where an API key speaks for a user it named: the key finds the session again by what is noted there."""
+    is set where an API key speaks for a user it named: the key finds the session again by what is noted there.
+    `crowded`: the conversation outgrew its share of the model's window."""
 
     id: str
     home: Home
@@ -34,6 +38,8 @@ class OpenSession:
     history: Sequence[Message] = ()
     user_profile: Json = field(default_factory=dict)
     profile_given: bool = False
+    record: Record | None = None
+    crowded: bool = False
 
     @property
     def profile_brought(self) -> Json | None:
@@ -41,8 +47,9 @@ class OpenSession:
 
 
 class SessionStore:
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, finder: Finder, windows: Windows | None = None) -> None:
         self._finder = finder
+        self._windows = windows or Windows()
         self._stores = finder.stores
 
     async def open(self, principal: Principal, request: ChatRequest) -> OpenSession:
@@ -71,16 +78,31 @@ class SessionStore:
             version=record.version,
             history=record.messages,
             user_profile=record.user_profile,
+            record=record,
         )
 
-    def window(self, session: OpenSession | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
-        history: Sequence[Message] = session.history if session is not None else ()
-        profile = session.user_profile if session is not None else {}
-        return context.window(history, messages, profile, instance.context_window)
+    async def window(
+        self,
+        session: OpenSession | None,
+        messages: Sequence[Message],
+        instance: Instance,
+        model: str = "",
+        request: ChatRequest | None = None,
+    ) -> list[Message]:
+        fitted = await self._windows.fit(self._talk(session, messages), instance, model, request)
+        if session is not None:
+            session.crowded = self._windows.is_crowded(fitted, instance)
+        return fitted.messages
 
     def needs(self, session: OpenSession | None, messages: Sequence[Message]) -> int:
-        history: Sequence[Message] = session.history if session is not None else ()
-        return context.fixed_tokens(history, messages, session.user_profile if session is not None else {})
+        return windows.least(self._talk(session, messages))
+
+    def _talk(self, session: OpenSession | None, messages: Sequence[Message]) -> Talk:
+        if session is None:
+            return Talk(context.NOTHING, messages)
+        view = self._finder.view(session.home.tenant_id)
+        line = context.profile_line(session.user_profile, view.profile_template if view is not None else "")
+        return Talk(Past.of(session.record) if session.record is not None else context.NOTHING, messages, line)
 
     async def append(
         self, session: OpenSession, messages: Sequence[Message], answerer: Answerer | None, turn_id: str = ""

@@ -211,7 +211,14 @@ class MemorySessions:
             return Kept(request.session_id, created=True)
         raise SessionNotFound()
 
-    def window(self, session: Kept | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
+    async def window(
+        self,
+        session: Kept | None,
+        messages: Sequence[Message],
+        instance: Instance,
+        model: str = "",
+        request: ChatRequest | None = None,
+    ) -> list[Message]:
         if instance.id in self.small:
             raise ContextTooLong()
         return [*(session.history if session else ()), *messages]
