@@ -41,6 +41,22 @@ class SessionStore(Protocol):
     async def delete(self, principal: Principal, session_id: str) -> None: ...
 
 
+class SessionSummaries(Protocol):
+    """Summaries of a session's older turns (see `sessions_app.summarising`)."""
+
+    async def list(self, principal: Principal, session_id: str) -> Json: ...
+
+    async def make(self, principal: Principal, session_id: str, through: int | None = None) -> Json: ...
+
+    async def undo(self, principal: Principal, session_id: str, layer_id: str) -> None: ...
+
+
+class SessionSight(Protocol):
+    """What of a session a model would be sent (see `sessions_app.sight`)."""
+
+    async def read(self, principal: Principal, session_id: str, model: str) -> Json: ...
+
+
 class KeptAnswers(Protocol):
     """Answers kept for repeated requests (see `tenants.answers`)."""
 
@@ -75,6 +91,8 @@ class Parts:
     engine: Engine
     authenticator: Authenticator
     sessions: SessionStore
+    summaries: SessionSummaries
+    sight: SessionSight
     answers: KeptAnswers
     router: RouteReader
     read_turn: TurnReader

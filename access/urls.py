@@ -12,6 +12,7 @@ from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
+from access.management.layers import LayerDetail, LayerList, SessionWindow
 from access.management.sessions import SessionDetail, SessionList
 from access.management.tickets import WebSocketTicket
 from access.management.turns import TurnCancel, TurnDetail
@@ -27,6 +28,9 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/chat": ChatView,
     "/api/sessions": SessionList,
     "/api/sessions/{session_id}": SessionDetail,
+    "/api/sessions/{session_id}/layers": LayerList,
+    "/api/sessions/{session_id}/layers/{layer_id}": LayerDetail,
+    "/api/sessions/{session_id}/window": SessionWindow,
     "/api/turns/{turn_id}": TurnDetail,
     "/api/turns/{turn_id}/cancel": TurnCancel,
     "/api/route/explain": RouteExplain,

@@ -29,8 +29,17 @@ class Windows:
         self._share = share
         self._aside = Aside()
 
-    async def fit(self, talk: Talk, instance: Instance, model: str = "", request: ChatRequest | None = None) -> Fitted:
-        """What of it goes to this instance, whose service knows the model by this name. Raises ContextTooLong."""
+    async def fit(
+        self,
+        talk: Talk,
+        instance: Instance,
+        model: str = "",
+        request: ChatRequest | None = None,
+        *,
+        exact: bool = False,
+    ) -> Fitted:
+        """What of it goes to this instance, whose service knows the model by this name. `exact`: an estimate is not
+        enough, however small it is. Raises ContextTooLong."""
         window = instance.context_window
         if window is None:
             return talk.everything()
@@ -39,13 +48,14 @@ class Windows:
         wanted, tools = (request.max_tokens, rough.tools(request.tools)) if request is not None else (None, 0)
         room = Room.of(window, wanted, tools)
         tokens = talk.tokens(rough.message) + family.reply
-        if tokens + tools <= (room.window - room.answer) * (NEAR if family.vocabulary else 1.0):
+        near = (0.0 if exact else NEAR) if family.vocabulary else 1.0
+        if tokens + tools <= (room.window - room.answer) * near:
             return talk.everything(tokens)
         if not family.vocabulary:
             return talk.fit(room, rough)
-        exact = Counter(family, exact=True, limit=window)
+        counter = Counter(family, exact=True, limit=window)
         size = CHARACTERS * min(tokens, window) if vocabularies.is_loaded(family.vocabulary) else aside.LONG
-        return await self._aside.read(size, lambda: talk.fit(room, exact))
+        return await self._aside.read(size, lambda: talk.fit(room, counter))
 
     def is_crowded(self, fitted: Fitted, instance: Instance) -> bool:
         window = instance.context_window

@@ -51,18 +51,18 @@ class SessionDetail(SessionView):
     http_method_names = ["get", "patch", "delete"]
 
     async def get(self, request: Request, session_id: str, **kwargs: Any) -> JsonReply:
-        return self.json(await self.parts.sessions.read(self.owner, _known_form(session_id)))
+        return self.json(await self.parts.sessions.read(self.owner, known_form(session_id)))
 
     async def patch(self, request: Request, session_id: str, **kwargs: Any) -> JsonReply:
         changes = msgspec.to_builtins(schemas.fields(self.body(), schemas.ProfilePatch))
-        return self.json(await self.parts.sessions.patch(self.owner, _known_form(session_id), changes))
+        return self.json(await self.parts.sessions.patch(self.owner, known_form(session_id), changes))
 
     async def delete(self, request: Request, session_id: str, **kwargs: Any) -> HttpResponse:
-        await self.parts.sessions.delete(self.owner, _known_form(session_id))
+        await self.parts.sessions.delete(self.owner, known_form(session_id))
         return HttpResponse(status=204)
 
 
-def _known_form(session_id: str) -> str:
+def known_form(session_id: str) -> str:
     """No session has another form of id, so there is nothing to look for."""
     try:
         return schemas.safe_session_id(session_id)
