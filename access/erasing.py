@@ -37,7 +37,7 @@ from tenants.answers import AnswerStore
 from tenants.directory import TenantTable, compile_tenants
 from tenants.isolation import Stores
 from tenants.models import Job
-from tenants.rewriting import Rewritten, rewrite
+from tenants.rewriting import Rewritten, rewrite_all
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ async def _clear(tenants: Cell[TenantTable], tenant_id: int, whose: Whose) -> tu
     homes: Sequence[Erasable] = (SessionEraser(stores), AnswerStore(stores, tenants))
     try:
         counts = {home.home: await home.erase(tenant_id, whose) for home in homes}
-        return counts, await rewrite(stores.tenant(tenant_id))
+        return counts, await rewrite_all(await stores.servers(tenant_id))
     finally:
         await stores.close()
 

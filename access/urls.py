@@ -9,10 +9,10 @@ from access.management.answers import Cache
 from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
 from access.management.erasures import Erasures
 from access.management.jobs import JobDetail, JobList, JobResult
+from access.management.layers import LayerDetail, LayerList, SessionWindow
 from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
-from access.management.layers import LayerDetail, LayerList, SessionWindow
 from access.management.sessions import SessionDetail, SessionList
 from access.management.tickets import WebSocketTicket
 from access.management.turns import TurnCancel, TurnDetail

@@ -128,9 +128,10 @@ class Layers:
         place = next(self._turns)
         name = f"layer-{place // (self._together * workload.TURNS)}-{place % self._together}"
         request = msgspec.structs.replace(self._request(number), session_id=name, remember=True, create_session=True)
-        session = await self._engine.sessions.open(self._principal, request)
+        turn_id = f"{place:032x}"
+        session = await self._engine.sessions.open(self._principal, request, turn_id)
         said = [*request.messages, self._choices[0].message]
-        await self._engine.sessions.append(session, said, ANSWERER, f"{place:032x}")
+        await self._engine.sessions.append(session, said, ANSWERER, turn_id)
 
     async def _guard_input(self, number: int) -> None:
         self._engine.guard.input(self._principal, self._request(number).messages)

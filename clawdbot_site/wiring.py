@@ -45,6 +45,7 @@ from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
 from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
+from sessions_app.leases import Leases
 from sessions_app.store import SessionStore
 from tenants.addresses import numbered
 from tenants.answers import AnswerStore
@@ -121,7 +122,7 @@ class Application:
         self.limits = Limits(self.stores, self.tenants)
         self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
-        self.sessions = SessionStore(finder)
+        self.sessions = SessionStore(finder, Leases(self.stores, self.bus))
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
         router = RuleRouter(self._routes, tell=self.notices.tell)
@@ -205,6 +206,7 @@ class Application:
         await self.notices.stop()
         await self.bus.stop()
         self.limits.close()
+        self.sessions.stop()
         await self.http.close()
         await self.stores.close()
         await self.journal.stop()

@@ -18,6 +18,7 @@ from engine.coalescing import LentRoute
 from engine.entries import State
 from engine.errors import (
     AuditUnavailable,
+    Conflict,
     EngineError,
     InvalidRequest,
     RateLimited,
@@ -49,11 +50,14 @@ class Endings:
         self._background: set[asyncio.Task[None]] = set()
 
     async def complete(self, turn: Turn, choices: list[Choice], usage: Usage) -> None:
-        """The answer is whole. Returns once its completion is durable; only then may its end be told."""
+        """The answer is whole. Returns once its completion is durable; only then may its end be told. Raises Conflict
+        if another turn has been let into the session."""
         if turn.route is not None:
             turn.route.outcome(None)
         if turn.reservation is not None:
             turn.reservation.settle(usage)
+        if turn.session is not None:
+            await self._sessions.confirm(turn.session)
         turn.completing = self._journal.completion(turn.completion("completed", "", choices, usage))
         if turn.session is None:
             await turn.completing
@@ -69,7 +73,8 @@ class Endings:
         elif isinstance(error, EngineError):
             if isinstance(error, InvalidRequest | UpstreamError):
                 self._check_refusal(turn.principal, error)
-            state: State = "failed" if isinstance(error, UpstreamError | Unavailable) else "refused"
+            overtaken = type(error) is Conflict  # by another turn, after the model had answered
+            state: State = "failed" if overtaken or isinstance(error, UpstreamError | Unavailable) else "refused"
             await self._record_end(turn, state, error.code, error)
             if turn.decided:
                 error.turn_id = turn.id
@@ -106,12 +111,13 @@ class Endings:
         append = partial(self._sessions.append, session, said, turn.answerer(), turn.id)
         if not await _done_within(append, (0.0, *retrying.STORE_PAUSES)):
             log.warning("turn %s is not in session %s yet: the store is away", turn.id, session.id)
-            self._in_background(self._remember_later(append, turn.id, session.id))
+            self._in_background(self._remember_later(append, turn.id, session))
         turn.appended = True  # only now: who is cancelled above comes here again, and the same turn is added once
 
-    async def _remember_later(self, append: Append, turn_id: str, session_id: str) -> None:
+    async def _remember_later(self, append: Append, turn_id: str, session: Session) -> None:
         if not await _done_within(append, retrying.STORE_LATER):
-            log.error("turn %s could not be added to session %s; the journal has it", turn_id, session_id)
+            log.error("turn %s could not be added to session %s; the journal has it", turn_id, session.id)
+            await self._sessions.close(session, unsure=True)
 
     async def _record_end(self, turn: Turn, state: State, code: str, error: BaseException) -> None:
         """The same way out for a refusal, a failure and a cancellation: instance, reservation, session, journal."""
@@ -148,7 +154,7 @@ class Endings:
                 await self._remember(turn, turn.session)
             except EngineError:
                 state = "failed"
-                await self._sessions.close(turn.session)
+                await self._sessions.close(turn.session, unsure=True)
         elif completing.done() and not completing.cancelled() and completing.exception() is not None:
             state = "failed"
         self._count(turn, state, turn.usage())

@@ -122,7 +122,7 @@ class Engine:
         written and nobody called. Raises EngineError where the turn would."""
         turn = Turn(principal, request)
         try:
-            await self._enter(turn)
+            await self._enter(turn, "")
             self.caller.constrain(turn)
             yield turn
         finally:
@@ -147,15 +147,15 @@ class Engine:
     async def _open(self, turn: Turn) -> None:
         principal, request = turn.principal, turn.request
         turn.admission = await self.limiter.admit(principal, request, turn.id)
-        await self._enter(turn)
+        await self._enter(turn, turn.id)
         turn.plugins = run = await self.plugins.pre(principal, turn.request, turn.session, turn.messages, turn.id)
         if run.touched:
             await self._check_input(turn, run.messages)
 
-    async def _enter(self, turn: Turn) -> None:
-        """2, 3."""
+    async def _enter(self, turn: Turn, turn_id: str) -> None:
+        """2, 3. `turn_id` is what the session is opened for, empty for a look."""
         if turn.request.remember:
-            turn.session = await self.sessions.open(turn.principal, turn.request)
+            turn.session = await self.sessions.open(turn.principal, turn.request, turn_id)
         turn.decided = True
         await self._check_request(turn)
         await self._check_input(turn, turn.request.messages)

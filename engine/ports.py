@@ -93,10 +93,11 @@ S = TypeVar("S", bound=Session)
 
 
 class Sessions(Protocol[S]):
-    async def open(self, principal: Principal, request: ChatRequest) -> S:
-        """Loads the session or starts one; nothing is written until `append`.
+    async def open(self, principal: Principal, request: ChatRequest, turn_id: str) -> S:
+        """Loads the session or starts one, and lets the turn in: others wait until `append` or `close`. Nothing is
+        written until `append`. `turn_id` empty: only looks, and waits for nobody.
 
-        Raises SessionNotFound, StoreUnavailable."""
+        Raises SessionNotFound, SessionBusy, StoreUnavailable."""
 
     async def window(
         self,
@@ -112,14 +113,18 @@ class Sessions(Protocol[S]):
     def needs(self, session: S | None, messages: Sequence[Message]) -> int:
         """At least so many tokens `window` cannot trim away: no smaller context window has room for them."""
 
+    async def confirm(self, session: S) -> None:
+        """Before the turn's completion is recorded. Raises Conflict if another turn has been let in meanwhile."""
+
     async def append(self, session: S, messages: Sequence[Message], answerer: Answerer | None, turn_id: str) -> None:
-        """Adds the turn in one atomic step: racing turns all stay; the same turn again changes nothing. Another model
+        """Adds the turn in one atomic step and lets the next one in; the same turn again changes nothing. Another model
         than the session's last turn had is noted there. `answerer` None: a plugin answered.
 
         Raises StoreUnavailable, also when the turn may have been added."""
 
-    async def close(self, session: S) -> None:
-        """Gives the session back, whatever became of the turn; never raises."""
+    async def close(self, session: S, *, unsure: bool = False) -> None:
+        """Gives the session back without a turn; waits for nothing and never raises. `unsure`: the turn may be on
+        record all the same."""
 
 
 class OutputGuard(Protocol):

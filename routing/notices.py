@@ -19,7 +19,8 @@ from engine.errors import StoreUnavailable
 from engine.snapshots import Cell
 from routing.breaker import Change
 from routing.table import Entry, RoutingTable
-from tenants.valkey import Connection, Reply
+from tenants.isolation import Store
+from tenants.resp import Reply
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class NoticeBoard:
     """One worker's side of it. Belongs to the event loop that starts it."""
 
     def __init__(
-        self, store: Connection, table: Cell[RoutingTable], *, monotonic: Callable[[], float] = time.monotonic
+        self, store: Store, table: Cell[RoutingTable], *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
         self._table = table

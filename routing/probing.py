@@ -18,7 +18,8 @@ from engine.errors import EngineError, StoreUnavailable, UpstreamTimeout
 from engine.snapshots import Cell
 from routing.breaker import Change
 from routing.table import Entry, RoutingTable
-from tenants.valkey import Connection, Script
+from tenants.isolation import Store
+from tenants.resp import Script
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Prober:
 
     def __init__(
         self,
-        store: Connection,
+        store: Store,
         table: Cell[RoutingTable],
         *,
         tell: Callable[[Entry, Change], None],

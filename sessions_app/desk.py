@@ -9,7 +9,7 @@ from engine.errors import InvalidRequest, SessionNotFound
 from engine.types import Json, Principal
 from sessions_app import records
 from sessions_app.finding import Finder
-from sessions_app.layout import ABOUT, DELETE, PATCH, Home
+from sessions_app.layout import ABOUT, DELETE, PATCH, Home, idle_member
 
 MAX_PAGE: Final = 200
 
@@ -65,5 +65,6 @@ class SessionDesk:
     async def delete(self, principal: Principal, session_id: str) -> None:
         home, _ = await self._finder.find(principal, session_id)
         connection = self._stores.tenant(principal.tenant_id)
+        connection.send("ZREM", home.idle, idle_member(home.user, session_id))
         if not await connection.run(DELETE, [*home.keys(session_id), home.index], session_id):
             raise SessionNotFound

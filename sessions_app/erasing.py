@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from sessions_app import layout
-from tenants.isolation import Stores
-from tenants.valkey import Connection
+from tenants.isolation import Store, Stores
 
 BATCH: Final = 1_000  # keys the store looks at in one go
 
@@ -31,11 +30,15 @@ class SessionEraser:
             sessions += await self._delete(store, tenant_id, names, wanted)
         return sessions
 
-    async def _delete(self, store: Connection, tenant_id: int, names: list[str], wanted: Callable[[str], bool]) -> int:
+    async def _delete(self, store: Store, tenant_id: int, names: list[str], wanted: Callable[[str], bool]) -> int:
         gone = [name for name in names if (user := layout.user_of(name, tenant_id)) is not None and wanted(user)]
         owners = [name for name in names if layout.is_owner(name, tenant_id)]
         if owners:
             users = await store.values(owners)
             gone += [name for name, user in zip(owners, users, strict=True) if user and wanted(user.decode())]
+        for name in gone:
+            if layout.is_session(name):
+                user, session_id = layout.user_of(name, tenant_id) or "", layout.id_of(name)
+                store.send("ZREM", layout.idle_key(tenant_id, user), layout.idle_member(user, session_id))
         await store.unlink(gone)
         return sum(layout.is_session(name) for name in gone)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from engine.errors import SessionNotFound
@@ -13,6 +15,7 @@ from sessions_app.layout import READ, Home
 from sessions_app.records import Record
 from tenants.directory import TenantTable, TenantView
 from tenants.isolation import Stores
+from tenants.valkey import Reply
 
 SESSION_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -40,8 +43,9 @@ class Recovery(Protocol):
         """Puts the session into the store again if the caller has it. Raises StoreUnavailable."""
 
     async def verify(self, home: Home, session_id: str) -> None:
-        """The session's `era` is not its store's: what was acknowledged and is not in the store comes from the journal,
-        and the session has the era of now. It is to be read again, and may be gone. Raises StoreUnavailable."""
+        """The session is doubtful (`Finder.doubtful`): what was acknowledged and is not in the store comes from the
+        journal, and the session has the era of now. It is to be read again, and may be gone. Raises
+        StoreUnavailable."""
 
 
 class NoRecovery:
@@ -55,45 +59,63 @@ class NoRecovery:
 
 
 class Finder:
-    """Finds sessions for turns and for people. `session_ttl` is the platform's: seconds a session lives after its last
-    turn, where a tenant has no own."""
+    """Finds sessions for turns and for people. `session_ttl` is the platform's: seconds after its last turn until a
+    session is idle, where a tenant has no own."""
 
     def __init__(
         self, stores: Stores, tenants: Cell[TenantTable], *, session_ttl: int, recovery: Recovery | None = None
     ) -> None:
         self.stores = stores
+        self.recovery = recovery or NoRecovery()
         self._tenants = tenants
         self._session_ttl = session_ttl
-        self._recovery = recovery or NoRecovery()
 
-    async def find(self, principal: Principal, session_id: str, ttl: int = 0) -> tuple[Home, Record]:
-        """The session and whose it is; with `ttl` (milliseconds) it lives that long from now on. Raises
-        NoSession, StoreUnavailable."""
+    async def find(self, principal: Principal, session_id: str) -> tuple[Home, Record]:
+        """The session and whose it is. Raises NoSession, StoreUnavailable."""
         if not SESSION_ID.match(session_id):
             raise NoSession
-        found = await self._look(principal, session_id, ttl)
-        if found is None:
-            home, version = await self._recovery.recover(principal, session_id)
-            if home is None:
+        home, reply = await self._look(principal, session_id)
+        if reply is not None and self.doubtful(home, session_id, reply[0]):
+            await self.recovery.verify(home, session_id)
+            reply = await self._read(home, session_id)
+        if reply is None:
+            recovered, version = await self.recovery.recover(principal, session_id)
+            if recovered is None:
                 raise NoSession(version)
-            reply = await self.stores.tenant(principal.tenant_id).run(READ, home.keys(session_id), ttl)
-            if reply is None:
-                raise NoSession
-            found = home, records.read(session_id, *reply)
-        return found
+            home = recovered
+            reply = await self._read(home, session_id)
+        if reply is None:
+            raise NoSession
+        return home, records.read(session_id, *reply)
 
-    async def _look(self, principal: Principal, session_id: str, ttl: int) -> tuple[Home, Record] | None:
-        connection = self.stores.tenant(principal.tenant_id)
+    async def _look(self, principal: Principal, session_id: str) -> tuple[Home, Reply]:
         home = Home(principal.tenant_id, principal.user)
-        reading = connection.run(READ, home.keys(session_id), ttl)
-        owning = None
-        if principal.kind == "key" and principal.user == principal.subject:
-            owning = connection.send("GET", home.owner(session_id))
+        reading = self._read(home, session_id)
+        owning = self.owner(principal, session_id)
         reply = await reading
         if reply is None and owning is not None and (owner := await owning) is not None:
             home = Home(principal.tenant_id, owner.decode())
-            reply = await connection.run(READ, home.keys(session_id), ttl)
-        return (home, records.read(session_id, *reply)) if reply is not None else None
+            reply = await self._read(home, session_id)
+        return home, reply
+
+    def _read(self, home: Home, session_id: str) -> asyncio.Future[Reply]:
+        keys = [*home.keys(session_id), home.lease(session_id)]
+        return self.stores.tenant(home.tenant_id).run(READ, keys)
+
+    def owner(self, principal: Principal, session_id: str) -> asyncio.Future[Reply] | None:
+        """Which of an API key's users has the session, in bytes, None if no other; None at once: the caller is no key
+        that names nobody."""
+        if principal.kind != "key" or principal.user != principal.subject:
+            return None
+        home = Home(principal.tenant_id, principal.user)
+        return self.stores.tenant(principal.tenant_id).send("GET", home.owner(session_id))
+
+    def doubtful(self, home: Home, session_id: str, fields: Sequence[bytes | None]) -> bool:
+        """Whether the journal may know more of the session than the store: its server was another one when it was last
+        written, or a turn was let in and never came out. `fields` end with the values of `layout.STATE`."""
+        era, holder = fields[-2:]
+        now = self.stores.tenant(home.tenant_id).era(home.session(session_id))
+        return bool(holder) or bool(now and era != now.encode())
 
     def view(self, tenant_id: int) -> TenantView | None:
         return self._tenants.value.by_id.get(tenant_id)

@@ -20,9 +20,10 @@ class Sight:
         self._router = router
 
     async def read(self, principal: Principal, session_id: str, model: str = AUTO) -> Json:
-        """By the instance that would answer an empty message to this model: `{model, instance, context_window, tokenizer,
-        exact, tokens, layer, messages}`. Each of the session's messages is there with its place, and `left_out`, which
-        says why it is not sent: `summary no_room unanswered`. `tokens` None: the window is not known, nothing is counted.
+        """By the instance that would answer an empty message to this model: `{model, instance, context_window,
+        tokenizer, exact, tokens, layer, messages}`. Each of the session's messages is there with its place, and
+        `left_out`, which says why it is not sent: `summary no_room unanswered`. `tokens` None: the window is not known,
+        so nothing is counted.
 
         Raises SessionNotFound, ContextTooLong and what a router raises."""
         _, record = await self._finder.find(principal, session_id)

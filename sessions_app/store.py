@@ -1,43 +1,54 @@
 """Sessions in Valkey: implements `engine.ports.Sessions` for turns.
 
-A turn costs two round trips, one to open and one to append. A session belongs to a user (`Principal.user`) in a
-tenant's own database; for anybody else it does not exist. The exception is an API key: it may name any user of its own
-in a chat, so the key itself, naming nobody, reaches the sessions of all of them by their id."""
+A turn costs two round trips, one to open and one to append. In between it holds the session's lease
+(`sessions_app.leases`): no other turn is let in. A session belongs to a user (`Principal.user`) in a tenant's own
+database; for anybody else it does not exist. The exception is an API key: it may name any user of its own in a chat, so
+the key itself, naming nobody, reaches the sessions of all of them by their id."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+from engine.errors import StoreUnavailable
 from engine.types import Answerer, ChatRequest, Instance, Json, Message, Principal
 from sessions_app import context, records, windows
 from sessions_app.context import Past, Talk
 from sessions_app.finding import SESSION_ID, Finder, NoSession
-from sessions_app.layout import APPEND, Home
+from sessions_app.layout import APPEND, Home, idle_member
+from sessions_app.leases import Lease, Leases, Opened
 from sessions_app.records import Record
 from sessions_app.windows import Windows
 
 log = logging.getLogger(__name__)
 
+OWNER_EXTRA: Final = 7 * 86_400_000  # ms that an API key's note outlives an idle session: then the journal tells
+
+AfterAppend = Callable[["OpenSession", int], None]
+
 
 @dataclass(slots=True, kw_only=True)
 class OpenSession:
     """A session as it was when the turn began. `profile_given`: the turn brought the profile, so it is kept. `key_home`
-    is set where an API key speaks for a user it named: the key finds the session again by what is noted there.
-    `crowded`: the conversation outgrew its share of the model's window."""
+    is set where an API key speaks for a user it named: the key finds the session again by what is noted there. `lease`
+    None: it is only looked at. `record` None: it begins. `crowded`: it outgrew its share of the model's window."""
 
     id: str
     home: Home
     key_home: Home | None
+    principal: Principal
     created: bool
+    lease: Lease | None = None
+    record: Record | None = None
     answerer: Answerer | None = None
     version: int = 0
     history: Sequence[Message] = ()
     user_profile: Json = field(default_factory=dict)
     profile_given: bool = False
-    record: Record | None = None
     crowded: bool = False
 
     @property
@@ -46,39 +57,89 @@ class OpenSession:
 
 
 class SessionStore:
-    def __init__(self, finder: Finder, windows: Windows | None = None) -> None:
+    """`after_append` is told each session that has a new turn, with its version."""
+
+    def __init__(self, finder: Finder, leases: Leases | None = None, windows: Windows | None = None) -> None:
         self._finder = finder
         self._windows = windows or Windows()
         self._stores = finder.stores
+        self._leases = leases or Leases(finder.stores)
+        self.after_append: AfterAppend = lambda session, version: None
 
-    async def open(self, principal: Principal, request: ChatRequest) -> OpenSession:
+    async def open(self, principal: Principal, request: ChatRequest, turn_id: str) -> OpenSession:
+        await self._stores.settled(principal.tenant_id)
         if request.session_id is None:
-            session = _start(principal, os.urandom(16).hex())
+            session = self._begin(principal, turn_id)
+        elif not turn_id:
+            session = await self._look(principal, request, request.session_id)
         else:
-            session = await self._reopen(principal, request, request.session_id)
+            session = await self._reopen(principal, request, request.session_id, turn_id)
         if request.user_profile is not None:
             session.user_profile = request.user_profile
             session.profile_given = True
         return session
 
-    async def _reopen(self, principal: Principal, request: ChatRequest, session_id: str) -> OpenSession:
+    def _begin(self, principal: Principal, turn_id: str) -> OpenSession:
+        session_id = os.urandom(16).hex()
+        home = Home(principal.tenant_id, principal.user)
+        return _new(principal, session_id, self._leases.claim(home, session_id, turn_id) if turn_id else None)
+
+    async def _look(self, principal: Principal, request: ChatRequest, session_id: str) -> OpenSession:
         try:
-            home, record = await self._finder.find(principal, session_id, self._finder.ttl(principal.tenant_id))
+            home, record = await self._finder.find(principal, session_id)
         except NoSession as missing:
             if not request.create_session or not SESSION_ID.match(session_id):
                 raise
-            return _start(principal, session_id, missing.version)
-        return OpenSession(
-            id=session_id,
-            home=home,
-            key_home=_key_home(principal, home),
-            created=False,
-            answerer=record.answerer,
-            version=record.version,
-            history=record.messages,
-            user_profile=record.user_profile,
-            record=record,
-        )
+            return _new(principal, session_id, None, missing.version)
+        return _known(principal, session_id, home, record, None)
+
+    async def _reopen(self, principal: Principal, request: ChatRequest, session_id: str, turn_id: str) -> OpenSession:
+        if not SESSION_ID.match(session_id):
+            raise NoSession
+        create = request.create_session
+        home = Home(principal.tenant_id, principal.user)
+        owning = self._finder.owner(principal, session_id)
+        opened = await self._leases.open(home, session_id, turn_id, create=create)
+        try:
+            if (opened is None or opened.found is None) and owning is not None and (owner := await owning) is not None:
+                self._release(opened)
+                opened = await self._leases.open(
+                    Home(home.tenant_id, owner.decode()), session_id, turn_id, create=False
+                )
+            if opened is not None and opened.found is not None:
+                opened = await self._verified(opened)
+            version = 0
+            if opened is None or opened.found is None:
+                recovered, version = await self._finder.recovery.recover(principal, session_id)
+                if recovered is not None:
+                    if opened is not None and opened.lease.home != recovered:
+                        self._release(opened)
+                    opened = await self._leases.open(recovered, session_id, turn_id, create=False)
+        except BaseException:
+            self._release(opened)
+            raise
+        if opened is None or (opened.found is None and not create):
+            self._release(opened)
+            raise NoSession
+        if opened.found is None:
+            return _new(principal, session_id, opened.lease, version)
+        lease = opened.lease
+        return _known(principal, session_id, lease.home, records.read(session_id, *opened.found), lease)
+
+    async def _verified(self, opened: Opened) -> Opened | None:
+        """Read anew if the journal had to be asked what else belongs to it."""
+        lease, found = opened.lease, opened.found
+        assert found is not None
+        *fields, holder = found[0]
+        fields.append(None if holder == lease.turn_id.encode() else holder)
+        if not self._finder.doubtful(lease.home, lease.session_id, fields):
+            return opened
+        await self._finder.recovery.verify(lease.home, lease.session_id)
+        return await self._leases.open(lease.home, lease.session_id, lease.turn_id, create=False)
+
+    def _release(self, opened: Opened | None) -> None:
+        if opened is not None:
+            self._leases.release(opened.lease)
 
     async def window(
         self,
@@ -103,11 +164,15 @@ class SessionStore:
         line = context.profile_line(session.user_profile, view.profile_template if view is not None else "")
         return Talk(Past.of(session.record) if session.record is not None else context.NOTHING, messages, line)
 
+    async def confirm(self, session: OpenSession) -> None:
+        if session.lease is not None:
+            await self._leases.confirm(session.lease)
+
     async def append(
-        self, session: OpenSession, messages: Sequence[Message], answerer: Answerer | None, turn_id: str = ""
+        self, session: OpenSession, messages: Sequence[Message], answerer: Answerer | None, turn_id: str
     ) -> None:
-        """A session that was deleted while the turn ran stays deleted. Without `turn_id` no repetition is noticed. Of
-        racing turns the last one's answerer stays, and each change of the model between them is noted."""
+        """A session that was deleted while the turn ran stays deleted."""
+        assert session.lease is not None, "a session that was only looked at takes no turn"
         home = session.home
         system, said = records.split_system(messages)
         fields: list[str | bytes | int] = []
@@ -118,22 +183,66 @@ class SessionStore:
         if answerer is not None:
             fields += ["model", answerer.model, "instance", answerer.instance_id, "model_version", answerer.version]
         turn = records.encode(said) if said else b""
-        ttl = self._finder.ttl(home.tenant_id)
         connection = self._stores.tenant(home.tenant_id)
         if session.key_home is not None:
-            connection.send("SET", session.key_home.owner(session.id), home.user, "PX", ttl)
-        keys = [*home.keys(session.id), home.index]
-        about = (session.id, turn, ttl, int(session.created), turn_id, answerer.model if answerer is not None else "")
-        if not await connection.run(APPEND, keys, *about, *fields):
-            log.info("session %s was deleted while a turn ran: the turn is not kept", session.id)
+            lifetime = self._finder.ttl(home.tenant_id) + OWNER_EXTRA
+            connection.send("SET", session.key_home.owner(session.id), home.user, "PX", lifetime)
+        connection.send("ZADD", home.idle, "GT", int(time.time()), idle_member(home.user, session.id))
+        keys = [*home.keys(session.id), home.index, home.lease(session.id)]
+        model, era = answerer.model if answerer is not None else "", connection.era(keys[0])
+        about = (session.id, turn, session.version, int(session.created), turn_id, model, era)
+        outcome, version, *following = await connection.run(APPEND, keys, *about, *fields)
+        self._leases.forget(session.lease)
+        self._leases.pass_on(*following)
+        if outcome == 1:
+            self.after_append(session, version)
+        else:
+            await self._rebuild(session, overtaken=outcome < 0)
 
-    async def close(self, session: OpenSession) -> None:
-        """Nothing is held between opening and appending."""
+    async def _rebuild(self, session: OpenSession, *, overtaken: bool) -> None:
+        """The store cannot take the turn; the journal has it. If the session still is one, it comes from there now."""
+        log.info("session %s was %s a turn", session.id, "written beside" if overtaken else "deleted or lost under")
+        try:
+            await self._finder.recovery.recover(session.principal, session.id)
+        except StoreUnavailable as error:
+            log.warning("session %s is rebuilt when it is next wanted: %r", session.id, error)
+
+    async def close(self, session: OpenSession, *, unsure: bool = False) -> None:
+        if session.lease is not None:
+            self._leases.release(session.lease, unsure=unsure)
+
+    def stop(self) -> None:
+        """Leases are no longer prolonged."""
+        self._leases.close()
 
 
-def _start(principal: Principal, session_id: str, version: int = 0) -> OpenSession:
+def _new(principal: Principal, session_id: str, lease: Lease | None, version: int = 0) -> OpenSession:
     home = Home(principal.tenant_id, principal.user)
-    return OpenSession(id=session_id, home=home, key_home=_key_home(principal, home), created=True, version=version)
+    return OpenSession(
+        id=session_id,
+        home=home,
+        key_home=_key_home(principal, home),
+        principal=principal,
+        created=True,
+        lease=lease,
+        version=version,
+    )
+
+
+def _known(principal: Principal, session_id: str, home: Home, record: Record, lease: Lease | None) -> OpenSession:
+    return OpenSession(
+        id=session_id,
+        home=home,
+        key_home=_key_home(principal, home),
+        principal=principal,
+        created=False,
+        lease=lease,
+        record=record,
+        answerer=record.answerer,
+        version=record.version,
+        history=record.messages,
+        user_profile=record.user_profile,
+    )
 
 
 def _key_home(principal: Principal, home: Home) -> Home | None:

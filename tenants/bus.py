@@ -13,7 +13,7 @@ from typing import Final
 import redis.asyncio as redis
 from redis.asyncio.client import PubSub
 
-from tenants.valkey import Connection
+from tenants.isolation import Store
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ Handler = Callable[[str], None]
 class Bus:
     """One a process. `publisher` is the platform's own connection, `url` the server's address for listening."""
 
-    def __init__(self, publisher: Connection, url: str) -> None:
+    def __init__(self, publisher: Store, url: str) -> None:
         self.worker: Final = os.urandom(8).hex()
         self._publisher = publisher
         self._url = url

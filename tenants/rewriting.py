@@ -4,6 +4,7 @@ written anew."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -23,6 +24,17 @@ class Rewritten(msgspec.Struct, frozen=True):
     append_only_file: bool = False
     snapshot: bool = False
     refused: str = ""
+
+
+async def rewrite_all(servers: Sequence[Connection]) -> Rewritten:
+    """`rewrite` of each, one after the other: all of them together would be a burden on the machine they may share. What
+    one of them refuses is told."""
+    results = [await rewrite(server) for server in servers]
+    return Rewritten(
+        append_only_file=any(result.append_only_file for result in results),
+        snapshot=any(result.snapshot for result in results),
+        refused="; ".join(sorted({result.refused for result in results} - {""}))[:200],
+    )
 
 
 async def rewrite(store: Connection, *, patience: float = PATIENCE) -> Rewritten:

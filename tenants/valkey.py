@@ -25,6 +25,7 @@ BACK_OFF: Final = (0.05, 2.0)
 MAX_WAITING: Final = 20_000
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 CLIENT_NAME: Final = "clawdbot"
+ERA_DIGITS: Final = 12  # hexadecimal, of each half of an era
 
 
 class Connection:
@@ -45,6 +46,7 @@ class Connection:
         self._closed = False
         self._failures = 0
         self._retry_at = 0.0
+        self._era = ""
 
     @property
     def idle(self) -> bool:
@@ -72,8 +74,9 @@ class Connection:
 
     def era(self, key: str) -> str:
         """Names the life of the server that holds the key: another one after it was restarted or replaced, when writes
-        it had acknowledged may be gone. Empty: not known."""
-        return ""
+        it had acknowledged may be gone. Empty: not known, there is no connection. Whoever compares it to what the store
+        holds asks once the reply is there: a command may be the first one of another life."""
+        return self._era if self._link is not None else ""
 
     async def scan(self, count: int = 1_000, match: str = "*") -> AsyncIterator[list[str]]:
         """The names of all keys, some at a time; one that is there all the while comes at least once."""
@@ -192,11 +195,22 @@ class Connection:
         while True:
             try:
                 await self._ask(link, ("PING",))
-                return
+                break
             except CommandRefused as error:
                 if not error.reply.startswith("LOADING"):
                     raise
                 await asyncio.sleep(LOADING_PAUSE)
+        self._era = await self._read_era(link)
+
+    async def _read_era(self, link: Link) -> str:
+        """The process and the history it follows: a restart changes the one, a promotion the other. Read before any
+        command is sent, so no reply is of a later life than this says."""
+        try:
+            told = await asyncio.gather(*(self._ask(link, ("INFO", section)) for section in ("server", "replication")))
+        except CommandRefused:  # its operator grants no INFO
+            return ""
+        facts = info(b"".join(told))
+        return f"{facts.get('run_id', '')[:ERA_DIGITS]}.{facts.get('master_replid', '')[:ERA_DIGITS]}"
 
     def _ask(self, link: Link, words: Words) -> asyncio.Future[Reply]:
         future = asyncio.get_running_loop().create_future()
@@ -226,3 +240,9 @@ class Connection:
         link, self._link = self._link, None
         if link is not None:
             await link.close()
+
+
+def info(reply: bytes) -> dict[str, str]:
+    """What INFO answered, by name."""
+    lines = reply.decode("utf-8", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)

@@ -1,4 +1,4 @@
-"""`/api/sessions/{id}/layers` and `/api/sessions/{id}/window`: summaries of a session, and what of it a model is sent."""
+"""`/api/sessions/{id}/layers` and `/api/sessions/{id}/window`: a session's summaries, and what of it a model is sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_MODEL = 200
 
 
 class LayerBody(msgspec.Struct, forbid_unknown_fields=True):
-    """`POST /api/sessions/{id}/layers`: how many turns, the first ones, are summed up; without it about half of them."""
+    """`POST /api/sessions/{id}/layers`: how many turns are summed up, the first ones; without it about half of them."""
 
     through: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
 

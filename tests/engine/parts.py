@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.engine import Engine
-from engine.errors import ContextTooLong, ModelNotFound, Overloaded, SessionNotFound, StoreUnavailable
+from engine.errors import Conflict, ContextTooLong, ModelNotFound, Overloaded, SessionNotFound, StoreUnavailable
 from engine.types import (
     Answerer,
     CachePolicy,
@@ -195,9 +195,10 @@ class MemorySessions:
         self.opened: list[Kept] = []
         self.attempts = 0
         self.away = 0  # how many appends fail
+        self.taken_over = False
         self.small: set[int] = set()  # instances without room for anything
 
-    async def open(self, principal: Principal, request: ChatRequest) -> Kept:
+    async def open(self, principal: Principal, request: ChatRequest, turn_id: str) -> Kept:
         self.opened.append(await self._open(request))
         return self.opened[-1]
 
@@ -236,7 +237,11 @@ class MemorySessions:
         kept.version += 1
         kept.answerer = answerer
 
-    async def close(self, session: Kept) -> None:
+    async def confirm(self, session: Kept) -> None:
+        if self.taken_over:
+            raise Conflict("Another turn took over this session.")
+
+    async def close(self, session: Kept, *, unsure: bool = False) -> None:
         self.closed += 1
 
 

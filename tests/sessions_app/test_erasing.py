@@ -31,7 +31,7 @@ async def test_it_deletes_a_members_sessions_and_nobody_elses(store, stores):
     assert (await store.list(ALICE.principal))["sessions"] == []
     for person in (BOB, CHARLIE):
         assert len((await store.list(person.principal))["sessions"]) == 1
-    assert [key async for key in keys(stores, "*1:1*")] == []
+    assert [key async for key in keys(stores, "*{1:1}*")] == []
 
 
 async def test_it_finds_every_name_and_its_keys_notes(store, stores):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 import pytest
 
@@ -12,21 +13,22 @@ from engine.types import Answerer, ChatRequest, Instance, Message
 from sessions_app.layout import CHANGES, Home
 from tenants.isolation import Stores
 from tests.cast import ACME, ALICE
-from tests.sessions_app.parts import sessions
+from tests.sessions_app.parts import patiently, sessions
 
 HOME = Home(ACME.id, ALICE.principal.user)
 QUESTION, ANSWER = Message("user", "How do I deploy?"), Message("assistant", "With one command.")
 SMALL, LARGE = Answerer("small", 1, "v1"), Answerer("large", 2, "v2")
 
 
-async def reopened(store, session_id="s"):
+async def reopened(store, session_id="s", turn_id=""):
+    """Without a turn's id only looked at."""
     request = ChatRequest(messages=[QUESTION], remember=True, session_id=session_id, create_session=True)
-    return await store.open(ALICE.principal, request)
+    return await store.open(ALICE.principal, request, turn_id)
 
 
-async def turn(store, answerer, turn_id=""):
-    session = await reopened(store)
-    await store.append(session, [QUESTION, ANSWER], answerer, turn_id)
+async def turn(store, answerer, turn_id=None):
+    session = await reopened(store, turn_id=turn_id)
+    await store.append(session, [QUESTION, ANSWER], answerer)
 
 
 async def metadata(store):
@@ -86,7 +88,10 @@ async def test_racing_turns_lose_no_note(store, valkey_url, tenants):
     other = sessions(other_stores, tenants)
     named = [Answerer(f"m{number}", number + 10) for number in range(CHANGES - 1)]
     await asyncio.gather(
-        *(turn((store, other)[place % 2], answerer, f"{place:032x}") for place, answerer in enumerate(named))
+        *(
+            patiently(partial(turn, (store, other)[place % 2], answerer, f"{place:032x}"))
+            for place, answerer in enumerate(named)
+        )
     )
     await other_stores.close()
     notes = (await metadata(store))["model_changes"]
@@ -140,7 +145,7 @@ async def test_names_survive_as_they_are(store):
 
 async def test_no_smaller_window_has_room_for_what_cannot_be_trimmed(store):
     assert store.needs(None, [QUESTION]) > 0
-    session = await reopened(store)
+    session = await reopened(store, turn_id=None)
     await store.append(session, [Message("system", "Be kind."), *[QUESTION, ANSWER] * 20], SMALL)
     session = await reopened(store)
     session.user_profile = {"name": "Ada"}

@@ -90,3 +90,18 @@ async def test_it_never_closes_a_connection_somebody_waits_on(valkey_url, tenant
     assert await waiting == [b"list", b"there"]
     await other.close()
     await stores.close()
+
+
+async def test_turns_wait_while_a_tenants_store_is_moved(stores, tenants, monkeypatch):
+    await stores.settled(ACME.id)
+    tenants.swap(tenant_table(ACME.view(store_moving=True)))
+    await stores.settled(GLOBEX.id)
+    waiting = asyncio.create_task(stores.settled(ACME.id))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    tenants.swap(tenant_table())
+    await waiting
+    monkeypatch.setattr("tenants.isolation.MOVE_PATIENCE", 0.05)
+    tenants.swap(tenant_table(ACME.view(store_moving=True)))
+    with pytest.raises(StoreUnavailable):
+        await stores.settled(ACME.id)

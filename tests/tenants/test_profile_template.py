@@ -5,7 +5,6 @@ from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants import profile_template
 from tenants.models import Tenant
 from tenants.profile_template import MAX_TEMPLATE, check, fill, parts
 

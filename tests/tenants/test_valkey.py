@@ -267,3 +267,17 @@ async def test_it_fails_at_once_where_the_name_of_the_server_is_impossible(host)
             with pytest.raises(StoreUnavailable):
                 await connection.call("PING")
         await connection.close()
+
+
+async def test_it_names_another_era_once_the_server_was_restarted(own_server):
+    connection = Connection(own_server.url)
+    assert connection.era("a") == ""
+    await connection.call("SET", "a", 1)
+    era = connection.era("a")
+    assert len(era) == 25 and connection.era("b") == era
+    own_server.kill()
+    await until(lambda: connection.era("a") == "")
+    own_server.start()
+    await answer(connection, "GET", "a")
+    assert connection.era("a") not in ("", era)
+    await connection.close()
