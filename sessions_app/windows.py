@@ -19,6 +19,7 @@ from sessions_app.tokens import Counter
 
 NEAR: Final = 0.4  # an estimate below this part of the room is right that there is room: none is off by more than this
 LEAST: Final = 0.45  # a text is at least this part of its estimate (Russian for o200k_base: about half)
+SPARE: Final = 10  # of a window that history is fitted into by an estimate a tenth stays free
 CHARACTERS: Final = 4  # a token, about, of what is counted at most
 
 
@@ -47,6 +48,8 @@ class Windows:
         rough = Counter(family, exact=False)
         wanted, tools = (request.max_tokens, rough.tools(request.tools)) if request is not None else (None, 0)
         room = Room.of(window, wanted, tools)
+        if not family.vocabulary:
+            room = room._replace(answer=room.answer + window // SPARE)
         tokens = talk.tokens(rough.message) + family.reply
         near = (0.0 if exact else NEAR) if family.vocabulary else 1.0
         if tokens + tools <= (room.window - room.answer) * near:

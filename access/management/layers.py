@@ -1,4 +1,4 @@
-"""`/api/sessions/{id}/layers` and `/api/sessions/{id}/window`: a session's summaries, and what of it a model is sent."""
+"""`/api/sessions/{id}/layers` and `…/window`: a session's summaries, and what of it a model is sent."""
 
 from __future__ import annotations
 
