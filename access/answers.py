@@ -55,11 +55,14 @@ class ModelChangeAnswer(msgspec.Struct, rename={"origin": "from"}):
 
 
 class SessionMetadata(msgspec.Struct):
-    """`last_active` is in Unix seconds. `model_changes` are the last 20, only where there are any."""
+    """`last_active` is in Unix seconds. Only where there are any: `model_changes`, the last 20; how many `snapshots`;
+    the ids of the summaries (`layers`)."""
 
     last_active: int
     model_version: str
     model_changes: list[ModelChangeAnswer] = []
+    snapshots: int = 0
+    layers: list[str] = []
 
 
 class SessionLine(msgspec.Struct, kw_only=True):
@@ -81,9 +84,11 @@ class SessionPage(msgspec.Struct):
 
 
 class SessionAnswer(SessionLine, kw_only=True):
-    """A session and what was said in it."""
+    """A session and what was said in it. `pinned` are places `[turn, message]`, once there are any; `state` is `past`
+    of a version that is not the one of now."""
 
     context_stack: list[Message]
+    pinned: list[tuple[int, int]] = []
 
 
 class LayerAnswer(msgspec.Struct, kw_only=True):

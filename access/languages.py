@@ -39,6 +39,12 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "There is no such model.": ("没有这个模型。", "沒有這個模型。"),
     "There is no such session.": ("没有这个会话。", "沒有這個會話。"),
     "There is no such turn.": ("没有这一轮对话。", "沒有這一輪對話。"),
+    "This session has no such version, or it is no longer kept.": (
+        "该会话没有这个版本，或该版本已不再保留。",
+        "該會話沒有這個版本，或該版本已不再保留。",
+    ),
+    "There is no such snapshot.": ("没有这个快照。", "沒有這個快照。"),
+    "There is a session of this id already.": ("已存在使用此标识的会话。", "已存在使用此識別碼的會話。"),
     "This method is not allowed here.": ("此处不允许使用该方法。", "此處不允許使用該方法。"),
     "The resource was changed meanwhile.": ("该资源已被他人更改。", "該資源已被他人變更。"),
     "The turn was cancelled.": ("该轮对话已取消。", "該輪對話已取消。"),

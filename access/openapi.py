@@ -36,6 +36,16 @@ from access.management.layers import LayerBody
 from access.management.privacy import PrivacyAnswer, PrivacyBody
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
+from access.management.session_versions import (
+    BranchBody,
+    RestoreBody,
+    SessionDifference,
+    SessionVersionPage,
+    SnapshotAnswer,
+    SnapshotBody,
+    SnapshotPage,
+    SnapshotPatch,
+)
 from access.management.word_operations import WORD_OPERATIONS
 from access.operations import MANAGE_ERRORS, Operation
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
@@ -91,6 +101,18 @@ CHANGES_QUERY = (
     ("action", "string", "`created changed deleted`."),
     *AUDIT_QUERY[-2:],
 )
+SNAPSHOT_QUERY = (("limit", "integer", "1 to 200; 50 unless told."), ("cursor", "string", "`next_cursor`."))
+VERSION_QUERY = (SNAPSHOT_QUERY[0], ("before", "integer", "`next` of the page before."))
+DIFF_QUERY = (
+    ("from", "string", "A version, or a snapshot's id."),
+    ("to", "string", "The same; the version of now unless told."),
+)
+RESTORE_TEXT = (
+    "Makes a new version with the content of an earlier one; those between stay. Waits for a turn that runs. With "
+    "`if_version` it is refused if the session is at another version."
+)
+BRANCH_TEXT = "The session itself stays as it is. Counts against the tenant's limits like a turn."
+PAST_ERRORS = (400, 401, 403, 404, 429, 503)
 TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/chat": [
@@ -103,8 +125,8 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     ],
     "/api/sessions/{session_id}": [
         Operation(method="get", summary="A session", answer=SessionAnswer, errors=(401, 403, 404)),
-        Operation(method="patch", summary="Its name and the user's profile", text="What is absent stays.",
-                  body=ProfilePatch, answer=SessionAnswer, errors=(400, 401, 403, 404)),
+        Operation(method="patch", summary="Its name, the user's profile and pinned messages", body=ProfilePatch,
+                  answer=SessionAnswer, errors=(400, 401, 403, 404, 409), text="What is absent stays."),
         Operation(method="delete", summary="Delete a session", status=204, errors=(401, 403, 404)),
     ],
     "/api/sessions/{session_id}/layers": [
@@ -121,6 +143,37 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="What of a session a model would be sent", answer=WindowAnswer,
                   query=(("model", "string", "A public name; without it the one that would answer."),),
                   errors=(400, 401, 403, 404, 503)),
+    ],
+    "/api/sessions/{session_id}/snapshots": [
+        Operation(method="get", summary="Snapshots of a session, newest first", answer=SnapshotPage,
+                  query=SNAPSHOT_QUERY, errors=(400, 401, 403, 404)),
+        Operation(method="post", summary="Name the session's version of now", body=SnapshotBody, answer=SnapshotAnswer,
+                  status=201, errors=(400, 401, 403, 404, 409, 503)),
+    ],
+    "/api/sessions/{session_id}/snapshots/{snapshot}": [
+        Operation(method="get", summary="A snapshot", answer=SnapshotAnswer, errors=(401, 403, 404)),
+        Operation(method="patch", summary="Rename or tag a snapshot", body=SnapshotPatch, answer=SnapshotAnswer,
+                  errors=(400, 401, 403, 404, 503)),
+    ],
+    "/api/sessions/{session_id}/versions": [
+        Operation(method="get", summary="What made the session's versions, newest first", answer=SessionVersionPage,
+                  errors=PAST_ERRORS, query=VERSION_QUERY),
+    ],
+    "/api/sessions/{session_id}/versions/{version}": [
+        Operation(method="get", summary="A session as it was", answer=SessionAnswer, errors=PAST_ERRORS,
+                  text="`version` is a number, or a snapshot's id. `state` is `past` unless it is the version of now."),
+    ],
+    "/api/sessions/{session_id}/diff": [
+        Operation(method="get", summary="What changed between two versions", answer=SessionDifference,
+                  errors=PAST_ERRORS, query=DIFF_QUERY),
+    ],
+    "/api/sessions/{session_id}/restore": [
+        Operation(method="post", summary="Go back to a version", text=RESTORE_TEXT, body=RestoreBody,
+                  answer=SessionAnswer, errors=(409, *PAST_ERRORS)),
+    ],
+    "/api/sessions/{session_id}/branch": [
+        Operation(method="post", summary="Begin a new session with this one's content", text=BRANCH_TEXT,
+                  body=BranchBody, answer=SessionAnswer, status=201, errors=(409, *PAST_ERRORS)),
     ],
     "/api/turns/{turn_id}": [
         Operation(method="get", summary="A recorded turn and its decision", answer=TurnAnswer, errors=(401, 403, 404),

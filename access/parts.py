@@ -57,6 +57,39 @@ class SessionSight(Protocol):
     async def read(self, principal: Principal, session_id: str, model: str) -> Json: ...
 
 
+class VersionReader(Protocol):
+    """What sessions were (see `sessions_app.versions`). A place is a version, or a snapshot's id; one that is not there
+    raises VersionNotFound."""
+
+    async def list(self, principal: Principal, session_id: str, limit: int, before: int | None) -> Json: ...
+
+    async def read(self, principal: Principal, session_id: str, place: int | str) -> Json: ...
+
+    async def diff(self, principal: Principal, session_id: str, before: int | str, after: int | str | None) -> Json: ...
+
+    async def restore(
+        self, principal: Principal, session_id: str, place: int | str, if_version: int | None
+    ) -> Json: ...
+
+    async def patch(self, principal: Principal, session_id: str, changes: Json, if_version: int) -> Json: ...
+
+    async def branch(
+        self, principal: Principal, session_id: str, place: int | str | None, new_id: str | None
+    ) -> Json: ...
+
+
+class SnapshotKeeper(Protocol):
+    """Names for versions of sessions (see `sessions_app.snapshots`)."""
+
+    async def list(self, principal: Principal, session_id: str, limit: int, cursor: str | None) -> Json: ...
+
+    async def read(self, principal: Principal, session_id: str, snapshot_id: str) -> Json: ...
+
+    async def make(self, principal: Principal, session_id: str, name: str, tags: Sequence[str]) -> Json: ...
+
+    async def change(self, principal: Principal, session_id: str, snapshot_id: str, changes: Json) -> Json: ...
+
+
 class KeptAnswers(Protocol):
     """Answers kept for repeated requests (see `tenants.answers`)."""
 
@@ -93,6 +126,8 @@ class Parts:
     sessions: SessionStore
     summaries: SessionSummaries
     sight: SessionSight
+    versions: VersionReader
+    snapshots: SnapshotKeeper
     answers: KeptAnswers
     router: RouteReader
     read_turn: TurnReader

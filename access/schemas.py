@@ -37,6 +37,8 @@ PARTS: Final[dict[str, tuple[str, type]]] = {
 Name = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 SessionId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,128}\Z")]
 Language = Annotated[str, Meta(max_length=35, pattern=r"^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*\Z")]
+SessionVersion = Annotated[int, Meta(ge=1, le=10**15 - 1)]
+PlaceNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Text = Annotated[str, Meta(max_length=256)]
@@ -169,10 +171,13 @@ def include_usage(request: ChatRequest) -> bool:
 
 
 class ProfilePatch(msgspec.Struct, kw_only=True):
-    """`PATCH /api/sessions/{id}`; what is absent stays."""
+    """`PATCH /api/sessions/{id}`; what is absent stays. `pinned` are places `[turn, message]` of messages that models
+    are always sent. With `if_version` only if the session is at that version."""
 
     user_profile: Json | msgspec.UnsetType = msgspec.UNSET
     name: Annotated[str, Meta(max_length=200)] | msgspec.UnsetType = msgspec.UNSET
+    pinned: Annotated[list[tuple[PlaceNumber, PlaceNumber]], Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+    if_version: SessionVersion | msgspec.UnsetType = msgspec.UNSET
 
 
 class ScoreBody(msgspec.Struct, kw_only=True):

@@ -13,6 +13,15 @@ from access.management.layers import LayerDetail, LayerList, SessionWindow
 from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
+from access.management.session_versions import (
+    SessionBranch,
+    SessionDiff,
+    SessionRestore,
+    SessionVersionDetail,
+    SessionVersions,
+    SnapshotDetail,
+    Snapshots,
+)
 from access.management.sessions import SessionDetail, SessionList
 from access.management.tickets import WebSocketTicket
 from access.management.turns import TurnCancel, TurnDetail
@@ -31,6 +40,13 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/sessions/{session_id}/layers": LayerList,
     "/api/sessions/{session_id}/layers/{layer_id}": LayerDetail,
     "/api/sessions/{session_id}/window": SessionWindow,
+    "/api/sessions/{session_id}/snapshots": Snapshots,
+    "/api/sessions/{session_id}/snapshots/{snapshot}": SnapshotDetail,
+    "/api/sessions/{session_id}/versions": SessionVersions,
+    "/api/sessions/{session_id}/versions/{version}": SessionVersionDetail,
+    "/api/sessions/{session_id}/diff": SessionDiff,
+    "/api/sessions/{session_id}/restore": SessionRestore,
+    "/api/sessions/{session_id}/branch": SessionBranch,
     "/api/turns/{turn_id}": TurnDetail,
     "/api/turns/{turn_id}/cancel": TurnCancel,
     "/api/route/explain": RouteExplain,

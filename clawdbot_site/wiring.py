@@ -27,6 +27,7 @@ from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
+from compliance.journal.session_past import JournalPast
 from compliance.journal.writer import JournalWriter
 from compliance.personal.privacy import PersonalPrivacy, PersonalTable
 from compliance.personal.switches import compile_personal
@@ -43,10 +44,17 @@ from routing.probing import Prober
 from routing.router import RuleRouter
 from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
+from sessions_app.changing import SessionChanges
 from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
 from sessions_app.leases import Leases
-from sessions_app.store import SessionStore
+from sessions_app.recovery import SessionRecovery
+from sessions_app.sight import Sight
+from sessions_app.snapshots import SessionSnapshots
+from sessions_app.store import AfterAppend, OpenSession, SessionStore
+from sessions_app.summarising import Summaries
+from sessions_app.versions import SessionVersions
+from sessions_app.windows import Windows
 from tenants.addresses import numbered
 from tenants.answers import AnswerStore
 from tenants.bus import Bus
@@ -79,6 +87,7 @@ class Application:
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
+        self.past = JournalPast(lambda tenant_id: self._tenant_keys.value.get(tenant_id))
         self._hits = HitCounter()
         self.hit_writer = HitWriter(self._hits)
         self.rows, self.trials = Rows(), Rows(1)
@@ -121,8 +130,14 @@ class Application:
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)
         self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
-        finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
-        self.sessions = SessionStore(finder, Leases(self.stores, self.bus))
+        recovery = SessionRecovery(self.stores, self.past)
+        finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
+        windows = Windows(share=settings.SUMMARY_PERCENT / 100)
+        self.sessions = SessionStore(finder, Leases(self.stores, self.bus), windows)
+        changes = SessionChanges(finder, self.journal)
+        desk = SessionDesk(finder, changes)
+        self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
+        versions = SessionVersions(finder, self.sessions, changes, self.past)
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
         router = RuleRouter(self._routes, tell=self.notices.tell)
@@ -138,6 +153,8 @@ class Application:
             answers=self.answers,
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
         )
+        self.summaries = Summaries(finder, changes, self.engine.complete)
+        self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
         parts = Parts(
             engine=self.engine,
             authenticator=Authenticator(
@@ -146,7 +163,11 @@ class Application:
                 self.tenants,
                 TrustedProxies(settings.TRUSTED_PROXIES),
             ),
-            sessions=SessionDesk(finder),
+            sessions=desk,
+            versions=versions,
+            snapshots=self.snapshots,
+            summaries=self.summaries,
+            sight=Sight(finder, windows, router),
             answers=self.answers,
             router=router,
             read_turn=self.reader.turn,
@@ -194,6 +215,7 @@ class Application:
         self._draining = True
         if self._started:
             await self.engine.drain()
+            await self.snapshots.drain()
 
     async def shutdown(self) -> None:
         """Closes what `startup` opened, in the opposite order; what still waits is committed first."""
@@ -201,7 +223,9 @@ class Application:
             return
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
+        await self.summaries.stop()
         await self.engine.drain()
+        await self.snapshots.drain()
         await self.prober.stop()
         await self.notices.stop()
         await self.bus.stop()
@@ -211,9 +235,18 @@ class Application:
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)
+        await asyncio.to_thread(self.past.close)
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)
+
+
+def _each(*told: AfterAppend) -> AfterAppend:
+    def after_append(session: OpenSession, version: int) -> None:
+        for tell in told:
+            tell(session, version)
+
+    return after_append
 
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:

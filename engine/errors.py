@@ -15,7 +15,8 @@ EngineError
 ├── NotFound
 │   ├── ModelNotFound
 │   ├── SessionNotFound
-│   └── TurnNotFound
+│   ├── TurnNotFound
+│   └── VersionNotFound      of a session: it never had it, or it is no longer kept
 ├── MethodNotAllowed
 ├── Conflict                  somebody else changed or holds it
 │   ├── TurnCancelled         its own caller stopped it
@@ -133,6 +134,11 @@ class SessionNotFound(NotFound):
 class TurnNotFound(NotFound):
     code = "turn_not_found"
     text = "There is no such turn."
+
+
+class VersionNotFound(NotFound):
+    code = "version_not_found"
+    text = "This session has no such version, or it is no longer kept."
 
 
 class MethodNotAllowed(EngineError):

@@ -304,8 +304,9 @@ class SessionPast(Protocol):
     async def events(
         self, tenant_id: int, session_id: str, *, user: str | None = None, key_id: int | None = None, after: int = 0
     ) -> list[PastEvent]:
-        """Completed turns and what else was done, of this user, or of all whom this API key named, from the version
-        `after` on, by (`parent`, `at`). Nothing of a user who was erased. Raises StoreUnavailable."""
+        """Completed turns and what else was done, of this user, or of the one of this API key's users who did the last
+        of it, upon the version `after` or later ones, by (`parent`, `at`). Of a user who was erased at most that it
+        ended. Raises StoreUnavailable."""
 
 
 class Vault(Protocol):

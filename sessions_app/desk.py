@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from engine.errors import InvalidRequest, SessionNotFound
+from engine.errors import InvalidRequest
 from engine.types import Json, Principal
-from sessions_app import records
+from sessions_app import patches, records
+from sessions_app.changing import SessionChanges
 from sessions_app.finding import Finder
-from sessions_app.layout import ABOUT, DELETE, PATCH, Home, idle_member
+from sessions_app.layout import ABOUT, Home
 
 MAX_PAGE: Final = 200
 
@@ -17,8 +18,9 @@ MAX_PAGE: Final = 200
 class SessionDesk:
     """For whom a session is not, it does not exist: SessionNotFound."""
 
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, finder: Finder, changes: SessionChanges) -> None:
         self._finder = finder
+        self._changes = changes
         self._stores = finder.stores
 
     async def list(self, principal: Principal, limit: int = 50, cursor: str | None = None) -> Json:
@@ -50,21 +52,15 @@ class SessionDesk:
         return records.whole(session_id, record)
 
     async def patch(self, principal: Principal, session_id: str, changes: Json) -> Json:
-        """Sets `user_profile` and `name` where given; answers like `read`."""
-        home, _ = await self._finder.find(principal, session_id)
-        fields: list[str | bytes] = []
-        if "user_profile" in changes:
-            fields += ["user_profile", records.encode(changes["user_profile"] or {})]
-        if "name" in changes:
-            fields += ["name", changes["name"] or ""]
-        connection = self._stores.tenant(principal.tenant_id)
-        if fields and not await connection.run(PATCH, [home.session(session_id)], *fields):
-            raise SessionNotFound
-        return await self.read(principal, session_id)
+        """Sets `user_profile`, `name` and `pinned` where given; answers like `read`. Raises AuditUnavailable too: then
+        nothing was changed."""
+        home, record = await self._finder.find(principal, session_id)
+        detail = patches.detail(record, changes)
+        if detail:
+            record = await self._changes.make(principal, home, session_id, record, action="patched", detail=detail)
+        return records.whole(session_id, record)
 
     async def delete(self, principal: Principal, session_id: str) -> None:
-        home, _ = await self._finder.find(principal, session_id)
-        connection = self._stores.tenant(principal.tenant_id)
-        connection.send("ZREM", home.idle, idle_member(home.user, session_id))
-        if not await connection.run(DELETE, [*home.keys(session_id), home.index], session_id):
-            raise SessionNotFound
+        """Raises AuditUnavailable too: then it is still there."""
+        home, record = await self._finder.find(principal, session_id)
+        await self._changes.delete(principal, home, session_id, record)

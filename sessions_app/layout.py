@@ -214,23 +214,6 @@ return {{1, version, leave(KEYS[4], me)}}
 """
 )
 
-# Keys: session. Arguments: pairs of fields to set. Returns the new version, 0 if there is no such session.
-PATCH: Final = Script(
-    """
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV))
-return redis.call('HINCRBY', KEYS[1], 'version', 1)
-"""
-)
-
-# Keys: session, turns, index. Arguments: session id. Returns 0 if there is no such session.
-DELETE: Final = Script(
-    """
-redis.call('ZREM', KEYS[3], ARGV[1])
-return redis.call('DEL', KEYS[1], KEYS[2])
-"""
-)
-
 
 class Home(msgspec.Struct, frozen=True):
     """Whose sessions: the names of the keys of one user of one tenant."""
@@ -257,6 +240,10 @@ class Home(msgspec.Struct, frozen=True):
     def lease(self, session_id: str) -> str:
         """Whose turn it is, and who waits."""
         return f"lease:{self.tag}:{session_id}"
+
+    def grave(self, session_id: str) -> str:
+        """For a while, the version of a session that was taken away: nobody may bring back an older one."""
+        return f"gone:{self.tag}:{session_id}"
 
     @property
     def idle(self) -> str:
@@ -287,11 +274,11 @@ def of_idle_member(member: str) -> tuple[str, str]:
     return user, session_id
 
 
-_KEY: Final = re.compile(r"(session|sessions|owner):\{(\d+):([^{}]*)\}(?::.*)?\Z", re.DOTALL)
+_KEY: Final = re.compile(r"(session|sessions|lease|gone|owner):\{(\d+):([^{}]*)\}(?::.*)?\Z", re.DOTALL)
 
 
 def user_of(name: str, tenant_id: int) -> str | None:
-    """Whose session, or list of sessions, is kept under this name; None: it is nothing of the kind."""
+    """Whose session, or what belongs to one, is kept under this name; None: it is nothing of the kind."""
     found = _KEY.match(name)
     if found is None or found[1] == "owner" or found[2] != str(tenant_id):
         return None

@@ -144,8 +144,15 @@ def split_system(messages: Sequence[Message]) -> tuple[list[Message], list[Messa
 
 def whole(session_id: str, record: Record) -> Json:
     """A session as it is read: the four keys `session_id user_profile context_stack metadata`, `version`, `state`, and
-    `name` once it has one. `metadata.model_changes` is there once another model answered."""
+    `name` and `pinned` once it has them. `metadata` has `model_changes` once another model answered, `snapshots` (how
+    many) once there are any, and `layers` (their ids) once something was summed up."""
     about = _about(record)
+    if record.pinned:
+        about["pinned"] = [list(place) for place in record.pinned]
+    if record.snapshots:
+        about["metadata"]["snapshots"] = len(record.snapshots)
+    if record.layers:
+        about["metadata"]["layers"] = [layer.id for layer in record.layers]
     if record.model_changes:
         about["metadata"]["model_changes"] = msgspec.to_builtins(record.model_changes)
     return {

@@ -39,14 +39,13 @@ class SessionList(SessionView):
     http_method_names = ["get"]
 
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
-        limit, cursor = request.GET.get("limit", str(PAGE)), request.GET.get("cursor")
-        if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= LARGEST_PAGE):
-            raise InvalidRequest(f"limit must be 1 to {LARGEST_PAGE}.", param="limit")
-        return self.json(await self.parts.sessions.list(self.owner, int(limit), cursor))
+        limit, cursor = page_limit(request.GET.get("limit", str(PAGE))), request.GET.get("cursor")
+        return self.json(await self.parts.sessions.list(self.owner, limit, cursor))
 
 
 class SessionDetail(SessionView):
-    """GET, PATCH `{user_profile?, name?}` and DELETE of one session; unknown and foreign ids alike are 404."""
+    """GET, PATCH `{user_profile?, name?, pinned?, if_version?}` and DELETE of one session; unknown and foreign ids
+    alike are 404."""
 
     http_method_names = ["get", "patch", "delete"]
 
@@ -55,7 +54,10 @@ class SessionDetail(SessionView):
 
     async def patch(self, request: Request, session_id: str, **kwargs: Any) -> JsonReply:
         changes = msgspec.to_builtins(schemas.fields(self.body(), schemas.ProfilePatch))
-        return self.json(await self.parts.sessions.patch(self.owner, known_form(session_id), changes))
+        owner, known, expected = self.owner, known_form(session_id), changes.pop("if_version", None)
+        if expected is not None:
+            return self.json(await self.parts.versions.patch(owner, known, changes, expected))
+        return self.json(await self.parts.sessions.patch(owner, known, changes))
 
     async def delete(self, request: Request, session_id: str, **kwargs: Any) -> HttpResponse:
         await self.parts.sessions.delete(self.owner, known_form(session_id))
@@ -68,3 +70,10 @@ def known_form(session_id: str) -> str:
         return schemas.safe_session_id(session_id)
     except InvalidRequest:
         raise SessionNotFound from None
+
+
+def page_limit(text: str) -> int:
+    """Raises InvalidRequest."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= LARGEST_PAGE):
+        raise InvalidRequest(f"limit must be 1 to {LARGEST_PAGE}.", param="limit")
+    return int(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.entries import Completion, Intent, Partial
+from engine.entries import Completion, Intent, Partial, SessionEntry
 from engine.errors import AuditUnavailable
 
 
@@ -12,23 +12,23 @@ class MemoryJournal:
     """Entries in order. `broken` fails at once, `gate` holds commits until it is set."""
 
     def __init__(self) -> None:
-        self.entries: list[Intent | Completion] = []
+        self.entries: list[Intent | Completion | SessionEntry] = []
         self.partials: list[Partial] = []
         self.broken = False
         self.healthy = True
         self.gate: asyncio.Event | None = None
 
-    def _put(self, entry: Intent | Completion) -> asyncio.Future[None]:
+    def _put(self, entry: Intent | Completion | SessionEntry) -> asyncio.Future[None]:
         """As with the real one, the entry is on its way also when nobody waits for it any more."""
         return asyncio.shield(asyncio.ensure_future(self._commit(entry)))
 
-    async def _commit(self, entry: Intent | Completion) -> None:
+    async def _commit(self, entry: Intent | Completion | SessionEntry) -> None:
         await self.gate.wait() if self.gate is not None else None
         if self.broken:
             raise AuditUnavailable()
         self.entries.append(entry)
 
-    intent = completion = _put
+    intent = completion = session = _put
 
     def partial(self, partial: Partial) -> None:
         self.partials.append(partial)

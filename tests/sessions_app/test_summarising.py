@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import msgspec
 import pytest
@@ -39,30 +40,27 @@ class Scribe(ScriptedModel):
         self.read: list[str] = []
 
     async def stream(self, call):
-        said = self.pieces
-        if call.messages[0].content == TASK:
+        if call.messages[0].content != TASK:
+            speaking = super().stream(call)
+        else:
             self.read.append(call.messages[1].content)
-            self.pieces = self.summaries.pop(0) if self.summaries else ["In short."]
-        stream = super().stream(call)
-        try:
-            async for event in stream:
+            speaking = ScriptedModel(self.summaries.pop(0) if self.summaries else ["In short."]).stream(call)
+        async with aclosing(speaking):
+            async for event in speaking:
                 yield event
-        finally:
-            await stream.aclose()
-            self.pieces = said
 
 
 class Scene:
     def __init__(self, stores, tenants, *summaries, words=(), window=1000):
         self.model, self.journal = Scribe(*summaries), MemoryJournal()
         self.past = MemoryPast(self.journal)
-        self.store = sessions(stores, tenants, self.journal, self.past)
+        self.store = sessions(stores, tenants, self.journal, past=self.past)
         self.engine, self.behind = engine_parts.build(self.model, sessions=self.store, words=words)
         self.behind.journal.entries = self.journal.entries
         self.behind.router.settings = {"context_window": window}
-        self.summaries = Summaries(self.store._finder, self.store.changes, self.engine.complete)
+        self.summaries = Summaries(self.store.finder, self.store.changes, self.engine.complete)
         self.store.after_append = self.summaries.after_append
-        self.sight = Sight(self.store._finder, Windows(), self.behind.router)
+        self.sight = Sight(self.store.finder, Windows(), self.behind.router)
         self.session = None
 
     async def say(self, text=WORDS, person=ALICE, **fields):
@@ -79,7 +77,7 @@ class Scene:
         return (await self.summaries.list(ALICE.principal, self.session))["layers"]
 
     async def record(self):
-        return (await self.store._finder.find(ALICE.principal, self.session))[1]
+        return (await self.store.finder.find(ALICE.principal, self.session))[1]
 
     async def replayed(self):
         return replay(None, await self.past.events(ACME.id, self.session, user="1")).record
@@ -104,7 +102,7 @@ async def scene(valkey_url):
 
 
 async def test_a_conversation_that_outgrows_its_share_is_summed_up(scene):
-    scene = scene(["She wants ", "a chair."])
+    scene = scene(["She wants ", "a chair."], window=1300)
     await scene.say("Be so kind: a chair. " + WORDS)
     await scene.say()
     await scene.settled()
@@ -174,7 +172,7 @@ async def test_a_replay_of_the_journal_has_it(scene):
 
 
 async def test_undoing_it_shows_models_the_turns_again(scene):
-    scene = scene()
+    scene = scene(window=5000)
     for _ in range(6):
         await scene.say("word " * 30)
     made = await scene.summaries.make(ALICE.principal, scene.session, 3)
@@ -284,7 +282,7 @@ async def test_what_was_changed_meanwhile_is_not_covered(scene):
     making = asyncio.ensure_future(scene.summaries.make(ALICE.principal, scene.session, 2))
     while not scene.model.read:
         await asyncio.sleep(0.01)
-    home, record = await scene.store._finder.find(ALICE.principal, scene.session)
+    home, record = await scene.store.finder.find(ALICE.principal, scene.session)
     detail = {"record": {"turns": [[{"role": "user", "content": "Anew"}]] * 3}}
     await scene.store.changes.make(ALICE.principal, home, scene.session, record, action="restored", detail=detail)
     gate.set()
@@ -328,7 +326,7 @@ async def test_it_is_shown_what_a_model_does_not_see(scene):
     for _ in range(6):
         await scene.say("word " * 30)
     made = await scene.summaries.make(ALICE.principal, scene.session, 3)
-    home, record = await scene.store._finder.find(ALICE.principal, scene.session)
+    home, record = await scene.store.finder.find(ALICE.principal, scene.session)
     await scene.store.changes.make(
         ALICE.principal, home, scene.session, record, action="patched", detail={"pinned": [[1, 0]]}
     )
@@ -346,7 +344,7 @@ async def test_it_is_shown_what_a_model_does_not_see(scene):
     assert all(route.told for route in scene.behind.routes), "no call was begun"
 
 
-# Where a summary may end -----------------------------------------------------------------------------------------------
+# Where a summary may end ---------------------------------------------------------------------------------------------
 
 
 def talk(*turns):
@@ -372,10 +370,10 @@ def test_it_goes_on_from_the_summary_in_force():
 
 
 def test_it_does_not_come_between_a_call_and_its_answer():
-    answered = [Message("tool", "42", tool_call_id="c"), Message("assistant", "It is 42.")]
-    record = talk(*[turn(50)] * 2, [Message("user", "word " * 50), CALL], answered, turn(50))
-    assert [place for place in range(1, 6) if is_border(record, place)] == [1, 2, 4, 5]
-    assert older(record) in (2, 4)
+    answered = [Message("tool", "word " * 300, tool_call_id="c"), Message("assistant", "It is 42.")]
+    record = talk(turn(100), [Message("user", "word " * 100), CALL], answered, turn(5))
+    assert [place for place in range(1, 5) if is_border(record, place)] == [1, 3, 4]
+    assert older(record) == 1
 
 
 def test_a_transcript_is_plain_and_cannot_be_left():

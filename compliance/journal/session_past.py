@@ -1,0 +1,219 @@
+"""What the journal knows of one session: `engine.ports.SessionPast`, in threads of its own with their own connections.
+
+A session is found by the index of its turns and by the one of what else was done to it, both by tenant and session id.
+Its user is in the column `user` as a pseudonym, in the oldest entries as they are called."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial as bound
+from threading import Barrier, BrokenBarrierError
+from typing import Any, Final, TypeVar
+
+import msgspec
+from django.db import DatabaseError, connections
+
+from compliance.database import ALIAS
+from compliance.journal.slots import NoSlot
+from compliance.journal.union import see_all_slots
+from compliance.models.journal import AuditEntry, JournalQuerySet
+from compliance.sealing import opening
+from compliance.sealing.opening import Opened, Opener
+from engine.entries import PastEvent, PastTurn, SessionEntry
+from engine.errors import StoreUnavailable
+from engine.types import Answerer, Choice, Json, Message
+from tenants.keyring import KeysOf
+
+THREADS: Final = 2
+CHUNK: Final = 500  # turns in memory; a query for their ends
+OWNERS: Final = 20  # users of an API key that are looked at for one session id
+
+Kind = AuditEntry.Kind
+S = TypeVar("S", bound=msgspec.Struct)
+
+_READ: Final = ("turn_id", "kind", "number", "tenant_id", "at", "user", "key_id", "session_id", "state", "body")
+
+
+class _Place(msgspec.Struct):
+    parent: int = 0
+
+
+class _Asked(msgspec.Struct):
+    user: str
+    messages: list[Message] = []
+    parent: int = 0
+    profile: Json | None = None
+
+
+class _Answered(msgspec.Struct):
+    choices: list[Choice] = []
+    answerer: Answerer | None = None
+
+
+_place: Final = msgspec.json.Decoder(_Place)
+_asked: Final = msgspec.json.Decoder(_Asked)
+_answered: Final = msgspec.json.Decoder(_Answered)
+_entry: Final = msgspec.json.Decoder(SessionEntry)
+
+
+class JournalPast:
+    """`keys_of` gives a tenant's key; the calls of it come from threads."""
+
+    def __init__(self, keys_of: KeysOf, *, threads: int = THREADS) -> None:
+        self._keys_of = keys_of
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="session-past")
+
+    async def events(
+        self, tenant_id: int, session_id: str, *, user: str | None = None, key_id: int | None = None, after: int = 0
+    ) -> list[PastEvent]:
+        """See `engine.ports.SessionPast`."""
+        read = bound(events, tenant_id, session_id, self._keys_of, user=user, key_id=key_id, after=after)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _fresh, read)
+
+    def close(self) -> None:
+        """Blocking."""
+        barrier = Barrier(self._threads)
+        for _ in range(self._threads):
+            self._pool.submit(_leave, barrier)
+        self._pool.shutdown()
+
+
+def _leave(barrier: Barrier) -> None:
+    """Every thread closes its own connections: none may do it twice before another has."""
+    connections.close_all()
+    try:
+        barrier.wait(5.0)
+    except BrokenBarrierError:
+        return
+
+
+def _fresh(read: Callable[[], list[PastEvent]]) -> list[PastEvent]:
+    connections[ALIAS].close_if_unusable_or_obsolete()
+    try:
+        return read()
+    except (DatabaseError, NoSlot) as error:
+        connections[ALIAS].close()
+        raise StoreUnavailable() from error
+
+
+def events(
+    tenant_id: int, session_id: str, keys_of: KeysOf, *, user: str | None, key_id: int | None = None, after: int = 0
+) -> list[PastEvent]:
+    """Blocking. Raises django.db.DatabaseError, slots.NoSlot, StoreUnavailable (the tenant's key is not at hand)."""
+    see_all_slots(connections[ALIAS])
+    keys = keys_of(tenant_id)
+    if keys is None:
+        raise StoreUnavailable()
+    opener = Opener(keys_of)
+    entries = _entries(tenant_id, session_id)
+    if user is None:
+        user = _owner(entries.filter(key_id=key_id), opener)
+        if user is None:
+            return []
+    mine = entries.filter(user__in=[user, keys.pseudonym(user)])
+    found = [event for chunk in _chunks(mine, after) for event in _opened(tenant_id, chunk, opener)]
+    return sorted(found, key=lambda event: (event.parent, event.at, event.turn_id))
+
+
+def _entries(tenant_id: int, session_id: str) -> JournalQuerySet:
+    """Turns' intents and what else was done."""
+    entries = AuditEntry.objects.for_tenant(tenant_id).filter(session_id=session_id).only(*_READ)
+    return entries.order_by("turn_id")
+
+
+def _kinds(entries: JournalQuerySet) -> tuple[JournalQuerySet, JournalQuerySet]:
+    """Each has an index of its own, and a condition on both would use neither."""
+    return entries.filter(kind=Kind.INTENT), entries.filter(kind=Kind.SESSION)
+
+
+def _owner(entries: JournalQuerySet, opener: Opener) -> str | None:
+    """Who did the last of it, of those who were not erased."""
+    seen: list[str] = []
+    while len(seen) < OWNERS:
+        others = entries.exclude(user__in=seen).order_by("-turn_id")
+        newest = max(
+            (entry for kind in _kinds(others) for entry in kind[:1]), key=lambda entry: entry.turn_id, default=None
+        )
+        if newest is None:
+            return None
+        (told,) = opener.open([newest])
+        if told.text and (user := msgspec.json.decode(told.json, type=dict[str, Any]).get("user")):
+            return str(user)
+        seen.append(newest.user)
+    return None
+
+
+def _chunks(entries: JournalQuerySet, after: int) -> Iterator[list[AuditEntry]]:
+    """Those of them that were made upon the version `after` or a later one: their clear part says that."""
+    kept: list[AuditEntry] = []
+    for kind in _kinds(entries):
+        for entry in kind.iterator(chunk_size=CHUNK):
+            if after and _parent(entry) < after:
+                continue
+            kept.append(entry)
+            if len(kept) >= CHUNK:
+                yield kept
+                kept = []
+    if kept:
+        yield kept
+
+
+def _parent(entry: AuditEntry) -> int:
+    try:
+        return _place.decode(opening.clear(entry)).parent
+    except msgspec.MsgspecError:
+        return 0
+
+
+def _opened(tenant_id: int, entries: Sequence[AuditEntry], opener: Opener) -> Iterator[PastEvent]:
+    asked = [entry for entry in entries if entry.kind == Kind.INTENT]
+    ends = AuditEntry.objects.for_tenant(tenant_id).filter(
+        kind=Kind.COMPLETION, state=AuditEntry.State.COMPLETED, turn_id__in=[entry.turn_id for entry in asked]
+    )
+    answered = {entry.turn_id: entry for entry in ends.only(*_READ).order_by()} if asked else {}
+    turns = [(entry, answered[entry.turn_id]) for entry in asked if entry.turn_id in answered]
+    others = [entry for entry in entries if entry.kind == Kind.SESSION]
+    bodies = iter(opener.open([*(each for turn in turns for each in turn), *others]))
+    for intent, completion in turns:
+        if (turn := _turn(intent, completion, next(bodies), next(bodies))) is not None:
+            yield turn
+    for entry in others:
+        if (change := _change(entry, next(bodies))) is not None:
+            yield change
+
+
+def _turn(intent: AuditEntry, completion: AuditEntry, question: Opened, answer: Opened) -> PastTurn | None:
+    """None: it was erased, or altered: nobody can say any more what it was."""
+    asked, answered = _decoded(_asked, question), _decoded(_answered, answer)
+    if asked is None or answered is None or not answered.choices:
+        return None
+    return PastTurn(
+        turn_id=intent.turn_id,
+        at=completion.at,
+        parent=asked.parent,
+        user=asked.user,
+        said=[*asked.messages, answered.choices[0].message],
+        profile=asked.profile,
+        answerer=answered.answerer,
+    )
+
+
+def _change(entry: AuditEntry, opened: Opened) -> SessionEntry | None:
+    """That a session ended counts also where the rest cannot be read: what was deleted must not come back."""
+    change = _decoded(_entry, opened)
+    if change is None and entry.state in ("deleted", "expired"):
+        known = {name: getattr(entry, name) for name in ("turn_id", "tenant_id", "at", "session_id", "user", "key_id")}
+        return msgspec.convert({**known, "action": entry.state, "parent": _parent(entry), "subject": ""}, SessionEntry)
+    return change
+
+
+def _decoded(decoder: msgspec.json.Decoder[S], opened: Opened) -> S | None:
+    if not opened.text:
+        return None
+    try:
+        return decoder.decode(opened.json)
+    except msgspec.MsgspecError:
+        return None
