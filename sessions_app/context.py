@@ -88,9 +88,11 @@ class Fitted(NamedTuple):
 
 
 class Talk:
-    """A conversation, old and new, made ready to be measured. Blocking, touches nothing outside."""
+    """A conversation, old and new, made ready to be measured. Blocking, touches nothing outside. `kept` False: who asks
+    keeps the conversation and sent all of it, so nothing of it may be left out."""
 
-    def __init__(self, past: Past, messages: Sequence[Message], profile: str = "") -> None:
+    def __init__(self, past: Past, messages: Sequence[Message], profile: str = "", *, kept: bool = True) -> None:
+        self._kept = kept
         new_system, self._asked = split_system(messages)
         system = with_line(new_system or list(past.system), profile)
         self._system = with_line(system, NOTE.format(summary=_plain(past.summary))) if past.summary else system
@@ -158,7 +160,7 @@ class Talk:
         """The groups of the turn that runs, and whether each may be left out: calls of tools that were answered and
         followed by others."""
         calls = [n for n, group in enumerate(self._now) if group[0].message.tool_calls]
-        last = calls[-1] if calls else -1
+        last = calls[-1] if calls and self._kept else -1
         return [
             (group, bool(group[0].message.tool_calls) and n < last and is_whole(group) and not self._is_pinned(group))
             for n, group in enumerate(self._now)

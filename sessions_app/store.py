@@ -159,7 +159,7 @@ class SessionStore:
 
     def _talk(self, session: OpenSession | None, messages: Sequence[Message]) -> Talk:
         if session is None:
-            return Talk(context.NOTHING, messages)
+            return Talk(context.NOTHING, messages, kept=False)
         view = self._finder.view(session.home.tenant_id)
         line = context.profile_line(session.user_profile, view.profile_template if view is not None else "")
         return Talk(Past.of(session.record) if session.record is not None else context.NOTHING, messages, line)

@@ -108,6 +108,14 @@ def test_one_long_turn_is_sent_without_its_oldest_calls():
         fit(past, [answering("c19", 500)], 400)
 
 
+def test_what_is_not_remembered_is_sent_whole_or_not_at_all():
+    asked = [said("user", 20), *(each for n in range(20) for each in (calling(f"c{n}"), answering(f"c{n}")))]
+    assert Talk(Past(), asked, kept=False).everything().messages == asked
+    with pytest.raises(ContextTooLong):
+        Talk(Past(), asked, kept=False).fit(Room.of(400), ESTIMATE)
+    assert len(Talk(Past(), asked).fit(Room.of(400), ESTIMATE).messages) < len(asked)
+
+
 def test_pinned_messages_are_sent_in_their_place():
     turns = [[said("user", 40 + n), said("assistant", 40 + n)] for n in range(10)]
     past = Past([SYSTEM], turns, frozenset({(0, 1), (3, 0)}))
