@@ -31,6 +31,7 @@ from engine.errors import EngineError
 from engine.ports import Erasable
 from engine.snapshots import Cell
 from engine.types import Json
+from sessions_app import moving
 from sessions_app.erasing import SessionEraser
 from tenants import jobs, stored_keys
 from tenants.answers import AnswerStore
@@ -134,7 +135,7 @@ def _drop_results(tenant_id: int) -> int:
     that still run would. What was searched for goes with them. Certificates stay."""
     everybodys = Q(tenant=None, kind__in=(*auditing.KINDS, replaying.KIND))
     mine = Job.objects.everywhere().filter(Q(tenant_id=tenant_id) | everybodys).exclude(kind=KIND)
-    for job_id in mine.filter(state__in=jobs.OPEN).values_list("pk", flat=True):
+    for job_id in mine.filter(state__in=jobs.OPEN).exclude(kind=moving.KIND).values_list("pk", flat=True):
         jobs.fail_job(job_id=job_id, error="A user was erased meanwhile. Ask for it again.")
     for job in mine.filter(kind__in=auditing.KINDS):
         mine.filter(pk=job.pk).update(arguments=auditing.without_words(job.arguments))

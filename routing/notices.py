@@ -19,8 +19,8 @@ from engine.errors import StoreUnavailable
 from engine.snapshots import Cell
 from routing.breaker import Change
 from routing.table import Entry, RoutingTable
-from tenants.isolation import Store
-from tenants.resp import Reply
+from tenants.handles import Store
+from tenants.resp import Reply, Script
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,9 @@ STREAM: Final = "routing:notices"
 POLL: Final = 0.25  # seconds
 KEPT: Final = 1000  # notices, about
 LIFE: Final = 120  # seconds; longer than the longest pause
+
+# Keys: stream. Arguments: after which notice, how many. Returns the time of the server that has them, and the notices.
+_READ: Final = Script("return {redis.call('TIME'), redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])}")
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -62,14 +65,11 @@ class NoticeBoard:
 
     async def read(self) -> None:
         """Takes in what is new since the last time. Raises StoreUnavailable."""
-        clock, found = await asyncio.gather(
-            self._store.send("TIME"), self._store.send("XREAD", "COUNT", KEPT, "STREAMS", STREAM, self._read_to)
-        )
+        clock, notices = await self._store.run(_READ, [STREAM], b"(" + self._read_to, KEPT)
         now = int(clock[0]) + int(clock[1]) / 1e6
-        for _, notices in found or ():
-            for number, fields in notices:
-                self._read_to = number
-                self._adopt(fields, now - int(number.partition(b"-")[0]) / 1000)
+        for number, fields in notices:
+            self._read_to = number
+            self._adopt(fields, now - int(number.partition(b"-")[0]) / 1000)
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._poll())

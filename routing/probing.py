@@ -18,7 +18,7 @@ from engine.errors import EngineError, StoreUnavailable, UpstreamTimeout
 from engine.snapshots import Cell
 from routing.breaker import Change
 from routing.table import Entry, RoutingTable
-from tenants.isolation import Store
+from tenants.handles import Store
 from tenants.resp import Script
 
 log = logging.getLogger(__name__)

@@ -102,7 +102,7 @@ class Talk:
         goes_on = bool(new) and new[0].message.role == "tool"
         turns = turns_of(old)
         running = turns.pop() if goes_on and turns else []
-        self._turns = [kept for turn in turns if (kept := self._sendable(turn, past.covered))]
+        self._turns = [groups for turn in turns if (groups := self._sendable(turn, past.covered))]
         self._now = groups_of([*running, *new])
         if running:
             self._now = [group for group in self._now if group[-1].place[0] == NOW or is_whole(group)]

@@ -30,15 +30,24 @@ class SessionEraser:
             sessions += await self._delete(store, tenant_id, names, wanted)
         return sessions
 
+    async def _forget_idle(self, store: Store, name: str, wanted: Callable[[str], bool]) -> None:
+        cursor = b"0"
+        while True:
+            cursor, found = await store.call("ZSCAN", name, cursor, "COUNT", BATCH)
+            gone = [member for member in found[::2] if wanted(layout.of_idle_member(member.decode())[0])]
+            if gone:
+                await store.call("ZREM", name, *gone)
+            if cursor == b"0":
+                return
+
     async def _delete(self, store: Store, tenant_id: int, names: list[str], wanted: Callable[[str], bool]) -> int:
         gone = [name for name in names if (user := layout.user_of(name, tenant_id)) is not None and wanted(user)]
         owners = [name for name in names if layout.is_owner(name, tenant_id)]
         if owners:
             users = await store.values(owners)
             gone += [name for name, user in zip(owners, users, strict=True) if user and wanted(user.decode())]
-        for name in gone:
-            if layout.is_session(name):
-                user, session_id = layout.user_of(name, tenant_id) or "", layout.id_of(name)
-                store.send("ZREM", layout.idle_key(tenant_id, user), layout.idle_member(user, session_id))
         await store.unlink(gone)
+        for name in names:
+            if layout.is_idle(name, tenant_id):
+                await self._forget_idle(store, name, wanted)
         return sum(layout.is_session(name) for name in gone)

@@ -291,9 +291,9 @@ def is_owner(name: str, tenant_id: int) -> bool:
     return found is not None and found[1] == "owner" and found[2] == str(tenant_id)
 
 
-def id_of(name: str) -> str:
-    """Of the session that is kept under this name."""
-    return name.rpartition("}:")[2]
+def is_idle(name: str, tenant_id: int) -> bool:
+    """Whether it is one of the lists by last activity."""
+    return name.startswith(f"idle:{{{tenant_id}:")
 
 
 def is_session(name: str) -> bool:

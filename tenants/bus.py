@@ -13,7 +13,7 @@ from typing import Final
 import redis.asyncio as redis
 from redis.asyncio.client import PubSub
 
-from tenants.isolation import Store
+from tenants.handles import Store
 
 log = logging.getLogger(__name__)
 

@@ -1,22 +1,30 @@
-"""The only way to a store: the platform's own database, and each tenant's.
+"""The only way to a store: the platform's own database, and each tenant's keys.
 
-A tenant lives in its own numbered database of the platform's server, or on its own server (`Tenant.store_url`). A
-handle is for the moment it was asked for: ask again for the next command, so that a changed address is followed."""
+The platform's server is a standalone one or a cluster; which, it says itself. A tenant lives there in its own numbered
+database (layout `database`) or behind a prefix with a user of its own (layout `prefix`), or on its own server or
+cluster (`Tenant.store_url`). A handle is for the moment it was asked for: ask again for the next command, so that a
+changed address is followed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
 
 from engine.errors import StoreUnavailable, TenantSuspended
 from engine.snapshots import Cell
-from tenants.addresses import numbered
+from tenants import addresses, prefixed
+from tenants.addresses import Address
+from tenants.cluster import Cluster
 from tenants.directory import TenantTable, TenantView
-from tenants.resp import Reply, Script, Word
-from tenants.valkey import Connection
+from tenants.handles import Store as Store
+from tenants.prefixed import Prefixed
+from tenants.topology import Topology
+from tenants.valkey import Connection, Login
 
 log = logging.getLogger(__name__)
 
@@ -26,49 +34,95 @@ MOVE_PATIENCE: Final = 10.0  # seconds a turn waits for its tenant's store to be
 MOVE_LOOK: Final = 0.05
 
 
-class Store(Protocol):
-    """A handle: what the code may do with a tenant's keys, wherever they lie. See `Connection` for the contracts."""
+class Deployment:
+    """One standalone server or one cluster, by its operator's login. A unix socket is a standalone server's; what
+    listens on TCP is asked when it is first used."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        """Raises ValueError for an address that is none."""
+        self._seeds: list[Address] = [addresses.parse(url) for url in urls]
+        self.topology = None if self._seeds[0].path else Topology(self._seeds)
+        self.operator: Store = self.database(PLATFORM_DATABASE)
 
     @property
-    def idle(self) -> bool: ...
+    def own_database(self) -> int:
+        """The one its address names."""
+        return self._seeds[0].database
 
-    def send(self, *words: Word) -> asyncio.Future[Reply]:
-        """A command whose one key comes right after its name."""
+    def database(self, number: int) -> Store:
+        if self.topology is None:
+            return Connection(self._address(number))
+        return Cluster(self.topology, database=number)
 
-    async def call(self, *words: Word) -> Reply:
-        """`send`, awaited."""
+    def prefix(self, tenant_id: int) -> Store:
+        topology = self.topology
+        if topology is None:
+            connection = Connection(self._address(), prepare=lambda: self._grant(tenant_id))
+            return Prefixed(connection, self.operator, tenant_id)
+        cluster = Cluster(topology, grant=lambda node: prefixed.grant(topology.server(node), tenant_id))
+        return Prefixed(cluster, self.operator, tenant_id)
 
-    def run(self, script: Script, keys: Sequence[Word], *arguments: Word) -> asyncio.Future[Reply]:
-        """All keys share one hash tag."""
+    async def _grant(self, tenant_id: int) -> Login:
+        (server,) = await self.servers()
+        return await prefixed.grant(server, tenant_id)
 
-    def era(self, key: str) -> str: ...
+    async def servers(self) -> list[Connection]:
+        """The operator's connection to each server, replicas too. Raises StoreUnavailable."""
+        if self.topology is None:
+            assert isinstance(self.operator, Connection)
+            return [self.operator]
+        await self.topology.load()
+        return [self.topology.server(node) for node in self.topology.nodes]
 
-    def scan(self, count: int = 1_000, match: str = "*") -> AsyncIterator[list[str]]: ...
+    def _address(self, database: int = PLATFORM_DATABASE) -> Address:
+        return msgspec.structs.replace(self._seeds[0], database=database)
 
-    async def values(self, keys: Sequence[str]) -> list[bytes | None]: ...
+    async def close(self) -> None:
+        """After the handles that came from it."""
+        await self.operator.close()
+        if self.topology is not None:
+            await self.topology.close()
 
-    async def unlink(self, keys: Sequence[str]) -> int: ...
 
-    async def close(self) -> None: ...
+class _Own:
+    """A handle together with the deployment that has nobody else's."""
+
+    def __init__(self, url: str) -> None:
+        self.deployment = Deployment([url])
+        self.store = self.deployment.database(self.deployment.own_database)
+
+    async def close(self) -> None:
+        await self.store.close()
+        await self.deployment.close()
+
+
+class _Shared:
+    """A handle on the platform's deployment."""
+
+    def __init__(self, deployment: Deployment, store: Store) -> None:
+        self.deployment = deployment
+        self.store = store
+
+    async def close(self) -> None:
+        await self.store.close()
 
 
 class Stores:
     """Connections of one event loop, opened when first asked for. At most `max_open` tenants' stay open: of the idle
     ones the least recently used is closed first.
 
-    `nodes` are the URLs of the platform's server; the first one counts while there is no cluster."""
+    `nodes` are the URLs of the platform's server: of a cluster any of its nodes, else the first one counts."""
 
     def __init__(self, nodes: Sequence[str], tenants: Cell[TenantTable], *, max_open: int = MAX_OPEN) -> None:
-        self._server = nodes[0]
+        self._deployment = Deployment(nodes)
         self._tenants = tenants
         self._max_open = max_open
-        self._platform = Connection(numbered(self._server, PLATFORM_DATABASE))
-        self._open: OrderedDict[str, Connection] = OrderedDict()
+        self._open: OrderedDict[str, _Own | _Shared] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
 
     def platform(self) -> Store:
         """Counters and limits; nothing anybody said."""
-        return self._platform
+        return self._deployment.operator
 
     async def settled(self, tenant_id: int) -> None:
         """Waits while the tenant's store is being moved. For turns before they open their session. Raises
@@ -82,48 +136,74 @@ class Stores:
             await asyncio.sleep(MOVE_LOOK)
 
     def tenant(self, tenant_id: int) -> Store:
-        """The tenant's own database. Raises TenantSuspended for a tenant that is gone, StoreUnavailable if its own
+        """The tenant's own keys. Raises TenantSuspended for a tenant that is gone, StoreUnavailable if its own
         address cannot be read."""
         view = self._tenants.value.by_id.get(tenant_id)
         if view is None:
             raise TenantSuspended
-        url = self._address(view)
-        connection = self._open.get(url)
-        if connection is None:
-            connection = self._connect(url, view)
-        self._open.move_to_end(url)
-        return connection
+        return self.at(view).store
 
     async def servers(self, tenant_id: int) -> list[Connection]:
-        """A connection to each server that holds keys of the tenant: for what its operator does, not for keys."""
-        store = self.tenant(tenant_id)
-        return [store] if isinstance(store, Connection) else []
+        """A connection to each server that holds keys of the tenant, replicas too: for what its operator does, not for
+        keys. Raises as `tenant` does."""
+        view = self._tenants.value.by_id.get(tenant_id)
+        if view is None:
+            raise TenantSuspended
+        return await self.at(view).deployment.servers()
 
-    def _address(self, view: TenantView) -> str:
-        return view.store_url or numbered(self._server, view.store_database)
+    def operator(self, view: TenantView) -> Store:
+        """The keys of a tenant that is as `view` says, with the rights of the server's operator. Raises
+        StoreUnavailable."""
+        found = self.at(view)
+        if view.store_url or view.store_layout != "prefix":
+            return found.store
+        return Prefixed(found.deployment.operator, found.deployment.operator, view.id)
 
-    def _connect(self, url: str, view: TenantView) -> Connection:
+    def at(self, view: TenantView) -> _Own | _Shared:
+        """Where a tenant lives that is as `view` says. Raises StoreUnavailable: its own address cannot be read."""
+        place = address(view)
+        known = self._open.get(place)
+        if known is None:
+            known = self._connect(place, view)
+        self._open.move_to_end(place)
+        return known
+
+    def _connect(self, place: str, view: TenantView) -> _Own | _Shared:
+        found: _Own | _Shared
         try:
-            connection = Connection(url)
+            if view.store_url:
+                found = _Own(view.store_url)
+            elif view.store_layout == "prefix":
+                found = _Shared(self._deployment, self._deployment.prefix(view.id))
+            else:
+                found = _Shared(self._deployment, self._deployment.database(view.store_database))
         except ValueError as error:
             log.error("the store of tenant %s has no valid address: %s", view.slug, error)
             raise StoreUnavailable from None
-        self._open[url] = connection
+        self._open[place] = found
         self._make_room()
-        return connection
+        return found
 
     def _make_room(self) -> None:
         spare = len(self._open) - self._max_open
         if spare <= 0:
             return
         *older, _ = self._open
-        for url in [url for url in older if self._open[url].idle][:spare]:
-            task = asyncio.get_running_loop().create_task(self._open.pop(url).close())
+        for place in [place for place in older if self._open[place].store.idle][:spare]:
+            task = asyncio.get_running_loop().create_task(self._open.pop(place).close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Ends every connection once it has its answers, at most two seconds."""
-        connections = [self._platform, *self._open.values()]
+        found = list(self._open.values())
         self._open.clear()
-        await asyncio.gather(*(connection.close() for connection in connections), *self._closing)
+        await asyncio.gather(*(each.close() for each in found), *self._closing)
+        await self._deployment.close()
+
+
+def address(view: TenantView) -> str:
+    """Names the place where a tenant's keys lie."""
+    if view.store_url:
+        return view.store_url
+    return f"prefix {view.id}" if view.store_layout == "prefix" else f"database {view.store_database}"

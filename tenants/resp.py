@@ -36,7 +36,24 @@ PASSING: Final = (
 Word = str | bytes | int | float
 Words = tuple[Word, ...]
 Reply = Any
-Entry = tuple["asyncio.Future[Reply]", Words | None]  # the waiter; the EVAL to send if a script is unknown
+
+
+class Sent:
+    """A command of a cluster, kept until it is answered: another node may have to be asked. `fallback` is the EVAL to
+    send if a script is unknown, `until` when to give up (the loop's time)."""
+
+    __slots__ = ("fallback", "hops", "payload", "slot", "until")
+
+    def __init__(self, payload: bytes, fallback: Words | None, slot: int, until: float) -> None:
+        self.payload = payload
+        self.fallback = fallback
+        self.slot = slot
+        self.until = until
+        self.hops = 0
+
+
+Again = Words | Sent  # the EVAL to send if a script is unknown, or what a cluster needs to send it once more
+Entry = tuple["asyncio.Future[Reply]", Again | None]  # the waiter comes first
 
 
 class CommandRefused(StoreUnavailable):
@@ -62,7 +79,8 @@ class Owner(Protocol):
 
     address: Address
 
-    def enqueue(self, payload: bytes, future: asyncio.Future[Reply], fallback: Words | None) -> None: ...
+    def again(self, future: asyncio.Future[Reply], again: Again, reply: str) -> bool:
+        """Sends a command again that was refused with `reply`, if it is worth it."""
 
     def flush(self) -> None:
         """The socket takes more again."""
@@ -106,12 +124,12 @@ class Link(asyncio.Protocol):
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not Link and not self._ended:
-                future, fallback = waiting.popleft()
+                future, again = waiting.popleft()
                 self._answered += 1
                 if future.done():
                     continue
                 if isinstance(reply, hiredis.ReplyError):
-                    self._refused(future, fallback, str(reply))
+                    self._refused(future, again, str(reply))
                 else:
                     future.set_result(reply)
         except (hiredis.ProtocolError, IndexError):
@@ -120,9 +138,8 @@ class Link(asyncio.Protocol):
         while self._deadlines and self._deadlines[0][1] <= self._answered:
             self._deadlines.popleft()
 
-    def _refused(self, future: asyncio.Future[Reply], fallback: Words | None, reply: str) -> None:
-        if fallback is not None and reply.startswith("NOSCRIPT"):
-            self._owner.enqueue(pack(fallback), future, None)
+    def _refused(self, future: asyncio.Future[Reply], again: Again | None, reply: str) -> None:
+        if again is not None and self._owner.again(future, again, reply):
             return
         fail(future, CommandRefused(reply))
         if not reply.startswith(PASSING):

@@ -27,8 +27,8 @@ class Rewritten(msgspec.Struct, frozen=True):
 
 
 async def rewrite_all(servers: Sequence[Connection]) -> Rewritten:
-    """`rewrite` of each, one after the other: all of them together would be a burden on the machine they may share. What
-    one of them refuses is told."""
+    """`rewrite` of each, one after the other: all at once would burden a machine they may share. What one of them
+    refuses is told."""
     results = [await rewrite(server) for server in servers]
     return Rewritten(
         append_only_file=any(result.append_only_file for result in results),

@@ -77,15 +77,25 @@ def open_sealed(sealed: str, *, tenant_id: int | None, row_id: int, purpose: str
 
 
 def platform_vault() -> Vault:
-    """With the master keys of the settings; where those came from a file, with what it says by now, so that a process
-    learns of a new one while it runs. A file that cannot be read at this moment says what it said at the start."""
+    """With the master keys of the settings."""
+    return Vault(master_keys())
+
+
+def derived_passwords(purpose: str) -> list[str]:
+    """One of each master key for this purpose; the first one is to be used, the others were."""
+    return [_derive(master, purpose, 32).hex() for master in master_keys()]
+
+
+def master_keys() -> list[str]:
+    """Of the settings; where those came from a file, what it says by now, so that a process learns of a new one while
+    it runs. A file that cannot be read at this moment says what it said at the start."""
     text = settings.MASTER_KEY
     if settings.MASTER_KEY_FILE is not None:
         try:
             text = settings.MASTER_KEY_FILE.read_text(encoding="utf-8").strip() or text
         except (OSError, UnicodeError) as error:
             log.warning("the master key's file cannot be read, what it said before counts: %s", error)
-    return Vault([part.strip() for part in text.split(",")])
+    return [part.strip() for part in text.split(",")]
 
 
 def _derive(master: str, purpose: str, length: int) -> bytes:

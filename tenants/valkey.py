@@ -7,13 +7,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from engine.errors import StoreUnavailable
 from tenants import addresses
 from tenants.addresses import Address
-from tenants.resp import CommandRefused, Entry, Link, Reply, Script, Word, Words, fail, pack
+from tenants.resp import Again, CommandRefused, Entry, Link, Reply, Script, Sent, Word, Words, fail, pack
 
 __all__ = ["CommandRefused", "Connection", "Reply", "Script"]
 
@@ -27,14 +27,20 @@ MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 CLIENT_NAME: Final = "clawdbot"
 ERA_DIGITS: Final = 12  # hexadecimal, of each half of an era
 
+Login = tuple[str, str]
+Prepare = Callable[[], Awaitable[Login | None]]
+
 
 class Connection:
     """One database. Connects when first used and again after a loss, with a growing pause between failures; while it is
     away every command fails at once with StoreUnavailable. A command that was under way when the connection broke fails
     too, though it may have been carried out: nothing is sent twice. Belongs to the event loop that first uses it."""
 
-    def __init__(self, url: str, *, max_waiting: int = MAX_WAITING) -> None:
-        self.address: Address = addresses.parse(url)
+    def __init__(self, url: str | Address, *, max_waiting: int = MAX_WAITING, prepare: Prepare | None = None) -> None:
+        """`prepare` is awaited before each introduction and may name another user and password than the address.
+        Raises ValueError for an address that is none."""
+        self.address: Address = addresses.parse(url) if isinstance(url, str) else url
+        self._prepare = prepare
         self._max_waiting = max_waiting
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link: Link | None = None
@@ -52,6 +58,10 @@ class Connection:
     def idle(self) -> bool:
         """Nobody waits for anything here."""
         return not self._entries and self._connecting is None and (self._link is None or not self._link.waiting)
+
+    @property
+    def connected(self) -> bool:
+        return self._link is not None
 
     def send(self, *words: Word) -> asyncio.Future[Reply]:
         """Sends a command with the others of this tick. The future holds the reply (bytes, int, list, None) or fails
@@ -95,12 +105,23 @@ class Connection:
         """How many there were."""
         return int(await self.call("UNLINK", *keys)) if keys else 0
 
-    def enqueue(self, payload: bytes, future: asyncio.Future[Reply], fallback: Words | None) -> None:
+    def again(self, future: asyncio.Future[Reply], again: Again, reply: str) -> bool:
+        """A script the server does not know yet is sent whole."""
+        if not reply.startswith("NOSCRIPT") or isinstance(again, Sent):
+            return False
+        self.enqueue(pack(again), future, None)
+        return True
+
+    def unreachable(self) -> None:
+        """Told of a socket that was lost and of one that could not be made."""
+
+    def enqueue(self, payload: bytes, future: asyncio.Future[Reply], again: Again | None) -> None:
+        self._own_loop()
         if not self._accepts(len(payload)):
             fail(future, StoreUnavailable())
             return
         self._payloads.append(payload)
-        self._entries.append((future, fallback))
+        self._entries.append((future, again))
         self._unsent += len(payload)
         if not self._scheduled:
             self._scheduled = True
@@ -163,6 +184,7 @@ class Connection:
             if self._failures == 1:
                 log.warning("%s cannot be reached: %s", self.address, getattr(error, "reply", "") or repr(error))
             self._fail_queued()
+            self.unreachable()
             if isinstance(error, asyncio.CancelledError):
                 raise
         else:
@@ -186,9 +208,10 @@ class Connection:
     async def _introduce(self, link: Link) -> None:
         """AUTH, SELECT, and PING until the server has loaded its data."""
         address = self.address
+        login = (await self._prepare() if self._prepare is not None else None) or (address.username, address.password)
         words: list[Words] = []
-        if address.password:
-            words.append(("AUTH", *([address.username] if address.username else []), address.password))
+        if login[1]:
+            words.append(("AUTH", *(word for word in login if word)))
         words.append(("SELECT", address.database))
         words.append(("CLIENT", "SETNAME", CLIENT_NAME))
         await asyncio.gather(*(self._ask(link, command) for command in words))
@@ -197,6 +220,8 @@ class Connection:
                 await self._ask(link, ("PING",))
                 break
             except CommandRefused as error:
+                if error.reply.startswith("MISCONF"):  # its disk fails: it still reads, and tells of itself
+                    break
                 if not error.reply.startswith("LOADING"):
                     raise
                 await asyncio.sleep(LOADING_PAUSE)
@@ -222,6 +247,7 @@ class Connection:
         if self._link is link:
             self._link = None
             if not self._closed:
+                self.unreachable()
                 self.flush()
 
     def _fail_queued(self) -> None:
@@ -229,6 +255,15 @@ class Connection:
         self._payloads, self._entries, self._unsent = [], [], 0
         for future, _ in entries:
             fail(future, StoreUnavailable())
+
+    def abort(self) -> None:
+        """Ends it at once; whoever waits is told."""
+        self._closed = True
+        self._fail_queued()
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._link is not None:
+            self._link.abort()
 
     async def close(self) -> None:
         """Waits (at most 2 s) for what was sent, then closes; from then on every command fails."""

@@ -6,10 +6,12 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
 from access.console.overview import overview
+from access.console.stores import stores
 
 
 class PlatformSite(UnfoldAdminSite):
@@ -21,6 +23,13 @@ class PlatformSite(UnfoldAdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        return [path("store/", self.admin_view(self.store), name="store"), *super().get_urls()]
+
+    def store(self, request: HttpRequest) -> TemplateResponse:
+        context = {**self.each_context(request), "title": _("Store"), **stores()}
+        return TemplateResponse(request, "console/stores.html", context)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         page: TemplateResponse = super().index(request, {**overview(request), **(extra_context or {})})

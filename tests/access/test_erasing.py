@@ -97,7 +97,7 @@ async def live(place: SimpleNamespace) -> dict[str, str]:
         await writer.completion(completion(asked, text=f"canary-{name}"))
         turns[name] = asked.turn_id
         session = await kept.open(msgspec.structs.replace(who, user=user), ChatRequest(messages=said))
-        await kept.append(session, said, None, asked.turn_id)
+        await kept.append(session, said, None)
         stored = StoredAnswer([Choice(said[1], "stop")], End({0: "stop"}, Usage()))
         answers.put(who.tenant_id, name, stored, 60)
     await stores.tenant(1).call("PING")

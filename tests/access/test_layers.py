@@ -64,7 +64,8 @@ async def test_it_is_shown_what_a_model_would_be_sent(site):
 @pytest.mark.parametrize(
     ("body", "param"),
     [({"through": 0}, "through"), ({"through": -1}, "through"), ({"through": "2"}, "through"),
-     ({"through": 1.5}, "through"), ({"through": 99}, "through"), ({"through": 10**30}, "through"), ({"turns": 1}, "turns"), ([], None), ("x", None)],
+     ({"through": 1.5}, "through"), ({"through": 99}, "through"), ({"through": 10**30}, "through"),
+     ({"turns": 1}, "turns"), ([], None), ("x", None)],
 )  # fmt: skip
 async def test_it_refuses_odd_bodies(site, body, param):
     answer = await site.alice.post(f"/api/sessions/{await talk(site)}/layers", body)
