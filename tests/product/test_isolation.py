@@ -200,8 +200,8 @@ def cast(gateway: Product):
         assert client.patch("/api/privacy", json={"recognisers": ["id_fr"]}).status_code == 200
     job = gateway.operate(JOB)
     return Cast(
-        alice, bob, barbara, charlie, revoked, answer["session_id"], snapshot, answer["id"], manager, rival, auditor, snoop,
-        str(rule), str(job), str(words),
+        alice, bob, barbara, charlie, revoked, answer["session_id"], snapshot, answer["id"], manager, rival, auditor,
+        snoop, str(rule), str(job), str(words),
     )  # fmt: skip
 
 
@@ -227,8 +227,8 @@ def connection_call(connection, key: str, method: str, path: str, body: dict | N
 
 
 def names(cast: Cast) -> dict[str, str]:
-    return {"session": cast.session, "snapshot": cast.snapshot, "turn": cast.turn, "running": cast.turn, "rule": cast.rule, "job": cast.job,
-            "words": cast.words}  # fmt: skip
+    return {"session": cast.session, "snapshot": cast.snapshot, "turn": cast.turn, "running": cast.turn,
+            "rule": cast.rule, "job": cast.job, "words": cast.words}  # fmt: skip
 
 
 def test_every_route_has_a_row():
