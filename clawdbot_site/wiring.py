@@ -217,6 +217,7 @@ class Application:
         """Readiness is false from the call on; returns when no turn is running and all are recorded."""
         self._draining = True
         if self._started:
+            await self.summaries.stop()
             await self.engine.drain()
             await self.snapshots.drain()
 

@@ -84,13 +84,14 @@ class Summaries:
         self._complete = complete
         self._room = asyncio.Semaphore(AT_ONCE)
         self._running: dict[tuple[Home, str], asyncio.Task[None]] = {}
+        self._stopped = False
         self._failed: OrderedDict[tuple[Home, str], float] = OrderedDict()
 
     def after_append(self, session: OpenSession, version: int) -> None:
         """A turn was added: sums up what is older, beside it, if its tenant wants that and the session is crowded."""
         model = self._model(session.home.tenant_id)
         name = (session.home, session.id)
-        if not model or not session.crowded or name in self._running or len(self._running) >= WAITING:
+        if self._stopped or not model or not session.crowded or name in self._running or len(self._running) >= WAITING:
             return
         if self._failed.get(name, 0.0) > time.monotonic():
             return
@@ -143,7 +144,8 @@ class Summaries:
             await self._changes.make(principal, home, session_id, record, action="unsummarised", detail=detail)
 
     async def stop(self) -> None:
-        """Gives up what is being made."""
+        """Gives up what is being made beside turns, and makes no more there."""
+        self._stopped = True
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()

@@ -90,8 +90,8 @@ class Scene:
 async def scene(valkey_url):
     opened = []
 
-    def make(*summaries, model="scribe", **settings):
-        views = [ACME.view(summary_model=model), GLOBEX.view(summary_model=model)]
+    def make(*summaries, model="scribe", template="", **settings):
+        views = [ACME.view(summary_model=model, profile_template=template), GLOBEX.view(summary_model=model)]
         tenants = Cell(TenantTable({v.id: v for v in views}, {v.slug: v for v in views}))
         opened.append(Stores([valkey_url], tenants))
         return Scene(opened[-1], tenants, *summaries, **settings)
@@ -316,6 +316,27 @@ async def test_it_can_be_given_up(scene):
     await asyncio.wait_for(scene.summaries.stop(), 5)
     await scene.settled()
     assert scene.journal.states[-1] == "cancelled" and await scene.layers() == []
+    await scene.say()
+    assert not scene.summaries._running
+
+
+async def test_a_tenant_says_how_the_profile_is_told(scene):
+    scene = scene(template="You talk to {name}, who likes {likes}.")
+    await scene.say("Hi", user_profile={"name": "Ada", "likes": "tea"})
+    assert scene.model.calls[-1].messages[0] == Message("system", "You talk to Ada, who likes tea.")
+    await scene.say("Again")
+    assert scene.model.calls[-1].messages[0].content == "You talk to Ada, who likes tea."
+    assert len((await scene.sight.read(ALICE.principal, scene.session))["messages"]) == 4
+
+
+async def test_pinned_messages_stay_in_sight(scene):
+    scene = scene(model="")
+    await scene.say("My order is number 77.")
+    await scene.store.patch(ALICE.principal, scene.session, {"pinned": [[0, 0]]})
+    for _ in range(8):
+        await scene.say()
+    sent = scene.model.calls[-1].messages
+    assert sent[0].content == "My order is number 77." and 1 < len(sent) < 16
 
 
 # What a model sees ---------------------------------------------------------------------------------------------------
