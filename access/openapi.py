@@ -17,6 +17,8 @@ from access.answers import (
     DecisionAnswer,
     EmbeddingsAnswer,
     ErrorAnswer,
+    LayerAnswer,
+    LayerPage,
     ModelListAnswer,
     PublicModelAnswer,
     ScoreAnswer,
@@ -24,11 +26,13 @@ from access.answers import (
     SessionPage,
     TicketAnswer,
     TurnAnswer,
+    WindowAnswer,
 )
 from access.edges.embeddings import EmbeddingsBody
 from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody
 from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
+from access.management.layers import LayerBody
 from access.management.privacy import PrivacyAnswer, PrivacyBody
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
@@ -124,6 +128,21 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="patch", summary="Its name, the user's profile and pinned messages", body=ProfilePatch,
                   answer=SessionAnswer, errors=(400, 401, 403, 404, 409), text="What is absent stays."),
         Operation(method="delete", summary="Delete a session", status=204, errors=(401, 403, 404)),
+    ],
+    "/api/sessions/{session_id}/layers": [
+        Operation(method="get", summary="A session's summaries", answer=LayerPage, errors=(401, 403, 404)),
+        Operation(method="post", summary="Sum up the older turns now", body=LayerBody, answer=LayerAnswer, status=201,
+                  text="By the tenant's model for summaries, in a turn of the caller's. The turns stay in the session.",
+                  errors=(409, *TURN_ERRORS)),
+    ],
+    "/api/sessions/{session_id}/layers/{layer_id}": [
+        Operation(method="delete", summary="Undo a summary", status=204, errors=(401, 403, 404),
+                  text="Models are sent the turns again. Undoing the newest one stops summing up by itself."),
+    ],
+    "/api/sessions/{session_id}/window": [
+        Operation(method="get", summary="What of a session a model would be sent", answer=WindowAnswer,
+                  query=(("model", "string", "A public name; without it the one that would answer."),),
+                  errors=(400, 401, 403, 404, 503)),
     ],
     "/api/sessions/{session_id}/snapshots": [
         Operation(method="get", summary="Snapshots of a session, newest first", answer=SnapshotPage,

@@ -17,6 +17,7 @@ from engine.engine import Engine
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Json, Message, Principal
 from routing.table import PublicModel
+from sessions_app.browsing import Active
 
 
 class Authenticator(Protocol):
@@ -39,6 +40,22 @@ class SessionStore(Protocol):
     async def patch(self, principal: Principal, session_id: str, changes: Json) -> Json: ...
 
     async def delete(self, principal: Principal, session_id: str) -> None: ...
+
+
+class SessionSummaries(Protocol):
+    """Summaries of a session's older turns (see `sessions_app.summarising`)."""
+
+    async def list(self, principal: Principal, session_id: str) -> Json: ...
+
+    async def make(self, principal: Principal, session_id: str, through: int | None = None) -> Json: ...
+
+    async def undo(self, principal: Principal, session_id: str, layer_id: str) -> None: ...
+
+
+class SessionSight(Protocol):
+    """What of a session a model would be sent (see `sessions_app.sight`)."""
+
+    async def read(self, principal: Principal, session_id: str, model: str) -> Json: ...
 
 
 class VersionReader(Protocol):
@@ -72,6 +89,14 @@ class SnapshotKeeper(Protocol):
     async def make(self, principal: Principal, session_id: str, name: str, tags: Sequence[str]) -> Json: ...
 
     async def change(self, principal: Principal, session_id: str, snapshot_id: str, changes: Json) -> Json: ...
+
+
+class SessionFinder(Protocol):
+    """Sessions of a whole tenant (see `sessions_app.browsing`)."""
+
+    async def recent(self, tenant_id: int, user: str | None = None) -> Sequence[Active]: ...
+
+    async def users(self, tenant_id: int, session_id: str) -> Sequence[str]: ...
 
 
 class KeptAnswers(Protocol):
@@ -108,6 +133,8 @@ class Parts:
     engine: Engine
     authenticator: Authenticator
     sessions: SessionStore
+    summaries: SessionSummaries
+    sight: SessionSight
     versions: VersionReader
     snapshots: SnapshotKeeper
     answers: KeptAnswers

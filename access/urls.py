@@ -9,6 +9,7 @@ from access.management.answers import Cache
 from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
 from access.management.erasures import Erasures
 from access.management.jobs import JobDetail, JobList, JobResult
+from access.management.layers import LayerDetail, LayerList, SessionWindow
 from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
@@ -36,6 +37,9 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/chat": ChatView,
     "/api/sessions": SessionList,
     "/api/sessions/{session_id}": SessionDetail,
+    "/api/sessions/{session_id}/layers": LayerList,
+    "/api/sessions/{session_id}/layers/{layer_id}": LayerDetail,
+    "/api/sessions/{session_id}/window": SessionWindow,
     "/api/sessions/{session_id}/snapshots": Snapshots,
     "/api/sessions/{session_id}/snapshots/{snapshot}": SnapshotDetail,
     "/api/sessions/{session_id}/versions": SessionVersions,

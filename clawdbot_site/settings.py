@@ -42,6 +42,7 @@ LOCAL_MODEL = env.flag("LOCAL_MODEL", True)
 HTTP_CLIENT = env.choice("HTTP_CLIENT", "direct", ("direct", "aiohttp"))
 SESSION_TTL = env.whole("SESSION_TTL", 3600, low=1)
 SESSION_RETENTION_DAYS = env.whole("SESSION_RETENTION_DAYS", 0, low=0)
+SUMMARY_PERCENT = env.whole("SUMMARY_PERCENT", 50, low=1, high=95)
 SNAPSHOT_EVERY = env.whole("SNAPSHOT_EVERY", 20, low=0)
 
 # Stores -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
-from access.console.bridge import SCOPE_KEY, EngineBridge
+from access.console.bridge import SCOPE_KEY, EngineBridge, SessionParts
 from access.gateway import Gateway
 from access.health import Health
 from access.management.rows import Rows
@@ -46,14 +46,18 @@ from routing.router import RuleRouter
 from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
 from sessions_app.archive import Archive
+from sessions_app.browsing import SessionBrowser
 from sessions_app.changing import SessionChanges
 from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
 from sessions_app.leases import Leases
 from sessions_app.recovery import SessionRecovery
+from sessions_app.sight import Sight
 from sessions_app.snapshots import SessionSnapshots
-from sessions_app.store import SessionStore
+from sessions_app.store import AfterAppend, OpenSession, SessionStore
+from sessions_app.summarising import Summaries
 from sessions_app.versions import SessionVersions
+from sessions_app.windows import Windows
 from tenants.addresses import numbered
 from tenants.answers import AnswerStore
 from tenants.bus import Bus
@@ -133,11 +137,11 @@ class Application:
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
         await self.archive.warm()
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
-        self.sessions = SessionStore(finder, Leases(self.stores, self.bus))
+        windows = Windows(share=settings.SUMMARY_PERCENT / 100)
+        self.sessions = SessionStore(finder, Leases(self.stores, self.bus), windows)
         changes = SessionChanges(finder, self.journal)
         desk = SessionDesk(finder, changes, self.archive)
         self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
-        self.sessions.after_append = self.snapshots.after_append
         versions = SessionVersions(finder, self.sessions, changes, self.past)
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
@@ -154,6 +158,8 @@ class Application:
             answers=self.answers,
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
         )
+        self.summaries = Summaries(finder, changes, self.engine.complete)
+        self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
         parts = Parts(
             engine=self.engine,
             authenticator=Authenticator(
@@ -165,6 +171,8 @@ class Application:
             sessions=desk,
             versions=versions,
             snapshots=self.snapshots,
+            summaries=self.summaries,
+            sight=Sight(finder, windows, router),
             answers=self.answers,
             router=router,
             read_turn=self.reader.turn,
@@ -185,7 +193,9 @@ class Application:
             started={"started": self._accepts},
             degraded={"journal_spool": lambda: self.journal.waiting.spooled > 0},
         )
-        django = _bridged(self._django, EngineBridge(self.engine, loop, self._routes, self.answers, self._words))
+        shown = SessionParts(desk, versions, self.snapshots, SessionBrowser(self.stores))
+        bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown)
+        django = _bridged(self._django, bridge)
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
         )
@@ -211,6 +221,7 @@ class Application:
         """Readiness is false from the call on; returns when no turn is running and all are recorded."""
         self._draining = True
         if self._started:
+            await self.summaries.stop()
             await self.engine.drain()
             await self.snapshots.drain()
 
@@ -220,6 +231,7 @@ class Application:
             return
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
+        await self.summaries.stop()
         await self.engine.drain()
         await self.snapshots.drain()
         await self.prober.stop()
@@ -236,6 +248,14 @@ class Application:
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)
+
+
+def _each(*told: AfterAppend) -> AfterAppend:
+    def after_append(session: OpenSession, version: int) -> None:
+        for tell in told:
+            tell(session, version)
+
+    return after_append
 
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:

@@ -99,11 +99,19 @@ class Sessions(Protocol[S]):
 
         Raises SessionNotFound, SessionBusy, StoreUnavailable."""
 
-    def window(self, session: S | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
-        """History and new messages as they go upstream, trimmed for this instance. Raises ContextTooLong."""
+    async def window(
+        self,
+        session: S | None,
+        messages: Sequence[Message],
+        instance: Instance,
+        model: str = "",
+        request: ChatRequest | None = None,
+    ) -> list[Message]:
+        """History and new messages as they go upstream, trimmed for this instance. `model` is the name its service
+        knows; the request's tools and the answer it wants take room as well. Raises ContextTooLong."""
 
     def needs(self, session: S | None, messages: Sequence[Message]) -> int:
-        """The tokens that `window` cannot trim away: what no smaller context window has room for."""
+        """At least so many tokens `window` cannot trim away: no smaller context window has room for them."""
 
     async def confirm(self, session: S) -> None:
         """Before the turn's completion is recorded. Raises Conflict if another turn has been let in meanwhile."""

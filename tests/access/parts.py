@@ -16,6 +16,9 @@ from compliance.journal.reader import TurnRecord
 from engine.errors import EngineError, TurnNotFound, Unauthenticated
 from engine.types import ChatRequest, Constraints, Message, Principal
 from routing.table import PublicModel
+from sessions_app.sight import Sight
+from sessions_app.summarising import Summaries
+from sessions_app.windows import Windows
 from tests.access.asgi_client import Client
 from tests.cast import ALICE, BOB, CHARLIE
 from tests.engine import parts as engine_parts
@@ -139,6 +142,14 @@ class Site:
         return Client(self.app)
 
 
+def summarised(sessions: Any, engine: Any) -> Any:
+    return Summaries(sessions.finder, sessions.changes, engine.complete) if hasattr(sessions, "changes") else None
+
+
+def sighted(sessions: Any, behind: Any) -> Any:
+    return Sight(sessions.finder, Windows(), behind.router) if hasattr(sessions, "changes") else None
+
+
 def build(
     *models: ScriptedModel,
     sessions: Any = None,
@@ -153,6 +164,8 @@ def build(
         authenticator=keys,
         sessions=sessions,
         versions=getattr(sessions, "versions", None),
+        summaries=summarised(sessions, engine),
+        sight=sighted(sessions, behind),
         snapshots=getattr(sessions, "snapshots", None),
         answers=Forgetful(behind.answers),
         router=PlainRoutes(["auto", "scripted", "openai/gpt-4o"]),

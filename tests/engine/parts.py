@@ -212,7 +212,14 @@ class MemorySessions:
             return Kept(request.session_id, created=True)
         raise SessionNotFound()
 
-    def window(self, session: Kept | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
+    async def window(
+        self,
+        session: Kept | None,
+        messages: Sequence[Message],
+        instance: Instance,
+        model: str = "",
+        request: ChatRequest | None = None,
+    ) -> list[Message]:
         if instance.id in self.small:
             raise ContextTooLong()
         return [*(session.history if session else ()), *messages]
@@ -353,13 +360,18 @@ async def nothing_left(engine: Engine, parts: Parts) -> None:
 
 
 def build(
-    *models: ScriptedModel, words: Sequence[str] = (), run: Run | None = None, sessions: Any = None
+    *models: ScriptedModel,
+    words: Sequence[str] = (),
+    run: Run | None = None,
+    sessions: Any = None,
+    journal: MemoryJournal | None = None,
 ) -> tuple[Engine, Parts]:
     parts = Parts(
         models or [ScriptedModel()],
         sessions=sessions or MemorySessions(),
         guard=WordsGuard(words),
         plugins=OnePlugin(run),
+        journal=journal or MemoryJournal(),
     )
     engine = Engine(
         limiter=parts.limiter,
