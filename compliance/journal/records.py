@@ -28,6 +28,7 @@ INTENT: Final = "intent"
 COMPLETION: Final = "completion"
 PARTIAL: Final = "partial"
 CHANGE: Final = "change"
+SESSION: Final = "session"
 
 # What a record can do to its own encoding: lone surrogates, numbers beyond 64 bits, foreign types, too deep nesting.
 ENCODING_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError)

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from compliance.journal.committing import CommitThread
-from compliance.journal.records import COMPLETION, ENCODING_ERRORS, INTENT, PARTIAL, Row, partial_row, unrecordable
+from compliance.journal.records import COMPLETION, ENCODING_ERRORS, INTENT, SESSION, Row, partial_row, unrecordable
 from compliance.journal.store import Store, StoreAway
 from compliance.sealing.sealer import Sealer
-from compliance.sealing.splitting import completion_row, intent_row
-from engine.entries import Completion, Intent, Partial
+from compliance.sealing.splitting import completion_row, intent_row, session_row
+from engine.entries import Completion, Intent, Partial, SessionEntry
 from engine.errors import AuditUnavailable, EngineError, InvalidRequest
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,10 @@ class JournalWriter:
     """`engine.ports.Journal` over a `Store`; what was said goes there sealed. Belongs to the event loop that starts it.
 
     An entry that is not durable after `deadline` seconds fails with AuditUnavailable. An intent that still waits then
-    is given up, so the turn leaves no trace; one that is already with the database may yet be written, and the end the
-    engine records for its turn follows it. The end of a turn with a durable intent is never given up: it waits until
-    the database is back. The end of a turn whose intent was given up is not written. So the balance always holds.
+    is given up, so the turn leaves no trace, and so is a change of a session; one that is already with the database may
+    yet be written, and the end the engine records for its turn follows it. The end of a turn with a durable intent is
+    never given up: it waits until the database is back. The end of a turn whose intent was given up is not written. So
+    the balance always holds.
 
     What waits is bounded: `max_waiting` entries or `max_bytes` of bodies, then intents fail at once; ends are as many
     as there are open turns. A tenant whose key is not at hand gets AuditUnavailable: nothing is stored in the clear."""
@@ -132,9 +133,7 @@ class JournalWriter:
 
     def intent(self, intent: Intent) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
-        if self._stopping or len(self._waiting) >= self._max_waiting or self._bytes >= self._max_bytes:
-            return _fail(future, AuditUnavailable())
-        if not self._sealer.knows(intent.tenant_id):
+        if not self._takes(intent.tenant_id):
             return _fail(future, AuditUnavailable())
         try:
             row = intent_row(intent, self._store.worker)
@@ -171,7 +170,25 @@ class JournalWriter:
             return
         self._put(row, self._loop.create_future())
 
+    # engine.ports.SessionJournal -----------------------------------------------------------------------------------
+
+    def session(self, entry: SessionEntry) -> asyncio.Future[None]:
+        """It has no end, so no turn is open for it. Given up like an intent."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if not self._takes(entry.tenant_id):
+            return _fail(future, AuditUnavailable())
+        try:
+            row = session_row(entry, self._store.worker)
+        except ENCODING_ERRORS:
+            return _fail(future, _refusal())
+        return self._put(row, future)
+
     # On the event loop -------------------------------------------------------------------------------------------
+
+    def _takes(self, tenant_id: int) -> bool:
+        """Whether there is room for what need not be recorded yet, and a key to seal it with."""
+        crowded = len(self._waiting) >= self._max_waiting or self._bytes >= self._max_bytes
+        return not self._stopping and not crowded and self._sealer.knows(tenant_id)
 
     def _put(self, row: Row, future: asyncio.Future[None]) -> asyncio.Future[None]:
         self._waiting.append(_Entry(row, future, self._loop.time()))
@@ -241,12 +258,14 @@ class JournalWriter:
         if kind == INTENT:
             self._open.pop(turn_id, None)
             self._withdraw({turn_id}, _refusal)
-        elif kind != PARTIAL:
+        elif kind == COMPLETION:
             self._stand_in(turn_id, tenant_id)
 
     def _give_up(self, limit: float) -> None:
-        """Fails what waits since before `limit`. Intents leave the queue, the ends of durable turns stay."""
-        overdue = {entry.row[0] for entry in self._waiting if entry.since <= limit and entry.row[1] == INTENT}
+        """Fails what waits since before `limit`. Intents and changes of sessions leave the queue, the ends of durable
+        turns stay."""
+        begun = (INTENT, SESSION)
+        overdue = {entry.row[0] for entry in self._waiting if entry.since <= limit and entry.row[1] in begun}
         for entry in self._waiting:
             if entry.since <= limit:
                 _fail(entry.future, AuditUnavailable())
