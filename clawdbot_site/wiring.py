@@ -25,6 +25,7 @@ from access.tickets import Tickets
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
+from compliance.journal.idempotency import IdempotencyReader
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
 from compliance.journal.writer import JournalWriter
@@ -78,6 +79,7 @@ class Application:
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
+        self.once = IdempotencyReader(self._tenant_keys)
         self._hits = HitCounter()
         self.hit_writer = HitWriter(self._hits)
         self.rows, self.trials = Rows(), Rows(1)
@@ -136,6 +138,7 @@ class Application:
             meter=self.metrics,
             answers=self.answers,
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
+            once=self.once,
         )
         parts = Parts(
             engine=self.engine,
@@ -209,6 +212,7 @@ class Application:
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)
+        await asyncio.to_thread(self.once.close)
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)

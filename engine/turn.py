@@ -40,10 +40,10 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "counted", "decided", "end", "fold",
-        "id", "intended", "keep", "messages", "output", "personal", "plugins", "policy", "principal", "refused",
-        "request", "reservation", "restorer", "retries", "retrying", "route", "session", "source", "started", "time",
-        "tries", "ttft", "vectors", "verdicts",
+        "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "counted", "decided",
+        "end", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins", "policy", "principal",
+        "refused", "request", "reservation", "restorer", "retries", "retrying", "route", "session", "source", "started",
+        "time", "tries", "ttft", "vectors", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:

@@ -305,6 +305,7 @@ class OnePlugin:
 class CountingMeter:
     def __init__(self) -> None:
         self.states: list[str] = []
+        self.replays = 0
         self.tokens = 0
         self.found: list[str] = []
         self.held: list[tuple[int, float] | None] = []
@@ -316,6 +317,9 @@ class CountingMeter:
     def guard(self, *, verdicts: Sequence[Any], held: tuple[int, float] | None, **_: Any) -> None:
         self.found += [verdict.word for verdict in verdicts]
         self.held.append(held)
+
+    def replayed(self, *, tenant: str, edge: str) -> None:
+        self.replays += 1
 
 
 @dataclass
@@ -365,5 +369,6 @@ def build(
         journal=parts.journal,
         meter=parts.meter,
         answers=parts.answers,
+        once=parts.journal,
     )
     return engine, parts
