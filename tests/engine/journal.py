@@ -23,17 +23,20 @@ class MemoryJournal:
 
     def _put(self, entry: Intent | Completion, claim: Claim | None = None) -> asyncio.Future[None]:
         """As with the real one, the entry is on its way also when nobody waits for it any more."""
-        return asyncio.shield(asyncio.ensure_future(self._commit(entry, claim)))
+        work = self._commit(entry) if claim is None else self._grant(entry, claim)
+        return asyncio.shield(asyncio.ensure_future(work))
 
-    async def _commit(self, entry: Intent | Completion, claim: Claim | None) -> None:
+    async def _commit(self, entry: Intent | Completion) -> None:
         await self.gate.wait() if self.gate is not None else None
         if self.broken:
             raise AuditUnavailable()
         self.entries.append(entry)
-        if claim is not None:
-            if self.held.get(claim.digest, ("", ""))[0] != claim.after:
-                raise IdempotencyRunning()
-            self.held[claim.digest] = (entry.turn_id, claim.fingerprint)
+
+    async def _grant(self, entry: Intent | Completion, claim: Claim) -> None:
+        await self._commit(entry)
+        if self.held.get(claim.digest, ("", ""))[0] != claim.after:
+            raise IdempotencyRunning()
+        self.held[claim.digest] = (entry.turn_id, claim.fingerprint)
 
     intent = completion = _put
 

@@ -352,11 +352,18 @@ async def nothing_left(engine: Engine, parts: Parts) -> None:
 
 
 def build(
-    *models: ScriptedModel, words: Sequence[str] = (), run: Run | None = None, sessions: Any = None
+    *models: ScriptedModel,
+    words: Sequence[str] = (),
+    run: Run | None = None,
+    sessions: Any = None,
+    journal: Any = None,
+    once: Any = None,
 ) -> tuple[Engine, Parts]:
+    """`journal` and `once` are the real ones, or one in memory is both."""
     parts = Parts(
         models or [ScriptedModel()],
         sessions=sessions or MemorySessions(),
+        journal=journal or MemoryJournal(),
         guard=WordsGuard(words),
         plugins=OnePlugin(run),
     )
@@ -369,6 +376,6 @@ def build(
         journal=parts.journal,
         meter=parts.meter,
         answers=parts.answers,
-        once=parts.journal,
+        once=once or parts.journal,
     )
     return engine, parts
