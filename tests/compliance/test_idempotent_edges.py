@@ -18,29 +18,9 @@ from engine.snapshots import Cell
 from tests.access.parts import build
 from tests.access.test_edges import sse
 from tests.cast import ALICE, BOB, CHARLIE
-from tests.compliance.journals import (
-    KEYS,
-    empty_database,
-    empty_journal,
-    journal_database,
-    journal_file,
-    place,
-    place_alias,
-    postgres,
-    writer_on,
-)
+from tests.compliance.journals import KEYS, writer_on
 from tests.conformance.edges import HI
 from tests.engine.parts import MemorySessions, ScriptedModel
-
-__all__ = [
-    "empty_database",
-    "empty_journal",
-    "journal_database",
-    "journal_file",
-    "place",
-    "place_alias",
-    "postgres",
-]
 
 CHAT, OPENAI, EMBEDDINGS = "/api/chat", "/v1/chat/completions", "/v1/embeddings"
 KEY = {"Idempotency-Key": "order-4711"}
