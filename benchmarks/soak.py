@@ -24,6 +24,12 @@ def audit_tamper(edits: int = 10_000) -> bool:
     return subprocess.run(command).returncode == 0
 
 
+def idempotency() -> bool:
+    """50,000 equal requests race for 1,000 keys, with flushes and kills, on files and on PostgreSQL: one call a key."""
+    size = [sys.executable, "-m", "benchmarks.idempotency", "--rounds", "25", "--keys", "20", "--racers", "50"]
+    return all(subprocess.run([*size, *more], cwd=ROOT).returncode == 0 for more in ([], ["--postgres"]))
+
+
 def session_store() -> bool:
     """the store emptied, killed, and put back to older files 60 times under turns: every answered turn is there."""
     return subprocess.run([sys.executable, "-m", "benchmarks.session_loss", "--rounds", "60"], cwd=ROOT).returncode == 0
@@ -37,6 +43,7 @@ def sessions_race() -> bool:
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
+    "idempotency": idempotency,
     "session-store": session_store,
     "sessions-race": sessions_race,
 }

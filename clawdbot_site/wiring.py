@@ -25,6 +25,7 @@ from access.tickets import Tickets
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
+from compliance.journal.idempotency import IdempotencyReader
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
 from compliance.journal.session_past import JournalPast
@@ -92,6 +93,7 @@ class Application:
         self.reader = JournalReader()
         self.past = JournalPast(lambda tenant_id: self._tenant_keys.value.get(tenant_id))
         self.archive = Archive(SubjectVault())
+        self.once = IdempotencyReader(self._tenant_keys)
         self._hits = HitCounter()
         self.hit_writer = HitWriter(self._hits)
         self.rows, self.trials = Rows(), Rows(1)
@@ -157,6 +159,7 @@ class Application:
             meter=self.metrics,
             answers=self.answers,
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
+            once=self.once,
         )
         self.summaries = Summaries(finder, changes, self.engine.complete)
         self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
@@ -245,6 +248,7 @@ class Application:
         await asyncio.to_thread(self.reader.close)
         await asyncio.to_thread(self.past.close)
         await asyncio.to_thread(self.archive.close)
+        await asyncio.to_thread(self.once.close)
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)

@@ -97,7 +97,7 @@ class OpenAIEdge:
             done = await self._parts.engine.embed(principal, request)
             answer = await embeddings.answer(done, form)
             watcher.close()
-            await call.answer(answer, asgi.turn_headers(Start(done.id, None, done.model)))
+            await call.answer(answer, asgi.turn_headers(Start(done.id, None, done.model, replayed=done.replayed)))
 
     # /v1/models --------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from access import asgi, bodies, cache_control, errors, events, languages, schemas
+from access import asgi, bodies, cache_control, errors, events, idempotency_keys, languages, schemas
 from access.asgi import Event, RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope, with_user
 from access.parts import Parts
@@ -189,12 +189,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def _chat(self, frame: Json, ref: Ref) -> None:
         assert self._principal is not None
         headers: RawHeaders = self.scope["headers"]
+        key_given = schemas.fields(frame, idempotency_keys.KeyField).idempotency_key
         asked = schemas.chat_request(
             frame,
             edge="websocket",
             request_id=os.urandom(16).hex(),
             headers=headers,
             cache=cache_control.frame_wish(schemas.fields(frame, cache_control.CacheField), headers),
+            idempotency=key_given or "",
         )
         request = msgspec.structs.replace(asked, stream=True)  # frames are a stream, whatever the body says
         key: object = ref if ref is not None else object()
