@@ -18,6 +18,7 @@ from engine.errors import InvalidRequest
 from engine.types import AUTO, ChatRequest, Json, Message, RawHeaders
 
 MAX_MESSAGES = 2_000
+RESUMABLE: Final = frozenset({"sse", "websocket"})  # edges whose turns outlive their readers
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 PARAMS: Final = frozenset(
     {
@@ -129,6 +130,7 @@ def chat_request(
         language=chat.language or preferred_language(named.get(b"accept-language")),
         headers=headers,
         cache=_wish(headers, named) if cache is None else cache,
+        resumable=edge in RESUMABLE,
         edge=edge,
         request_id=request_id,
     )
