@@ -17,6 +17,7 @@ import orjson
 
 from access import errors, events
 from access.frames import frame
+from access.readers import Reader
 from access.shelf import NoShelf, Shelf
 from access.turns import RunningTurns
 from engine.engine import Engine
@@ -42,16 +43,15 @@ class Generation:
     """One turn and its events so far. `id` is empty and `start` None until it has begun."""
 
     __slots__ = (
-        "_began", "_chat", "_ended", "_flying", "_grace", "_language", "_name", "_owners", "_place", "_readers",
-        "_remote", "_running", "_source", "_stored", "_timer", "_waiting", "error",
-        "frames", "id", "over", "principal",
-        "size", "start", "task",
+        "_began", "_chat", "_counted", "_ended", "_flying", "_grace", "_language", "_loop", "_marked", "_name",
+        "_owners", "_place", "_readers", "_remote", "_running", "_source", "_stored", "_timer", "_waiting", "error",
+        "frames", "id", "over", "principal", "pushed", "size", "start", "task",
     )  # fmt: skip
 
     def __init__(
         self, owners: Generations, principal: Principal, chat: ChatRequest, language: str, grace: float
     ) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._owners = owners
         self._chat = chat
         self._language = language
@@ -65,9 +65,12 @@ class Generation:
         self._timer: asyncio.TimerHandle | None = None
         self._began = loop.time()
         self._ended = 0.0
+        self._counted = 0  # bytes that all of the process know of
         self._place = 0  # bytes that are in the store,
         self._stored = 0  # which are so many frames
         self._flying = False
+        self._marked = False
+        self.pushed: Reader | None = None  # which has all events and waits: it is given the next one
         self.principal = principal
         self.id = ""
         self.start: Start | None = None
@@ -115,30 +118,34 @@ class Generation:
         self.over = True
         self.error = error
         self._stop_timer()
-        self._wake()
+        self.wake()
         self._owners.ended(self)
 
     def _end(self, name: bytes, data: bytes) -> None:
         self.over = True
-        self._ended = asyncio.get_running_loop().time()
+        self._ended = self._loop.time()
         self._stop_timer()
         self._add(name, data)
         self._owners.ended(self)
 
     def _add(self, name: bytes, data: bytes) -> None:
-        made = frame(self._name, len(self.frames), name, data)
-        self.frames.append(made)
+        frames = self.frames
+        made = frame(self._name, len(frames), name, data)
+        frames.append(made)
         self.size += len(made)
-        self._owners.total += len(made)
-        if self._waiting:
-            self._wake()
-        self._owners.mark(self)
+        if not self._marked:
+            self._marked = True
+            self._owners.mark(self)
+        if self.pushed is not None and len(self._waiting) == 1 and not self.over:
+            self.pushed.push(made)
+        elif self._waiting:
+            self.wake()
 
-    def _wake(self) -> None:
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
-        self._waiting.clear()
+    def wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
 
     def cancel(self) -> None:
         """Stops the turn and its call upstream; readers are told. Safe to call twice."""
@@ -172,7 +179,7 @@ class Generation:
     def heard(self, reader: str, there: bool) -> None:
         """A reader at another worker is there, or has left."""
         if there:
-            self._remote[reader] = asyncio.get_running_loop().time() + REMOTE
+            self._remote[reader] = self._loop.time() + REMOTE
         elif self._remote.pop(reader, None) is not None and not self._readers:
             self._wait_for_reader(self._grace)
 
@@ -183,10 +190,10 @@ class Generation:
         if seconds <= 0 and not self._remote:
             self.cancel()
         else:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up)
+            self._timer = self._loop.call_later(seconds, self._give_up)
 
     def _give_up(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         self._remote = {reader: until for reader, until in self._remote.items() if until > now}
         if self._remote:
             self._wait_for_reader(max(self._remote.values()) - now)
@@ -204,7 +211,7 @@ class Generation:
 
     def news(self) -> asyncio.Future[None]:
         """Done when there is another event, or the end."""
-        waiting = asyncio.get_running_loop().create_future()
+        waiting = self._loop.create_future()
         self._waiting.append(waiting)
         return waiting
 
@@ -212,8 +219,11 @@ class Generation:
 
     def flush(self, shelf: Shelf) -> None:
         """Offers what the store does not have yet. One offer at a time: the next one waits for its answer."""
+        self._marked = False
         if self._flying or self._stored == len(self.frames):
             return
+        self._owners.total += self.size - self._counted
+        self._counted = self.size
         count = len(self.frames)
         said = b"".join(self.frames[self._stored :])
         self._flying = True
@@ -228,45 +238,19 @@ class Generation:
         else:
             self._stored = self._place = 0  # whatever is there: next time all is sent in its place
         if self._stored < len(self.frames):
+            self._marked = True
             self._owners.mark(self, RETRY if not whole else FLUSH)
         elif self.over:
             self._owners.kept(self)
 
     @property
-    def hopeless(self) -> bool:
-        """It ended so long ago that the store need not have it any more."""
-        return self.over and asyncio.get_running_loop().time() - self._ended > KEPT
-
-
-class Reader:
-    """One who follows a generation. `position` is the sequence of the next event; `busy` since when it has had what it
-    was given last without asking for more, 0: it waits for events."""
-
-    __slots__ = ("_generation", "busy", "drop", "position")
-
-    def __init__(self, generation: Generation, first: int, drop: Callable[[], None]) -> None:
-        self._generation = generation
-        self.position = first
-        self.busy = 0.0
-        self.drop = drop
+    def counted(self) -> int:
+        return self._counted
 
     @property
-    def over(self) -> bool:
-        """Nothing will come after what it was given."""
-        return self._generation.over and self.position >= len(self._generation.frames)
-
-    async def next(self) -> list[bytes]:
-        """All that has come since, at least one event; none: that was all."""
-        generation = self._generation
-        self.busy = 0.0
-        while self.position >= len(generation.frames):
-            if generation.over:
-                return []
-            await generation.news()
-        given = generation.frames[self.position :]
-        self.position += len(given)
-        self.busy = time.monotonic()
-        return given
+    def hopeless(self) -> bool:
+        """It ended so long ago that the store need not have it any more."""
+        return self.over and self._loop.time() - self._ended > KEPT
 
 
 class Generations:
@@ -284,7 +268,7 @@ class Generations:
         self.engine = engine
         self.running = running
         self.shelf: Shelf = shelf or NoShelf()
-        self.total = 0  # bytes of all events in memory
+        self.total = 0  # bytes of all events in memory, as far as they were seen by a flush
         self._grace = grace
         self._begun = begun
         self._alive: set[Generation] = set()
@@ -364,7 +348,7 @@ class Generations:
     def _forget(self, generation: Generation) -> None:
         if generation in self._alive:
             self._alive.remove(generation)
-            self.total -= generation.size
+            self.total -= generation.counted
 
     def _flush(self) -> None:
         self._timer = None

@@ -7,6 +7,10 @@ each in a tick of its own, which is dearer. Then how long it takes from a `cance
 
 from __future__ import annotations
 
+from benchmarks import inprocess, workload  # first: they set Django up
+
+# isort: split
+
 import argparse
 import asyncio
 import gc
@@ -33,7 +37,6 @@ from access.gateway import Gateway
 from access.health import Health
 from access.lean import LeanHandler, Reply
 from access.parts import Parts
-from benchmarks import inprocess, workload  # first: they set Django up
 from benchmarks.canned import EVENTS, CannedHttp, CannedResponse
 from clawdbot_site.wiring import Application
 from engine.outbound import Timeouts

@@ -66,11 +66,16 @@ class EventStream:
         with generation.reading(watcher.leave) as reader:
             start = await generation.opened()
             await send(_head(request_id, turn_headers(start)))
-            while frames := await reader.next():
+
+            async def push(frame: bytes) -> None:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+
+            while frames := await reader.next(push):
                 last = reader.over
                 if last:
                     watcher.close()
-                await send({"type": "http.response.body", "body": b"".join(frames), "more_body": not last})
+                body = frames[0] if len(frames) == 1 else b"".join(frames)
+                await send({"type": "http.response.body", "body": body, "more_body": not last})
 
 
 class ResumedStream:

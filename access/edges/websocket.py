@@ -253,7 +253,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 self._know(start.id)
                 self._join(generation.principal, start.session_id)
                 mine = whose(shown.ref)
-                while given := await reader.next():
+                while given := await reader.next(lambda frame: self._send((frame,), mine)):
                     if reader.over:
                         self._forget(key, shown)  # its ref is free again before the client reads this
                     await self._send(given, mine)
