@@ -100,14 +100,15 @@ class _Away:
         self._next = first
         loop = asyncio.get_running_loop()
         found, over = await self._stored()
-        record = None if self._seen else await self._record()
         if not found and over:
             return
+        record = await self._record() if not found else None
         if record is not None and record.completion is not None:
             if rest := frames.recorded(record, self._next, language):
                 yield rest
             return
         yield found
+        record = None
         news, ask = loop.time(), FIRST_QUESTION
         while not over:
             silent = loop.time() - news
@@ -134,8 +135,8 @@ class _Away:
             kept = await self._shelf.get(self._owner, self._turn_id, self._place)
         except EngineError:
             return [], False
-        if not kept:
-            return [], False
+        if not kept.startswith(b"id: %b.%d\n" % (self._turn_id.encode("ascii"), self._seen)):
+            return [], False  # nothing, or the end alone of what the store has lost and will be sent again
         found = frames.split(kept)
         skipped = max(0, self._next - self._seen)
         self._place += len(kept)
