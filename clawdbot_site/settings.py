@@ -44,6 +44,7 @@ SESSION_TTL = env.whole("SESSION_TTL", 3600, low=1)
 SESSION_RETENTION_DAYS = env.whole("SESSION_RETENTION_DAYS", 0, low=0)
 SUMMARY_PERCENT = env.whole("SUMMARY_PERCENT", 50, low=1, high=95)
 SNAPSHOT_EVERY = env.whole("SNAPSHOT_EVERY", 20, low=0)
+RESUME_GRACE = env.whole("RESUME_GRACE", 60, low=0, high=3600)
 
 # Stores -----------------------------------------------------------------------------------------------------------
 REDIS_HOST = env.text("REDIS_HOST")

@@ -17,11 +17,15 @@ from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
 from access.console.bridge import SCOPE_KEY, EngineBridge, SessionParts
 from access.gateway import Gateway
+from access.generations import Generations
 from access.health import Health
 from access.management.rows import Rows
 from access.metrics import Metrics
 from access.parts import Parts
+from access.resuming import Resuming
 from access.tickets import Tickets
+from access.turns import Canceller, RunningTurns
+from access.watching import Watching
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
@@ -56,6 +60,7 @@ from sessions_app.recovery import SessionRecovery
 from sessions_app.sight import Sight
 from sessions_app.snapshots import SessionSnapshots
 from sessions_app.store import AfterAppend, OpenSession, SessionStore
+from sessions_app.streams import EventStore
 from sessions_app.summarising import Summaries
 from sessions_app.versions import SessionVersions
 from sessions_app.windows import Windows
@@ -71,6 +76,7 @@ from tenants.live import LiveConfig
 from tenants.proxies import TrustedProxies
 from tenants.stored_keys import compile_keys
 from tenants.tokens import TokenVerifier
+from tenants.valkey import Connection
 
 HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
 
@@ -134,6 +140,7 @@ class Application:
         self.metrics.watch_journal(lambda: self.journal.waiting)
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
+        self.channels = Connection(settings.CHANNEL_URL)
         self.limits = Limits(self.stores, self.tenants)
         self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
@@ -163,8 +170,25 @@ class Application:
         )
         self.summaries = Summaries(finder, changes, self.engine.complete)
         self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
-        parts = Parts(
+        running = RunningTurns()
+        watching = Watching(self.channels)
+        self.generations = Generations(
+            self.engine,
+            running,
+            grace=self._resume_grace,
+            shelf=EventStore(self.stores),
+            begun=lambda principal, start: watching.tell(principal, start.session_id, start.id),
+        )
+        canceller = Canceller(running, self.reader.turn, self.bus.tell)
+        self.bus.on("cancel", canceller.heard)
+        self.bus.on("reader", self.generations.heard)
+        self.parts = parts = Parts(
             engine=self.engine,
+            running=running,
+            generations=self.generations,
+            resuming=Resuming(self.generations, self.reader.turn, self.bus.tell),
+            canceller=canceller,
+            watching=watching,
             authenticator=Authenticator(
                 self.credentials,
                 TokenVerifier(settings.SIMPLE_JWT),
@@ -204,6 +228,12 @@ class Application:
         )
         self._started = True
 
+    def _resume_grace(self, tenant_id: int) -> float:
+        """Seconds."""
+        view = self.tenants.value.by_id.get(tenant_id)
+        own = view.resume_grace if view is not None else None
+        return settings.RESUME_GRACE if own is None else own
+
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI callable."""
         await self._serve(scope, receive, send)
@@ -235,6 +265,7 @@ class Application:
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
         await self.summaries.stop()
+        await self.generations.stop()
         await self.engine.drain()
         await self.snapshots.drain()
         await self.prober.stop()
@@ -243,6 +274,7 @@ class Application:
         self.limits.close()
         self.sessions.stop()
         await self.http.close()
+        await self.channels.close()
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)

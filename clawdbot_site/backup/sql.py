@@ -4,7 +4,6 @@ On PostgreSQL the journal's column `xid` says in which order entries became visi
 means nothing in another cluster. So entries go in two parts, those that the tree has and the later ones; on the way
 back each part is a transaction of its own, and the tree's place is put between them."""
 
-
 from __future__ import annotations
 
 import os
