@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from access.management.audit import EntryLine
@@ -87,6 +89,52 @@ class SessionAnswer(SessionLine, kw_only=True):
 
     context_stack: list[Message]
     pinned: list[tuple[int, int]] = []
+
+
+class LayerAnswer(msgspec.Struct, kw_only=True):
+    """A summary that stands for the first `through` turns of a session where it is `in_force`. `at` is in Unix seconds,
+    `turn_id` the turn that wrote it."""
+
+    id: str
+    at: float
+    through: int
+    summary: str
+    model: str
+    turn_id: str
+    in_force: bool
+    undone: bool
+
+
+class LayerPage(msgspec.Struct, kw_only=True):
+    """A session's summaries, the oldest first. `automatic`: it is summed up by itself as it grows."""
+
+    layers: list[LayerAnswer]
+    automatic: bool
+
+
+class WindowMessage(msgspec.Struct, kw_only=True):
+    """A message of the session by its place. `left_out` says why it is not sent."""
+
+    turn: int
+    message: int
+    role: str
+    sent: bool
+    pinned: bool = False
+    left_out: Literal["summary", "no_room", "unanswered"] | msgspec.UnsetType = msgspec.UNSET
+
+
+class WindowAnswer(msgspec.Struct, kw_only=True):
+    """What of a session a model would be sent now. `tokens` of it were counted with the `tokenizer`, by its own
+    vocabulary where `exact`; null where the `context_window` is not known. `layer` is the summary in force."""
+
+    model: str
+    instance: str
+    context_window: int | None
+    tokenizer: str
+    exact: bool
+    tokens: int | None
+    layer: str | None
+    messages: list[WindowMessage]
 
 
 class TurnAnswer(msgspec.Struct, kw_only=True):

@@ -17,6 +17,8 @@ from access.answers import (
     DecisionAnswer,
     EmbeddingsAnswer,
     ErrorAnswer,
+    LayerAnswer,
+    LayerPage,
     ModelListAnswer,
     PublicModelAnswer,
     ScoreAnswer,
@@ -24,11 +26,13 @@ from access.answers import (
     SessionPage,
     TicketAnswer,
     TurnAnswer,
+    WindowAnswer,
 )
 from access.edges.embeddings import EmbeddingsBody
 from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody, SessionChangeLines
 from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
+from access.management.layers import LayerBody
 from access.management.privacy import PrivacyAnswer, PrivacyBody
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
@@ -116,11 +120,18 @@ RESTORE_TEXT = (
 )
 BRANCH_TEXT = "The session itself stays as it is. Counts against the tenant's limits like a turn."
 PAST_ERRORS = (400, 401, 403, 404, 429, 503)
-TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
+TURN_ERRORS = (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504)
+ONCE = (
+    (
+        "Idempotency-Key",
+        "1 to 255 printable ASCII characters of the caller's choice. The same request sent again with it within 24 "
+        "hours gets the same answer, with `Idempotent-Replayed: true`, and no model is asked.",
+    ),
+)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/chat": [
         Operation(method="post", summary="Ask", text=CHAT_TEXT, body=ChatBody, answer=ChatAnswer, errors=TURN_ERRORS,
-                  streams=True),
+                  headers=ONCE, streams=True),
     ],
     "/api/sessions": [
         Operation(method="get", summary="The caller's sessions, newest first", answer=SessionPage,
@@ -131,6 +142,21 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="patch", summary="Its name, the user's profile and pinned messages", body=ProfilePatch,
                   answer=SessionAnswer, errors=(400, 401, 403, 404, 409), text="What is absent stays."),
         Operation(method="delete", summary="Delete a session", status=204, errors=(401, 403, 404)),
+    ],
+    "/api/sessions/{session_id}/layers": [
+        Operation(method="get", summary="A session's summaries", answer=LayerPage, errors=(401, 403, 404)),
+        Operation(method="post", summary="Sum up the older turns now", body=LayerBody, answer=LayerAnswer, status=201,
+                  text="By the tenant's model for summaries, in a turn of the caller's. The turns stay in the session.",
+                  errors=TURN_ERRORS),
+    ],
+    "/api/sessions/{session_id}/layers/{layer_id}": [
+        Operation(method="delete", summary="Undo a summary", status=204, errors=(401, 403, 404),
+                  text="Models are sent the turns again. Undoing the newest one stops summing up by itself."),
+    ],
+    "/api/sessions/{session_id}/window": [
+        Operation(method="get", summary="What of a session a model would be sent", answer=WindowAnswer,
+                  query=(("model", "string", "A public name; without it the one that would answer."),),
+                  errors=(400, 401, 403, 404, 503)),
     ],
     "/api/sessions/{session_id}/snapshots": [
         Operation(method="get", summary="Snapshots of a session, newest first", answer=SnapshotPage,
@@ -167,9 +193,16 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="A recorded turn and its decision", answer=TurnAnswer, errors=(401, 403, 404),
                   text="The caller's own turns; with the scope `audit` those of the whole tenant."),
     ],
+    "/api/turns/{turn_id}/events": [
+        Operation(method="get", summary="A turn's events, from any of them on", streams=True,
+                  query=(("last_event_id", "string", "As the header `Last-Event-ID`: the last event that was seen."),),
+                  errors=(400, 401, 403, 404, 503),
+                  text="The caller's own turns. Server-sent events: those that are missing, then the live ones to the "
+                       "end. 204: nothing is missing and nothing will come."),
+    ],
     "/api/turns/{turn_id}/cancel": [
         Operation(method="post", summary="Stop a running turn", answer=CancelAnswer, status=202,
-                  errors=(401, 403, 404)),
+                  errors=(401, 403, 404, 503)),
     ],
     "/api/route/explain": [
         Operation(method="post", summary="Where would this go, and why?", body=ExplainBody, answer=DecisionAnswer,
@@ -258,11 +291,12 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     **WORD_OPERATIONS,
     "/v1/chat/completions": [
         Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,
-                  text="Official SDKs work unchanged. The header `X-Session-Id` adds memory on the server."),
+                  text="Official SDKs work unchanged. The header `X-Session-Id` adds memory on the server.",
+                  headers=ONCE),
     ],
     "/v1/embeddings": [
         Operation(method="post", summary="Vectors of texts, in the OpenAI format", body=EmbeddingsBody,
-                  answer=EmbeddingsAnswer, errors=TURN_ERRORS,
+                  answer=EmbeddingsAnswer, errors=TURN_ERRORS, headers=ONCE,
                   text="Texts, not tokens; at most 2,048 of them. `model` absent or `auto`: the routing rules decide."),
     ],
     "/v1/models": [Operation(method="get", summary="The models a caller can name", answer=ModelListAnswer)],
@@ -307,7 +341,8 @@ def _operation(path: str, one: Operation) -> Json:
         "summary": one.summary,
         "tags": ["OpenAI format" if path.startswith("/v1/") else TAGS[step]],
         "parameters": [_in_path(part[1:-1]) for part in path.split("/") if part.startswith("{")]
-        + [_in_query(*each) for each in one.query],
+        + [_in_query(*each) for each in one.query]
+        + [_in_header(*each) for each in one.headers],
         "responses": {str(one.status): _answer(one)}
         | {str(status): {"description": "An error.", "content": _content(ErrorAnswer)} for status in one.errors},
     }
@@ -325,7 +360,7 @@ def _answer(one: Operation) -> Json:
         return {"description": "A file.", "content": _texts(one.gives)}
     if one.answer is None and not one.streams:
         return {"description": "Done."}
-    whole = _content(one.answer or dict)
+    whole = _content(one.answer or dict) if one.answer or one.body else {}
     stream = {"text/event-stream": {"schema": {"type": "string"}}} if one.streams else {}
     return {"description": "The answer.", "content": whole | stream}
 
@@ -346,6 +381,10 @@ def _in_path(name: str) -> Json:
 
 def _in_query(name: str, kind: str, text: str) -> Json:
     return {"name": name, "in": "query", "description": text, "schema": {"type": kind}}
+
+
+def _in_header(name: str, text: str) -> Json:
+    return {"name": name, "in": "header", "description": text, "schema": {"type": "string", "maxLength": 255}}
 
 
 def _name(struct: type) -> str:

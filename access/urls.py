@@ -17,6 +17,7 @@ from access.management.audit import (
 )
 from access.management.erasures import Erasures
 from access.management.jobs import JobDetail, JobList, JobResult
+from access.management.layers import LayerDetail, LayerList, SessionWindow
 from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
@@ -31,7 +32,7 @@ from access.management.session_versions import (
 )
 from access.management.sessions import SessionDetail, SessionList
 from access.management.tickets import WebSocketTicket
-from access.management.turns import TurnCancel, TurnDetail
+from access.management.turns import TurnCancel, TurnDetail, TurnEvents
 from access.management.word_choices import ExceptionsView, SubscriptionView
 from access.management.word_files import ExportView, ImportView
 from access.management.word_trials import WordHitsView, WordTest
@@ -44,6 +45,9 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/chat": ChatView,
     "/api/sessions": SessionList,
     "/api/sessions/{session_id}": SessionDetail,
+    "/api/sessions/{session_id}/layers": LayerList,
+    "/api/sessions/{session_id}/layers/{layer_id}": LayerDetail,
+    "/api/sessions/{session_id}/window": SessionWindow,
     "/api/sessions/{session_id}/snapshots": Snapshots,
     "/api/sessions/{session_id}/snapshots/{snapshot}": SnapshotDetail,
     "/api/sessions/{session_id}/versions": SessionVersions,
@@ -52,6 +56,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/sessions/{session_id}/restore": SessionRestore,
     "/api/sessions/{session_id}/branch": SessionBranch,
     "/api/turns/{turn_id}": TurnDetail,
+    "/api/turns/{turn_id}/events": TurnEvents,
     "/api/turns/{turn_id}/cancel": TurnCancel,
     "/api/route/explain": RouteExplain,
     "/api/route/score": RouteScore,

@@ -41,6 +41,10 @@ def parts(application: Application) -> Parts:
         engine=application.engine,
         authenticator=authenticator(application),
         sessions=application.sessions,
+        versions=None,  # type: ignore[arg-type]  # a chat asks for none of these four
+        snapshots=None,  # type: ignore[arg-type]
+        summaries=application.summaries,
+        sight=None,  # type: ignore[arg-type]
         answers=application.answers,
         router=application.engine.caller.router,  # type: ignore[arg-type]
         read_turn=application.reader.turn,

@@ -4,6 +4,7 @@ Each works in a folder of its own; what starts the product stops it again."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,12 @@ def audit_tamper(edits: int = 10_000) -> bool:
     return subprocess.run(command).returncode == 0
 
 
+def idempotency() -> bool:
+    """50,000 equal requests race for 1,000 keys, with flushes and kills, on files and on PostgreSQL: one call a key."""
+    size = [sys.executable, "-m", "benchmarks.idempotency", "--rounds", "25", "--keys", "20", "--racers", "50"]
+    return all(subprocess.run([*size, *more], cwd=ROOT).returncode == 0 for more in ([], ["--postgres"]))
+
+
 def session_store() -> bool:
     """the store emptied, killed, and put back to older files 60 times under turns: every answered turn is there."""
     return subprocess.run([sys.executable, "-m", "benchmarks.session_loss", "--rounds", "60"], cwd=ROOT).returncode == 0
@@ -34,9 +41,17 @@ def sessions_race() -> bool:
     return subprocess.run([sys.executable, "-m", "benchmarks.sessions_race"], cwd=ROOT).returncode == 0
 
 
+def resume(cuts: int = 1_000) -> bool:
+    """1,000 random cuts of streams, each joined again at any worker: the same bytes as a stream nobody cut."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_resume.py", "-k", "random_cuts"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "RESUME_CUTS": str(cuts)}).returncode == 0
+
+
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
+    "idempotency": idempotency,
+    "resume": resume,
     "session-store": session_store,
     "sessions-race": sessions_race,
 }

@@ -42,13 +42,16 @@ LOCAL_MODEL = env.flag("LOCAL_MODEL", True)
 HTTP_CLIENT = env.choice("HTTP_CLIENT", "direct", ("direct", "aiohttp"))
 SESSION_TTL = env.whole("SESSION_TTL", 3600, low=1)
 SESSION_RETENTION_DAYS = env.whole("SESSION_RETENTION_DAYS", 0, low=0)
+SUMMARY_PERCENT = env.whole("SUMMARY_PERCENT", 50, low=1, high=95)
 SNAPSHOT_EVERY = env.whole("SNAPSHOT_EVERY", 20, low=0)
+RESUME_GRACE = env.whole("RESUME_GRACE", 60, low=0, high=3600)
 
 # Stores -----------------------------------------------------------------------------------------------------------
 REDIS_HOST = env.text("REDIS_HOST")
 VALKEY_SOCKET = databases.socket_path(VAR_DIR)
 VALKEY_NODES = databases.valkey("REDIS_HOST", REDIS_HOST, env.text("REDIS_PASSWORD"), VALKEY_SOCKET)
 VALKEY_DATABASES = env.whole("VALKEY_DATABASES", 1024, low=32)
+STORE_LAYOUT = env.choice("STORE_LAYOUT", "database", ("database", "prefix"))
 FIRST_TENANT_DATABASE = 16  # 0 counters and limits, 1 broker, 2 channels, 3 Django's cache; the rest is kept free
 BROKER_URL = databases.broker(env.text("BROKER_URL") or databases.numbered(VALKEY_NODES[0], 1))
 CHANNEL_URL = env.text("CHANNEL_URL") or databases.numbered(VALKEY_NODES[0], 2)

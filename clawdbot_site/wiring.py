@@ -17,14 +17,19 @@ from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
 from access.console.bridge import SCOPE_KEY, EngineBridge, SessionParts
 from access.gateway import Gateway
+from access.generations import Generations
 from access.health import Health
 from access.management.rows import Rows
 from access.metrics import Metrics
 from access.parts import Parts
+from access.resuming import Resuming
 from access.tickets import Tickets
+from access.turns import Canceller, RunningTurns
+from access.watching import Watching
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
+from compliance.journal.idempotency import IdempotencyReader
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
 from compliance.journal.session_past import JournalPast
@@ -52,9 +57,13 @@ from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
 from sessions_app.leases import Leases
 from sessions_app.recovery import SessionRecovery
+from sessions_app.sight import Sight
 from sessions_app.snapshots import SessionSnapshots
-from sessions_app.store import SessionStore
+from sessions_app.store import AfterAppend, OpenSession, SessionStore
+from sessions_app.streams import EventStore
+from sessions_app.summarising import Summaries
 from sessions_app.versions import SessionVersions
+from sessions_app.windows import Windows
 from tenants.addresses import numbered
 from tenants.answers import AnswerStore
 from tenants.bus import Bus
@@ -67,6 +76,7 @@ from tenants.live import LiveConfig
 from tenants.proxies import TrustedProxies
 from tenants.stored_keys import compile_keys
 from tenants.tokens import TokenVerifier
+from tenants.valkey import Connection
 
 HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
 
@@ -89,6 +99,7 @@ class Application:
         self.reader = JournalReader()
         self.past = JournalPast(lambda tenant_id: self._tenant_keys.value.get(tenant_id))
         self.archive = Archive(SubjectVault())
+        self.once = IdempotencyReader(self._tenant_keys)
         self._hits = HitCounter()
         self.hit_writer = HitWriter(self._hits)
         self.rows, self.trials = Rows(), Rows(1)
@@ -129,16 +140,17 @@ class Application:
         self.metrics.watch_journal(lambda: self.journal.waiting)
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
+        self.channels = Connection(settings.CHANNEL_URL)
         self.limits = Limits(self.stores, self.tenants)
         self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
         await self.archive.warm()
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
-        self.sessions = SessionStore(finder, Leases(self.stores, self.bus))
+        windows = Windows(share=settings.SUMMARY_PERCENT / 100)
+        self.sessions = SessionStore(finder, Leases(self.stores, self.bus), windows)
         changes = SessionChanges(finder, self.journal)
         desk = SessionDesk(finder, changes, self.archive)
         self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
-        self.sessions.after_append = self.snapshots.after_append
         versions = SessionVersions(finder, self.sessions, changes, self.past)
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
@@ -154,9 +166,29 @@ class Application:
             meter=self.metrics,
             answers=self.answers,
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
+            once=self.once,
         )
-        parts = Parts(
+        self.summaries = Summaries(finder, changes, self.engine.complete)
+        self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
+        running = RunningTurns()
+        watching = Watching(self.channels)
+        self.generations = Generations(
+            self.engine,
+            running,
+            grace=self._resume_grace,
+            shelf=EventStore(self.stores),
+            begun=lambda principal, start: watching.tell(principal, start.session_id, start.id),
+        )
+        canceller = Canceller(running, self.reader.turn, self.bus.tell)
+        self.bus.on("cancel", canceller.heard)
+        self.bus.on("reader", self.generations.heard)
+        self.parts = parts = Parts(
             engine=self.engine,
+            running=running,
+            generations=self.generations,
+            resuming=Resuming(self.generations, self.reader.turn, self.bus.tell),
+            canceller=canceller,
+            watching=watching,
             authenticator=Authenticator(
                 self.credentials,
                 TokenVerifier(settings.SIMPLE_JWT),
@@ -166,6 +198,8 @@ class Application:
             sessions=desk,
             versions=versions,
             snapshots=self.snapshots,
+            summaries=self.summaries,
+            sight=Sight(finder, windows, router),
             answers=self.answers,
             router=router,
             read_turn=self.reader.turn,
@@ -194,6 +228,12 @@ class Application:
         )
         self._started = True
 
+    def _resume_grace(self, tenant_id: int) -> float:
+        """Seconds."""
+        view = self.tenants.value.by_id.get(tenant_id)
+        own = view.resume_grace if view is not None else None
+        return settings.RESUME_GRACE if own is None else own
+
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI callable."""
         await self._serve(scope, receive, send)
@@ -214,6 +254,7 @@ class Application:
         """Readiness is false from the call on; returns when no turn is running and all are recorded."""
         self._draining = True
         if self._started:
+            await self.summaries.stop()
             await self.engine.drain()
             await self.snapshots.drain()
 
@@ -223,6 +264,8 @@ class Application:
             return
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
+        await self.summaries.stop()
+        await self.generations.stop()
         await self.engine.drain()
         await self.snapshots.drain()
         await self.prober.stop()
@@ -231,14 +274,24 @@ class Application:
         self.limits.close()
         self.sessions.stop()
         await self.http.close()
+        await self.channels.close()
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)
         await asyncio.to_thread(self.past.close)
         await asyncio.to_thread(self.archive.close)
+        await asyncio.to_thread(self.once.close)
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)
+
+
+def _each(*told: AfterAppend) -> AfterAppend:
+    def after_append(session: OpenSession, version: int) -> None:
+        for tell in told:
+            tell(session, version)
+
+    return after_append
 
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:

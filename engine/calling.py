@@ -85,8 +85,8 @@ class Caller:
                 turn.retries.append(retry)
             if intent is None:
                 turn.intended = True
-                intent = self._journal.intent(turn.intent())
-                if not self._journal.healthy:
+                intent = self._journal.intent(turn.intent(), turn.claim)
+                if turn.claim is not None or not self._journal.healthy:  # who holds the key must be known before
                     await intent
             began = time.monotonic()
             try:
@@ -115,12 +115,11 @@ class Caller:
             self.retries.give_back()
 
     def constrain(self, turn: Turn) -> None:
-        """What of its session the router is to know."""
+        """What of its session, and of its size, the router is to know."""
         session = turn.session
         if session is not None:
             turn.constraints.answerer = session.answerer
-            if session.history:
-                turn.constraints.needed = partial(self._sessions.needs, session, turn.messages)
+        turn.constraints.needed = partial(self._sessions.needs, session, turn.messages)
 
     def choose(self, turn: Turn) -> Route:
         """5."""
@@ -147,7 +146,9 @@ class Caller:
         while True:
             route = self.choose(turn)
             try:
-                messages = self._sessions.window(turn.session, turn.messages, route.instance)
+                messages = await self._sessions.window(
+                    turn.session, turn.messages, route.instance, route.upstream_model, turn.request
+                )
             except ContextTooLong:
                 route.unused()
                 turn.route = None

@@ -6,6 +6,7 @@ EngineError
 │   ├── TenantRequired        whoever signs in has several tenants and named none
 │   ├── ContextTooLong        no reachable model has room for it
 │   ├── NotSupported          a good request for something that is not there yet
+│   ├── IdempotencyMismatch   its key came with another request before
 │   └── UpstreamRejected      the model's own service calls the request wrong
 ├── ContentBlocked            a sensitive-word list forbids the input
 ├── Unauthenticated           no credential, or none we accept
@@ -20,13 +21,15 @@ EngineError
 ├── MethodNotAllowed
 ├── Conflict                  somebody else changed or holds it
 │   ├── TurnCancelled         its own caller stopped it
-│   └── SessionBusy           too many turns wait for this session
+│   ├── SessionBusy           too many turns wait for this session
+│   └── IdempotencyRunning    the first request with this key is not answered yet
 ├── RateLimited               ask again after `retry_after` seconds
 │   └── BudgetExceeded
 ├── UpstreamError             the model's service failed
 │   ├── UpstreamTimeout
 │   └── UpstreamBusy          it asked us to wait: a pause, not a failure of the instance
 └── Unavailable               a part of ours is away
+    ├── TurnAborted           the worker that answered the turn is gone
     ├── AuditUnavailable      the journal cannot commit
     ├── StoreUnavailable      Valkey or the database cannot be reached
     └── Overloaded
@@ -84,6 +87,11 @@ class ContextTooLong(InvalidRequest):
 class NotSupported(InvalidRequest):
     code = "not_supported"
     text = "This is not supported."
+
+
+class IdempotencyMismatch(InvalidRequest):
+    code = "idempotency_mismatch"
+    text = "This idempotency key was used with another request."
 
 
 class UpstreamRejected(InvalidRequest):
@@ -168,6 +176,15 @@ class SessionBusy(Conflict):
         self.version = version
 
 
+class IdempotencyRunning(Conflict):
+    code = "idempotency_running"
+    text = "The first request with this idempotency key is still being answered."
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = 1.0) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
 class RateLimited(EngineError):
     code = "rate_limited"
     text = "Too many requests."
@@ -200,6 +217,11 @@ class Unavailable(EngineError):
     code = "unavailable"
     text = "The service is not available right now."
     retryable = True
+
+
+class TurnAborted(Unavailable):
+    code = "aborted"
+    text = "The turn was cut off before its end."
 
 
 class AuditUnavailable(Unavailable):

@@ -249,8 +249,12 @@ class Home(msgspec.Struct, frozen=True):
     def idle(self) -> str:
         return idle_key(self.tenant_id, self.user)
 
+    def events(self, turn_id: str) -> str:
+        """What a streamed turn sent."""
+        return f"events:{self.tag}:{turn_id}"
+
     def owner(self, session_id: str) -> str:
-        """Where an API key's home notes which of the key's users has the session."""
+        """Where an API key's home notes which of the key's users has the session, or the streamed turn."""
         return f"owner:{self.tag}:{session_id}"
 
 
@@ -274,7 +278,7 @@ def of_idle_member(member: str) -> tuple[str, str]:
     return user, session_id
 
 
-_KEY: Final = re.compile(r"(session|sessions|lease|gone|owner):\{(\d+):([^{}]*)\}(?::.*)?\Z", re.DOTALL)
+_KEY: Final = re.compile(r"(session|sessions|events|lease|gone|owner):\{(\d+):([^{}]*)\}(?::.*)?\Z", re.DOTALL)
 
 
 def user_of(name: str, tenant_id: int) -> str | None:

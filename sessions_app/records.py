@@ -38,7 +38,8 @@ class ModelChange(msgspec.Struct, frozen=True, rename={"origin": "from"}):
 
 
 class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A summary that models are sent in place of the first `through` turns. `turn_id` is the turn that wrote it."""
+    """A summary that models are sent in place of the first `through` turns. `turn_id` is the turn that wrote it;
+    `undone`: models are sent the turns again."""
 
     id: str
     at: float
@@ -46,6 +47,7 @@ class Layer(msgspec.Struct, frozen=True, omit_defaults=True):
     summary: str
     model: str = ""
     turn_id: str = ""
+    undone: bool = False
 
 
 class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,7 +69,7 @@ decode_snapshots: Final = msgspec.json.Decoder(list[Snapshot]).decode
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A session as it is stored. `last_active` is in Unix seconds; `model` and `instance` are who answered last.
-    `pinned` are places of messages, turn and message in it; the last of `layers` counts."""
+    `pinned` are places of messages, turn and message in it; the last of `layers` that is not undone counts."""
 
     version: int
     last_active: int = 0

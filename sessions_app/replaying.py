@@ -18,6 +18,7 @@ from sessions_app.records import Layer, ModelChange, Record, Snapshot, split_sys
 
 ENDS: Final = frozenset({"deleted", "expired"})
 NOTES: Final = frozenset({"snapshot", "tagged"})  # they change nothing of what was said, nor the version
+MAX_LAYERS: Final = 50  # in a session's list; the journal has all
 MAX_SNAPSHOTS: Final = 1_000  # in a session's list; the journal has all
 
 _replace = msgspec.structs.replace
@@ -120,12 +121,14 @@ def _summarised(record: Record, entry: SessionEntry) -> Record:
     """`detail["layer"]` is a `records.Layer`."""
     layer = msgspec.convert(entry.detail["layer"], Layer)
     others = [each for each in record.layers if each.id != layer.id]
-    return _replace(record, layers=[*others, layer])
+    return _replace(record, layers=[*others, layer][-MAX_LAYERS:])
 
 
 def _unsummarised(record: Record, entry: SessionEntry) -> Record:
-    """`detail["layer"]` is the id of one."""
-    return _replace(record, layers=[each for each in record.layers if each.id != entry.detail["layer"]])
+    """`detail["layer"]` is the id of one; that it was undone is remembered."""
+    undone = entry.detail["layer"]
+    layers = [_replace(each, undone=True) if each.id == undone else each for each in record.layers]
+    return _replace(record, layers=layers)
 
 
 CHANGED: Final[dict[str, Callable[[Record, SessionEntry], Record]]] = {

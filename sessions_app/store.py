@@ -16,11 +16,13 @@ from typing import Final
 
 from engine.errors import StoreUnavailable
 from engine.types import Answerer, ChatRequest, Instance, Json, Message, Principal
-from sessions_app import context, records
+from sessions_app import context, records, windows
+from sessions_app.context import Past, Talk
 from sessions_app.finding import SESSION_ID, Finder, NoSession
 from sessions_app.layout import APPEND, Home, idle_member
 from sessions_app.leases import Lease, Leases, Opened
 from sessions_app.records import Record
+from sessions_app.windows import Windows
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ AfterAppend = Callable[["OpenSession", int], None]
 class OpenSession:
     """A session as it was when the turn began. `profile_given`: the turn brought the profile, so it is kept. `key_home`
     is set where an API key speaks for a user it named: the key finds the session again by what is noted there. `lease`
-    None: it is only looked at. `record` None: it begins."""
+    None: it is only looked at. `record` None: it begins. `crowded`: it outgrew its share of the model's window."""
 
     id: str
     home: Home
@@ -47,6 +49,7 @@ class OpenSession:
     history: Sequence[Message] = ()
     user_profile: Json = field(default_factory=dict)
     profile_given: bool = False
+    crowded: bool = False
 
     @property
     def profile_brought(self) -> Json | None:
@@ -56,8 +59,9 @@ class OpenSession:
 class SessionStore:
     """`after_append` is told each session that has a new turn, with its version."""
 
-    def __init__(self, finder: Finder, leases: Leases | None = None) -> None:
+    def __init__(self, finder: Finder, leases: Leases | None = None, windows: Windows | None = None) -> None:
         self._finder = finder
+        self._windows = windows or Windows()
         self._stores = finder.stores
         self._leases = leases or Leases(finder.stores)
         self.after_append: AfterAppend = lambda session, version: None
@@ -137,14 +141,28 @@ class SessionStore:
         if opened is not None:
             self._leases.release(opened.lease)
 
-    def window(self, session: OpenSession | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
-        history: Sequence[Message] = session.history if session is not None else ()
-        profile = session.user_profile if session is not None else {}
-        return context.window(history, messages, profile, instance.context_window)
+    async def window(
+        self,
+        session: OpenSession | None,
+        messages: Sequence[Message],
+        instance: Instance,
+        model: str = "",
+        request: ChatRequest | None = None,
+    ) -> list[Message]:
+        fitted = await self._windows.fit(self._talk(session, messages), instance, model, request)
+        if session is not None:
+            session.crowded = self._windows.is_crowded(fitted, instance)
+        return fitted.messages
 
     def needs(self, session: OpenSession | None, messages: Sequence[Message]) -> int:
-        history: Sequence[Message] = session.history if session is not None else ()
-        return context.fixed_tokens(history, messages, session.user_profile if session is not None else {})
+        return windows.least(self._talk(session, messages))
+
+    def _talk(self, session: OpenSession | None, messages: Sequence[Message]) -> Talk:
+        if session is None:
+            return Talk(context.NOTHING, messages, kept=False)
+        view = self._finder.view(session.home.tenant_id)
+        line = context.profile_line(session.user_profile, view.profile_template if view is not None else "")
+        return Talk(Past.of(session.record) if session.record is not None else context.NOTHING, messages, line)
 
     async def confirm(self, session: OpenSession) -> None:
         if session.lease is not None:

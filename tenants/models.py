@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from tenants.scoping import LiveModel, ScopedManager, TenantScopedModel
-from tenants.validation import clean_name, clean_network, clean_scopes, clean_slug
+from tenants.validation import clean_name, clean_network, clean_profile_template, clean_scopes, clean_slug
 
 
 class User(LiveModel, AbstractUser):
@@ -99,6 +99,7 @@ class Tenant(LiveModel):
     def clean(self) -> None:
         self.slug = clean_slug(self.slug)
         self.name = clean_name(self.name)
+        self.profile_template = clean_profile_template(self.profile_template)
 
 
 class TenantKey(TenantScopedModel):

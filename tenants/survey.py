@@ -213,7 +213,7 @@ def _judge(report: StoreReport, tenants: Sequence[TenantView]) -> None:
         report.problems += [f"{server.address}: {what}" for what in _problems(server)]
         if server.answers and not server.aof and not server.snapshots:
             report.remarks.append(f"{server.address}: keeps nothing on its disk")
-    _judge_databases(report, tenants)
+    report.problems += lacking_databases(report, tenants)
     if report.servers:
         report.could_lose = _could_lose(report)
 
@@ -235,19 +235,19 @@ def _problems(server: Server) -> list[str]:
     return found
 
 
-def _judge_databases(report: StoreReport, tenants: Sequence[TenantView]) -> None:
-    """Whether there is one for everybody whose sessions lie in one."""
+def lacking_databases(report: StoreReport, tenants: Sequence[TenantView]) -> list[str]:
+    """A problem, if there is not one for everybody whose sessions are to lie in one."""
     known = [server.databases for server in report.servers if server.databases is not None]
-    beyond = [
-        view.slug for view in tenants if known and view.store_layout == "database" and view.store_database >= min(known)
+    numbered = [view for view in tenants if view.store_layout == "database" and not view.store_url]
+    beyond = [view.slug for view in numbered if known and view.store_database >= min(known)]
+    if not beyond:
+        return []
+    names = ", ".join(beyond[:5]) + (", …" if len(beyond) > 5 else "")
+    setting = "cluster-databases" if report.kind == "cluster" else "databases"
+    return [
+        f"it has {min(known)} databases, too few for {len(beyond)} tenants ({names}): raise `{setting}`, or move them "
+        "with `movetenant --to prefix`"
     ]
-    if beyond:
-        names = ", ".join(beyond[:5]) + (", …" if len(beyond) > 5 else "")
-        setting = "cluster-databases" if report.kind == "cluster" else "databases"
-        report.problems.append(
-            f"it has {min(known)} databases, too few for {len(beyond)} tenants ({names}): raise `{setting}`, or move "
-            "them with movetenant --to prefix"
-        )
 
 
 def _could_lose(report: StoreReport) -> str:

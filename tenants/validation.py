@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from django.core.exceptions import ValidationError
 
+from tenants import profile_template
 from tenants.networks import parse_network
 
 SCOPES = ("chat", "sessions", "audit", "manage")
@@ -48,3 +49,15 @@ def clean_network(network: object) -> str:
         raise ValidationError(
             {"network": "Not an IPv4 or IPv6 address or network (host bits must be zero, as in 10.0.0.0/8)."}
         ) from None
+
+
+def clean_profile_template(template: str) -> str:
+    """See `tenants.profile_template`."""
+    template = template.replace("\r\n", "\n").strip()
+    try:
+        if _UNSEEN.search(template.replace("\n", "")):
+            raise ValueError("It has control characters.")
+        profile_template.check(template)
+    except ValueError as error:
+        raise ValidationError({"profile_template": str(error)}) from None
+    return template

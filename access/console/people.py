@@ -96,9 +96,13 @@ class TenantForm(PlatformForm):
                 "platform says (RESUME_GRACE)."
             ),
             "summary_model": _(
-                "The public name of the model that sums up the older part of long sessions. Empty: nothing is."
+                "The public name of the model that sums up the older part of long sessions, in turns of their own that "
+                "count against the limits. Empty: nothing is summed up."
             ),
-            "profile_template": _("How a user's profile stands in the prompt. Empty: as one line of JSON."),
+            "profile_template": _(
+                "How a user's profile stands in the prompt, for instance: You talk to {name}. {profile} is all of it "
+                "as JSON; a value the profile does not have is empty; {{ and }} are braces. Empty: one line of JSON."
+            ),
             "legal_hold": _("Nothing of this tenant is removed from the journal, however old it is."),
             "legal_hold_note": _("Why it is held, and who asked for it."),
         }

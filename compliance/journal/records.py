@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,18 @@ Row = tuple[str, str, int, int, float, str, str | None, str, int | None, str, st
 # columns in the order of KEY_COLUMNS.
 KEY_COLUMNS: Final = ("id", "tenant_id", "subject", "wrapped", "created_at")
 KeyRow = tuple[str, int, str, bytes, float]
+
+
+class ClaimRow(NamedTuple):
+    """An idempotency key that a turn claims with its intent. `after` is who gives it up, empty: nobody need."""
+
+    turn_id: str
+    tenant_id: int
+    digest: str
+    fingerprint: str
+    after: str
+    at: float
+
 
 PROBE_SIZE: Final = 64 << 10
 INTENT: Final = "intent"

@@ -14,12 +14,22 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from compliance.journal.claims import Denials
 from compliance.journal.committing import CommitThread
-from compliance.journal.records import COMPLETION, ENCODING_ERRORS, INTENT, SESSION, Row, partial_row, unrecordable
+from compliance.journal.records import (
+    COMPLETION,
+    ENCODING_ERRORS,
+    INTENT,
+    SESSION,
+    ClaimRow,
+    Row,
+    partial_row,
+    unrecordable,
+)
 from compliance.journal.store import Store, StoreAway
 from compliance.sealing.sealer import Sealer
 from compliance.sealing.splitting import completion_row, intent_row, session_row
-from engine.entries import Completion, Intent, Partial, SessionEntry
+from engine.entries import Claim, Completion, Intent, Partial, SessionEntry
 from engine.errors import AuditUnavailable, EngineError, InvalidRequest
 
 log = logging.getLogger(__name__)
@@ -84,12 +94,13 @@ class JournalWriter:
         self._flying_since = -PACE
         self._bytes = 0
         self._open: dict[str, str] = {}  # turns and their users
+        self._claims: dict[str, ClaimRow] = {}  # of intents that are not durable yet
         self._unrecordable: set[str] = set()
         self._broken = True
         self._kicked = False
         self._watch: asyncio.TimerHandle | None = None
         self._stopping = False
-        self._thread = CommitThread(store, sealer, self._open, landed=self._landed, beaten=self._beaten)
+        self._thread = CommitThread(store, sealer, self._open, self._claims, landed=self._landed, beaten=self._beaten)
         self._sweeper: asyncio.Task[None] | None = None
 
     # For wiring --------------------------------------------------------------------------------------------------
@@ -131,7 +142,7 @@ class JournalWriter:
     def waiting(self) -> Waiting:
         return Waiting(len(self._waiting) + len(self._flight), self._bytes, self._store.backlog.spooled)
 
-    def intent(self, intent: Intent) -> asyncio.Future[None]:
+    def intent(self, intent: Intent, claim: Claim | None = None) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
         if not self._takes(intent.tenant_id):
             return _fail(future, AuditUnavailable())
@@ -140,6 +151,10 @@ class JournalWriter:
         except ENCODING_ERRORS:
             return _fail(future, _refusal())
         self._open[intent.turn_id] = intent.user
+        if claim is not None:
+            self._claims[intent.turn_id] = ClaimRow(
+                intent.turn_id, intent.tenant_id, claim.digest, claim.fingerprint, claim.after, intent.at
+            )
         return self._put(row, future)
 
     def completion(self, completion: Completion) -> asyncio.Future[None]:
@@ -227,19 +242,24 @@ class JournalWriter:
                 return count or 1
         return CUT_ROWS
 
-    def _landed(self, done: int, refused: set[int], error: StoreAway | None) -> None:
-        """The first `done` of the batch in flight are durable, or refused; the others will be tried again."""
+    def _landed(self, done: int, refused: set[int], error: StoreAway | None, denied: Denials) -> None:
+        """The first `done` of the batch in flight are durable, or refused; the others will be tried again. Intents in
+        `denied` are durable without the key they claim: their turns go no further, and are ended."""
         batch, self._flight = self._flight, []
         self.observe("failed" if error else "durable", self._loop.time() - self._flying_since)
         for index, (row, future, _) in enumerate(batch[:done]):
             self._bytes -= len(row[-1])
+            if row[1] == INTENT:
+                self._claims.pop(row[0], None)
             if index in refused:
                 self._refused(row, future)
                 continue
             if row[1] == COMPLETION:
                 self._open.pop(row[0], None)
                 self._unrecordable.discard(row[0])
-            if not future.done():
+            if row[0] in denied and row[1] == INTENT:
+                _fail(future, denied[row[0]]())
+            elif not future.done():
                 future.set_result(None)
         if error is None:
             self._recovered()
@@ -271,6 +291,7 @@ class JournalWriter:
                 _fail(entry.future, AuditUnavailable())
         for turn_id in overdue:
             self._open.pop(turn_id, None)
+            self._claims.pop(turn_id, None)
         if overdue:
             self._withdraw(overdue, AuditUnavailable)
 

@@ -8,14 +8,22 @@ from typing import Any
 
 from access.asgi import RawHeaders, respond
 from access.gateway import Gateway
+from access.generations import Generations
 from access.health import Health
 from access.metrics import Metrics
-from access.parts import Parts, TurnReader
+from access.parts import Parts
+from access.resuming import Resuming
+from access.shelf import Shelf
 from access.tickets import Tickets
+from access.turns import Canceller, RunningTurns, Tell, TurnReader
+from access.watching import Watching
 from compliance.journal.reader import TurnRecord
 from engine.errors import EngineError, TurnNotFound, Unauthenticated
 from engine.types import ChatRequest, Constraints, Message, Principal
 from routing.table import PublicModel
+from sessions_app.sight import Sight
+from sessions_app.summarising import Summaries
+from sessions_app.windows import Windows
 from tests.access.asgi_client import Client
 from tests.cast import ALICE, BOB, CHARLIE
 from tests.engine import parts as engine_parts
@@ -139,24 +147,52 @@ class Site:
         return Client(self.app)
 
 
+def summarised(sessions: Any, engine: Any) -> Any:
+    return Summaries(sessions.finder, sessions.changes, engine.complete) if hasattr(sessions, "changes") else None
+
+
+def sighted(sessions: Any, behind: Any) -> Any:
+    return Sight(sessions.finder, Windows(), behind.router) if hasattr(sessions, "changes") else None
+
+
 def build(
     *models: ScriptedModel,
     sessions: Any = None,
     health: Health | None = None,
     read_turn: TurnReader | None = None,
+    grace: float = 0,
+    shelf: Shelf | None = None,
+    tell: Tell = lambda kind, text: None,
+    watching: Watching | None = None,
     **options: Any,
 ) -> Site:
     engine, behind = engine_parts.build(*models, sessions=sessions, **options)
     keys, store = KnownKeys(), TicketStore()
+    running, reader = RunningTurns(), read_turn or Recorded(behind.journal)
+    watching = watching or Watching()
+    generations = Generations(
+        engine,
+        running,
+        grace=lambda tenant_id: grace,
+        shelf=shelf,
+        begun=lambda principal, start: watching.tell(principal, start.session_id, start.id),
+    )
     parts = Parts(
         engine=engine,
+        running=running,
+        generations=generations,
+        resuming=Resuming(generations, reader, tell),
+        canceller=Canceller(running, reader, tell),
+        watching=watching,
         authenticator=keys,
         sessions=sessions,
         versions=getattr(sessions, "versions", None),
+        summaries=summarised(sessions, engine),
+        sight=sighted(sessions, behind),
         snapshots=getattr(sessions, "snapshots", None),
         answers=Forgetful(behind.answers),
         router=PlainRoutes(["auto", "scripted", "openai/gpt-4o"]),
-        read_turn=read_turn or Recorded(behind.journal),
+        read_turn=reader,
         tickets=Tickets(store),
         metrics=Metrics(),
     )

@@ -212,7 +212,14 @@ class MemorySessions:
             return Kept(request.session_id, created=True)
         raise SessionNotFound()
 
-    def window(self, session: Kept | None, messages: Sequence[Message], instance: Instance) -> list[Message]:
+    async def window(
+        self,
+        session: Kept | None,
+        messages: Sequence[Message],
+        instance: Instance,
+        model: str = "",
+        request: ChatRequest | None = None,
+    ) -> list[Message]:
         if instance.id in self.small:
             raise ContextTooLong()
         return [*(session.history if session else ()), *messages]
@@ -310,6 +317,7 @@ class OnePlugin:
 class CountingMeter:
     def __init__(self) -> None:
         self.states: list[str] = []
+        self.replays = 0
         self.tokens = 0
         self.found: list[str] = []
         self.held: list[tuple[int, float] | None] = []
@@ -321,6 +329,9 @@ class CountingMeter:
     def guard(self, *, verdicts: Sequence[Any], held: tuple[int, float] | None, **_: Any) -> None:
         self.found += [verdict.word for verdict in verdicts]
         self.held.append(held)
+
+    def replayed(self, *, tenant: str, edge: str) -> None:
+        self.replays += 1
 
 
 @dataclass
@@ -357,14 +368,16 @@ def build(
     words: Sequence[str] = (),
     run: Run | None = None,
     sessions: Any = None,
-    journal: MemoryJournal | None = None,
+    journal: Any = None,
+    once: Any = None,
 ) -> tuple[Engine, Parts]:
+    """`journal` and `once` are the real ones, or one in memory is both."""
     parts = Parts(
         models or [ScriptedModel()],
         sessions=sessions or MemorySessions(),
+        journal=journal or MemoryJournal(),
         guard=WordsGuard(words),
         plugins=OnePlugin(run),
-        journal=journal or MemoryJournal(),
     )
     engine = Engine(
         limiter=parts.limiter,
@@ -375,5 +388,6 @@ def build(
         journal=parts.journal,
         meter=parts.meter,
         answers=parts.answers,
+        once=once or parts.journal,
     )
     return engine, parts

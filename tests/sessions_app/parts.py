@@ -26,6 +26,7 @@ class Sessions(SessionStore, SessionDesk):
     def __init__(self, finder, journal, leases=None, past=None, every=0, archive=None):
         SessionStore.__init__(self, finder, leases)
         self.journal = journal
+        self.finder = finder
         self.changes = SessionChanges(finder, journal)
         SessionDesk.__init__(self, finder, self.changes, archive)
         self.versions = SessionVersions(finder, self, self.changes, past or MemoryPast(journal))

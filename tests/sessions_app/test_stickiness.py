@@ -143,7 +143,7 @@ async def test_names_survive_as_they_are(store):
     assert [(note["from"], note["to"]) for note in notes] == list(zip(names, names[1:], strict=False))
 
 
-async def test_what_cannot_be_trimmed_is_the_smallest_window_with_room(store):
+async def test_no_smaller_window_has_room_for_what_cannot_be_trimmed(store):
     assert store.needs(None, [QUESTION]) > 0
     session = await reopened(store, turn_id=None)
     await store.append(session, [Message("system", "Be kind."), *[QUESTION, ANSWER] * 20], SMALL)
@@ -151,7 +151,8 @@ async def test_what_cannot_be_trimmed_is_the_smallest_window_with_room(store):
     session.user_profile = {"name": "Ada"}
     asked = [Message("user", "word " * 50)]
     needed = store.needs(session, asked)
-    assert store.window(session, asked, Instance(id=1, name="m", context_window=needed))[-1] == asked[0]
-    with pytest.raises(ContextTooLong):
-        store.window(session, asked, Instance(id=1, name="m", context_window=needed - 1))
+    assert (await store.window(session, asked, Instance(id=1, name="m", context_window=3 * needed)))[-1] == asked[0]
+    for model in ("m", "gpt-4o", "gpt-4"):
+        with pytest.raises(ContextTooLong):
+            await store.window(session, asked, Instance(id=1, name="m", context_window=needed - 1), model)
     assert needed < store.needs(None, [Message("user", "word " * 500)])

@@ -63,9 +63,9 @@ async def test_it_remembers_what_was_said(store):
     session = await store.open(ALICE.principal, asking(session_id))
     assert list(session.history) == [QUESTION, ANSWER]
     assert (session.created, session.version, session.user_profile) == (False, 1, {"name": "Ada"})
-    sent = store.window(session, [QUESTION], Instance(id=1, name="m"))
+    sent = await store.window(session, [QUESTION], Instance(id=1, name="m"))
     assert sent[1:] == [QUESTION, ANSWER, QUESTION] and "Ada" in sent[0].content
-    assert store.window(None, [QUESTION], Instance(id=1, name="m")) == [QUESTION]
+    assert await store.window(None, [QUESTION], Instance(id=1, name="m")) == [QUESTION]
 
 
 async def test_it_keeps_every_form_of_message(store):

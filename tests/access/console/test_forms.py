@@ -58,6 +58,8 @@ def test_it_makes_a_tenant_with_a_store_of_its_own(console: Client, cast: Simple
         ({"cache_ttl": "long"}, "cache_ttl"),
         ({"retention_days": -1}, "retention_days"),
         ({"store_url": "redis://elsewhere:6379"}, "store_url"),
+        ({"profile_template": "You talk to {name.__class__}."}, "profile_template"),
+        ({"profile_template": "You talk to {name"}, "profile_template"),
     ],
 )
 def test_it_refuses_a_wrong_tenant_at_the_field(
