@@ -8,13 +8,17 @@ import threading
 import time
 
 import pytest
+import redis
 from django.core.management import CommandError, call_command
 
+from access import erasing
+from access.erasure_requests import prepare_erasure
 from engine.errors import EngineError
 from engine.snapshots import Cell
 from engine.types import Answerer, ChatRequest, Message
 from sessions_app import carrying, moving
 from sessions_app.moving import CannotMove, Place
+from tenants import jobs, stored_keys
 from tenants.directory import compile_tenants
 from tenants.isolation import Stores
 from tenants.models import Job, Tenant
@@ -23,6 +27,10 @@ from tests.services.valkey import ValkeyServer
 from tests.sessions_app.parts import sessions
 
 PREFIX = Place("prefix")
+
+
+class Interrupted(BaseException):
+    """In the place of whatever ends a process."""
 
 
 class Turns:
@@ -163,7 +171,7 @@ def test_it_moves_a_tenant_there_and_back_while_turns_go_on(acme, valkey_url, ow
 def test_a_move_that_was_interrupted_is_finished_by_asking_again(acme, valkey_url, monkeypatch, where):
     talk(valkey_url, ALICE, "a")
     interrupted_at(monkeypatch, where)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         moving.move(acme, PREFIX)
     monkeypatch.undo()
     talk(valkey_url, ALICE, "a")
@@ -183,7 +191,7 @@ def test_a_move_that_was_interrupted_is_finished_by_asking_again(acme, valkey_ur
 def test_a_move_can_be_taken_back_until_the_address_was_changed(acme, valkey_url, monkeypatch):
     talk(valkey_url, ALICE, "a")
     interrupted_at(monkeypatch, "holding")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         moving.move(acme, PREFIX)
     monkeypatch.undo()
     Tenant.objects.filter(pk=acme.pk).update(store_moving=True)  # as a kill would have left it
@@ -192,10 +200,38 @@ def test_a_move_can_be_taken_back_until_the_address_was_changed(acme, valkey_url
     assert (acme.store_moving, acme.store_layout) == (False, "database")
     assert read(valkey_url, ALICE, "a") == ["a"]
     interrupted_at(monkeypatch, "merged")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         moving.move(acme, PREFIX)
     with pytest.raises(CommandError, match="already"):
         call_command("movetenant", "acme", "--abort")
+
+
+def test_only_one_process_moves_a_tenant(acme, valkey_url):
+    with moving._Hands(acme), pytest.raises(CannotMove, match="right now"):
+        moving.move(acme, PREFIX)
+    acme.refresh_from_db()
+    assert acme.store_layout == "database" and not Job.objects.for_tenant(acme.pk).exists()
+    with pytest.raises(CannotMove, match="right now"), moving._Hands(acme) as hands:
+        hands.run(hands._stores.platform().call("SET", hands._lock, "another"))
+        hands.run(asyncio.sleep(0))
+    with redis.Redis(unix_socket_path=valkey_url.removeprefix("unix://")) as client:
+        assert client.get(f"moving:{{{acme.pk}}}") == b"another"
+
+
+def test_a_move_and_an_erasure_wait_for_each_other(acme, valkey_url, monkeypatch):
+    erasure = jobs.queue_job(tenant_id=acme.pk, kind=erasing.KIND)
+    with pytest.raises(CannotMove, match="erased"):
+        moving.move(acme, PREFIX)
+    jobs.finish_job(job_id=erasure.pk)
+    interrupted_at(monkeypatch, "holding")
+    with pytest.raises(Interrupted):
+        moving.move(acme, PREFIX)
+    monkeypatch.undo()
+    stored_keys.make(acme.pk)
+    asked = prepare_erasure(tenant=acme, user="1", created_by="test")
+    erasing.run(asked.job_id)
+    assert Job.objects.everywhere().get(pk=asked.job_id).error == erasing.MOVING
+    moving.move(acme, PREFIX)
 
 
 def test_it_refuses_places_that_are_none(acme, valkey_url, own_server):
@@ -269,10 +305,10 @@ def talk(url, person, session_id):
 
 def interrupted_at(monkeypatch, where):
     def stop(*_):
-        raise KeyboardInterrupt
+        raise Interrupted
 
     async def stop_later(*_):
-        raise KeyboardInterrupt
+        raise Interrupted
 
     if where == "copying":
         monkeypatch.setattr(carrying.Carrier, "carry", stop_later)
