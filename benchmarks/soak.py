@@ -24,7 +24,16 @@ def audit_tamper(edits: int = 10_000) -> bool:
     return subprocess.run(command).returncode == 0
 
 
-RUNS: dict[str, Callable[[], bool]] = {"audit-kill": audit_kill, "audit-tamper": audit_tamper}
+def sessions_race() -> bool:
+    """50 racing turns on each of 200 sessions, web workers killed in between: none lost, doubled or reordered."""
+    return subprocess.run([sys.executable, "-m", "benchmarks.sessions_race"], cwd=ROOT).returncode == 0
+
+
+RUNS: dict[str, Callable[[], bool]] = {
+    "audit-kill": audit_kill,
+    "audit-tamper": audit_tamper,
+    "sessions-race": sessions_race,
+}
 
 
 def main(arguments: list[str]) -> int:
