@@ -125,8 +125,8 @@ def abort(tenant: Tenant, tell: Tell = lambda text: None) -> None:
 
 
 class _Hands:
-    """The operator's handles of a tenant's places, on an event loop of their own that runs when it is asked to. One of a
-    tenant's at a time: two that copy would delete what the other has copied."""
+    """The operator's handles of a tenant's places, on an event loop of their own that runs when it is asked to. One at
+    a time of a tenant's: two that copy would delete what the other has copied."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._view = compile_tenants().by_id[tenant.pk]

@@ -272,6 +272,8 @@ async def test_late_writes_are_merged_and_deletions_stay(stores, tenants):
     assert 0 < await target.call("PTTL", "owner:{1:1}:a") <= 60_000
     await source.call("HSET", "session:{1:1}:a", "version", 4)  # a late append at the old place
     await source.call("RPUSH", "session:{1:1}:a:turns", "y")
+    await source.call("HSET", "session:{1:1}:f", "version", 3, "edits", 2)
+    await target.call("HSET", "session:{1:1}:f", "version", 3, "edits", 1)  # late, the version is the same
     await source.call("HSET", "session:{1:1}:b", "version", 4)  # late, but its session was deleted meanwhile
     await target.call("DEL", "session:{1:1}:b", "session:{1:1}:b:turns")
     await source.call("HSET", "session:{1:1}:c", "version", 4)  # late, but the new place is further
@@ -279,13 +281,14 @@ async def test_late_writes_are_merged_and_deletions_stay(stores, tenants):
     await source.call("DEL", "session:{1:1}:d", "session:{1:1}:d:turns")  # a late deletion
     await source.call("HSET", "session:{1:1}:e", "version", 1)  # a late first turn
     await source.call("ZADD", "sessions:{1:1}", 9, "e")
-    assert await carrier.merge() == 5
+    assert await carrier.merge() == 6
+    assert await target.call("HGET", "session:{1:1}:f", "edits") == b"2"
     assert await target.call("HGET", "session:{1:1}:a", "version") == b"4"
     assert await target.call("LRANGE", "session:{1:1}:a:turns", 0, -1) == [b"x", b"y"]
     assert await target.call("HGET", "session:{1:1}:c", "version") == b"5"
     assert [await target.call("EXISTS", f"session:{{1:1}}:{name}") for name in "bde"] == [0, 0, 1]
     assert await target.call("ZRANGE", "sessions:{1:1}", 0, -1) == [b"a", b"b", b"e"]
-    assert await carrying.empty(source) == 9
+    assert await carrying.empty(source) == 10
 
 
 def talk(url, person, session_id):
