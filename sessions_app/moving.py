@@ -28,6 +28,7 @@ from tenants.handles import Store
 from tenants.isolation import Stores
 from tenants.models import Job, StoreLayout, Tenant
 from tenants.resp import Script
+from tenants.survey import database_count
 
 KIND: Final = "movetenant"
 FOLLOW: Final = 1.5  # seconds after which every worker has heard of a change
@@ -77,6 +78,10 @@ class CannotMove(Exception):
     """The message says why; nothing has changed."""
 
 
+class NoDatabase(CannotMove):
+    """The server has not as many."""
+
+
 def unfinished(tenant: Tenant) -> Move | None:
     mine = Job.objects.for_tenant(tenant.pk).filter(kind=KIND, state__in=jobs.OPEN)
     job = mine.exclude(arguments={}).order_by("-pk").first()
@@ -96,6 +101,13 @@ def move(tenant: Tenant, target: Place, tell: Tell = lambda text: None) -> None:
     if begun is None:
         _check(tenant, target)
     with _Hands(tenant) as hands:
+        source = Place.of(tenant) if begun is None else begun.source
+        try:
+            hands.at(source)
+        except NoDatabase:
+            _hold(tenant, False, target)
+            tell("It had no database, so there was nothing to copy. Done.")
+            return
         begun = begun or _begin(tenant, target, hands)
         carrier = Carrier(hands.at(begun.source), hands.at(begun.target))
         if begun.switched:
@@ -177,7 +189,17 @@ class _Hands:
         await self._stores.platform().run(_LET_GO, [self._lock], self._token)
 
     def at(self, place: Place) -> Store:
+        """Raises NoDatabase for one the server does not have: nothing can lie there."""
+        if not place.url and place.layout == StoreLayout.DATABASE and self.run(self._lacks_database(place)):
+            raise NoDatabase("the store has too few numbered databases for that")
         return self._stores.operator(self._view_at(place))
+
+    async def _lacks_database(self, place: Place) -> bool:
+        for server in await self._stores.at(self._view_at(place)).deployment.servers():
+            count = await database_count(server)
+            if count is not None and count <= self._view.store_database:
+                return True
+        return False
 
     def clear(self, place: Place) -> None:
         """Deletes all keys there; of a prefix the tenant's user too."""

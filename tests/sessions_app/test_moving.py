@@ -234,6 +234,22 @@ def test_a_move_and_an_erasure_wait_for_each_other(acme, valkey_url, monkeypatch
     moving.move(acme, PREFIX)
 
 
+def test_a_tenant_without_a_database_can_be_given_another_place(acme, own_server, settings):
+    own_server.stop()
+    own_server.options = ["--databases", "16"]
+    own_server.start()
+    settings.VALKEY_NODES = [own_server.url]
+    moving.move(acme, PREFIX)
+    acme.refresh_from_db()
+    assert acme.store_layout == "prefix"
+    talk(own_server.url, ALICE, "a")
+    assert read(own_server.url, ALICE, "a") == ["a"]
+    with pytest.raises(CannotMove, match="too few"):
+        moving.move(acme, Place("database"))
+    assert read(own_server.url, ALICE, "a") == ["a"]
+    assert moving.unfinished(acme) is None
+
+
 def test_it_refuses_places_that_are_none(acme, valkey_url, own_server):
     for place, why in [
         ("database", "already"),
