@@ -173,22 +173,18 @@ def session_view(request: HttpRequest) -> dict[str, Any] | HttpResponse:
 
 
 def _difference(found: Json) -> Json:
-    said = found["messages"]
-    changed = {**found["settings"], **found["user_profile"].get("changed", {})}
-    profile = found["user_profile"]
-    facts = [(name, _json(pair["before"]), _json(pair["after"])) for name, pair in changed.items()]
-    facts += [(name, "", _json(value)) for name, value in profile.get("added", {}).items()]
-    facts += [(name, _json(value), "") for name, value in profile.get("removed", {}).items()]
+    said, profile = found["messages"], found["user_profile"]
+    facts = [(name, _json(pair["before"]), _json(pair["after"])) for name, pair in found["settings"].items()]
+    facts += [(f"user_profile.{name}", "", _json(value)) for name, value in profile.get("added", {}).items()]
+    facts += [(f"user_profile.{name}", _json(value), "") for name, value in profile.get("removed", {}).items()]
+    facts += [
+        (f"user_profile.{name}", _json(pair["before"]), _json(pair["after"]))
+        for name, pair in profile.get("changed", {}).items()
+    ]
     if found["system"]:
         facts.append(("system", _texts(found["system"]["before"]), _texts(found["system"]["after"])))
-    return {
-        **said,
-        "from": found["from"],
-        "to": found["to"],
-        "removed": _said(said["removed"]),
-        "added": _said(said["added"]),
-        "facts": facts,
-    }
+    shown = {"removed": _said(said["removed"]), "added": _said(said["added"]), "facts": facts}
+    return {**said, **shown, "from": found["from"], "to": found["to"]}
 
 
 def _said(found: list[Json]) -> list[Any]:
