@@ -24,7 +24,16 @@ def audit_tamper(edits: int = 10_000) -> bool:
     return subprocess.run(command).returncode == 0
 
 
-RUNS: dict[str, Callable[[], bool]] = {"audit-kill": audit_kill, "audit-tamper": audit_tamper}
+def session_store() -> bool:
+    """the store emptied, killed, and put back to older files 60 times under turns: every answered turn is there."""
+    return subprocess.run([sys.executable, "-m", "benchmarks.session_loss", "--rounds", "60"], cwd=ROOT).returncode == 0
+
+
+RUNS: dict[str, Callable[[], bool]] = {
+    "audit-kill": audit_kill,
+    "audit-tamper": audit_tamper,
+    "session-store": session_store,
+}
 
 
 def main(arguments: list[str]) -> int:
