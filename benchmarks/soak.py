@@ -29,10 +29,16 @@ def session_store() -> bool:
     return subprocess.run([sys.executable, "-m", "benchmarks.session_loss", "--rounds", "60"], cwd=ROOT).returncode == 0
 
 
+def sessions_race() -> bool:
+    """50 racing turns on each of 200 sessions, web workers killed in between: none lost, doubled or reordered."""
+    return subprocess.run([sys.executable, "-m", "benchmarks.sessions_race"], cwd=ROOT).returncode == 0
+
+
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
     "session-store": session_store,
+    "sessions-race": sessions_race,
 }
 
 

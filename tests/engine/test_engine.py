@@ -6,6 +6,7 @@ import pytest
 from engine import retrying
 from engine.errors import (
     AuditUnavailable,
+    Conflict,
     ContentBlocked,
     ModelNotFound,
     RateLimited,
@@ -320,6 +321,15 @@ async def test_it_waits_a_moment_for_a_store_that_comes_back(monkeypatch):
     parts.sessions.away = 2
     done = await engine.complete(ALICE, ask(remember=True))
     assert len(parts.sessions.kept[done.session_id].history) == 2
+
+
+async def test_a_turn_whose_session_another_one_took_over_fails_and_is_recorded_so():
+    engine, parts = build()
+    parts.sessions.taken_over = True
+    said, error = await text_until_error(engine, ask(remember=True), Conflict)
+    assert type(said[-1]) is Delta and error.turn_id == parts.journal.completions[0].turn_id
+    assert parts.journal.states == parts.meter.states == ["failed"]
+    assert (parts.sessions.attempts, parts.sessions.closed) == (0, 1)
 
 
 async def test_it_filters_tools_and_parameters():

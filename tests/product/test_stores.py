@@ -5,6 +5,7 @@ import http.client
 import os
 import signal
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.adapters.upstream import Upstream
@@ -71,7 +72,10 @@ def test_turns_that_race_on_one_session_are_all_kept(gateway: Product, upstream:
 
         def ask(number: int) -> int:
             body = {"message": f"Number {number}.", "session_id": session, "model": "scripted"}
-            return client.post("/api/chat", json=body).status_code
+            while (answer := client.post("/api/chat", json=body)).status_code == 409:
+                assert answer.json()["error"]["code"] == "session_busy"
+                time.sleep(0.05)
+            return answer.status_code
 
         assert set(threads.map(ask, range(turns))) == {200}
         stack = client.get(f"/api/sessions/{session}").json()["context_stack"]
