@@ -154,11 +154,14 @@ class SessionVersions:
         return session.record
 
     async def _note_owner(self, principal: Principal, session_id: str) -> None:
-        if principal.kind != "key" or principal.user == principal.subject:
+        """Where the API key that names its users finds the session of one."""
+        key = f"key:{principal.key_id}"
+        if principal.key_id is None or principal.user == key:
             return
-        home = Home(principal.tenant_id, principal.user)
         try:
-            await self._files.note_owner(home, Home(principal.tenant_id, principal.subject), session_id)
+            await self._files.note_owner(
+                Home(principal.tenant_id, principal.user), Home(principal.tenant_id, key), session_id
+            )
         except StoreUnavailable:
             return  # recovery finds it by the journal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -26,6 +27,8 @@ from sessions_app.browsing import Active
 from tenants.models import Tenant
 
 TIMEOUT: Final = 70.0  # seconds: a restore waits for the turn that runs
+
+KEY: Final = re.compile(r"key:(\d{1,18})(?::|\Z)")
 
 T = TypeVar("T")
 
@@ -77,9 +80,18 @@ def asked(bridge: EngineBridge, work: Coroutine[Any, Any, T]) -> T:
 
 
 def acting_for(request: HttpRequest, tenant: Tenant, user: str) -> Principal:
-    """The platform's operator at a user's sessions: the journal says who did it."""
-    name = f"operator:{request.user.pk}"
-    return Principal(tenant_id=tenant.pk, tenant=tenant.slug, kind="system", subject=name, user=user, role="operator")
+    """The platform's operator at a user's sessions: the journal says who did it. What is begun for a user of an API key
+    is the key's, too."""
+    name, key = f"operator:{request.user.pk}", KEY.match(user)
+    return Principal(
+        tenant_id=tenant.pk,
+        tenant=tenant.slug,
+        kind="system",
+        subject=name,
+        user=user,
+        role="operator",
+        key_id=int(key[1]) if key else None,
+    )
 
 
 def address(tenant: Tenant, user: str, session_id: str, **more: Any) -> str:

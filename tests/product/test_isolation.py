@@ -111,6 +111,7 @@ NAMELESS = {"/api/words/{words}/versions", "/api/words/{words}/hits"}
 AUDITED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/audit/changes": [("GET", "/api/audit/changes", None)],
     "/api/audit/checkpoints": [("GET", "/api/audit/checkpoints", None)],
+    "/api/audit/sessions": [("GET", "/api/audit/sessions", None)],
     "/api/audit/search": [("POST", "/api/audit/search", {"text": "secret"})],
     "/api/audit/exports": [("POST", "/api/audit/exports", {})],
 }

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.messages.storage.cookie import CookieStorage
@@ -141,6 +142,18 @@ def test_it_restores_branches_and_deletes_in_the_operators_name(site: Console) -
     assert [entry.action for entry in done] == ["snapshot", "restored", "branched", "deleted"]
     assert {(entry.subject, entry.user) for entry in done} == {(f"operator:{site.operator.pk}", "1")}
     site.do(site.store.read(CHARLIE.principal, "s"))
+
+
+def test_a_branch_for_a_keys_user_is_in_the_keys_reach(site: Console) -> None:
+    named = msgspec.structs.replace(ALICE.key_principal, user="key:1:ada")
+    site.do(turn(site.store, named, "k", "ada says"))
+    answer = site.ask(READ, {"do": "branch", "place": "1"}, tenant="acme", user="key:1:ada", session="k")
+    branch = re.search(r"session=([0-9a-f]{32})", answer["Location"])
+    assert branch is not None
+    for who in (named, ALICE.key_principal):
+        assert site.do(site.store.read(who, branch[1]))["context_stack"][0]["content"] == "ada says"
+    entry = site.store.journal.entries[-1]
+    assert (entry.subject, entry.key_id, entry.user) == (f"operator:{site.operator.pk}", 1, "key:1:ada")
 
 
 @pytest.mark.parametrize(
