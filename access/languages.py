@@ -38,6 +38,11 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "There is nothing at this address.": ("该地址不存在任何内容。", "該位址不存在任何內容。"),
     "There is no such model.": ("没有这个模型。", "沒有這個模型。"),
     "There is no such session.": ("没有这个会话。", "沒有這個會話。"),
+    "There is no such summary.": ("没有这份摘要。", "沒有這份摘要。"),
+    "The tenant has chosen no model for summaries.": ("该租户没有选择摘要模型。", "該租戶沒有選擇摘要模型。"),
+    "There is nothing to sum up yet.": ("还没有可以摘要的内容。", "還沒有可以摘要的內容。"),
+    "The session was changed while it was summed up.": ("生成摘要时会话已被更改。", "產生摘要時會話已被更改。"),
+    "The model made no summary.": ("模型没有给出摘要。", "模型沒有給出摘要。"),
     "There is no such turn.": ("没有这一轮对话。", "沒有這一輪對話。"),
     "This session has no such version, or it is no longer kept.": (
         "该会话没有这个版本，或该版本已不再保留。",

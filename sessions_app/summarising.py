@@ -202,6 +202,11 @@ class Summaries:
         layer = Layer(uuid.uuid4().hex, time.time(), through, summary, done.model, done.id)
         detail = {"layer": msgspec.to_builtins(layer)}
         after = await self._changes.make(principal, home, session_id, now, action="summarised", detail=detail)
+        if after.turns[:through] != record.turns[:through]:  # it was restored in that very moment
+            await self._changes.make(
+                principal, home, session_id, after, action="unsummarised", detail={"layer": layer.id}
+            )
+            raise Conflict("The session was changed while it was summed up.")
         return layer, after
 
 

@@ -291,6 +291,24 @@ async def test_what_was_changed_meanwhile_is_not_covered(scene):
     assert await scene.layers() == []
 
 
+async def test_nor_is_what_was_changed_in_that_very_moment(scene, monkeypatch):
+    scene = scene(["Of another past."])
+    for _ in range(3):
+        await scene.say("Hi")
+    make = scene.store.changes.make
+    anew = {"record": {"turns": [[{"role": "user", "content": "Anew"}]] * 3}}
+
+    async def racing(principal, home, session_id, record, *, action, detail):
+        if action == "summarised":
+            await make(principal, home, session_id, record, action="restored", detail=anew)
+        return await make(principal, home, session_id, record, action=action, detail=detail)
+
+    monkeypatch.setattr(scene.store.changes, "make", racing)
+    with pytest.raises(Conflict):
+        await scene.summaries.make(ALICE.principal, scene.session, 2)
+    assert [layer["in_force"] for layer in await scene.layers()] == [False]
+
+
 async def test_others_see_and_do_nothing(scene):
     scene = scene()
     await scene.say("Hi")
