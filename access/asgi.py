@@ -68,6 +68,8 @@ def turn_headers(start: Start) -> RawHeaders:
     headers = [(b"x-clawdbot-model", header_value(start.model)), (b"x-clawdbot-decision", start.id.encode("ascii"))]
     if start.source in FROM_CACHE:
         headers.append((b"x-clawdbot-cache", FROM_CACHE[start.source]))
+    if start.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
     return headers
 
 

@@ -41,6 +41,7 @@ TABLE: dict[type[EngineError], Translation] = {
     errors.PayloadTooLarge: Translation(413, 1009, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.ContextTooLong: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.NotSupported: Translation(400, 4400, "UNIMPLEMENTED", "invalid_request_error"),
+    errors.IdempotencyMismatch: Translation(422, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.UpstreamRejected: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.ContentBlocked: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.Unauthenticated: Translation(401, 4401, "UNAUTHENTICATED", "authentication_error"),
@@ -52,6 +53,7 @@ TABLE: dict[type[EngineError], Translation] = {
     errors.Conflict: Translation(409, 4409, "ABORTED", "conflict_error"),
     errors.TurnCancelled: Translation(409, 4409, "CANCELLED", "conflict_error"),
     errors.SessionBusy: Translation(409, 4409, "ABORTED", "conflict_error"),
+    errors.IdempotencyRunning: Translation(409, 4409, "ABORTED", "conflict_error"),
     errors.RateLimited: Translation(429, 4429, "RESOURCE_EXHAUSTED", "rate_limit_error"),
     errors.BudgetExceeded: Translation(429, 4429, "RESOURCE_EXHAUSTED", "rate_limit_error"),
     errors.UpstreamError: Translation(502, 1011, "UNAVAILABLE", "server_error"),
@@ -61,7 +63,7 @@ TABLE: dict[type[EngineError], Translation] = {
 }
 
 DEFAULT_PAUSE = 1.0  # seconds; what Retry-After says where the error does not know better
-PAUSE_STATUSES = frozenset({429, 503})
+PAUSE_STATUSES = frozenset({409, 429, 503})
 
 
 def translation(error: EngineError | type[EngineError]) -> Translation:

@@ -6,10 +6,13 @@ from engine.types import Choice, Delta, Done, Json, Message, Source, Start, Usag
 
 
 def start(event: Start) -> Json:
-    """`source` only where no model was asked: `cache`, `shared` or `plugin`."""
+    """`source` only where no model was asked: `cache`, `shared` or `plugin`; `replayed` where it is the answer that
+    was given before."""
     body: Json = {"id": event.id, "session_id": event.session_id, "model": event.model}
     if event.source != "model":
         body["source"] = event.source
+    if event.replayed:
+        body["replayed"] = True
     return body
 
 

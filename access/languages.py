@@ -43,6 +43,14 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "The resource was changed meanwhile.": ("该资源已被他人更改。", "該資源已被他人變更。"),
     "The turn was cancelled.": ("该轮对话已取消。", "該輪對話已取消。"),
     "Too many turns wait for this session.": ("该会话排队的轮次过多。", "該會話排隊的輪次過多。"),
+    "This idempotency key was used with another request.": (
+        "该幂等键已用于另一个请求。",
+        "該冪等鍵已用於另一個請求。",
+    ),
+    "The first request with this idempotency key is still being answered.": (
+        "使用该幂等键的首个请求仍在处理中。",
+        "使用該冪等鍵的首個請求仍在處理中。",
+    ),
     "Too many requests.": ("请求过于频繁。", "請求過於頻繁。"),
     "The budget is used up.": ("预算已用完。", "預算已用完。"),
     "The model's service failed.": ("模型服务出错。", "模型服務發生錯誤。"),

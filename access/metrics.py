@@ -80,6 +80,9 @@ class Metrics:
         self._first = Durations(
             "clawdbot_time_to_first_token_seconds", "From the request to the model's first event", "edge"
         )
+        self._replayed = Counts(
+            "clawdbot_idempotent_replays", "Requests answered as before, by their idempotency key", ["edge", "tenant"]
+        )
         self._commits = Durations("clawdbot_journal_commit_seconds", "Commits of the audit journal", "outcome")
         self._masking = threading.Lock()
         self._masked = Counts("clawdbot_personal_masked", "Personal values masked before models, by kind", ["kind"])
@@ -91,7 +94,7 @@ class Metrics:
             "clawdbot_guard_holdback_seconds", "Longest that something of an answer was held back", "edge"
         )
         turns = (self._requests, self._turns, self._tokens, self._seconds, self._first)
-        for collector in (*turns, self._masked, self._hits, self._held, self._held_for, self._commits):
+        for collector in (*turns, self._replayed, self._masked, self._hits, self._held, self._held_for, self._commits):
             self.registry.register(collector)
         self.sockets = Gauge("clawdbot_websockets", "Open WebSocket connections", registry=self.registry)
 
@@ -127,6 +130,9 @@ class Metrics:
         self._seconds.observe(edge, duration)
         if ttft is not None:
             self._first.observe(edge, ttft)
+
+    def replayed(self, *, tenant: str, edge: str) -> None:
+        self._replayed.values[edge, tenant] += 1
 
     def masked(self, kind: str, number: int) -> None:
         """Counts the different values of a kind that were masked for one call; from any thread."""

@@ -87,11 +87,18 @@ CHANGES_QUERY = (
     ("action", "string", "`created changed deleted`."),
     *AUDIT_QUERY[-2:],
 )
-TURN_ERRORS = (400, 401, 403, 404, 413, 429, 502, 503, 504)
+TURN_ERRORS = (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504)
+ONCE = (
+    (
+        "Idempotency-Key",
+        "1 to 255 printable ASCII characters of the caller's choice. The same request sent again with it within 24 "
+        "hours gets the same answer, with `Idempotent-Replayed: true`, and no model is asked.",
+    ),
+)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/chat": [
         Operation(method="post", summary="Ask", text=CHAT_TEXT, body=ChatBody, answer=ChatAnswer, errors=TURN_ERRORS,
-                  streams=True),
+                  headers=ONCE, streams=True),
     ],
     "/api/sessions": [
         Operation(method="get", summary="The caller's sessions, newest first", answer=SessionPage,
@@ -200,11 +207,12 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     **WORD_OPERATIONS,
     "/v1/chat/completions": [
         Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,
-                  text="Official SDKs work unchanged. The header `X-Session-Id` adds memory on the server."),
+                  text="Official SDKs work unchanged. The header `X-Session-Id` adds memory on the server.",
+                  headers=ONCE),
     ],
     "/v1/embeddings": [
         Operation(method="post", summary="Vectors of texts, in the OpenAI format", body=EmbeddingsBody,
-                  answer=EmbeddingsAnswer, errors=TURN_ERRORS,
+                  answer=EmbeddingsAnswer, errors=TURN_ERRORS, headers=ONCE,
                   text="Texts, not tokens; at most 2,048 of them. `model` absent or `auto`: the routing rules decide."),
     ],
     "/v1/models": [Operation(method="get", summary="The models a caller can name", answer=ModelListAnswer)],
@@ -249,7 +257,8 @@ def _operation(path: str, one: Operation) -> Json:
         "summary": one.summary,
         "tags": ["OpenAI format" if path.startswith("/v1/") else TAGS[step]],
         "parameters": [_in_path(part[1:-1]) for part in path.split("/") if part.startswith("{")]
-        + [_in_query(*each) for each in one.query],
+        + [_in_query(*each) for each in one.query]
+        + [_in_header(*each) for each in one.headers],
         "responses": {str(one.status): _answer(one)}
         | {str(status): {"description": "An error.", "content": _content(ErrorAnswer)} for status in one.errors},
     }
@@ -288,6 +297,10 @@ def _in_path(name: str) -> Json:
 
 def _in_query(name: str, kind: str, text: str) -> Json:
     return {"name": name, "in": "query", "description": text, "schema": {"type": kind}}
+
+
+def _in_header(name: str, text: str) -> Json:
+    return {"name": name, "in": "header", "description": text, "schema": {"type": "string", "maxLength": 255}}
 
 
 def _name(struct: type) -> str:

@@ -21,6 +21,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     errors: tuple[int, ...] = (400, 401, 403, 429)
     query: tuple[tuple[str, str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
     streams: bool = False
     takes: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()

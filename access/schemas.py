@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from access import cache_control, languages
+from access import cache_control, idempotency_keys, languages
 from engine.errors import InvalidRequest
 from engine.types import AUTO, ChatRequest, Json, Message, RawHeaders
 
@@ -105,10 +105,17 @@ def fields(body: Json, kind: Callable[..., Body] | type[Body], *, strict: bool =
 
 
 def chat_request(
-    body: Json, *, edge: str, request_id: str, headers: RawHeaders = (), cache: cache_control.Wish | None = None
+    body: Json,
+    *,
+    edge: str,
+    request_id: str,
+    headers: RawHeaders = (),
+    cache: cache_control.Wish | None = None,
+    idempotency: str | None = None,
 ) -> ChatRequest:
     """A chat body of our own contract. It is always remembered: without `session_id` in a new session. `headers` are
-    those of the request or handshake; `cache` counts in place of their Cache-Control."""
+    those of the request or handshake; `cache` and `idempotency` count in place of their Cache-Control and
+    Idempotency-Key."""
     chat: ChatBody = fields(body, ChatBody)
     named = dict(headers)
     if (chat.message is None) == (chat.messages is None):
@@ -128,6 +135,7 @@ def chat_request(
         user=chat.user,
         user_profile=chat.user_profile,
         language=chat.language or preferred_language(named.get(b"accept-language")),
+        idempotency=_key(headers, named) if idempotency is None else idempotency,
         headers=headers,
         cache=_wish(headers, named) if cache is None else cache,
         resumable=edge in RESUMABLE,
@@ -157,6 +165,7 @@ def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> 
         create_session=session_id is not None,
         user=chat.user,
         language=preferred_language(named.get(b"accept-language")),
+        idempotency=_key(headers, named),
         headers=headers,
         cache=_wish(headers, named),
         edge="openai",
@@ -196,6 +205,10 @@ def preferred_language(header: bytes | None) -> str | None:
 
 def _wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
     return cache_control.wish(headers) if cache_control.HEADER in named else ""
+
+
+def _key(headers: RawHeaders, named: dict[bytes, bytes]) -> str:
+    return idempotency_keys.given(headers) if idempotency_keys.HEADER in named else ""
 
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")

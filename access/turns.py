@@ -59,7 +59,7 @@ class Running:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._id is not None:
+        if self._id is not None and self._turns.get(self._id) is self:  # of a replayed turn there may be several
             del self._turns[self._id]
         task, self._task = self._task, None
         if self._cancelled and task is not None and task.uncancel() == 0 and kind is asyncio.CancelledError:

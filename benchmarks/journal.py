@@ -33,7 +33,7 @@ from django.core.management import call_command  # noqa: E402
 
 from compliance.journal.opening import open_journal  # noqa: E402
 from compliance.sealing.sealer import Sealer  # noqa: E402
-from engine.entries import Completion, Intent  # noqa: E402
+from engine.entries import Claim, Completion, Intent  # noqa: E402
 from engine.snapshots import Cell  # noqa: E402
 from engine.turn import new_turn_id  # noqa: E402
 from engine.types import Choice, Message, Usage  # noqa: E402
@@ -44,7 +44,7 @@ ANSWER = [Choice(message=Message(role="assistant", content="y" * 600), finish_re
 
 
 class Bare:
-    def intent(self, intent: Intent) -> asyncio.Future[None]:
+    def intent(self, intent: Intent, claim: Claim | None = None) -> asyncio.Future[None]:
         return self.completion(intent)
 
     def completion(self, entry: object) -> asyncio.Future[None]:

@@ -27,7 +27,7 @@ from django.conf import settings
 from benchmarks import workload  # isort: skip
 from benchmarks.inprocess import TOGETHER, Caller, prepared, started  # isort: skip
 from clawdbot_site.wiring import Application
-from engine.entries import Completion, Intent, Partial
+from engine.entries import Claim, Completion, Intent, Partial
 from engine.ports import Journal
 
 BATCH = 640
@@ -41,7 +41,7 @@ class NullJournal:
 
     healthy = True
 
-    def intent(self, intent: Intent) -> asyncio.Future[None]:
+    def intent(self, intent: Intent, claim: Claim | None = None) -> asyncio.Future[None]:
         return self._done()
 
     def completion(self, completion: Completion) -> asyncio.Future[None]:

@@ -31,7 +31,18 @@ def resume(cuts: int = 1_000) -> bool:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "RESUME_CUTS": str(cuts)}).returncode == 0
 
 
-RUNS: dict[str, Callable[[], bool]] = {"audit-kill": audit_kill, "audit-tamper": audit_tamper, "resume": resume}
+def idempotency() -> bool:
+    """50,000 equal requests race for 1,000 keys, with flushes and kills, on files and on PostgreSQL: one call a key."""
+    size = [sys.executable, "-m", "benchmarks.idempotency", "--rounds", "25", "--keys", "20", "--racers", "50"]
+    return all(subprocess.run([*size, *more], cwd=ROOT).returncode == 0 for more in ([], ["--postgres"]))
+
+
+RUNS: dict[str, Callable[[], bool]] = {
+    "audit-kill": audit_kill,
+    "audit-tamper": audit_tamper,
+    "idempotency": idempotency,
+    "resume": resume,
+}
 
 
 def main(arguments: list[str]) -> int:

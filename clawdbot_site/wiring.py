@@ -29,6 +29,7 @@ from access.watching import Watching
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
+from compliance.journal.idempotency import IdempotencyReader
 from compliance.journal.opening import open_journal
 from compliance.journal.reader import JournalReader
 from compliance.journal.writer import JournalWriter
@@ -84,6 +85,7 @@ class Application:
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
+        self.once = IdempotencyReader(self._tenant_keys)
         self._hits = HitCounter()
         self.hit_writer = HitWriter(self._hits)
         self.rows, self.trials = Rows(), Rows(1)
@@ -143,6 +145,7 @@ class Application:
             meter=self.metrics,
             answers=self.answers,
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
+            once=self.once,
         )
         running = RunningTurns()
         watching = Watching(self.channels)
@@ -151,7 +154,7 @@ class Application:
             running,
             grace=self._resume_grace,
             shelf=EventStore(self.stores),
-            begun=lambda principal, start: watching.tell(principal, start.session_id, start.id),
+            begun=watching.tell,
         )
         canceller = Canceller(running, self.reader.turn, self.bus.tell)
         self.bus.on("cancel", canceller.heard)
@@ -241,6 +244,7 @@ class Application:
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)
+        await asyncio.to_thread(self.once.close)
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)

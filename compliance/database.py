@@ -9,7 +9,7 @@ from django.db import connections, models
 
 ALIAS: Final = "journal"
 JOURNAL_MODELS: Final = frozenset(
-    {"auditentry", "journalworker", "subjectkey"}
+    {"auditentry", "journalworker", "subjectkey", "idempotency"}
     | {"treerun", "treenode", "treehead", "treecursor", "checkpoint", "prunestatement"}  # the sequencer's
 )
 

@@ -85,8 +85,8 @@ class Caller:
                 turn.retries.append(retry)
             if intent is None:
                 turn.intended = True
-                intent = self._journal.intent(turn.intent())
-                if not self._journal.healthy:
+                intent = self._journal.intent(turn.intent(), turn.claim)
+                if turn.claim is not None or not self._journal.healthy:  # who holds the key must be known before
                     await intent
             began = time.monotonic()
             try:

@@ -13,9 +13,11 @@ from engine.aside import Aside, length
 from engine.batching import Batcher, BatchKey, in_pieces, shared_usage, total_usage
 from engine.calling import Caller, borrow
 from engine.ending import Endings
-from engine.errors import InvalidRequest, UpstreamError
+from engine.entries import Claim
+from engine.errors import InvalidRequest, NotSupported, UpstreamError
 from engine.estimating import message_tokens, text_tokens
 from engine.fencing import Fence
+from engine.idempotency import MOST_INPUTS, packed
 from engine.ports import Adapter, Guard, Limiter, Privacy, Route
 from engine.turn import Turn
 from engine.types import ChatRequest, EmbedCall, Embedded, Embeddings, End, Message, Principal, Usage
@@ -39,12 +41,14 @@ class Embedder:
         self._aside = aside
         self._batches: Batcher[str, Counted] = Batcher()
 
-    async def embed(self, principal: Principal, request: ChatRequest) -> Embeddings:
+    async def embed(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> Embeddings:
         """One vector a message of the request, whose task is `embeddings`; of its `params` only `dimensions` counts.
 
         Raises EngineError. Returns once intent and completion are durable. Cancelling it cancels the call upstream,
         unless other turns have a part in that."""
-        turn = Turn(principal, request)
+        if claim is not None and len(request.messages) > MOST_INPUTS:
+            raise NotSupported(f"With an idempotency key send at most {MOST_INPUTS} inputs.", param="input")
+        turn = Turn(principal, request, claim)
         self._endings.active += 1
         try:
             turn.admission = await self._limiter.admit(principal, request, turn.id)
@@ -121,6 +125,8 @@ class Embedder:
     async def _finish(self, turn: Turn, embedded: Embedded) -> Embeddings:
         turn.end = End({}, embedded.usage or _estimate(turn.messages))
         usage = turn.usage()
+        if turn.claim is not None:
+            turn.vectors = [packed(vector) for vector in embedded.vectors]
         await self._endings.complete(turn, [], usage)
         done = turn.done([], usage)
         return Embeddings(done.id, done.model, embedded.vectors, usage, done.route)

@@ -17,13 +17,16 @@ from engine.calling import Caller, Upstream, cut_off
 from engine.checkpoints import UNWATCHED, Checkpoints
 from engine.embedding import Embedder
 from engine.ending import Endings
+from engine.entries import Claim
 from engine.folding import Fold, as_delta
+from engine.idempotency import Never, Once, Recorded, Repeats, embeddings_of, replayed
 from engine.ports import Answers, Guard, Journal, Limiter, Meter, Plugins, Privacy, Router, Sessions
 from engine.privacy import OpenPrivacy
 from engine.turn import Turn
 from engine.types import ChatRequest, Delta, Done, Embeddings, End, Event, Message, Principal
 
 OPEN_PRIVACY: Final = OpenPrivacy()
+NEVER: Final = Never()
 
 
 class Engine:
@@ -41,6 +44,7 @@ class Engine:
         meter: Meter,
         answers: Answers,
         privacy: Privacy = OPEN_PRIVACY,
+        once: Once = NEVER,
     ) -> None:
         self.limiter = limiter
         self.sessions = sessions
@@ -62,6 +66,7 @@ class Engine:
             limiter=limiter, guard=guard, privacy=privacy, caller=self.caller, endings=self.endings, aside=self._aside
         )
         self.checkpoints = Checkpoints(journal)
+        self.repeats = Repeats(once, meter, self._aside)
 
     async def complete(self, principal: Principal, request: ChatRequest) -> Done:
         """The fold of `stream`: the same turn, only its terminal event."""
@@ -73,12 +78,28 @@ class Engine:
         assert done is not None, "a turn ends with Done or raises"
         return done
 
-    async def stream(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[Event, None]:
+    def stream(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """Yields Start, any number of Deltas, Done. Raises EngineError; what was yielded before stays true.
 
         Leaving early (closing the generator, cancelling the task) cancels the model call and is recorded. Nothing is
-        yielded before the intent is durable, nor Done before the completion is."""
-        turn = Turn(principal, request)
+        yielded before the intent is durable, nor Done before the completion is. A request with an idempotency key that
+        was answered before is answered as it was (see `engine.idempotency`)."""
+        return self._answer_once(principal, request) if request.idempotency else self._answer(principal, request)
+
+    async def _answer_once(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        async with self.repeats.of(principal, request) as found:
+            if isinstance(found, Recorded):
+                for event in replayed(found):
+                    yield event
+                return
+            async with aclosing(self._answer(principal, request, found)) as events:
+                async for event in events:
+                    yield event
+
+    async def _answer(
+        self, principal: Principal, request: ChatRequest, claim: Claim | None = None
+    ) -> AsyncGenerator[Event, None]:
+        turn = Turn(principal, request, claim)
         watched = UNWATCHED
         self.endings.active += 1
         try:
@@ -131,7 +152,12 @@ class Engine:
 
     async def embed(self, principal: Principal, request: ChatRequest) -> Embeddings:
         """The vectors of a request with the task `embeddings`; see `Embedder.embed`."""
-        return await self.embedder.embed(principal, request)
+        if not request.idempotency:
+            return await self.embedder.embed(principal, request)
+        async with self.repeats.of(principal, request) as found:
+            if isinstance(found, Recorded):
+                return embeddings_of(found)
+            return await self.embedder.embed(principal, request, found)
 
     @property
     def active(self) -> int:
@@ -192,7 +218,7 @@ class Engine:
         if turn.answered():
             turn.source = "plugin"
             turn.intended = True
-            await self.journal.intent(turn.intent())
+            await self.journal.intent(turn.intent(), turn.claim)
             return None, None
         return await self.caller.begin(turn, self.endings.active)
 

@@ -37,6 +37,16 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     profile: Json | None = None
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller's idempotency key, which is held by the turn whose intent it is written with. `digest` stands for the
+    tenant, the caller and the key, `fingerprint` for the request; neither can be read back. `after` is the turn that
+    held the key before and gives it up, for it left no answer or is forgotten; empty: there was none."""
+
+    digest: str
+    fingerprint: str
+    after: str = ""
+
+
 class Partial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a running stream has been sent since its last such entry, numbered from 1: a delta a choice. All deltas of a
     turn fold to what the client had when its turn was cut off."""
@@ -63,7 +73,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Written before the terminal event leaves: what came of the intent. `choices` is what the client was sent.
     After `retries`, and where another turn's call was shared, `decision` is the last one; the intent has the first.
     `answerer` is there if the turn is part of a session and a model answered, `cuts` (see `engine.cuts`) if the answer
-    was a stream that can be resumed."""
+    was a stream that can be resumed. `vectors` are those of embeddings that were asked for with an idempotency key,
+    eight bytes a number (little-endian)."""
 
     turn_id: str
     tenant_id: int
@@ -84,6 +95,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdicts: list[Verdict] = []
     answerer: Answerer | None = None
     cuts: list[int | str | Json] = []
+    system_fingerprint: str | None = None
+    vectors: list[bytes] = []
 
 
 SessionAction = Literal[

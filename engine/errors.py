@@ -6,6 +6,7 @@ EngineError
 │   ├── TenantRequired        whoever signs in has several tenants and named none
 │   ├── ContextTooLong        no reachable model has room for it
 │   ├── NotSupported          a good request for something that is not there yet
+│   ├── IdempotencyMismatch   its key came with another request before
 │   └── UpstreamRejected      the model's own service calls the request wrong
 ├── ContentBlocked            a sensitive-word list forbids the input
 ├── Unauthenticated           no credential, or none we accept
@@ -19,7 +20,8 @@ EngineError
 ├── MethodNotAllowed
 ├── Conflict                  somebody else changed or holds it
 │   ├── TurnCancelled         its own caller stopped it
-│   └── SessionBusy           too many turns wait for this session
+│   ├── SessionBusy           too many turns wait for this session
+│   └── IdempotencyRunning    the first request with this key is not answered yet
 ├── RateLimited               ask again after `retry_after` seconds
 │   └── BudgetExceeded
 ├── UpstreamError             the model's service failed
@@ -84,6 +86,11 @@ class ContextTooLong(InvalidRequest):
 class NotSupported(InvalidRequest):
     code = "not_supported"
     text = "This is not supported."
+
+
+class IdempotencyMismatch(InvalidRequest):
+    code = "idempotency_mismatch"
+    text = "This idempotency key was used with another request."
 
 
 class UpstreamRejected(InvalidRequest):
@@ -161,6 +168,15 @@ class SessionBusy(Conflict):
     def __init__(self, version: int = 0, *, retry_after: float | None = 1.0) -> None:
         super().__init__(f"{self.text} It is at version {version}.", retry_after=retry_after)
         self.version = version
+
+
+class IdempotencyRunning(Conflict):
+    code = "idempotency_running"
+    text = "The first request with this idempotency key is still being answered."
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = 1.0) -> None:
+        super().__init__(message, retry_after=retry_after)
 
 
 class RateLimited(EngineError):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from typing import Protocol, TypeVar
 
-from engine.entries import Completion, Intent, Partial, PastEvent, SessionEntry
+from engine.entries import Claim, Completion, Intent, Partial, PastEvent, SessionEntry
 from engine.types import (
     Answerer,
     CachePolicy,
@@ -265,10 +265,13 @@ class Journal(Protocol):
     def healthy(self) -> bool:
         """False while the last commit failed or is over 250 ms late: then a turn awaits its intent before it calls."""
 
-    def intent(self, intent: Intent) -> asyncio.Future[None]:
+    def intent(self, intent: Intent, claim: Claim | None = None) -> asyncio.Future[None]:
         """Hands the entry over at once. The future resolves when it is durable and fails with AuditUnavailable when it
         cannot be, at the latest 2 s after the call; InvalidRequest when the store refuses this very record. It may be
-        cancelled by its waiter; a failure nobody waits for is not reported."""
+        cancelled by its waiter; a failure nobody waits for is not reported.
+
+        A `claim` is granted with the entry, in one transaction. If another turn holds the key, the future fails with
+        IdempotencyRunning, and the entry is there all the same: the turn is to be ended."""
 
     def completion(self, completion: Completion) -> asyncio.Future[None]:
         """The same for the end of a turn."""
@@ -325,6 +328,9 @@ class Meter(Protocol):
     def turn(
         self, *, tenant: str, model: str, edge: str, state: str, ttft: float | None, duration: float, usage: Usage
     ) -> None: ...
+
+    def replayed(self, *, tenant: str, edge: str) -> None:
+        """Counts a request that was answered as it was before, by its idempotency key."""
 
     def guard(self, *, edge: str, verdicts: Sequence[Verdict], held: tuple[int, float] | None) -> None:
         """Counts what the guard found in a turn and how long it held the answer back. Called if there is either."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from engine import estimating
 from engine.cuts import Cuts
-from engine.entries import Completion, Intent, Retry, State
+from engine.entries import Claim, Completion, Intent, Retry, State
 from engine.errors import ContentBlocked
 from engine.folding import Fold
 from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Restorer, Route, Session
@@ -41,18 +41,20 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "completing", "constraints", "counted", "cuts", "decided", "end",
-        "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins", "policy", "principal", "refused",
-        "request", "reservation", "restorer", "retries", "retrying", "route", "session", "source", "started", "time",
-        "tries", "ttft", "verdicts",
+        "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "counted", "cuts",
+        "decided", "end", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins", "policy",
+        "principal", "refused", "request", "reservation", "restorer", "retries", "retrying", "route", "session",
+        "source", "started", "time", "tries", "ttft", "vectors", "verdicts",
     )  # fmt: skip
 
-    def __init__(self, principal: Principal, request: ChatRequest) -> None:
+    def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:
         self.time = time.time()
         self.began = time.monotonic()
         self.id = new_turn_id(self.time)
         self.principal = principal
         self.request = request
+        self.claim = claim
+        self.vectors: list[bytes] = []  # to be recorded
         self.messages: Sequence[Message] = request.messages
         self.verdicts: list[Verdict] = []
         self.fold = Fold()
@@ -231,4 +233,6 @@ class Turn:
             verdicts=list(self.output.verdicts) if self.output is not None else [],
             answerer=self.answerer() if self.session is not None else None,
             cuts=(self.cuts.marks or []) if self.cuts is not None and choices else [],
+            system_fingerprint=self.end.system_fingerprint if self.end is not None else None,
+            vectors=self.vectors,
         )

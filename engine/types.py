@@ -205,12 +205,14 @@ class End(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The intent is durable and the model has begun. `model` is the public name, valid as a request."""
+    """The intent is durable and the model has begun. `model` is the public name, valid as a request. `replayed`: this
+    is the answer that was given to the request when it first came."""
 
     id: str
     session_id: str | None
     model: str
     source: Source = "model"
+    replayed: bool = False
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -255,6 +257,7 @@ class Embeddings(msgspec.Struct, frozen=True):
     vectors: list[list[float]]
     usage: Usage
     route: Json
+    replayed: bool = False
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from engine.errors import SessionNotFound
 from engine.snapshots import Cell
@@ -17,19 +17,41 @@ from tenants.isolation import Stores
 SESSION_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
 
+class NoSession(SessionNotFound):
+    """`version` is where a session of this id begins to count: above 0 if there was one that was deleted."""
+
+    def __init__(self, version: int = 0) -> None:
+        super().__init__()
+        self.version = version
+
+
+class Recovered(NamedTuple):
+    """Whose the session is that is in the store again. None: there is none, and one of this id that begins now goes on
+    from `version`: above 0 if there was one that was deleted."""
+
+    home: Home | None
+    version: int = 0
+
+
 class Recovery(Protocol):
     """Brings back sessions that left the store, or were lost there (see `sessions_app.recovery`)."""
 
-    async def recover(self, principal: Principal, session_id: str) -> Home | None:
-        """Puts the session into the store again if the caller has it; whose it is. None: there is none. Raises
-        StoreUnavailable."""
+    async def recover(self, principal: Principal, session_id: str) -> Recovered:
+        """Puts the session into the store again if the caller has it. Raises StoreUnavailable."""
+
+    async def verify(self, home: Home, session_id: str) -> None:
+        """The session's `era` is not its store's: what was acknowledged and is not in the store comes from the journal,
+        and the session has the era of now. It is to be read again, and may be gone. Raises StoreUnavailable."""
 
 
 class NoRecovery:
     """What is not in the store is not there."""
 
-    async def recover(self, principal: Principal, session_id: str) -> Home | None:
-        return None
+    async def recover(self, principal: Principal, session_id: str) -> Recovered:
+        return Recovered(None)
+
+    async def verify(self, home: Home, session_id: str) -> None:
+        """There is nothing to verify it by."""
 
 
 class Finder:
@@ -46,17 +68,18 @@ class Finder:
 
     async def find(self, principal: Principal, session_id: str, ttl: int = 0) -> tuple[Home, Record]:
         """The session and whose it is; with `ttl` (milliseconds) it lives that long from now on. Raises
-        SessionNotFound, StoreUnavailable."""
+        NoSession, StoreUnavailable."""
         if not SESSION_ID.match(session_id):
-            raise SessionNotFound
+            raise NoSession
         found = await self._look(principal, session_id, ttl)
         if found is None:
-            home = await self._recovery.recover(principal, session_id)
-            if home is not None:
-                reply = await self.stores.tenant(principal.tenant_id).run(READ, home.keys(session_id), ttl)
-                found = (home, records.read(session_id, *reply)) if reply is not None else None
-        if found is None:
-            raise SessionNotFound
+            home, version = await self._recovery.recover(principal, session_id)
+            if home is None:
+                raise NoSession(version)
+            reply = await self.stores.tenant(principal.tenant_id).run(READ, home.keys(session_id), ttl)
+            if reply is None:
+                raise NoSession
+            found = home, records.read(session_id, *reply)
         return found
 
     async def _look(self, principal: Principal, session_id: str, ttl: int) -> tuple[Home, Record] | None:

@@ -11,10 +11,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.errors import SessionNotFound
 from engine.types import Answerer, ChatRequest, Instance, Json, Message, Principal
 from sessions_app import context, records
-from sessions_app.finding import SESSION_ID, Finder
+from sessions_app.finding import SESSION_ID, Finder, NoSession
 from sessions_app.layout import APPEND, Home
 
 log = logging.getLogger(__name__)
@@ -58,10 +57,10 @@ class SessionStore:
     async def _reopen(self, principal: Principal, request: ChatRequest, session_id: str) -> OpenSession:
         try:
             home, record = await self._finder.find(principal, session_id, self._finder.ttl(principal.tenant_id))
-        except SessionNotFound:
+        except NoSession as missing:
             if not request.create_session or not SESSION_ID.match(session_id):
                 raise
-            return _start(principal, session_id)
+            return _start(principal, session_id, missing.version)
         return OpenSession(
             id=session_id,
             home=home,
@@ -110,9 +109,9 @@ class SessionStore:
         """Nothing is held between opening and appending."""
 
 
-def _start(principal: Principal, session_id: str) -> OpenSession:
+def _start(principal: Principal, session_id: str, version: int = 0) -> OpenSession:
     home = Home(principal.tenant_id, principal.user)
-    return OpenSession(id=session_id, home=home, key_home=_key_home(principal, home), created=True)
+    return OpenSession(id=session_id, home=home, key_home=_key_home(principal, home), created=True, version=version)
 
 
 def _key_home(principal: Principal, home: Home) -> Home | None:

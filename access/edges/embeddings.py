@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from msgspec import Meta
 
-from access import schemas
+from access import idempotency_keys, schemas
 from engine.errors import NotSupported
 from engine.types import AUTO, ChatRequest, Embeddings, Json, Message, RawHeaders
 
@@ -48,6 +48,7 @@ def request_of(body: Json, *, request_id: str, headers: RawHeaders = ()) -> tupl
         params={"dimensions": asked.dimensions} if asked.dimensions is not None else {},
         user=asked.user,
         language=schemas.preferred_language(dict(headers).get(b"accept-language")),
+        idempotency=idempotency_keys.given(headers),
         headers=headers,
         edge="embeddings",
         request_id=request_id,

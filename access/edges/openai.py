@@ -79,7 +79,7 @@ class OpenAIEdge:
                         if stream is not None:
                             await call.write(stream.chunk(event))
                     elif type(event) is Done:
-                        self._parts.watching.tell(principal, start.session_id, start.id)
+                        self._parts.watching.tell(principal, start)
                         watcher.close()
                         if stream is not None:
                             await call.write(stream.end(event), more=False)
@@ -98,7 +98,7 @@ class OpenAIEdge:
             done = await self._parts.engine.embed(principal, request)
             answer = await embeddings.answer(done, form)
             watcher.close()
-            await call.answer(answer, asgi.turn_headers(Start(done.id, None, done.model)))
+            await call.answer(answer, asgi.turn_headers(Start(done.id, None, done.model, replayed=done.replayed)))
 
     # /v1/models --------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from access import asgi, bodies, cache_control, errors, frames, languages, schemas, watching
+from access import asgi, bodies, cache_control, errors, frames, idempotency_keys, languages, schemas, watching
 from access.asgi import Event, RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope, with_user
 from access.edges.sockets import Allowance, Ref, Shown, WatchFields, ref_of, whose
@@ -175,12 +175,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _chat(self, frame: Json, ref: Ref) -> None:
         headers: RawHeaders = self.scope["headers"]
+        key_given = schemas.fields(frame, idempotency_keys.KeyField).idempotency_key
         asked = schemas.chat_request(
             frame,
             edge="websocket",
             request_id=os.urandom(16).hex(),
             headers=headers,
             cache=cache_control.frame_wish(schemas.fields(frame, cache_control.CacheField), headers),
+            idempotency=key_given or "",
         )
         request = msgspec.structs.replace(asked, stream=True)  # frames are a stream, whatever the body says
         key = self._free_key(ref)

@@ -40,6 +40,8 @@ class TurnDetail(LeanView):
         if completion is not None and SHARED in completion.decision and not await self._is_ours(decision[SHARED]):
             decision = {name: value for name, value in decision.items() if name != SHARED}
             completion = msgspec.structs.replace(completion, decision=decision)
+        if completion is not None and completion.vectors:  # kept for their caller alone, and long
+            completion = msgspec.structs.replace(completion, vectors=[])
         return {
             "id": turn_id,
             "state": completion.state if completion is not None else "in_flight",

@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from django.db import DatabaseError, connections
 
 from compliance.journal.answering import address_of
+from compliance.journal.idempotency import forget_old
 from compliance.journal.moving import MOST, move_changes
 from compliance.journal.postgres import PostgresStore
 from compliance.journal.signing import platform_signer
@@ -34,6 +35,7 @@ log = logging.getLogger("clawdbot.sequencer")
 FOLD_EVERY = 1.0  # seconds; an entry is in the tree within five
 RETENTION_EVERY = 60.0
 KEYS_EVERY = 3600.0
+IDEMPOTENCY_EVERY = 600.0
 CHANGES_EVERY = 0.5
 STAND_BY = 1.0  # seconds between two looks at whether another one still leads
 
@@ -84,6 +86,7 @@ def duties(leader: Leader, sources: Sources) -> list[Duty]:
         Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
         Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
         Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
+        Duty("forgetting idempotency keys", IDEMPOTENCY_EVERY, forget_old),
         Duty("removing keys that seal nothing", KEYS_EVERY, retention.remove_keys),
     ]
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from compliance.journal.records import INTENT, Row
+from compliance.journal.claims import Denials
+from compliance.journal.records import INTENT, ClaimRow, Row
 from compliance.journal.store import RecordRefused, Store, StoreAway
 from compliance.sealing.sealer import UNSEALABLE, Sealer
 
@@ -18,23 +19,32 @@ log = logging.getLogger(__name__)
 BEAT: Final = 1.0  # seconds
 MARGIN: Final = 5.0  # seconds a turn rarely takes from its start to its intent
 
-Landed = Callable[[int, set[int], StoreAway | None], None]
+Outcome = tuple[int, set[int], StoreAway | None, Denials]
+Landed = Callable[[int, set[int], StoreAway | None, Denials], None]
 Beaten = Callable[[StoreAway | None], None]
 
 
 class CommitThread:
     """One batch at a time: `hand`, then `landed` is called on the loop before the next may be handed.
 
-    `landed(done, refused, error)`: the first `done` rows are durable, but for the indexes in `refused`; `error` says
-    why the others are not. `open_turns`, with the user of each, belongs to the loop; here it is only read, in single
-    steps."""
+    `landed(done, refused, error, denied)`: the first `done` rows are durable, but for the indexes in `refused`; `error`
+    says why the others are not. The turns in `denied` do not hold the idempotency keys they claim. `open_turns`, with
+    the user of each, and `claims` belong to the loop; here they are only read, in single steps."""
 
     def __init__(
-        self, store: Store, sealer: Sealer, open_turns: dict[str, str], *, landed: Landed, beaten: Beaten
+        self,
+        store: Store,
+        sealer: Sealer,
+        open_turns: dict[str, str],
+        claims: dict[str, ClaimRow],
+        *,
+        landed: Landed,
+        beaten: Beaten,
     ) -> None:
         self._store = store
         self._sealer = sealer
         self._open_turns = open_turns
+        self._claims = claims
         self._landed = landed
         self._beaten = beaten
         self._bound = ""
@@ -90,49 +100,61 @@ class CommitThread:
         except RuntimeError:  # the loop is closed: nobody is left to hear of it
             self._stopping.set()
 
-    def _commit(self, rows: list[Row]) -> tuple[int, set[int], StoreAway | None]:
+    def _commit(self, rows: list[Row]) -> Outcome:
         try:
             lowest = min([row[0] for row in rows])
             if lowest < self._bound:
                 self._beat(lowest)
-            self._append(rows)
+            denied = self._append(rows)
         except RecordRefused:
             return self._commit_singly(rows)
         except StoreAway as error:
-            return 0, set(), error
+            return 0, set(), error, {}
         except Exception as error:  # noqa: BLE001  # border: a mistake here must not end the thread all turns wait for
             log.exception("the journal's writer failed")
-            return 0, set(), StoreAway(repr(error))
-        return len(rows), set(), None
+            return 0, set(), StoreAway(repr(error)), {}
+        return len(rows), set(), None, denied
 
-    def _append(self, rows: list[Row]) -> None:
+    def _append(self, rows: list[Row]) -> Denials:
         try:
             sealed, keys = self._sealer.seal(rows, self._open_turns)
         except UNSEALABLE as error:
             raise RecordRefused(str(error)) from error
         self._doubtful = True
-        self._store.append(sealed, keys)
+        denied: Denials = {}
+        if claims := self._claims_of(rows):
+            denied = self._store.claim(sealed, keys, claims)
+        else:
+            self._store.append(sealed, keys)
         self._doubtful = False
         self._sealer.durable(keys)
+        return denied
 
-    def _commit_singly(self, rows: list[Row]) -> tuple[int, set[int], StoreAway | None]:
+    def _claims_of(self, rows: list[Row]) -> list[ClaimRow]:
+        if not self._claims:
+            return []
+        found = [self._claims.get(row[0]) for row in rows if row[1] == INTENT]
+        return [claim for claim in found if claim is not None]
+
+    def _commit_singly(self, rows: list[Row]) -> Outcome:
         """The poison rule: who brought the record that is refused bears it alone, and with it the end of its turn."""
         refused: set[int] = set()
+        denied: Denials = {}
         without_intent: set[str] = set()
         for index, row in enumerate(rows):
             try:
                 if row[0] in without_intent:
                     refused.add(index)
                 else:
-                    self._append([row])
+                    denied.update(self._append([row]))
             except RecordRefused as error:
                 log.error("the journal's database refuses the %s of turn %s: %s", row[1], row[0], error)
                 refused.add(index)
                 if row[1] == INTENT:
                     without_intent.add(row[0])
             except StoreAway as error:
-                return index, refused, error
-        return len(rows), refused, None
+                return index, refused, error, denied
+        return len(rows), refused, None, denied
 
     def _beat(self, lowest: str | None = None) -> None:
         """Keeps the promise of `JournalWorker.oldest_open`: it is lowered before an older turn's intent is written."""

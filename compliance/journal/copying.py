@@ -11,7 +11,8 @@ from typing import Final
 import psycopg
 
 from compliance.journal.answering import ANSWER, Answering
-from compliance.journal.records import COLUMNS, KEY_COLUMNS, KeyRow, Row
+from compliance.journal.claims import Denials, grant_on_server
+from compliance.journal.records import COLUMNS, KEY_COLUMNS, ClaimRow, KeyRow, Row
 from compliance.journal.store import RecordRefused, StoreAway
 
 _TABLE: Final = "compliance_auditentry"
@@ -49,19 +50,24 @@ class Entries:
         self._uncertain: set[Key] = set()  # sent, and lost sight of: they may be there
 
     def append(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> None:
+        self.claim(rows, keys, ())
+
+    def claim(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
         if self._uncertain and not self._uncertain.isdisjoint(map(_key, rows)):
             if self.restore(rows, keys):
                 raise RecordRefused("another worker has written this entry")
+            denied = self._grant(rows, claims) if claims else {}
         else:
             with self._sent(rows):
                 try:
-                    self._copy(rows, keys)
+                    denied = self._copy(rows, keys, claims)
                 except psycopg.errors.CheckViolation as error:
                     if error.diag.constraint_name is not None:
                         raise
                     self._make_months(rows)
-                    self._copy(rows, keys)
+                    denied = self._copy(rows, keys, claims)
         self._uncertain.difference_update(map(_key, rows))
+        return denied
 
     def restore(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> list[Row]:
         """One statement an entry: for the few after a failure, and for what waited on a disk."""
@@ -127,15 +133,22 @@ class Entries:
             self._uncertain.update(map(_key, rows))
             raise
 
-    def _copy(self, rows: Sequence[Row], keys: Sequence[KeyRow]) -> None:
+    def _copy(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
         database = self.database()
-        with database.transaction() if keys else contextlib.nullcontext(), database.cursor() as cursor:
+        alone = not keys and not claims
+        with contextlib.nullcontext() if alone else database.transaction(), database.cursor() as cursor:
             if keys:
                 cursor.executemany(_INSERT_KEY, keys)
             with cursor.copy(_COPY) as copy:
                 copy.set_types(_TYPES)
                 for row in rows:
                     copy.write_row(row)
+            return grant_on_server(cursor, claims)  # last: who waits for a key waits for the rest of this
+
+    def _grant(self, rows: Sequence[Row], claims: Sequence[ClaimRow]) -> Denials:
+        """For entries that are there already: a turn does nothing before it hears that it has its key."""
+        with self._sent(rows), self.database().transaction(), self.database().cursor() as cursor:
+            return grant_on_server(cursor, claims)
 
     def _make_months(self, rows: Sequence[Row]) -> None:
         database = self.database()

@@ -19,6 +19,8 @@ _GRANTS: Final = (
     "GRANT USAGE ON SEQUENCE compliance_auditentry_number TO {role}",
     "GRANT EXECUTE ON FUNCTION compliance_journal_month(text) TO {role}",
     "GRANT INSERT ON compliance_subjectkey TO {role}",
+    "GRANT INSERT, SELECT (digest, turn_id, number), UPDATE (fingerprint, turn_id, number, at) "
+    "ON compliance_idempotency TO {role}",
     "GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat, oldest_open) ON compliance_journalworker TO {role}",
 )
 

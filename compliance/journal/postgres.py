@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from compliance.journal.answering import ANSWER, Answering
+from compliance.journal.claims import Denials
 from compliance.journal.copying import INSERT, Entries
-from compliance.journal.records import KeyRow, Row, aborted_row, probe_row
+from compliance.journal.records import ClaimRow, KeyRow, Row, aborted_row, probe_row
 from compliance.journal.store import Backlog, NoBacklog, RecordRefused, StoreAway
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,9 @@ class PostgresStore:
 
     def append(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> None:
         self._entries.append(rows, keys)
+
+    def claim(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
+        return self._entries.claim(rows, keys, claims)
 
     def restore(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> list[Row]:
         return self._entries.restore(rows, keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -23,11 +23,24 @@ Row = tuple[str, str, int, int, float, str, str | None, str, int | None, str, st
 KEY_COLUMNS: Final = ("id", "tenant_id", "subject", "wrapped", "created_at")
 KeyRow = tuple[str, int, str, bytes, float]
 
+
+class ClaimRow(NamedTuple):
+    """An idempotency key that a turn claims with its intent. `after` is who gives it up, empty: nobody need."""
+
+    turn_id: str
+    tenant_id: int
+    digest: str
+    fingerprint: str
+    after: str
+    at: float
+
+
 PROBE_SIZE: Final = 64 << 10
 INTENT: Final = "intent"
 COMPLETION: Final = "completion"
 PARTIAL: Final = "partial"
 CHANGE: Final = "change"
+SESSION: Final = "session"
 
 # What a record can do to its own encoding: lone surrogates, numbers beyond 64 bits, foreign types, too deep nesting.
 ENCODING_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError)

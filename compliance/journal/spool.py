@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from compliance.journal.records import KeyRow, Row, check
+from compliance.journal.claims import Denials, nothing
+from compliance.journal.records import ClaimRow, KeyRow, Row, check
 from compliance.journal.replaying import Living, Spools, put, replay_file
 from compliance.journal.spoolfile import SpoolFile
 from compliance.journal.store import Backlog, RecordRefused, Restoring, Store, StoreAway
@@ -79,6 +80,16 @@ class SpoolStore(Spools):
                 if self._away:
                     self._keep(rows, keys)
                     return
+
+    def claim(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
+        """Only the database knows who holds a key: while it is away no claim is granted."""
+        if not self._away:
+            try:
+                return self._store.claim(rows, keys, claims)
+            except StoreAway as error:
+                self._lost(error)
+        self.append(rows, keys)
+        return nothing(claims)
 
     def restore(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> list[Row]:
         return self._store.restore(rows, keys)

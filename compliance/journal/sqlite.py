@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from compliance.journal import slots
-from compliance.journal.records import COLUMNS, KEY_COLUMNS, KeyRow, Row, aborted_row, probe_row
+from compliance.journal.claims import Denials, Turnstile, grant_in_file, held_elsewhere, nothing
+from compliance.journal.records import COLUMNS, KEY_COLUMNS, ClaimRow, KeyRow, Row, aborted_row, probe_row
 from compliance.journal.slots import Slot
 from compliance.journal.store import Backlog, NoBacklog, RecordRefused, StoreAway
 
@@ -74,6 +75,7 @@ class SqliteStore:
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._statements: dict[int, str] = {}
+        self._turnstile = Turnstile(slot.first)
 
     def open(self) -> None:
         try:
@@ -88,6 +90,23 @@ class SqliteStore:
             return
         with self._transaction(keys):
             self._run(*self._insertion(rows))
+
+    def claim(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
+        with self._turnstile.passed() as passed:
+            try:
+                elsewhere = held_elsewhere(self.slot.first, self.slot.number, claims) if passed else None
+            except sqlite3.Error as error:
+                log.error("who holds idempotency keys cannot be read: %s", error)
+                elsewhere = None
+            if elsewhere is None:
+                self.append(rows, keys)
+                return nothing(claims)
+            with self._transaction(keys):
+                assert self._database is not None
+                with self._blamed():
+                    denied = grant_in_file(self._database, claims, elsewhere)
+                self._run(*self._insertion(rows))
+        return denied
 
     def restore(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> list[Row]:
         foreign: list[Row] = []
@@ -178,8 +197,14 @@ class SqliteStore:
     def _run(self, statement: str, parameters: Sequence[object]) -> sqlite3.Cursor:
         """On the connection as it is, whose transaction may be open."""
         assert self._database is not None
-        try:
+        with self._blamed():
             return self._database.execute(statement, parameters)
+
+    @contextlib.contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Turns what goes wrong inside into RecordRefused, StoreAway."""
+        try:
+            yield
         except _REFUSALS as error:
             raise RecordRefused(str(error)) from error
         except sqlite3.Error as error:

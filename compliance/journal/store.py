@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from compliance.journal.records import KeyRow, Row
+from compliance.journal.claims import Denials
+from compliance.journal.records import ClaimRow, KeyRow, Row
 
 
 class StoreError(Exception):
@@ -68,7 +69,13 @@ class NoBacklog:
     def release(self, home: str, *, ended: bool) -> None: ...
 
 
-class Store(Restoring, Protocol):
+class Claiming(Protocol):
+    def claim(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
+        """`append`, and in the same transaction the idempotency keys that intents among the rows come with. All rows
+        are written; what comes back are the turns that do not hold their keys. Raises RecordRefused, StoreAway."""
+
+
+class Store(Restoring, Claiming, Protocol):
     """Blocking. Used by one thread at a time, except `sweep`, which comes from a thread of its own.
 
     `home` names the place a worker writes in; `backlog` is what waits for such places elsewhere."""

@@ -14,12 +14,22 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from compliance.journal.claims import Denials
 from compliance.journal.committing import CommitThread
-from compliance.journal.records import COMPLETION, ENCODING_ERRORS, INTENT, PARTIAL, Row, partial_row, unrecordable
+from compliance.journal.records import (
+    COMPLETION,
+    ENCODING_ERRORS,
+    INTENT,
+    SESSION,
+    ClaimRow,
+    Row,
+    partial_row,
+    unrecordable,
+)
 from compliance.journal.store import Store, StoreAway
 from compliance.sealing.sealer import Sealer
-from compliance.sealing.splitting import completion_row, intent_row
-from engine.entries import Completion, Intent, Partial
+from compliance.sealing.splitting import completion_row, intent_row, session_row
+from engine.entries import Claim, Completion, Intent, Partial, SessionEntry
 from engine.errors import AuditUnavailable, EngineError, InvalidRequest
 
 log = logging.getLogger(__name__)
@@ -54,9 +64,10 @@ class JournalWriter:
     """`engine.ports.Journal` over a `Store`; what was said goes there sealed. Belongs to the event loop that starts it.
 
     An entry that is not durable after `deadline` seconds fails with AuditUnavailable. An intent that still waits then
-    is given up, so the turn leaves no trace; one that is already with the database may yet be written, and the end the
-    engine records for its turn follows it. The end of a turn with a durable intent is never given up: it waits until
-    the database is back. The end of a turn whose intent was given up is not written. So the balance always holds.
+    is given up, so the turn leaves no trace, and so is a change of a session; one that is already with the database may
+    yet be written, and the end the engine records for its turn follows it. The end of a turn with a durable intent is
+    never given up: it waits until the database is back. The end of a turn whose intent was given up is not written. So
+    the balance always holds.
 
     What waits is bounded: `max_waiting` entries or `max_bytes` of bodies, then intents fail at once; ends are as many
     as there are open turns. A tenant whose key is not at hand gets AuditUnavailable: nothing is stored in the clear."""
@@ -83,12 +94,13 @@ class JournalWriter:
         self._flying_since = -PACE
         self._bytes = 0
         self._open: dict[str, str] = {}  # turns and their users
+        self._claims: dict[str, ClaimRow] = {}  # of intents that are not durable yet
         self._unrecordable: set[str] = set()
         self._broken = True
         self._kicked = False
         self._watch: asyncio.TimerHandle | None = None
         self._stopping = False
-        self._thread = CommitThread(store, sealer, self._open, landed=self._landed, beaten=self._beaten)
+        self._thread = CommitThread(store, sealer, self._open, self._claims, landed=self._landed, beaten=self._beaten)
         self._sweeper: asyncio.Task[None] | None = None
 
     # For wiring --------------------------------------------------------------------------------------------------
@@ -130,17 +142,19 @@ class JournalWriter:
     def waiting(self) -> Waiting:
         return Waiting(len(self._waiting) + len(self._flight), self._bytes, self._store.backlog.spooled)
 
-    def intent(self, intent: Intent) -> asyncio.Future[None]:
+    def intent(self, intent: Intent, claim: Claim | None = None) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
-        if self._stopping or len(self._waiting) >= self._max_waiting or self._bytes >= self._max_bytes:
-            return _fail(future, AuditUnavailable())
-        if not self._sealer.knows(intent.tenant_id):
+        if not self._takes(intent.tenant_id):
             return _fail(future, AuditUnavailable())
         try:
             row = intent_row(intent, self._store.worker)
         except ENCODING_ERRORS:
             return _fail(future, _refusal())
         self._open[intent.turn_id] = intent.user
+        if claim is not None:
+            self._claims[intent.turn_id] = ClaimRow(
+                intent.turn_id, intent.tenant_id, claim.digest, claim.fingerprint, claim.after, intent.at
+            )
         return self._put(row, future)
 
     def completion(self, completion: Completion) -> asyncio.Future[None]:
@@ -171,7 +185,25 @@ class JournalWriter:
             return
         self._put(row, self._loop.create_future())
 
+    # engine.ports.SessionJournal -----------------------------------------------------------------------------------
+
+    def session(self, entry: SessionEntry) -> asyncio.Future[None]:
+        """It has no end, so no turn is open for it. Given up like an intent."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if not self._takes(entry.tenant_id):
+            return _fail(future, AuditUnavailable())
+        try:
+            row = session_row(entry, self._store.worker)
+        except ENCODING_ERRORS:
+            return _fail(future, _refusal())
+        return self._put(row, future)
+
     # On the event loop -------------------------------------------------------------------------------------------
+
+    def _takes(self, tenant_id: int) -> bool:
+        """Whether there is room for what need not be recorded yet, and a key to seal it with."""
+        crowded = len(self._waiting) >= self._max_waiting or self._bytes >= self._max_bytes
+        return not self._stopping and not crowded and self._sealer.knows(tenant_id)
 
     def _put(self, row: Row, future: asyncio.Future[None]) -> asyncio.Future[None]:
         self._waiting.append(_Entry(row, future, self._loop.time()))
@@ -210,19 +242,24 @@ class JournalWriter:
                 return count or 1
         return CUT_ROWS
 
-    def _landed(self, done: int, refused: set[int], error: StoreAway | None) -> None:
-        """The first `done` of the batch in flight are durable, or refused; the others will be tried again."""
+    def _landed(self, done: int, refused: set[int], error: StoreAway | None, denied: Denials) -> None:
+        """The first `done` of the batch in flight are durable, or refused; the others will be tried again. Intents in
+        `denied` are durable without the key they claim: their turns go no further, and are ended."""
         batch, self._flight = self._flight, []
         self.observe("failed" if error else "durable", self._loop.time() - self._flying_since)
         for index, (row, future, _) in enumerate(batch[:done]):
             self._bytes -= len(row[-1])
+            if row[1] == INTENT:
+                self._claims.pop(row[0], None)
             if index in refused:
                 self._refused(row, future)
                 continue
             if row[1] == COMPLETION:
                 self._open.pop(row[0], None)
                 self._unrecordable.discard(row[0])
-            if not future.done():
+            if row[0] in denied and row[1] == INTENT:
+                _fail(future, denied[row[0]]())
+            elif not future.done():
                 future.set_result(None)
         if error is None:
             self._recovered()
@@ -241,17 +278,20 @@ class JournalWriter:
         if kind == INTENT:
             self._open.pop(turn_id, None)
             self._withdraw({turn_id}, _refusal)
-        elif kind != PARTIAL:
+        elif kind == COMPLETION:
             self._stand_in(turn_id, tenant_id)
 
     def _give_up(self, limit: float) -> None:
-        """Fails what waits since before `limit`. Intents leave the queue, the ends of durable turns stay."""
-        overdue = {entry.row[0] for entry in self._waiting if entry.since <= limit and entry.row[1] == INTENT}
+        """Fails what waits since before `limit`. Intents and changes of sessions leave the queue, the ends of durable
+        turns stay."""
+        begun = (INTENT, SESSION)
+        overdue = {entry.row[0] for entry in self._waiting if entry.since <= limit and entry.row[1] in begun}
         for entry in self._waiting:
             if entry.since <= limit:
                 _fail(entry.future, AuditUnavailable())
         for turn_id in overdue:
             self._open.pop(turn_id, None)
+            self._claims.pop(turn_id, None)
         if overdue:
             self._withdraw(overdue, AuditUnavailable)
 

@@ -3,6 +3,7 @@
 from compliance.models.changes import ChangeRecord
 from compliance.models.erasures import Erasure
 from compliance.models.hits import WordHits
+from compliance.models.idempotency import Idempotency
 from compliance.models.journal import AuditEntry, JournalWorker, SubjectKey
 from compliance.models.personal import PersonalData
 from compliance.models.subscriptions import WordExceptions, WordListSubscription
@@ -14,6 +15,7 @@ __all__ = [
     "ChangeRecord",
     "Checkpoint",
     "Erasure",
+    "Idempotency",
     "JournalWorker",
     "PersonalData",
     "PruneStatement",

@@ -11,12 +11,13 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from compliance.journal.records import COMPLETION, INTENT, KeyRow, Row
+from compliance.journal.records import COMPLETION, INTENT, SESSION, KeyRow, Row
 from compliance.sealing import body
 from engine.snapshots import Cell
 from tenants.keyring import KeyTable
 
 MOST: Final = 8192  # subjects whose keys a process has at hand: about 2.5 KiB each
+NAMING: Final = (INTENT, SESSION)  # entries whose user stands beside them
 # What a row that no database would take either can do to its own sealing: lone surrogates, numbers beyond 64 bits.
 UNSEALABLE: Final = (UnicodeError, struct.error)
 
@@ -87,7 +88,7 @@ class Sealer:
         if key.row is not None:
             keys[key.row[0]] = key.row
         sealed = body.seal(content, key.cipher, key.id, key.nonce(), (turn_id, kind, number, tenant_id))
-        return (*row[:7], key.subject if kind == INTENT else "", *row[8:-1], sealed)
+        return (*row[:7], key.subject if kind in NAMING else "", *row[8:-1], sealed)
 
     def _key(self, tenant_id: int, user: str) -> DataKey:
         name = (tenant_id, user)

@@ -8,15 +8,15 @@ from typing import Any, Final
 
 import msgspec
 
-from compliance.journal.records import COMPLETION, INTENT, Row
+from compliance.journal.records import COMPLETION, INTENT, SESSION, Row
 from compliance.sealing import body
-from engine.entries import Completion, Intent
+from engine.entries import Completion, Intent, SessionEntry
 from engine.types import Verdict
 
 CLEAR: Final = frozenset(
     {
         "edge", "model", "instance", "rules", "state", "error", "attempts", "source", "retries", "usage", "ttft",
-        "duration", "personal",
+        "duration", "personal", "action", "parent",
     }
 )  # fmt: skip
 VERDICTS: Final = "verdicts"  # stand on both sides: without the word where everybody reads
@@ -31,13 +31,14 @@ class Splitter:
         fields = sorted(msgspec.structs.fields(kind), key=lambda field: not field.required)
         clear = [field for field in fields if field.name in CLEAR or field.name == VERDICTS]
         text = [field for field in fields if field.name not in CLEAR]
+        self._judged = any(field.name == VERDICTS for field in fields)
         self._clear, self._clear_of = _struct(f"Clear{kind.__name__}", clear)
         self._text, self._text_of = _struct(f"Text{kind.__name__}", text)
 
     def split(self, entry: Any) -> bytes:
         """An unsealed body. Raises one of `records.ENCODING_ERRORS`."""
         clear: Any = self._clear(*self._clear_of(entry))
-        if entry.verdicts:
+        if self._judged and entry.verdicts:
             clear.verdicts = [_without_word(verdict) for verdict in entry.verdicts]
         return body.unsealed(_encode(clear), _encode(self._text(*self._text_of(entry))))
 
@@ -61,6 +62,7 @@ def _without_word(verdict: Verdict) -> Verdict:
 
 _intents: Final = Splitter(Intent)
 _completions: Final = Splitter(Completion)
+_sessions: Final = Splitter(SessionEntry)
 
 
 def intent_row(intent: Intent, worker: str) -> Row:
@@ -76,4 +78,13 @@ def completion_row(completion: Completion, worker: str) -> Row:
     return (
         completion.turn_id, COMPLETION, 0, completion.tenant_id, completion.at, worker, completion.session_id, "", None,
         completion.model, completion.instance, completion.state, _completions.split(completion),
+    )  # fmt: skip
+
+
+def session_row(entry: SessionEntry, worker: str) -> Row:
+    """`state` is what was done. Still to be sealed, and the user as they are called. Raises one of
+    `records.ENCODING_ERRORS`."""
+    return (
+        entry.turn_id, SESSION, 0, entry.tenant_id, entry.at, worker, entry.session_id, entry.user, entry.key_id,
+        "", "", entry.action, _sessions.split(entry),
     )  # fmt: skip

@@ -35,6 +35,9 @@ _KEYS: Final = """
                     AND entry."user" = key.subject AND entry.kind = 'intent')
             AND NOT EXISTS (
                 SELECT 1 FROM compliance_auditentry AS entry WHERE entry.tenant_id = key.tenant_id
+                    AND entry."user" = key.subject AND entry.kind = 'session')
+            AND NOT EXISTS (
+                SELECT 1 FROM compliance_auditentry AS entry WHERE entry.tenant_id = key.tenant_id
                     AND entry.kind = 'change' AND entry.at >= key.created_at)
         LIMIT 200)"""
 

@@ -221,8 +221,8 @@ class Retention:
 
 
 def _over(entries: list[Entry], before: float) -> bool:
-    """A turn that ended, or a change, and all of it is older."""
-    ended = any(entry.kind in ("completion", "change") for entry in entries)
+    """A turn that ended, or a change of something, and all of it is older."""
+    ended = any(entry.kind in ("completion", "change", "session") for entry in entries)
     return ended and max(entry.at for entry in entries) < before
 
 

@@ -305,6 +305,7 @@ class OnePlugin:
 class CountingMeter:
     def __init__(self) -> None:
         self.states: list[str] = []
+        self.replays = 0
         self.tokens = 0
         self.found: list[str] = []
         self.held: list[tuple[int, float] | None] = []
@@ -316,6 +317,9 @@ class CountingMeter:
     def guard(self, *, verdicts: Sequence[Any], held: tuple[int, float] | None, **_: Any) -> None:
         self.found += [verdict.word for verdict in verdicts]
         self.held.append(held)
+
+    def replayed(self, *, tenant: str, edge: str) -> None:
+        self.replays += 1
 
 
 @dataclass
@@ -348,11 +352,18 @@ async def nothing_left(engine: Engine, parts: Parts) -> None:
 
 
 def build(
-    *models: ScriptedModel, words: Sequence[str] = (), run: Run | None = None, sessions: Any = None
+    *models: ScriptedModel,
+    words: Sequence[str] = (),
+    run: Run | None = None,
+    sessions: Any = None,
+    journal: Any = None,
+    once: Any = None,
 ) -> tuple[Engine, Parts]:
+    """`journal` and `once` are the real ones, or one in memory is both."""
     parts = Parts(
         models or [ScriptedModel()],
         sessions=sessions or MemorySessions(),
+        journal=journal or MemoryJournal(),
         guard=WordsGuard(words),
         plugins=OnePlugin(run),
     )
@@ -365,5 +376,6 @@ def build(
         journal=parts.journal,
         meter=parts.meter,
         answers=parts.answers,
+        once=once or parts.journal,
     )
     return engine, parts
