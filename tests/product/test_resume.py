@@ -198,7 +198,7 @@ def test_a_turn_whose_reader_stays_away_is_cancelled(gateway: Product, upstream:
 
 
 def test_a_worker_that_stops_does_not_wait_for_readers_for_ever(tmp_path):
-    """A stream that nobody reads any more and that does not end: it is cancelled and recorded before the worker goes."""
+    """A stream that nobody reads and that does not end is cancelled and recorded before the worker goes."""
     with upstream_in_thread() as model:
         model.answers(whole("whole"), [*streamed(events("a", "b"))[:-3], HANG], choose=by_stream)
         with Product(tmp_path / "var", MODEL_ENDPOINT=model.url, DRAIN_TIMEOUT="1").up() as product:
