@@ -44,8 +44,8 @@ class Generation:
 
     __slots__ = (
         "_began", "_chat", "_counted", "_ended", "_flying", "_grace", "_language", "_loop", "_marked", "_name",
-        "_owners", "_place", "_readers", "_remote", "_running", "_source", "_stored", "_timer", "_waiting", "error",
-        "frames", "id", "over", "principal", "pushed", "size", "start", "task",
+        "_owners", "_place", "_readers", "_remote", "_repeats", "_running", "_source", "_stored", "_timer", "_waiting",
+        "error", "frames", "id", "over", "principal", "pushed", "size", "start", "task",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,7 @@ class Generation:
         self._stored = 0  # which are so many frames
         self._flying = False
         self._marked = False
+        self._repeats = False  # a recorded answer: readers come back to the turn that gave it
         self.pushed: Reader | None = None  # which has all events and waits: it is given the next one
         self.principal = principal
         self.id = ""
@@ -105,7 +106,9 @@ class Generation:
     def _open(self, start: Start) -> None:
         self.id, self.start, self._source = start.id, start, start.source
         self._name = start.id.encode("ascii")
-        self._owners.opened(self, start)
+        self._repeats = start.replayed
+        if not self._repeats:
+            self._owners.opened(self, start)
         self._add(b"start", orjson.dumps(events.start(start)))
 
     def _fail(self, error: EngineError) -> None:
@@ -133,7 +136,7 @@ class Generation:
         made = frame(self._name, len(frames), name, data)
         frames.append(made)
         self.size += len(made)
-        if not self._marked:
+        if not self._marked and not self._repeats:
             self._marked = True
             self._owners.mark(self)
         if self.pushed is not None and len(self._waiting) == 1 and not self.over:
@@ -331,7 +334,7 @@ class Generations:
             self._timer = asyncio.get_running_loop().call_later(soon, self._flush)
 
     def ended(self, generation: Generation) -> None:
-        if not generation.id:
+        if self._by_id.get(generation.id) is not generation and not generation.readers:
             self._forget(generation)
 
     def kept(self, generation: Generation) -> None:

@@ -53,7 +53,7 @@ class Resuming:
                         yield some
             return
         with generation.reading(drop, first) as reader:
-            if not generation.over:
+            if not generation.over and first <= len(generation.frames):  # else the journal told the end already
                 yield []
             while some := await reader.next():
                 yield some

@@ -16,7 +16,7 @@ from channels.layers import get_channel_layer
 from redis import RedisError
 
 from engine.errors import InvalidRequest, StoreUnavailable
-from engine.types import Principal
+from engine.types import Principal, Start
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,10 @@ class Watching:
     def __init__(self, publisher: Publisher | None = None) -> None:
         self._publisher = publisher
 
-    def tell(self, principal: Principal, session_id: str | None, turn_id: str) -> None:
-        """A turn of the session has begun, or is over already. Waits for nothing and may get lost."""
-        if session_id is None or self._publisher is None:
+    def tell(self, principal: Principal, start: Start) -> None:
+        """A turn of a session has begun, or is over already. Waits for nothing and may get lost."""
+        session_id, turn_id = start.session_id, start.id
+        if session_id is None or start.replayed or self._publisher is None:
             return
         layer = get_channel_layer()
         if layer is not None:

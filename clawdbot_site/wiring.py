@@ -177,7 +177,7 @@ class Application:
             running,
             grace=self._resume_grace,
             shelf=EventStore(self.stores),
-            begun=lambda principal, start: watching.tell(principal, start.session_id, start.id),
+            begun=watching.tell,
         )
         canceller = Canceller(running, self.reader.turn, self.bus.tell)
         self.bus.on("cancel", canceller.heard)

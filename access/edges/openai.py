@@ -79,7 +79,7 @@ class OpenAIEdge:
                         if stream is not None:
                             await call.write(stream.chunk(event))
                     elif type(event) is Done:
-                        self._parts.watching.tell(principal, start.session_id, start.id)
+                        self._parts.watching.tell(principal, start)
                         watcher.close()
                         if stream is not None:
                             await call.write(stream.end(event), more=False)

@@ -46,7 +46,7 @@ class ChatView(LeanView):
                 running.started(start.id)
                 async for event in turn:
                     if type(event) is Done:
-                        self.parts.watching.tell(principal, start.session_id, start.id)
+                        self.parts.watching.tell(principal, start)
                         return start, event
         raise AssertionError("a turn ends with Done or raises")
 

@@ -118,9 +118,9 @@ class DrainingServer(uvicorn.Server):
         for connection in list(self.server_state.connections):
             if isinstance(connection, LimitedHttpProtocol):
                 connection.shutdown()  # idle: closed; busy: closed after its answer
-        await unready  # turns that were let in while it waited are the second call's
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                await unready  # turns that were let in while it waited are the second call's
                 await self._served.drain()
             return
         log.warning("turns still running after %s s are cut", self._drain.timeout)

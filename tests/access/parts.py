@@ -175,7 +175,7 @@ def build(
         running,
         grace=lambda tenant_id: grace,
         shelf=shelf,
-        begun=lambda principal, start: watching.tell(principal, start.session_id, start.id),
+        begun=watching.tell,
     )
     parts = Parts(
         engine=engine,

@@ -398,3 +398,16 @@ async def test_random_cuts_make_the_same_bytes(shelf):
             await exchange.task
         await within(2, lambda: not len(site.parts.generations))
         assert had == (await events(build(read_turn=Recorded(site.behind.journal)).alice, turn_id)).body
+
+
+async def test_a_repeated_answer_is_told_in_the_same_pieces_and_kept_once(shelf):
+    site = build(ScriptedModel(ANSWER), shelf=shelf)
+    key = {"Idempotency-Key": "k"}
+    body = {"messages": HI, "stream": True}
+    said = frames.split((await site.alice.post("/api/chat", body, key)).body)
+    await within(2, lambda: not len(site.parts.generations))
+    again = await site.alice.post("/api/chat", body, key)
+    assert again.headers["idempotent-replayed"] == "true" and b'"replayed":true' in again.body
+    assert frames.split(again.body)[1:] == said[1:]
+    await within(2, lambda: (len(site.parts.generations), site.parts.generations.total) == (0, 0))
+    assert (await events(site.alice, again.headers["x-clawdbot-decision"])).body == b"".join(said)

@@ -195,3 +195,19 @@ def test_a_turn_whose_reader_stays_away_is_cancelled(gateway: Product, upstream:
             until(cancelled, "a turn without a reader is cancelled", 30)
     finally:
         gateway.operate("tenant = Tenant.objects.get(slug='demo'); tenant.resume_grace = None; tenant.save()")
+
+
+def test_a_worker_that_stops_does_not_wait_for_readers_for_ever(tmp_path):
+    """A stream that nobody reads and that does not end is cancelled and recorded before the worker goes."""
+    with upstream_in_thread() as model:
+        model.answers(whole("whole"), [*streamed(events("a", "b"))[:-3], HANG], choose=by_stream)
+        with Product(tmp_path / "var", MODEL_ENDPOINT=model.url, DRAIN_TIMEOUT="1").up() as product:
+            with product.http() as client, client.stream("POST", "/api/chat", json=CHAT) as answer:
+                turn_id = answer.headers["x-clawdbot-decision"]
+                next(answer.iter_raw())
+            product.send(signal.SIGTERM)
+            assert product.wait() == 0
+            product.up()
+            with product.http() as client:
+                assert client.get(f"/api/turns/{turn_id}").json()["state"] == "cancelled"
+                assert b'"code":"cancelled"' in client.get(f"/api/turns/{turn_id}/events").content
