@@ -149,7 +149,7 @@ class Application:
         windows = Windows(share=settings.SUMMARY_PERCENT / 100)
         self.sessions = SessionStore(finder, Leases(self.stores, self.bus), windows)
         changes = SessionChanges(finder, self.journal)
-        desk = SessionDesk(finder, changes, self.archive)
+        desk = SessionDesk(finder, changes, self.archive, self.past)
         self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
         versions = SessionVersions(finder, self.sessions, changes, self.past)
         self.notices = NoticeBoard(self.stores.platform(), self._routes)

@@ -311,6 +311,10 @@ class SessionPast(Protocol):
         of it, upon the version `after` or later ones, by (`parent`, `at`). Of a user who was erased at most that it
         ended. Raises StoreUnavailable."""
 
+    async def known(self, tenant_id: int, user: str) -> list[tuple[str, float]]:
+        """Ids of the user's sessions that were not deleted, and when their last turns began. Some may be of sessions
+        that never came to be, or of a user who was erased. Raises StoreUnavailable."""
+
 
 class Vault(Protocol):
     """Seals what is kept outside the journal with the keys of its users, so that it goes when they are erased.

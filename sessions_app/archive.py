@@ -43,6 +43,10 @@ class Archive:
         some may be in the store again."""
         return await self._do(bound(self._shelf.page, home, below, limit))
 
+    async def held(self, home: Home) -> set[str]:
+        """The ids of the user's archived sessions."""
+        return await self._do(bound(self._shelf.held, home))
+
     async def forget(self, home: Home, session_id: str) -> None:
         """The session was deleted."""
         await self._do(bound(self._shelf.drop, home, [session_id]))

@@ -229,6 +229,11 @@ class Home(msgspec.Struct, frozen=True):
     def index(self) -> str:
         return f"sessions:{self.tag}"
 
+    @property
+    def listed(self) -> str:
+        """The life of the server in which the index was last known to be whole."""
+        return f"listed:{self.tag}"
+
     def session(self, session_id: str) -> str:
         return f"session:{self.tag}:{session_id}"
 
@@ -278,7 +283,7 @@ def of_idle_member(member: str) -> tuple[str, str]:
     return user, session_id
 
 
-_KEY: Final = re.compile(r"(session|sessions|events|lease|gone|owner):\{(\d+):([^{}]*)\}(?::.*)?\Z", re.DOTALL)
+_KEY: Final = re.compile(r"(session|sessions|listed|events|lease|gone|owner):\{(\d+):([^{}]*)\}(?::.*)?\Z", re.DOTALL)
 
 
 def user_of(name: str, tenant_id: int) -> str | None:

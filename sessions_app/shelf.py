@@ -197,6 +197,11 @@ class Shelf:
             mine = mine.filter(last_active__lt=below)
         return self._lines(reading(lambda: list(mine[:limit])))
 
+    def held(self, home: Home) -> set[str]:
+        """The ids of all the user's sessions here."""
+        mine = rows_of(home.tenant_id).filter(subject=self._vault.pseudonym(home.tenant_id, home.user), expired_at=None)
+        return reading(lambda: set(mine.order_by().values_list("session_id", flat=True)))
+
     def _users(self, rows: Sequence[ArchivedSession]) -> dict[int, str]:
         """By the keys of their rows."""
         return {pk: line.user for pk, line in self._read_lines(rows)}

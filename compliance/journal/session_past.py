@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from django.db import DatabaseError, connections
+from django.db.models import Max
 
 from compliance.database import ALIAS
 from compliance.journal.slots import NoSlot
@@ -28,10 +29,12 @@ from tenants.keyring import KeysOf
 
 THREADS: Final = 2
 CHUNK: Final = 500  # turns in memory; a query for their ends
+ENDS: Final = ("deleted", "expired")
 OWNERS: Final = 20  # users of an API key that are looked at for one session id
 
 Kind = AuditEntry.Kind
 S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
 
 _READ: Final = ("turn_id", "kind", "number", "tenant_id", "at", "user", "key_id", "session_id", "state", "body")
 
@@ -73,6 +76,11 @@ class JournalPast:
         read = bound(events, tenant_id, session_id, self._keys_of, user=user, key_id=key_id, after=after)
         return await asyncio.get_running_loop().run_in_executor(self._pool, _fresh, read)
 
+    async def known(self, tenant_id: int, user: str) -> list[tuple[str, float]]:
+        """See `engine.ports.SessionPast`."""
+        read = bound(known, tenant_id, user, self._keys_of)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _fresh, read)
+
     def close(self) -> None:
         """Blocking."""
         barrier = Barrier(self._threads)
@@ -90,7 +98,7 @@ def _leave(barrier: Barrier) -> None:
         return
 
 
-def _fresh(read: Callable[[], list[PastEvent]]) -> list[PastEvent]:
+def _fresh(read: Callable[[], T]) -> T:
     connections[ALIAS].close_if_unusable_or_obsolete()
     try:
         return read()
@@ -116,6 +124,28 @@ def events(
     mine = entries.filter(user__in=[user, keys.pseudonym(user)])
     found = [event for chunk in _chunks(mine, after) for event in _opened(tenant_id, chunk, opener)]
     return sorted(found, key=lambda event: (event.parent, event.at, event.turn_id))
+
+
+def known(tenant_id: int, user: str, keys_of: KeysOf) -> list[tuple[str, float]]:
+    """Blocking. Raises like `events`. Reads an index of the user's turns, and one of what made sessions and ended
+    them."""
+    see_all_slots(connections[ALIAS])
+    keys = keys_of(tenant_id)
+    if keys is None:
+        raise StoreUnavailable()
+    mine = AuditEntry.objects.for_tenant(tenant_id).filter(user__in=[user, keys.pseudonym(user)]).order_by()
+    turns, changes = _kinds(mine.filter(session_id__isnull=False))
+    last = _last(turns)
+    for session_id, turn_id in _last(changes.filter(state="branched")).items():
+        last[session_id] = max(turn_id, last.get(session_id, ""))
+    ended = _last(changes.filter(state__in=ENDS))
+    found = [(session_id, turn_id) for session_id, turn_id in last.items() if turn_id > ended.get(session_id, "")]
+    return [(session_id, int(turn_id[:12], 16) / 1000) for session_id, turn_id in found]
+
+
+def _last(entries: JournalQuerySet) -> dict[str, str]:
+    """The highest id of each session; ids sort by time."""
+    return dict(entries.values_list("session_id").annotate(Max("turn_id")))
 
 
 def _entries(tenant_id: int, session_id: str) -> JournalQuerySet:
@@ -202,7 +232,7 @@ def _turn(intent: AuditEntry, completion: AuditEntry, question: Opened, answer: 
 def _change(entry: AuditEntry, opened: Opened) -> SessionEntry | None:
     """That a session ended counts also where the rest cannot be read: what was deleted must not come back."""
     change = _decoded(_entry, opened)
-    if change is None and entry.state in ("deleted", "expired"):
+    if change is None and entry.state in ENDS:
         known = {name: getattr(entry, name) for name in ("turn_id", "tenant_id", "at", "session_id", "user", "key_id")}
         return msgspec.convert({**known, "action": entry.state, "parent": _parent(entry), "subject": ""}, SessionEntry)
     return change

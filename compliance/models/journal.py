@@ -99,6 +99,11 @@ class AuditEntry(models.Model):
                 name="audit_session_changes",
                 condition=models.Q(kind="session"),
             ),
+            models.Index(
+                fields=["tenant_id", "user", "state"],
+                name="audit_sessions_made",
+                condition=models.Q(kind="session", state__in=["branched", "deleted", "expired"]),
+            ),
             models.Index(fields=["tenant_id", "turn_id"], name="audit_of_sessions", condition=models.Q(kind="session")),
             models.Index(fields=["turn_id"], name="audit_all_of_sessions", condition=models.Q(kind="session")),
         ]

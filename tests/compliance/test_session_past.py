@@ -146,3 +146,22 @@ async def test_a_session_of_an_erased_user_cannot_be_rebuilt(writer, past):
     assert (rebuilt.record.name, rebuilt.version, len(rebuilt.record.turns)) == ("n", 2, 1)
     assert destroy(1, KEYS[1].pseudonym("ann"), before=time.time())
     assert (await recovery.rebuild(home, "s-1")).record is None
+
+
+async def test_it_knows_which_sessions_a_user_has(writer, past):
+    await talk(writer, "one", session_id="s-1")
+    latest = await talk(writer, "two", parent=1, session_id="s-1")
+    await talk(writer, "gone", session_id="s-2")
+    await writer.session(changed("deleted", session_id="s-2", parent=1))
+    await talk(writer, "again", session_id="s-3")
+    await writer.session(changed("deleted", session_id="s-3", parent=1))
+    await talk(writer, "back", session_id="s-3", parent=2)
+    await writer.session(changed("branched", session_id="s-4", detail={"record": {}}))
+    await talk(writer, "of nobody's", session_id=None)
+    await talk(writer, "of ben", user="ben", session_id="s-5")
+    await talk(writer, "foreign", tenant_id=2, session_id="s-6")
+    known = dict(await past.known(1, "ann"))
+    assert sorted(known) == ["s-1", "s-3", "s-4"]
+    assert known["s-1"] == int(latest.turn_id[:12], 16) / 1000
+    assert [name for name, _ in await past.known(1, "ben")] == ["s-5"]
+    assert await past.known(1, "nobody") == []

@@ -28,7 +28,7 @@ class Sessions(SessionStore, SessionDesk):
         self.journal = journal
         self.finder = finder
         self.changes = SessionChanges(finder, journal)
-        SessionDesk.__init__(self, finder, self.changes, archive)
+        SessionDesk.__init__(self, finder, self.changes, archive, past)
         self.versions = SessionVersions(finder, self, self.changes, past or MemoryPast(journal))
         self.snapshots = SessionSnapshots(finder, self.changes, every=every)
         self.after_append = self.snapshots.after_append
@@ -75,6 +75,17 @@ class MemoryPast:
             and (isinstance(entry, SessionEntry) or (entry.turn_id in ends and ends[entry.turn_id].choices))
         ]
         return sorted(events, key=order)
+
+    async def known(self, tenant_id, user):
+        self.asked += 1
+        found = {}
+        for entry in self.journal.entries:
+            if isinstance(entry, Intent | SessionEntry) and (entry.tenant_id, entry.user) == (tenant_id, user):
+                if isinstance(entry, SessionEntry) and entry.action in ("deleted", "expired"):
+                    found.pop(entry.session_id, None)
+                elif isinstance(entry, Intent) and entry.session_id or getattr(entry, "action", "") == "branched":
+                    found[entry.session_id] = entry.at
+        return list(found.items())
 
 
 def _turn(intent, completion):
