@@ -132,7 +132,7 @@ class Application:
         recovery = SessionRecovery(self.stores, self.past)
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
         self.sessions = SessionStore(finder, Leases(self.stores, self.bus))
-        changes = SessionChanges(finder, self.journal)
+        changes = SessionChanges(finder, self.journal, self.past)
         desk = SessionDesk(finder, changes)
         self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
         self.sessions.after_append = self.snapshots.after_append
