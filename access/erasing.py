@@ -96,9 +96,9 @@ def _erase(job: Job, erasure: Erasure) -> Erased:
     jobs.report_progress(job_id=job.pk, percent=20)
     results = _drop_results(tenant_id)
     jobs.report_progress(job_id=job.pk, percent=30)
+    time.sleep(max(0.0, began + SETTLE - time.time()))  # also for sessions that are just being brought back
     homes, store = _cleared(tenant_id, _matcher(tenant_id, {subject}))
     jobs.report_progress(job_id=job.pk, percent=80)
-    time.sleep(max(0.0, began + SETTLE - time.time()))
     until = time.time()
     erasure.erased_at = datetime.fromtimestamp(until, UTC)
     erasure.save(update_fields=["erased_at"])  # said again: keys that were made meanwhile go too

@@ -26,7 +26,7 @@ from access.answers import (
     TurnAnswer,
 )
 from access.edges.embeddings import EmbeddingsBody
-from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody
+from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody, SessionChangeLines
 from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
 from access.management.privacy import PrivacyAnswer, PrivacyBody
@@ -95,6 +95,13 @@ CHANGES_QUERY = (
     ("model", "string", "What kind of row, such as `routing.routingrule`."),
     ("row", "string", "Its id."),
     ("action", "string", "`created changed deleted`."),
+    *AUDIT_QUERY[-2:],
+)
+SESSION_CHANGES_QUERY = (
+    *AUDIT_QUERY[:2],
+    ("session", "string", "The id of one."),
+    ("user", "string", "Whose session, as it was recorded."),
+    ("action", "string", "`patched deleted expired snapshot tagged restored branched summarised unsummarised`."),
     *AUDIT_QUERY[-2:],
 )
 SNAPSHOT_QUERY = (("limit", "integer", "1 to 200; 50 unless told."), ("cursor", "string", "`next_cursor`."))
@@ -213,6 +220,11 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="Changes of the tenant's configuration, newest first", answer=ChangeLines,
                   query=CHANGES_QUERY, errors=(400, *MANAGE_ERRORS),
                   text="Who changed which row, and what it was before and after. There within seconds."),
+    ],
+    "/api/audit/sessions": [
+        Operation(method="get", summary="What was done to sessions besides turns, newest first",
+                  answer=SessionChangeLines, query=SESSION_CHANGES_QUERY, errors=(400, *MANAGE_ERRORS),
+                  text="Names, profiles, deletions, snapshots, restores, branches and summaries: who, when, what."),
     ],
     "/api/audit/checkpoints": [
         Operation(method="get", summary="Signed checkpoints of the tenant's journal, newest first",

@@ -6,7 +6,15 @@ from django.urls import URLPattern, re_path
 
 from access.edges.rest import ChatView
 from access.management.answers import Cache
-from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
+from access.management.audit import (
+    AuditChanges,
+    AuditCheckpoints,
+    AuditDetail,
+    AuditExports,
+    AuditList,
+    AuditSearch,
+    AuditSessions,
+)
 from access.management.erasures import Erasures
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.privacy import Privacy
@@ -56,6 +64,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/audit": AuditList,
     "/api/audit/changes": AuditChanges,
     "/api/audit/checkpoints": AuditCheckpoints,
+    "/api/audit/sessions": AuditSessions,
     "/api/audit/search": AuditSearch,
     "/api/audit/exports": AuditExports,
     "/api/audit/{turn_id}": AuditDetail,

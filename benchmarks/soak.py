@@ -24,6 +24,11 @@ def audit_tamper(edits: int = 10_000) -> bool:
     return subprocess.run(command).returncode == 0
 
 
+def session_store() -> bool:
+    """the store emptied, killed, and put back to older files 60 times under turns: every answered turn is there."""
+    return subprocess.run([sys.executable, "-m", "benchmarks.session_loss", "--rounds", "60"], cwd=ROOT).returncode == 0
+
+
 def sessions_race() -> bool:
     """50 racing turns on each of 200 sessions, web workers killed in between: none lost, doubled or reordered."""
     return subprocess.run([sys.executable, "-m", "benchmarks.sessions_race"], cwd=ROOT).returncode == 0
@@ -32,6 +37,7 @@ def sessions_race() -> bool:
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
+    "session-store": session_store,
     "sessions-race": sessions_race,
 }
 

@@ -58,9 +58,9 @@ return 1
 """
 )
 
-# Keys: session, turns, index, lease, grave. Arguments: session id, "version:edits" that must be there ('': whatever is),
-# the version that the session has from now on, ms to remember it. Returns the version that was there, 0 if none was, -1
-# if something else is there.
+# Keys: session, turns, index, lease, grave. Arguments: session id, "version:edits" that must be there ('': whatever
+# is), the version that the session has from now on, ms to remember it. Returns the version that was there, 0 if none
+# was, -1 if something else is there.
 REMOVE: Final = Script(
     """
 local had = redis.call('HMGET', KEYS[1], 'version', 'edits')

@@ -220,6 +220,8 @@ class Connection:
                 await self._ask(link, ("PING",))
                 break
             except CommandRefused as error:
+                if error.reply.startswith("MISCONF"):  # its disk fails: it still reads, and tells of itself
+                    break
                 if not error.reply.startswith("LOADING"):
                     raise
                 await asyncio.sleep(LOADING_PAUSE)

@@ -71,13 +71,15 @@ class Instance:
     def key(self) -> str:
         return str(json.loads((self.folder / "bootstrap.json").read_text())["api_key"])
 
-    def workers(self) -> list[int]:
+    @property
+    def pid(self) -> int:
+        """The launcher's."""
         assert self._process is not None
+        return self._process.pid
+
+    def workers(self) -> list[int]:
         return [
-            worker
-            for child in _children(self._process.pid)
-            if b"\0webserver\0" in _command(child)
-            for worker in _children(child)
+            worker for child in children(self.pid) if b"\0webserver\0" in command(child) for worker in children(child)
         ]
 
     def manage(self, *arguments: str, timeout: float = 3600.0) -> subprocess.CompletedProcess[str]:
@@ -92,14 +94,14 @@ class Instance:
         )
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
 
 
-def _command(pid: int) -> bytes:
+def command(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

@@ -19,4 +19,12 @@ class Migration(migrations.Migration):
             model_name='auditentry',
             index=models.Index(condition=models.Q(('kind', 'session')), fields=['tenant_id', 'session_id', 'turn_id'], name='audit_session_changes'),
         ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(condition=models.Q(('kind', 'session')), fields=['tenant_id', 'turn_id'], name='audit_of_sessions'),
+        ),
+        migrations.AddIndex(
+            model_name='auditentry',
+            index=models.Index(condition=models.Q(('kind', 'session')), fields=['turn_id'], name='audit_all_of_sessions'),
+        ),
     ]

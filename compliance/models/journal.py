@@ -91,7 +91,7 @@ class AuditEntry(models.Model):
                 name="audit_by_key",
                 condition=models.Q(kind="intent", key_id__isnull=False),
             ),
-            # turns are in neither of these, so they cost them nothing
+            # turns are in none of these, so they cost them nothing
             models.Index(fields=["tenant_id", "turn_id"], name="audit_changes", condition=models.Q(kind="change")),
             models.Index(fields=["turn_id"], name="audit_all_changes", condition=models.Q(kind="change")),
             models.Index(
@@ -99,6 +99,8 @@ class AuditEntry(models.Model):
                 name="audit_session_changes",
                 condition=models.Q(kind="session"),
             ),
+            models.Index(fields=["tenant_id", "turn_id"], name="audit_of_sessions", condition=models.Q(kind="session")),
+            models.Index(fields=["turn_id"], name="audit_all_of_sessions", condition=models.Q(kind="session")),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,10 @@ from contextlib import closing
 import msgspec
 import pytest
 
+from compliance.journal import session_changes
 from compliance.journal.balance import balance
+from compliance.journal.session_changes import SessionFilters
+from compliance.sealing.destroying import destroy
 from engine.entries import SessionEntry
 from engine.errors import AuditUnavailable, InvalidRequest
 from engine.turn import new_turn_id
@@ -102,3 +105,20 @@ async def test_its_parent_is_readable_without_any_key(journal, place):
     (body,) = [each.body for each in stored(place)]
     clear = json.loads(body[5 : 5 + int.from_bytes(body[1:5], "big")])
     assert clear["parent"] == 3
+
+
+async def test_of_an_erased_user_a_listing_says_what_was_done_and_not_who(place_alias):
+    writer = writer_on(place_alias)
+    await writer.start()
+    await writer.session(changed(detail={"name": "secret"}, parent=3))
+    await writer.session(changed("deleted", user="ben", session_id="s-2"))
+    (newest, *_), (*_, oldest) = [session_changes.page(1, SessionFilters()).changes] * 2
+    assert (newest.user, newest.action, oldest.user, oldest.detail) == ("ben", "deleted", "ann", {"name": "secret"})
+    assert session_changes.page(1, SessionFilters(user="ann")).changes == [oldest]
+    assert session_changes.page(None, SessionFilters(), limit=1).next == newest.id
+    assert session_changes.page_after(1, SessionFilters(), after=oldest.id).changes == [newest]
+    assert destroy(1, KEYS[1].pseudonym("ann"), before=time.time())
+    (*_, erased) = session_changes.page(1, SessionFilters()).changes
+    assert (erased.action, erased.parent, erased.session_id, erased.erased) == ("patched", 3, "s-1", True)
+    assert (erased.subject, erased.user, erased.detail) == ("", "", {})
+    await writer.stop()

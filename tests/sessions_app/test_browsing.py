@@ -72,7 +72,9 @@ async def test_it_deletes_every_trace(store, stores):
     await store.delete(ALICE.principal, "a")
     with pytest.raises(SessionNotFound):
         await store.delete(ALICE.principal, "a")
-    assert await stores.tenant(ACME.id).call("DBSIZE") == 0
+    grave = Home(ACME.id, ALICE.principal.user).grave("a")  # says for an hour that no older version may be brought back
+    assert await stores.tenant(ACME.id).call("KEYS", "*") == [grave.encode()]
+    assert 0 < await stores.tenant(ACME.id).call("PTTL", grave) <= 3_600_000
 
 
 @pytest.mark.parametrize("broken", [b"not json", b'{"role": "user"}', b"\xff\xfe", b'[{"content": 5}]', b""])

@@ -14,6 +14,7 @@ from sessions_app.leases import Alone, Leases
 from tenants.bus import Bus
 from tenants.isolation import Stores
 from tests.cast import ACME, ALICE
+from tests.engine.journal import MemoryJournal
 from tests.services.valkey import ValkeyServer
 from tests.sessions_app.parts import Sessions
 
@@ -37,7 +38,7 @@ class Past(NoRecovery):
 
 def worker(stores, tenants, bus=None, recovery=None, **times):
     finder = Finder(stores, tenants, session_ttl=3600, recovery=recovery)
-    return Sessions(finder, Leases(stores, bus, **times))
+    return Sessions(finder, MemoryJournal(), Leases(stores, bus, **times))
 
 
 def asking(session_id="s"):

@@ -30,7 +30,7 @@ from tests.access.console.screens import (
 from tests.cast import ALICE
 
 CHANGE = re.compile(r'href="(/admin/[a-z_/]+/[0-9a-f]+/change/)')
-PAGES = ["", *(f"{screen}/" for screen in SCREENS), *(f"{screen}/add/" for screen in EDITABLE)]
+PAGES = ["", "store/", *(f"{screen}/" for screen in SCREENS), *(f"{screen}/add/" for screen in EDITABLE)]
 
 
 def page(client: Client, path: str, status: int = 200) -> str:
@@ -186,3 +186,10 @@ def test_it_has_a_line_in_the_documentation_for_every_screen(console: Client) ->
 def test_it_has_every_screen_in_the_side_bar(console: Client) -> None:
     assert set(navigation.SCREENS) == {screen.replace("/", ".") for screen in SCREENS}
     assert set(platform_site()._registry) == {apps.get_model(name) for name in navigation.SCREENS}
+
+
+def test_it_shows_how_the_stores_are(console: Client, cast: SimpleNamespace) -> None:
+    Tenant.objects.filter(pk=cast.acme.pk).update(store_url=f"unix:///nobody/{NAUGHTY}.sock")
+    text = page(console, "/admin/store/")
+    assert "standalone" in text and "does not answer" in text and "What could be lost" in text
+    assert 'href="/admin/store/"' in page(console, "/admin/")
