@@ -17,6 +17,7 @@ from engine.engine import Engine
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Json, Message, Principal
 from routing.table import PublicModel
+from sessions_app.browsing import Active
 
 
 class Authenticator(Protocol):
@@ -72,6 +73,14 @@ class SnapshotKeeper(Protocol):
     async def make(self, principal: Principal, session_id: str, name: str, tags: Sequence[str]) -> Json: ...
 
     async def change(self, principal: Principal, session_id: str, snapshot_id: str, changes: Json) -> Json: ...
+
+
+class SessionFinder(Protocol):
+    """Sessions of a whole tenant (see `sessions_app.browsing`)."""
+
+    async def recent(self, tenant_id: int, user: str | None = None) -> Sequence[Active]: ...
+
+    async def users(self, tenant_id: int, session_id: str) -> Sequence[str]: ...
 
 
 class KeptAnswers(Protocol):

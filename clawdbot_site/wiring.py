@@ -15,7 +15,7 @@ from django.conf import settings
 
 from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
-from access.console.bridge import SCOPE_KEY, EngineBridge
+from access.console.bridge import SCOPE_KEY, EngineBridge, SessionParts
 from access.gateway import Gateway
 from access.health import Health
 from access.management.rows import Rows
@@ -44,6 +44,7 @@ from routing.probing import Prober
 from routing.router import RuleRouter
 from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
+from sessions_app.browsing import SessionBrowser
 from sessions_app.changing import SessionChanges
 from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
@@ -182,7 +183,9 @@ class Application:
             started={"started": self._accepts},
             degraded={"journal_spool": lambda: self.journal.waiting.spooled > 0},
         )
-        django = _bridged(self._django, EngineBridge(self.engine, loop, self._routes, self.answers, self._words))
+        shown = SessionParts(desk, versions, self.snapshots, SessionBrowser(self.stores))
+        bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown)
+        django = _bridged(self._django, bridge)
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
         )

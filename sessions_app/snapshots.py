@@ -55,7 +55,7 @@ class SessionSnapshots:
         """Of the session as it is now. Raises Conflict if the list is full of snapshots that people made,
         AuditUnavailable."""
         home, record = await self._finder.find(principal, session_id)
-        if sum(not each.automatic for each in record.snapshots) >= MAX_SNAPSHOTS:
+        if _full(record.snapshots):
             raise Conflict(f"The session has {MAX_SNAPSHOTS} snapshots.")
         return await self._make(principal, home, session_id, record, {"name": name, "tags": list(tags)})
 
@@ -95,7 +95,7 @@ class SessionSnapshots:
     async def _automatic(self, principal: Principal, session_id: str, every: int) -> None:
         try:
             home, record = await self._finder.find(principal, session_id)
-            if _due(record.snapshots, record.version, every):
+            if _due(record.snapshots, record.version, every) and not _full(record.snapshots):
                 await self._make(principal, home, session_id, record, {"automatic": True})
         except EngineError as error:  # the next turn is as good
             log.info("session %s has no automatic snapshot: %s", session_id, error)
@@ -114,6 +114,11 @@ def told(snapshot: Snapshot) -> Json:
 
 def _due(snapshots: Sequence[Snapshot], version: int, every: int) -> bool:
     return version - max((each.version for each in snapshots), default=0) >= every
+
+
+def _full(snapshots: Sequence[Snapshot]) -> bool:
+    """Of what people made, which stays."""
+    return sum(not each.automatic for each in snapshots) >= MAX_SNAPSHOTS
 
 
 def _named(record: Record, snapshot_id: str) -> Snapshot:

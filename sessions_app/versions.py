@@ -178,7 +178,10 @@ class SessionVersions:
         return found
 
     async def _steps(self, home: Home, session_id: str) -> Sequence[Step]:
-        return history.steps(await self._past.events(home.tenant_id, session_id, user=home.user))
+        events = await self._past.events(home.tenant_id, session_id, user=home.user)
+        if len(events) <= ON_THE_LOOP:
+            return history.steps(events)
+        return await asyncio.to_thread(history.steps, events)
 
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         """What is begun is done to the end, also where nobody waits any more."""

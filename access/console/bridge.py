@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from django.http import HttpRequest
 
-from access.parts import KeptAnswers
+from access.parts import KeptAnswers, SessionFinder, SessionStore, SnapshotKeeper, VersionReader
 from compliance.guard import GuardTable
 from engine.engine import Engine
 from engine.errors import Unavailable
@@ -22,6 +22,16 @@ SCOPE_KEY = "clawdbot.bridge"
 
 
 @dataclass(frozen=True)
+class SessionParts:
+    """What a console asks of sessions. All of it is awaited on the engine's loop."""
+
+    desk: SessionStore
+    versions: VersionReader
+    snapshots: SnapshotKeeper
+    browser: SessionFinder
+
+
+@dataclass(frozen=True)
 class EngineBridge:
     """Travels in the ASGI scope of a request under `SCOPE_KEY`. `routes` and `words` are for reading."""
 
@@ -30,6 +40,7 @@ class EngineBridge:
     routes: Cell[RoutingTable]
     answers: KeptAnswers
     words: Cell[GuardTable] = field(default_factory=lambda: Cell(GuardTable()))
+    sessions: SessionParts | None = None
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """Waits for the answer in the calling thread. Raises TimeoutError; the work is then cancelled."""

@@ -48,6 +48,7 @@ def platform(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [
         {"title": title, "separator": True, "items": [_item(screen) for screen in screens]} for title, screens in GROUPS
     ]
+    groups[-1]["items"].append({"title": _("Sessions"), "icon": "forum", "link": reverse("admin:sessions")})
     groups[-1]["items"].append({"title": _("Store"), "icon": "database", "link": reverse("admin:store")})
     groups[-1]["items"].append({"title": _("API description"), "icon": "api", "link": reverse("docs")})
     return [{"items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}]}, *groups]

@@ -88,7 +88,9 @@ class TenantForm(PlatformForm):
             "session_retention_days": _(
                 "Days after its last turn. 0: never; empty: as the platform says (SESSION_RETENTION_DAYS)."
             ),
-            "snapshot_every": _("Turns. 0: no snapshots; empty: as the platform says (SNAPSHOT_EVERY)."),
+            "snapshot_every": _(
+                "Turns and other changes. 0: no snapshots; empty: as the platform says (SNAPSHOT_EVERY)."
+            ),
             "resume_grace": _(
                 "Seconds an answer goes on when its reader has left. 0: it is cancelled at once; empty: as the "
                 "platform says (RESUME_GRACE)."

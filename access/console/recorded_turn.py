@@ -75,8 +75,8 @@ def present(record: TurnRecord, tenant: Tenant | None) -> PresentedTurn:
         erased=record.erased,
         unreadable=record.unreadable,
         facts=_facts(record, tenant),
-        asked=[_spoken(message) for message in intent.messages],
-        answered=[_spoken(choice.message) for choice in record.sent],
+        asked=[spoken(message) for message in intent.messages],
+        answered=[spoken(choice.message) for choice in record.sent],
         decision=decisions.reasons(decision),
         retries=decisions.retries(record.retries),
         passed_over=decisions.passed_over(decision.get("passed_over")),
@@ -138,7 +138,8 @@ def _ending(end: Completion) -> list[tuple[Any, Any]]:
     ]
 
 
-def _spoken(message: Message) -> Spoken:
+def spoken(message: Message) -> Spoken:
+    """As `console/spoken.html` shows it."""
     parts = message.content if isinstance(message.content, list) else []
     texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
     text = message.content if isinstance(message.content, str) else "\n".join(texts)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
 from access.console.overview import overview
+from access.console.session_page import session_view
+from access.console.sessions import sessions_view
 from access.console.stores import stores
 
 
@@ -25,7 +27,23 @@ class PlatformSite(UnfoldAdminSite):
         return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        return [path("store/", self.admin_view(self.store), name="store"), *super().get_urls()]
+        return [
+            path("store/", self.admin_view(self.store), name="store"),
+            path("sessions/", self.admin_view(self.sessions), name="sessions"),
+            path("sessions/read/", self.admin_view(self.session), name="session"),
+            *super().get_urls(),
+        ]
+
+    def sessions(self, request: HttpRequest) -> TemplateResponse:
+        context = {**self.each_context(request), "title": _("Sessions"), **sessions_view(request)}
+        return TemplateResponse(request, "console/sessions.html", context)
+
+    def session(self, request: HttpRequest) -> HttpResponse:
+        shown = session_view(request)
+        if isinstance(shown, HttpResponse):
+            return shown
+        context = {**self.each_context(request), "title": _("Session"), **shown}
+        return TemplateResponse(request, "console/session.html", context)
 
     def store(self, request: HttpRequest) -> TemplateResponse:
         context = {**self.each_context(request), "title": _("Store"), **stores()}

@@ -353,13 +353,18 @@ async def nothing_left(engine: Engine, parts: Parts) -> None:
 
 
 def build(
-    *models: ScriptedModel, words: Sequence[str] = (), run: Run | None = None, sessions: Any = None
+    *models: ScriptedModel,
+    words: Sequence[str] = (),
+    run: Run | None = None,
+    sessions: Any = None,
+    journal: MemoryJournal | None = None,
 ) -> tuple[Engine, Parts]:
     parts = Parts(
         models or [ScriptedModel()],
         sessions=sessions or MemorySessions(),
         guard=WordsGuard(words),
         plugins=OnePlugin(run),
+        journal=journal or MemoryJournal(),
     )
     engine = Engine(
         limiter=parts.limiter,

@@ -22,6 +22,25 @@ OWNED: dict[str, list[tuple[str, str, dict | None]]] = {
         ("PATCH", "/api/sessions/{session}", {"name": "mine now"}),
         ("DELETE", "/api/sessions/{session}", None),
     ],
+    "/api/sessions/{session_id}/snapshots": [
+        ("GET", "/api/sessions/{session}/snapshots", None),
+        ("POST", "/api/sessions/{session}/snapshots", {"name": "mine now"}),
+    ],
+    "/api/sessions/{session_id}/snapshots/{snapshot}": [
+        ("GET", "/api/sessions/{session}/snapshots/{snapshot}", None),
+        ("PATCH", "/api/sessions/{session}/snapshots/{snapshot}", {"name": "mine now"}),
+    ],
+    "/api/sessions/{session_id}/versions": [("GET", "/api/sessions/{session}/versions", None)],
+    "/api/sessions/{session_id}/versions/{version}": [
+        ("GET", "/api/sessions/{session}/versions/1", None),
+        ("GET", "/api/sessions/{session}/versions/{snapshot}", None),
+    ],
+    "/api/sessions/{session_id}/diff": [("GET", "/api/sessions/{session}/diff?from=1&to={snapshot}", None)],
+    "/api/sessions/{session_id}/restore": [
+        ("POST", "/api/sessions/{session}/restore", {"version": 1}),
+        ("POST", "/api/sessions/{session}/restore", {"snapshot": "{snapshot}"}),
+    ],
+    "/api/sessions/{session_id}/branch": [("POST", "/api/sessions/{session}/branch", {"version": 1})],
     "/api/turns/{turn_id}": [("GET", "/api/turns/{turn}", None)],
     "/api/turns/{turn_id}/cancel": [("POST", "/api/turns/{running}/cancel", None)],
     "/api/audit/{turn_id}": [("GET", "/api/audit/{turn}", None)],
@@ -113,6 +132,7 @@ class Cast:
     charlie: str  # a key of another tenant
     revoked: str
     session: str
+    snapshot: str  # of that session
     turn: str
     manager: str  # a key of acme with the scope manage
     rival: str  # one of globex
@@ -149,6 +169,10 @@ def cast(gateway: Product):
         who = {"username": "barbara", "password": "correct horse battery", "tenant": "acme"}
         barbara = client.post("/api/token/", json=who).json()["access"]
     answer = gateway.ask("Alice's secret.", key=alice).json()
+    with gateway.http(alice) as client:
+        snapshot = client.post(f"/api/sessions/{answer['session_id']}/snapshots", json={"name": "a secret"}).json()[
+            "id"
+        ]
     manager, rival = (
         gateway.operate(
             f"value = services.create_api_key(tenant={tenant}, name='{name}', scopes=['chat', 'manage'])[1]"
@@ -171,8 +195,8 @@ def cast(gateway: Product):
         assert client.patch("/api/privacy", json={"recognisers": ["id_fr"]}).status_code == 200
     job = gateway.operate(JOB)
     return Cast(
-        alice, bob, barbara, charlie, revoked, answer["session_id"], answer["id"], manager, rival, auditor, snoop,
-        str(rule), str(job), str(words),
+        alice, bob, barbara, charlie, revoked, answer["session_id"], snapshot, answer["id"], manager, rival, auditor,
+        snoop, str(rule), str(job), str(words),
     )  # fmt: skip
 
 
@@ -198,8 +222,8 @@ def connection_call(connection, key: str, method: str, path: str, body: dict | N
 
 
 def names(cast: Cast) -> dict[str, str]:
-    return {"session": cast.session, "turn": cast.turn, "running": cast.turn, "rule": cast.rule, "job": cast.job,
-            "words": cast.words}  # fmt: skip
+    return {"session": cast.session, "snapshot": cast.snapshot, "turn": cast.turn, "running": cast.turn,
+            "rule": cast.rule, "job": cast.job, "words": cast.words}  # fmt: skip
 
 
 def test_every_route_has_a_row():
@@ -311,12 +335,14 @@ def test_it_answers_whoever_is_known(gateway: Product, upstream, cast: Cast, pat
 def test_its_owner_has_it_all(gateway: Product, upstream: Upstream, cast: Cast):
     """The rows above mean something: with Alice's key they all work."""
     session = gateway.ask("For keeps.", key=cast.alice).json()
-    turn = {"turn": session["id"], "session": session["session_id"]}
+    with gateway.http(cast.alice) as client:
+        snapshot = client.post(f"/api/sessions/{session['session_id']}/snapshots").json()["id"]
+    turn = {"turn": session["id"], "session": session["session_id"], "snapshot": snapshot}
     for template, rows in OWNED.items():
         for method, path, body in rows:
             if "cancel" in path or method == "DELETE":
                 continue
-            assert call(gateway, cast.alice, method, path, body, **turn).status_code == 200, template
+            assert call(gateway, cast.alice, method, path, body, **turn).status_code in (200, 201), template
     assert call(gateway, cast.alice, "DELETE", "/api/sessions/{session}", None, **turn).status_code == 204
     assert call(gateway, cast.alice, "GET", "/api/sessions/{session}", None, **turn).status_code == 404
 

@@ -1,0 +1,122 @@
+"""The screen of sessions: those of a tenant that were active last, and the way to one by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+
+from django import forms
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from access.console.bridge import EngineBridge, SessionParts, bridge_of
+from access.console.journal_forms import text
+from access.console.recorded_turn import moment
+from access.console.tenant_field import TenantField
+from compliance.journal import listing, reader
+from compliance.journal.listing import Filters
+from engine.errors import EngineError, Unavailable
+from engine.types import Principal
+from sessions_app.browsing import Active
+from tenants.models import Tenant
+
+TIMEOUT: Final = 70.0  # seconds: a restore waits for the turn that runs
+
+T = TypeVar("T")
+
+
+class FindForm(forms.Form):
+    tenant = TenantField()
+    session = forms.RegexField(
+        r"\A[A-Za-z0-9._-]{1,128}\Z",
+        label=_("Session"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text=_("Its id. Empty: the last active ones."),
+        error_messages={"invalid": _("No session has such an id.")},
+    )
+    user = text(_("User"), help_text=_("As the journal calls them: 12 (a member), key:7, key:7:alice."))
+
+
+def sessions_view(request: HttpRequest) -> dict[str, Any]:
+    """For the template `console/sessions.html`."""
+    form = FindForm(request.GET or None)
+    if not form.is_valid():
+        return {"form": form}
+    data = form.cleaned_data
+    tenant: Tenant = data["tenant"]
+    try:
+        if data["session"]:
+            return {"form": form, "table": _table(tenant, _of_id(request, tenant, data["session"], data["user"]))}
+        bridge, parts = sessions_of(request)
+        found = asked(bridge, parts.browser.recent(tenant.pk, data["user"] or None))
+        return {"form": form, "table": _table(tenant, found)}
+    except EngineError as error:
+        return {"form": form, "trouble": f"{error.message} ({error.code})"}
+
+
+def sessions_of(request: HttpRequest) -> tuple[EngineBridge, SessionParts]:
+    """Raises Unavailable."""
+    bridge = bridge_of(request)
+    if bridge.sessions is None:
+        raise Unavailable("No engine runs in this process.")
+    return bridge, bridge.sessions
+
+
+def asked(bridge: EngineBridge, work: Coroutine[Any, Any, T]) -> T:
+    """What it answers, at the latest in `TIMEOUT`. Raises EngineError."""
+    try:
+        return bridge.run(work, TIMEOUT)
+    except TimeoutError:
+        raise Unavailable from None
+
+
+def acting_for(request: HttpRequest, tenant: Tenant, user: str) -> Principal:
+    """The platform's operator at a user's sessions: the journal says who did it."""
+    name = f"operator:{request.user.pk}"
+    return Principal(tenant_id=tenant.pk, tenant=tenant.slug, kind="system", subject=name, user=user, role="operator")
+
+
+def address(tenant: Tenant, user: str, session_id: str, **more: Any) -> str:
+    """Of a session's page."""
+    words = {"tenant": tenant.slug, "user": user, "session": session_id, **more}
+    return f"{reverse('admin:session')}?{urlencode(words)}"
+
+
+def _of_id(request: HttpRequest, tenant: Tenant, session_id: str, user: str) -> list[Active]:
+    """A session of another user may have the same id."""
+    users = [user] if user else _users(request, tenant, session_id)
+    return [Active(each, session_id, 0) for each in users]
+
+
+def _users(request: HttpRequest, tenant: Tenant, session_id: str) -> list[str]:
+    """Who talked in it, by the journal; a session nobody talked in yet is in the store."""
+    page = reader.readable(lambda: listing.page(tenant.pk, Filters(session_id=session_id)))
+    found = {turn.user for turn in page.turns if turn.user}
+    bridge, parts = sessions_of(request)
+    return sorted(found.union(asked(bridge, parts.browser.users(tenant.pk, session_id))))
+
+
+def _table(tenant: Tenant, found: Iterable[Active]) -> dict[str, Any]:
+    rows = [
+        [
+            _link(tenant, each),
+            format_html('<span class="journal-cut" title="{0}">{0}</span>', each.user),
+            format_html('<span class="journal-time">{}</span>', moment(each.last_active)) if each.last_active else "—",
+        ]
+        for each in found
+    ]
+    return {"headers": [_("Session"), _("User"), _("Last active")], "rows": rows}
+
+
+def _link(tenant: Tenant, each: Active) -> SafeString:
+    return format_html(
+        '<a href="{}" class="session-id text-primary-600 dark:text-primary-500">{}</a>',
+        address(tenant, each.user, each.session_id),
+        each.session_id,
+    )
