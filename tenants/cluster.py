@@ -182,7 +182,7 @@ class Cluster:
                 self._topology.moved(int(number), to)
                 self._pause(future, sent) if sent.hops > HOPS else self._route(future, sent)
             else:
-                target = self._node(to)
+                target = self._node(self._topology.reached(to))
                 target.enqueue(pack(("ASKING",)), self._own_loop().create_future(), None)
                 target.enqueue(sent.payload, future, sent)
             return True

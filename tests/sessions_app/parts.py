@@ -27,7 +27,7 @@ class Sessions(SessionStore, SessionDesk):
         SessionStore.__init__(self, finder, leases)
         self.journal = journal
         self.finder = finder
-        self.changes = SessionChanges(finder, journal)
+        self.changes = SessionChanges(finder, journal, past)
         SessionDesk.__init__(self, finder, self.changes, archive, past)
         self.versions = SessionVersions(finder, self, self.changes, past or MemoryPast(journal))
         self.snapshots = SessionSnapshots(finder, self.changes, every=every)

@@ -38,7 +38,7 @@ async def test_it_writes_nothing_before_the_turn_is_over(store, stores):
     assert keys == [session.home.lease(session.id).encode()]
     await store.close(session)
     while await stores.tenant(ACME.id).call("DBSIZE"):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.002)
 
 
 async def test_it_reads_out_exactly_the_structure_of_a_session(store):

@@ -122,6 +122,9 @@ def test_it_reads_what_nodes_say_of_each_other():
     )
     assert (replica.primary, replica.primary_id, replica.node) == (False, "e7d1", ("127.0.0.1", 30004))
     assert (lost.failed, lost.epoch) == (True, 3)
+    _, named, nameless = standings(text, Node("10.0.0.9", 30002), by_name=True)
+    assert (named.node, named.told) == (("hostname4", 30004), ("127.0.0.1", 30004))
+    assert nameless.node == ("127.0.0.1", 30003)
 
 
 def test_of_two_that_claim_a_slot_the_later_one_has_it():
@@ -133,6 +136,21 @@ def test_of_two_that_claim_a_slot_the_later_one_has_it():
         ),
     }
     assert set(topology._owners(topology._agreed(views))) == {new}
+
+
+async def test_it_reaches_a_node_by_the_name_it_was_given(shards):
+    """Also where the cluster calls it by another, and both are asked."""
+    named = [url.replace("127.0.0.1", "localhost") for url in shards.urls]
+    deployment = Deployment([named[0], shards.urls[0]])
+    store = deployment.database(DATABASE)
+    await asyncio.gather(*(store.send("SET", f"k{number}", number) for number in range(100)))
+    changes = deployment.topology.version
+    for _ in range(5):
+        await deployment.topology.load()
+    assert deployment.topology.version == changes, "its names do not take turns"
+    assert await store.unlink([f"k{number}" for number in range(100)]) == 100
+    await store.close()
+    await deployment.close()
 
 
 async def test_it_refuses_keys_of_several_slots_in_one_script(use, shards):
