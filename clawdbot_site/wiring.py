@@ -130,7 +130,8 @@ class Application:
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)
-        self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
+        heard_at = [numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES]
+        self.bus = Bus(self.stores.platform(), *heard_at)
         recovery = SessionRecovery(self.stores, self.past)
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
         windows = Windows(share=settings.SUMMARY_PERCENT / 100)

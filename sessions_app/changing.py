@@ -59,6 +59,7 @@ class SessionChanges:
         await self._whole(self._delete(principal, home, session_id, record.version))
 
     async def _make(self, home: Home, entry: SessionEntry, known: Record) -> Record:
+        await self._finder.stores.settled(home.tenant_id)
         await self._journal.session(entry)
         try:
             record = await self._apply(home, entry)
@@ -89,6 +90,7 @@ class SessionChanges:
 
     async def _delete(self, principal: Principal, home: Home, session_id: str, version: int) -> None:
         """Once more if it was changed after it was looked at: what was begun upon that must not outlive it."""
+        await self._finder.stores.settled(home.tenant_id)
         while True:
             entry = _entry(principal, home, session_id, parent=version, action="deleted", detail={})
             await self._journal.session(entry)
