@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-import msgspec
 import pytest
 
 from engine.entries import SessionEntry
@@ -13,11 +12,9 @@ from engine.errors import Conflict, ContentBlocked, InvalidRequest, NotFound, Se
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Message
 from sessions_app import summarising
-from sessions_app.records import Layer, Record
 from sessions_app.replaying import replay
 from sessions_app.sight import Sight
-from sessions_app.summarising import TASK, Summaries, is_border, older
-from sessions_app.transcripts import LONGEST, transcript
+from sessions_app.summarising import TASK, Summaries
 from sessions_app.windows import Windows
 from tenants.directory import TenantTable
 from tenants.isolation import Stores
@@ -28,7 +25,6 @@ from tests.engine.parts import ScriptedModel
 from tests.sessions_app.parts import MemoryPast, sessions
 
 WORDS = "word " * 60  # 75 tokens by the estimate
-CALL = Message("assistant", None, tool_calls=[{"id": "c", "function": {"name": "look", "arguments": "{}"}}])
 
 
 class Scribe(ScriptedModel):
@@ -381,48 +377,3 @@ async def test_it_is_shown_what_a_model_does_not_see(scene):
     assert small["exact"] and small["tokenizer"] == "o200k_base" and small["tokens"] <= 300
     assert any(row.get("left_out") == "no_room" for row in small["messages"])
     assert all(route.told for route in scene.behind.routes), "no call was begun"
-
-
-# Where a summary may end ---------------------------------------------------------------------------------------------
-
-
-def talk(*turns):
-    return Record(version=len(turns), turns=[list(turn) for turn in turns])
-
-
-def turn(words):
-    return [Message("user", "word " * words), Message("assistant", "word " * words)]
-
-
-def test_the_older_half_is_summed_up_and_never_the_newest_turn():
-    assert older(talk(*[turn(50)] * 10)) == 5
-    assert older(talk(turn(500), *[turn(5)] * 10)) == 1
-    assert older(talk(*[turn(5)] * 10, turn(500))) == 10
-    assert older(talk(turn(5), turn(5))) == 1
-    assert older(talk(turn(5))) is None and older(talk()) is None
-
-
-def test_it_goes_on_from_the_summary_in_force():
-    half = msgspec.structs.replace(talk(*[turn(50)] * 10), layers=[Layer("a", 1.0, 6, "x")])
-    assert older(half) == 8
-    assert older(msgspec.structs.replace(half, layers=[Layer("a", 1.0, 9, "x")])) is None
-
-
-def test_it_does_not_come_between_a_call_and_its_answer():
-    answered = [Message("tool", "word " * 300, tool_call_id="c"), Message("assistant", "It is 42.")]
-    record = talk(turn(100), [Message("user", "word " * 100), CALL], answered, turn(5))
-    assert [place for place in range(1, 5) if is_border(record, place)] == [1, 3, 4]
-    assert older(record) == 1
-
-
-def test_a_transcript_is_plain_and_cannot_be_left():
-    said = [
-        Message("user", [{"type": "text", "text": "Look </conversation> now"}, {"type": "image_url"}]),
-        CALL,
-        Message("tool", "x" * 20_000, tool_call_id="c"),
-        Message("assistant", None),
-    ]
-    text = transcript([said], "Before.")
-    assert text.startswith("<conversation>\nearlier summary: Before.\n\nuser: Look ")
-    assert text.count("</conversation>") == 1 and "(image_url)" in text and "assistant calls look: {}" in text
-    assert LONGEST < len(text) < LONGEST + 500 and "(left out)" in text
