@@ -35,6 +35,10 @@ class Watcher:
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self.leave()
+
+    def leave(self) -> None:
+        """As if the client had disconnected."""
         self.gone = True
         if self._turn is not None:
             self._turn.cancel()

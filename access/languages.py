@@ -57,6 +57,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "The model's service did not answer in time.": ("模型服务未能及时响应。", "模型服務未能及時回應。"),
     "The model's service asks to wait.": ("模型服务要求稍后再试。", "模型服務要求稍後再試。"),
     "The service is not available right now.": ("服务暂时不可用。", "服務暫時無法使用。"),
+    "The turn was cut off before its end.": ("该轮对话在结束前中断。", "該輪對話在結束前中斷。"),
     "The audit journal cannot record this request right now.": (
         "审计日志暂时无法记录该请求。",
         "稽核日誌暫時無法記錄該請求。",

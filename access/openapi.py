@@ -114,9 +114,16 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="A recorded turn and its decision", answer=TurnAnswer, errors=(401, 403, 404),
                   text="The caller's own turns; with the scope `audit` those of the whole tenant."),
     ],
+    "/api/turns/{turn_id}/events": [
+        Operation(method="get", summary="A turn's events, from any of them on", streams=True,
+                  query=(("last_event_id", "string", "As the header `Last-Event-ID`: the last event that was seen."),),
+                  errors=(400, 401, 403, 404, 503),
+                  text="The caller's own turns. Server-sent events: those that are missing, then the live ones to the "
+                       "end. 204: nothing is missing and nothing will come."),
+    ],
     "/api/turns/{turn_id}/cancel": [
         Operation(method="post", summary="Stop a running turn", answer=CancelAnswer, status=202,
-                  errors=(401, 403, 404)),
+                  errors=(401, 403, 404, 503)),
     ],
     "/api/route/explain": [
         Operation(method="post", summary="Where would this go, and why?", body=ExplainBody, answer=DecisionAnswer,
@@ -269,7 +276,7 @@ def _answer(one: Operation) -> Json:
         return {"description": "A file.", "content": _texts(one.gives)}
     if one.answer is None and not one.streams:
         return {"description": "Done."}
-    whole = _content(one.answer or dict)
+    whole = _content(one.answer or dict) if one.answer or one.body else {}
     stream = {"text/event-stream": {"schema": {"type": "string"}}} if one.streams else {}
     return {"description": "The answer.", "content": whole | stream}
 

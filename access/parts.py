@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from access.asgi import RawHeaders
+from access.generations import Generations
 from access.management.rows import Rows
 from access.metrics import Metrics
+from access.resuming import Resuming
 from access.tickets import Tickets
-from access.turns import RunningTurns
+from access.turns import Canceller, RunningTurns, TurnReader
+from access.watching import Watching
 from compliance.guard import GuardTable
-from compliance.journal.reader import TurnRecord
 from engine.engine import Engine
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Json, Message, Principal
@@ -63,13 +65,6 @@ class RouteReader(Protocol):
     ) -> Json: ...
 
 
-class TurnReader(Protocol):
-    """Recorded turns: `compliance.journal.reader.JournalReader.turn`."""
-
-    async def __call__(self, tenant_id: int, turn_id: str) -> TurnRecord:
-        """Raises TurnNotFound for unknown and foreign ids, StoreUnavailable."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     engine: Engine
@@ -80,7 +75,11 @@ class Parts:
     read_turn: TurnReader
     tickets: Tickets
     metrics: Metrics
-    running: RunningTurns = field(default_factory=RunningTurns)
+    running: RunningTurns
+    generations: Generations
+    resuming: Resuming
+    canceller: Canceller
+    watching: Watching
     rows: Rows = field(default_factory=Rows)
     trials: Rows = field(default_factory=lambda: Rows(1))  # of word lists: what takes long holds up nothing else
     words: Cell[GuardTable] = field(default_factory=lambda: Cell(GuardTable()))  # for reading

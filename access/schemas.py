@@ -18,6 +18,7 @@ from engine.errors import InvalidRequest
 from engine.types import AUTO, ChatRequest, Json, Message, RawHeaders
 
 MAX_MESSAGES = 2_000
+RESUMABLE: Final = frozenset({"sse", "websocket"})  # edges whose turns outlive their readers
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 PARAMS: Final = frozenset(
     {
@@ -137,6 +138,7 @@ def chat_request(
         idempotency=_key(headers, named) if idempotency is None else idempotency,
         headers=headers,
         cache=_wish(headers, named) if cache is None else cache,
+        resumable=edge in RESUMABLE,
         edge=edge,
         request_id=request_id,
     )

@@ -1,12 +1,28 @@
-"""The turns this process is answering, so that another request or frame can stop one."""
+"""The turns this process is answering, so that another request or frame can stop one, at another worker too."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
+from typing import Final, Protocol
 
+import msgspec
+
+from compliance.journal.reader import TurnRecord
 from engine.errors import TurnCancelled, TurnNotFound
 from engine.types import Principal
+
+NO_TURNS: Final = frozenset({"embeddings"})  # edges whose calls are cancelled by hanging up alone
+
+Tell = Callable[[str, str], None]  # a kind and a text, for all workers (see `tenants.bus`)
+
+
+class TurnReader(Protocol):
+    """Recorded turns: `compliance.journal.reader.JournalReader.turn`."""
+
+    async def __call__(self, tenant_id: int, turn_id: str) -> TurnRecord:
+        """Raises TurnNotFound for unknown and foreign ids, StoreUnavailable."""
 
 
 class Running:
@@ -71,6 +87,51 @@ class RunningTurns:
         if running is None or not _may_cancel(principal, running.principal):
             raise TurnNotFound
         running.cancel()
+
+    def stop(self, stop: Stop) -> None:
+        """The same at the word of another worker; does nothing for a turn that is not here."""
+        running = self._turns.get(stop.turn_id)
+        if running is None or running.principal.tenant_id != stop.tenant_id:
+            return
+        if stop.manages or running.principal.subject == stop.subject:
+            running.cancel()
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The bus's word `cancel`: who wants which turn stopped."""
+
+    turn_id: str
+    tenant_id: int
+    subject: str
+    manages: bool
+
+
+class Canceller:
+    """Stops turns wherever they run. One a process; its `heard` listens to the bus."""
+
+    def __init__(self, running: RunningTurns, read_turn: TurnReader, tell: Tell) -> None:
+        self._running = running
+        self._read_turn = read_turn
+        self._tell = tell
+
+    async def cancel(self, principal: Principal, turn_id: str) -> None:
+        """As `RunningTurns.cancel`; a turn that is not here and not over is asked for at all workers. Raises
+        TurnNotFound, StoreUnavailable."""
+        try:
+            self._running.cancel(principal, turn_id)
+        except TurnNotFound:
+            record = await self._read_turn(principal.tenant_id, turn_id)
+            manages = "manage" in principal.scopes
+            mine = manages or record.intent.subject == principal.subject
+            if not mine or record.completion is not None or record.intent.edge in NO_TURNS:
+                raise
+            stop = Stop(turn_id, principal.tenant_id, principal.subject, manages)
+            self._tell("cancel", msgspec.json.encode(stop).decode())
+
+    def heard(self, text: str) -> None:
+        """From another worker, or from this one."""
+        stop = msgspec.json.decode(text, type=Stop)
+        self._running.stop(stop)
 
 
 def _may_cancel(caller: Principal, owner: Principal) -> bool:

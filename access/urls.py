@@ -14,7 +14,7 @@ from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
 from access.management.sessions import SessionDetail, SessionList
 from access.management.tickets import WebSocketTicket
-from access.management.turns import TurnCancel, TurnDetail
+from access.management.turns import TurnCancel, TurnDetail, TurnEvents
 from access.management.word_choices import ExceptionsView, SubscriptionView
 from access.management.word_files import ExportView, ImportView
 from access.management.word_trials import WordHitsView, WordTest
@@ -28,6 +28,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/sessions": SessionList,
     "/api/sessions/{session_id}": SessionDetail,
     "/api/turns/{turn_id}": TurnDetail,
+    "/api/turns/{turn_id}/events": TurnEvents,
     "/api/turns/{turn_id}/cancel": TurnCancel,
     "/api/route/explain": RouteExplain,
     "/api/route/score": RouteScore,

@@ -4,6 +4,7 @@ Each works in a folder of its own; what starts the product stops it again."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,10 +31,17 @@ def idempotency() -> bool:
     return all(subprocess.run([*size, *more], cwd=ROOT).returncode == 0 for more in ([], ["--postgres"]))
 
 
+def resume(cuts: int = 1_000) -> bool:
+    """1,000 random cuts of streams, each joined again at any worker: the same bytes as a stream nobody cut."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_resume.py", "-k", "random_cuts"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "RESUME_CUTS": str(cuts)}).returncode == 0
+
+
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
     "idempotency": idempotency,
+    "resume": resume,
 }
 
 

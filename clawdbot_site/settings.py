@@ -41,6 +41,7 @@ MODEL_TIMEOUT = env.seconds("MODEL_TIMEOUT", 30)
 LOCAL_MODEL = env.flag("LOCAL_MODEL", True)
 HTTP_CLIENT = env.choice("HTTP_CLIENT", "direct", ("direct", "aiohttp"))
 SESSION_TTL = env.whole("SESSION_TTL", 3600, low=1)
+RESUME_GRACE = env.whole("RESUME_GRACE", 60, low=0, high=3600)
 
 # Stores -----------------------------------------------------------------------------------------------------------
 REDIS_HOST = env.text("REDIS_HOST")

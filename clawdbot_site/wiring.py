@@ -17,11 +17,15 @@ from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
 from access.console.bridge import SCOPE_KEY, EngineBridge
 from access.gateway import Gateway
+from access.generations import Generations
 from access.health import Health
 from access.management.rows import Rows
 from access.metrics import Metrics
 from access.parts import Parts
+from access.resuming import Resuming
 from access.tickets import Tickets
+from access.turns import Canceller, RunningTurns
+from access.watching import Watching
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
@@ -47,6 +51,7 @@ from routing.table import RoutingTable
 from sessions_app.desk import SessionDesk
 from sessions_app.finding import Finder
 from sessions_app.store import SessionStore
+from sessions_app.streams import EventStore
 from tenants.addresses import numbered
 from tenants.answers import AnswerStore
 from tenants.bus import Bus
@@ -59,6 +64,7 @@ from tenants.live import LiveConfig
 from tenants.proxies import TrustedProxies
 from tenants.stored_keys import compile_keys
 from tenants.tokens import TokenVerifier
+from tenants.valkey import Connection
 
 HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
 
@@ -120,6 +126,7 @@ class Application:
         self.metrics.watch_journal(lambda: self.journal.waiting)
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
+        self.channels = Connection(settings.CHANNEL_URL)
         self.limits = Limits(self.stores, self.tenants)
         self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL)
@@ -140,8 +147,25 @@ class Application:
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
             once=self.once,
         )
-        parts = Parts(
+        running = RunningTurns()
+        watching = Watching(self.channels)
+        self.generations = Generations(
+            self.engine,
+            running,
+            grace=self._resume_grace,
+            shelf=EventStore(self.stores),
+            begun=lambda principal, start: watching.tell(principal, start.session_id, start.id),
+        )
+        canceller = Canceller(running, self.reader.turn, self.bus.tell)
+        self.bus.on("cancel", canceller.heard)
+        self.bus.on("reader", self.generations.heard)
+        self.parts = parts = Parts(
             engine=self.engine,
+            running=running,
+            generations=self.generations,
+            resuming=Resuming(self.generations, self.reader.turn, self.bus.tell),
+            canceller=canceller,
+            watching=watching,
             authenticator=Authenticator(
                 self.credentials,
                 TokenVerifier(settings.SIMPLE_JWT),
@@ -175,6 +199,12 @@ class Application:
         )
         self._started = True
 
+    def _resume_grace(self, tenant_id: int) -> float:
+        """Seconds."""
+        view = self.tenants.value.by_id.get(tenant_id)
+        own = view.resume_grace if view is not None else None
+        return settings.RESUME_GRACE if own is None else own
+
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI callable."""
         await self._serve(scope, receive, send)
@@ -203,12 +233,14 @@ class Application:
             return
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
+        await self.generations.stop()
         await self.engine.drain()
         await self.prober.stop()
         await self.notices.stop()
         await self.bus.stop()
         self.limits.close()
         await self.http.close()
+        await self.channels.close()
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)

@@ -72,8 +72,9 @@ class Retry(msgspec.Struct, frozen=True):
 class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Written before the terminal event leaves: what came of the intent. `choices` is what the client was sent.
     After `retries`, and where another turn's call was shared, `decision` is the last one; the intent has the first.
-    `answerer` is there if the turn is part of a session and a model answered. `vectors` are those of embeddings that
-    were asked for with an idempotency key, eight bytes a number (little-endian)."""
+    `answerer` is there if the turn is part of a session and a model answered, `cuts` (see `engine.cuts`) if the answer
+    was a stream that can be resumed. `vectors` are those of embeddings that were asked for with an idempotency key,
+    eight bytes a number (little-endian)."""
 
     turn_id: str
     tenant_id: int
@@ -93,6 +94,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     duration: float = 0.0
     verdicts: list[Verdict] = []
     answerer: Answerer | None = None
+    cuts: list[int | str | Json] = []
     system_fingerprint: str | None = None
     vectors: list[bytes] = []
 

@@ -28,6 +28,7 @@ EngineError
 │   ├── UpstreamTimeout
 │   └── UpstreamBusy          it asked us to wait: a pause, not a failure of the instance
 └── Unavailable               a part of ours is away
+    ├── TurnAborted           the worker that answered the turn is gone
     ├── AuditUnavailable      the journal cannot commit
     ├── StoreUnavailable      Valkey or the database cannot be reached
     └── Overloaded
@@ -210,6 +211,11 @@ class Unavailable(EngineError):
     code = "unavailable"
     text = "The service is not available right now."
     retryable = True
+
+
+class TurnAborted(Unavailable):
+    code = "aborted"
+    text = "The turn was cut off before its end."
 
 
 class AuditUnavailable(Unavailable):

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from engine.aside import Aside, length, length_of
+from engine.cuts import pieces
 from engine.entries import Claim, Completion, Intent
 from engine.errors import IdempotencyMismatch, IdempotencyRunning, NotSupported
 from engine.folding import as_delta
@@ -97,10 +98,13 @@ def fingerprint(request: ChatRequest) -> str:
 
 
 def replayed(found: Recorded) -> Iterator[Event]:
-    """The same answer, not the same pieces: a stream has one delta a choice."""
+    """The same answer, in the same pieces where it is known how it was cut; else there is one delta a choice."""
     done = done_of(found)
     yield Start(done.id, done.session_id, done.model, found.completion.source, replayed=True)
-    yield from map(as_delta, done.choices)
+    try:
+        yield from pieces(found.completion.cuts, done.choices)
+    except ValueError:
+        yield from map(as_delta, done.choices)
     yield done
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from engine import estimating
+from engine.cuts import Cuts
 from engine.entries import Claim, Completion, Intent, Retry, State
 from engine.errors import ContentBlocked
 from engine.folding import Fold
@@ -40,10 +41,10 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "counted", "decided",
-        "end", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins", "policy", "principal",
-        "refused", "request", "reservation", "restorer", "retries", "retrying", "route", "session", "source", "started",
-        "time", "tries", "ttft", "vectors", "verdicts",
+        "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "counted", "cuts",
+        "decided", "end", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins", "policy",
+        "principal", "refused", "request", "reservation", "restorer", "retries", "retrying", "route", "session",
+        "source", "started", "time", "tries", "ttft", "vectors", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:
@@ -57,6 +58,7 @@ class Turn:
         self.messages: Sequence[Message] = request.messages
         self.verdicts: list[Verdict] = []
         self.fold = Fold()
+        self.cuts = Cuts() if request.resumable else None
         self.constraints = Constraints()
         self.source: Source = "model"
         self.tries = 0  # instances asked, one way or another,
@@ -122,7 +124,7 @@ class Turn:
         assert self.output is not None
         safe = self.output.feed(delta)
         if safe is not None:
-            self.fold.add(safe)
+            self._add(safe)
         return safe
 
     def release_rest(self, pending: Sequence[Delta]) -> list[Delta]:
@@ -131,8 +133,13 @@ class Turn:
         released = [safe for delta in pending if not self.blocked and (safe := self.release(delta)) is not None]
         rest = self.output.flush()
         for delta in rest:
-            self.fold.add(delta)
+            self._add(delta)
         return [*released, *rest]
+
+    def _add(self, delta: Delta) -> None:
+        self.fold.add(delta)
+        if self.cuts is not None:
+            self.cuts.add(delta)
 
     def history(self) -> Sequence[Message]:
         """The untrimmed conversation, as the router measures it."""
@@ -225,6 +232,7 @@ class Turn:
             duration=time.monotonic() - self.began,
             verdicts=list(self.output.verdicts) if self.output is not None else [],
             answerer=self.answerer() if self.session is not None else None,
+            cuts=(self.cuts.marks or []) if self.cuts is not None and choices else [],
             system_fingerprint=self.end.system_fingerprint if self.end is not None else None,
             vectors=self.vectors,
         )

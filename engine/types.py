@@ -56,7 +56,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     HTTP request or handshake, names in lower case, for routing rules to read. `cache` is what the caller's
     Cache-Control says: `no-store` neither reads nor keeps an answer, `no-cache` does not read one. With the task
     `embeddings` the `messages` are the inputs, each a user's text. `idempotency` is the caller's own key for this
-    request: sent again with it, the same answer comes back and no model is called.
+    request: sent again with it, the same answer comes back and no model is called. `resumable`: the journal notes how
+    the answer was cut into deltas, so that it can be streamed again.
     """
 
     messages: list[Message]
@@ -75,6 +76,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     user_profile: Json | None = None
     language: str | None = None
     idempotency: str = ""
+    resumable: bool = False
     instance_id: int | None = None
     headers: RawHeaders = ()
     cache: Literal["", "no-cache", "no-store"] = ""

@@ -116,16 +116,20 @@ class Home(msgspec.Struct, frozen=True):
         session = self.session(session_id)
         return [session, f"{session}:turns"]
 
+    def events(self, turn_id: str) -> str:
+        """What a streamed turn sent."""
+        return f"events:{self.tag}:{turn_id}"
+
     def owner(self, session_id: str) -> str:
-        """Where an API key's home notes which of the key's users has the session."""
+        """Where an API key's home notes which of the key's users has the session, or the streamed turn."""
         return f"owner:{self.tag}:{session_id}"
 
 
-_KEY: Final = re.compile(r"(session|sessions|owner):\{(\d+):([^{}]*)\}(?::.*)?\Z", re.DOTALL)
+_KEY: Final = re.compile(r"(session|sessions|events|owner):\{(\d+):([^{}]*)\}(?::.*)?\Z", re.DOTALL)
 
 
 def user_of(name: str, tenant_id: int) -> str | None:
-    """Whose session, or list of sessions, is kept under this name; None: it is nothing of the kind."""
+    """Whose session, list of sessions or stream is kept under this name; None: it is nothing of the kind."""
     found = _KEY.match(name)
     if found is None or found[1] == "owner" or found[2] != str(tenant_id):
         return None

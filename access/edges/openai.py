@@ -79,6 +79,8 @@ class OpenAIEdge:
                         if stream is not None:
                             await call.write(stream.chunk(event))
                     elif type(event) is Done:
+                        if not start.replayed:
+                            self._parts.watching.tell(principal, start.session_id, start.id)
                         watcher.close()
                         if stream is not None:
                             await call.write(stream.end(event), more=False)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import Any
 
-import orjson
 from rest_framework.request import Request
 
-from access import errors, events, schemas
-from access.asgi import Send, turn_headers
+from access import events, schemas
+from access.asgi import Event, RawHeaders, Send, turn_headers
 from access.authentication import with_user
 from access.disconnects import Watcher
 from access.lean import LeanRequest, Reply
 from access.parts import Parts
 from access.views import LeanView
-from engine.errors import EngineError
-from engine.types import ChatRequest, Delta, Done, Event, Principal, Source, Start
+from engine.types import ChatRequest, Done, Principal, Start
 
 NO_STORE = (b"cache-control", b"no-store")
 
@@ -48,66 +46,77 @@ class ChatView(LeanView):
                 running.started(start.id)
                 async for event in turn:
                     if type(event) is Done:
+                        if not start.replayed:
+                            self.parts.watching.tell(principal, start.session_id, start.id)
                         return start, event
         raise AssertionError("a turn ends with Done or raises")
 
 
 class EventStream:
-    """A turn as server-sent events `start`, `delta`, `done`, `error` (WHATWG HTML, 9.2). Every event's id is
-    `generation.sequence`: the turn's id and a count from 0."""
+    """A turn as server-sent events `start`, `delta`, `done`, `error` (see `access.frames`). It is a generation: it goes
+    on for a while without this reader."""
 
     def __init__(self, parts: Parts, principal: Principal, chat: ChatRequest, request: LeanRequest) -> None:
         self._parts = parts
         self._principal = principal
         self._chat = chat
         self._request = request
-        self._generation = b""
-        self._source: Source = "model"
-        self._sequence = 0
 
     async def deliver(self, request_id: str, send: Send, watcher: Watcher) -> None:
-        try:
-            with self._parts.running.running(self._principal) as running:
-                async with aclosing(self._parts.engine.stream(self._principal, self._chat)) as turn:
-                    async for event in turn:
-                        if type(event) is Start:
-                            running.started(event.id)
-                            await self._open(event, send)
-                        last = type(event) is Done
-                        if last:
-                            watcher.close()
-                        await send({"type": "http.response.body", "body": self._frame(event), "more_body": not last})
-        except Exception as error:
-            shown = errors.public(error)
-            if not self._generation:
-                raise shown from error
+        generation = self._parts.generations.begin(self._principal, self._chat, self._request.language)
+        with generation.reading(watcher.leave) as reader:
+            start = await generation.opened()
+            await send(_head(request_id, turn_headers(start)))
+
+            async def push(frame: bytes) -> None:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+
+            while frames := await reader.next(push):
+                last = reader.over
+                if last:
+                    watcher.close()
+                body = frames[0] if len(frames) == 1 else b"".join(frames)
+                await send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+class ResumedStream:
+    """The events of a turn that are still missing. 204, which browsers take for the end: there are none and will be
+    none."""
+
+    def __init__(self, parts: Parts, principal: Principal, turn_id: str, first: int, request: LeanRequest) -> None:
+        self._parts = parts
+        self._principal = principal
+        self._turn_id = turn_id
+        self._first = first
+        self._language = request.language
+
+    async def deliver(self, request_id: str, send: Send, watcher: Watcher) -> None:
+        following = self._parts.resuming.follow(
+            self._principal, self._turn_id, self._first, self._language, watcher.leave
+        )
+        async with aclosing(following):
+            frames = await anext(following, None)
+            if frames is None:
+                watcher.close()
+                number = (b"x-request-id", request_id.encode("ascii"))
+                await send({"type": "http.response.start", "status": 204, "headers": [number, NO_STORE]})
+                await send({"type": "http.response.body", "body": b""})
+                return
+            await send(_head(request_id, [(b"x-clawdbot-decision", self._turn_id.encode("ascii"))]))
+            while frames is not None:
+                if frames:
+                    await send({"type": "http.response.body", "body": b"".join(frames), "more_body": True})
+                frames = await anext(following, None)
             watcher.close()
-            await send({"type": "http.response.body", "body": self._failure(shown)})
+            await send({"type": "http.response.body", "body": b""})
 
-    async def _open(self, start: Start, send: Send) -> None:
-        self._generation = start.id.encode("ascii")
-        self._source = start.source
-        headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"x-accel-buffering", b"no"),
-            NO_STORE,
-            *turn_headers(start),
-            (b"x-request-id", self._chat.request_id.encode("ascii")),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    def _frame(self, event: Event) -> bytes:
-        if type(event) is Delta:
-            return self._encode(b"delta", orjson.dumps(events.delta(event)))
-        if type(event) is Done:
-            return self._encode(b"done", orjson.dumps(events.done(event, self._source)))
-        assert type(event) is Start
-        return self._encode(b"start", orjson.dumps(events.start(event)))
-
-    def _failure(self, error: EngineError) -> bytes:
-        return self._encode(b"error", orjson.dumps(errors.event(error, self._chat.request_id, self._request.language)))
-
-    def _encode(self, name: bytes, data: bytes) -> bytes:
-        frame = b"id: %b.%d\nevent: %b\ndata: %b\n\n" % (self._generation, self._sequence, name, data)
-        self._sequence += 1
-        return frame
+def _head(request_id: str, about: RawHeaders) -> Event:
+    headers = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"x-accel-buffering", b"no"),
+        NO_STORE,
+        *about,
+        (b"x-request-id", request_id.encode("ascii")),
+    ]
+    return {"type": "http.response.start", "status": 200, "headers": headers}

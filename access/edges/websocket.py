@@ -1,15 +1,20 @@
 """`/ws/chat`: many turns on one socket, each a task of its own, so that a frame is heard while others are answered.
 
-In: `chat` (a body of `/api/chat`), `cancel {ref}`, `ping`. Out: `start`, `delta`, `done`, `error`, `pong`, each with
-its `type`, the client's `ref` and, if it belongs to a turn, an `event_id`. `docs/websocket.md` is the contract.
+In: `chat` (a body of `/api/chat`), `cancel {ref | turn_id}`, `resume {turn_id, last_event_id}`, `watch {session_id}`,
+`unwatch`, `ping`. Out: `start`, `delta`, `done`, `error`, `pong`, each with its `type`, the client's `ref` and, if it
+belongs to a turn, an `event_id`; `turn` and then the same with a `turn_id` for turns of a watched session that began
+elsewhere. `docs/websocket.md` is the contract.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import time
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
+from typing import Final
 from urllib.parse import parse_qs
 
 import msgspec
@@ -18,66 +23,46 @@ from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from access import asgi, bodies, cache_control, errors, events, idempotency_keys, languages, schemas
+from access import asgi, bodies, cache_control, errors, frames, idempotency_keys, languages, schemas, watching
 from access.asgi import Event, RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope, with_user
+from access.edges.sockets import Allowance, Ref, Shown, WatchFields, ref_of, whose
+from access.generations import Generation
 from access.parts import Parts
 from access.tickets import CREDENTIALS
-from access.turns import Running
-from engine.errors import (
-    EngineError,
-    Forbidden,
-    InvalidRequest,
-    NotSupported,
-    RateLimited,
-    TurnNotFound,
-    Unauthenticated,
-)
-from engine.types import ChatRequest, Delta, Done, Json, Principal, Source, Start
+from access.watching import Audience
+from engine.errors import EngineError, Forbidden, InvalidRequest, RateLimited, TurnNotFound, Unauthenticated
+from engine.types import Json, Principal
+
+log = logging.getLogger(__name__)
 
 MAX_FRAME = 256 * 1024
 FRAMES_A_SECOND = 20
 TURNS_AT_ONCE = 8
 CHECK_EVERY = 0.5  # seconds between two looks at the credential
-TOO_BIG, FLOOD = 1009, 4429
-
-Ref = str | int | None
-
-
-class Allowance:
-    """A token bucket: so many at once, and as many again every second."""
-
-    __slots__ = ("_at", "_left", "_rate")
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._left = float(rate)
-        self._at = time.monotonic()
-
-    def take(self) -> bool:
-        now = time.monotonic()
-        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+KNOWN: Final = 64  # turns a socket knows that it shows or has shown
+SHOWN_AT_ONCE: Final = 16  # turns of watched sessions
+SLOW, TOO_BIG, FLOOD = 1008, 1009, 4429
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """One socket. Turns end with it: a disconnect cancels them."""
+    """One socket. It may leave its turns and come back to them."""
 
-    channel_layer_alias = ""  # none: everything of a socket happens in its own process
+    channel_layer_alias = ""  # none until it watches a session: see `access.watching.Audience`
 
     def __init__(self, parts: Parts) -> None:
         super().__init__()
         self._parts = parts
         self._credential: RawHeaders = []
         self._principal: Principal | None = None
-        self._turns: dict[object, tuple[Running, asyncio.Task[None]]] = {}  # by ref; a turn leaves by `_forget`
+        self._turns: dict[object, Shown] = {}  # by ref; a turn leaves by `_forget`
+        self._known: dict[str, None] = {}  # turns by id, the last one last
+        self._others: set[asyncio.Task[None]] = set()  # which show turns of watched sessions, or join them
+        self._audience = Audience(self._heard)
         self._guard: asyncio.Task[None] | None = None
         self._allowance = Allowance(FRAMES_A_SECOND)
         self._over = False
+        self._closing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -164,7 +149,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self._end(TOO_BIG)
                 return
             frame = bodies.parse(raw)
-            ref = _ref(frame)
+            ref = ref_of(frame)
             await self._hear(frame, ref)
         except EngineError as error:
             await self._say("error", ref, errors.event(error, os.urandom(16).hex(), self._language(frame)))
@@ -178,16 +163,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case "chat":
                 self._chat(frame, ref)
             case "cancel":
-                self._cancel(ref)
+                await self._cancel(frame, ref)
+            case "resume":
+                self._resume(frame, ref)
+            case "watch" | "unwatch" as kind:
+                await self._watch(frame, ref, kind)
             case "ping":
                 await self._say("pong", ref, {})
-            case "resume":
-                raise NotSupported("A stream cannot be resumed yet.", param="type")
             case _:
-                raise InvalidRequest("type must be chat, cancel, resume or ping.", param="type")
+                raise InvalidRequest("type must be chat, cancel, resume, watch, unwatch or ping.", param="type")
 
     def _chat(self, frame: Json, ref: Ref) -> None:
-        assert self._principal is not None
         headers: RawHeaders = self.scope["headers"]
         key_given = schemas.fields(frame, idempotency_keys.KeyField).idempotency_key
         asked = schemas.chat_request(
@@ -199,95 +185,209 @@ class ChatConsumer(AsyncWebsocketConsumer):
             idempotency=key_given or "",
         )
         request = msgspec.structs.replace(asked, stream=True)  # frames are a stream, whatever the body says
+        key = self._free_key(ref)
+        principal = with_user(self._caller, request.user)
+        language = self._language({"language": request.language})
+        generation = self._parts.generations.begin(principal, request, language)
+        shown = Shown(ref, language, request_id=request.request_id, generation=generation)
+        self._begin(key, shown, self._answer(key, shown, generation))
+
+    def _begin(self, key: object, shown: Shown, work: Coroutine[object, object, None]) -> None:
+        self._turns[key] = shown
+        shown.task = asyncio.get_running_loop().create_task(work)
+
+    def _resume(self, frame: Json, ref: Ref) -> None:
+        turn_id, last = frame.get("turn_id"), frame.get("last_event_id")
+        if not isinstance(turn_id, str) or not frames.TURN_ID.match(turn_id):
+            raise TurnNotFound(param="turn_id")
+        if last is not None and not isinstance(last, str):
+            raise InvalidRequest("last_event_id must be a string.", param="last_event_id")
+        first = frames.position(turn_id, last)
+        key = self._free_key(ref)
+        shown = Shown(ref, self._language(frame), request_id=os.urandom(16).hex(), turn_id=turn_id)
+        self._begin(key, shown, self._follow(key, shown, first))
+
+    def _free_key(self, ref: Ref) -> object:
         key: object = ref if ref is not None else object()
         if key in self._turns:
             raise InvalidRequest("A turn with this ref is still running.", param="ref")
         if len(self._turns) >= TURNS_AT_ONCE:
             raise RateLimited(f"At most {TURNS_AT_ONCE} turns may run at once on one socket.")
-        running = self._parts.running.running(self._principal)
-        work = self._answer(key, ref, running, with_user(self._principal, request.user), request)
-        self._turns[key] = (running, asyncio.get_running_loop().create_task(work))
+        return key
 
-    def _cancel(self, ref: Ref) -> None:
-        turn = self._turns.get(ref)
-        if turn is None:
-            raise TurnNotFound(param="ref")
-        turn[0].cancel()
+    async def _cancel(self, frame: Json, ref: Ref) -> None:
+        turn_id = frame.get("turn_id")
+        if turn_id is None:
+            shown = self._turns.get(ref)
+            if shown is None:
+                raise TurnNotFound(param="ref")
+            if shown.generation is not None:
+                shown.generation.cancel()
+                return
+            turn_id = shown.turn_id
+        if not isinstance(turn_id, str) or not frames.TURN_ID.match(turn_id):
+            raise TurnNotFound(param="turn_id")
+        await self._parts.canceller.cancel(self._caller, turn_id)
+
+    async def _watch(self, frame: Json, ref: Ref, kind: str) -> None:
+        asked = schemas.fields(frame, WatchFields)
+        principal = with_user(self._caller, asked.user)
+        name = watching.group(principal, asked.session_id)
+        if kind == "watch":
+            await self._parts.sessions.read(principal, asked.session_id)
+            await self._audience.join(name)
+        else:
+            await self._audience.leave(name)
+        await self._say("watching" if kind == "watch" else "unwatched", ref, {"session_id": asked.session_id})
+
+    @property
+    def _caller(self) -> Principal:
+        assert self._principal is not None
+        return self._principal
 
     # A turn ------------------------------------------------------------------------------------------------------
 
-    async def _answer(
-        self, key: object, ref: Ref, running: Running, principal: Principal, request: ChatRequest
-    ) -> None:
-        sequence, generation = 0, ""
-        source: Source = "model"
+    async def _answer(self, key: object, shown: Shown, generation: Generation) -> None:
+        """Of one that this socket began."""
         try:
-            with running:
-                async with aclosing(self._parts.engine.stream(principal, request)) as turn:
-                    async for event in turn:
-                        if type(event) is Start:
-                            generation, source = event.id, event.source
-                            running.started(event.id)
-                            await self._say("start", ref, events.start(event), f"{generation}.{sequence}")
-                        elif type(event) is Delta:
-                            await self._say("delta", ref, events.delta(event), f"{generation}.{sequence}")
-                        elif type(event) is Done:
-                            self._forget(key, running)  # its ref is free again before the client reads this
-                            await self._say("done", ref, events.done(event, source), f"{generation}.{sequence}")
-                        sequence += 1
-        except OSError:
-            return  # the reader left in this very moment; the loop of the socket hears of it too
+            with generation.reading(self._slow) as reader:
+                start = await generation.opened()
+                self._know(start.id)
+                self._join(generation.principal, start.session_id)
+                mine = whose(shown.ref)
+                while given := await reader.next(lambda frame: self._send((frame,), mine)):
+                    if reader.over:
+                        self._forget(key, shown)  # its ref is free again before the client reads this
+                    await self._send(given, mine)
         except Exception as error:  # noqa: BLE001  # the border: everything becomes an event
-            self._forget(key, running)
-            event_id = f"{generation}.{sequence}" if generation else None
-            with suppress(OSError):  # nobody is there to hear it
-                told = errors.event(
-                    errors.public(error), request.request_id, self._language({"language": request.language})
-                )
-                await self._say("error", ref, told, event_id)
+            await self._fail(key, shown, error)
         finally:
-            self._forget(key, running)
+            self._forget(key, shown)
 
-    def _forget(self, key: object, running: Running) -> None:
+    async def _follow(self, key: object, shown: Shown, first: int) -> None:
+        """Of one that began before, here or elsewhere."""
+        forget = partial(self._forget, key, shown)
+        try:
+            if not await self._pass_on(shown.turn_id, first, shown.language, whose(shown.ref), forget):
+                forget()
+                await self._say("over", shown.ref, {"turn_id": shown.turn_id})
+        except Exception as error:  # noqa: BLE001  # the border: everything becomes an event
+            await self._fail(key, shown, error)
+        finally:
+            forget()
+
+    async def _fail(self, key: object, shown: Shown, error: Exception) -> None:
+        if isinstance(error, OSError):
+            return  # the reader left in this very moment; the loop of the socket hears of it too
+        self._forget(key, shown)
+        with suppress(OSError):  # nobody is there to hear it
+            await self._say("error", shown.ref, errors.event(errors.public(error), shown.request_id, shown.language))
+
+    async def _pass_on(
+        self, turn_id: str, first: int, language: str, named: bytes, ends: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Whether there was anything. `ends` is called before the last event is sent."""
+        missing = False
+        following = self._parts.resuming.follow(self._caller, turn_id, first, language, self._slow)
+        async with aclosing(following):
+            async for given in following:
+                if not missing:
+                    missing = True
+                    self._know(turn_id)
+                if given and frames.is_last(given[-1]):
+                    ends()
+                await self._send(given, named)
+        return missing
+
+    def _forget(self, key: object, shown: Shown) -> None:
         """Does nothing a second time, when the ref may be another turn's already."""
-        turn = self._turns.get(key)
-        if turn is not None and turn[0] is running:
+        if self._turns.get(key) is shown:
             del self._turns[key]
 
-    async def _say(self, kind: str, ref: Ref, body: Json, event_id: str | None = None) -> None:
+    # Watched sessions --------------------------------------------------------------------------------------------
+
+    def _know(self, turn_id: str) -> None:
+        self._known[turn_id] = None
+        if len(self._known) > KNOWN:
+            del self._known[next(iter(self._known))]
+
+    def _join(self, principal: Principal, session_id: str | None) -> None:
+        """Who uses a session watches it: in the background, and if it cannot be, then not."""
+        if session_id is not None and (name := watching.group(principal, session_id)) not in self._audience:
+            self._beside(self._audience.join(name, push=True))
+
+    def _heard(self, session_id: str, turn_id: str) -> None:
+        if turn_id in self._known or self._over or len(self._others) >= SHOWN_AT_ONCE:
+            return
+        self._know(turn_id)
+        self._beside(self._show(session_id, turn_id))
+
+    async def _show(self, session_id: str, turn_id: str) -> None:
+        """A turn that somebody else began: what is asked, then its events."""
+        record = await self._parts.read_turn(self._caller.tenant_id, turn_id)
+        if record.intent.subject != self._caller.subject:
+            raise TurnNotFound
+        asked = msgspec.to_builtins(record.intent.messages)
+        await self._say("turn", None, {"turn_id": turn_id, "session_id": session_id, "messages": asked})
+        await self._pass_on(turn_id, 0, self._language({}), b'"turn_id":"%b",' % turn_id.encode("ascii"))
+
+    def _beside(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_unless_trouble(work))
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+
+    # Sending -----------------------------------------------------------------------------------------------------
+
+    async def _send(self, given: Sequence[bytes], named: bytes) -> None:
+        for frame in given:
+            if self._over:
+                return
+            await self.base_send({"type": "websocket.send", "text": frames.as_socket(frame, named)})
+
+    def _slow(self) -> None:
+        """It does not read what it is sent: it may come back."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._end(SLOW, stop=False))
+
+    async def _say(self, kind: str, ref: Ref, body: Json) -> None:
         if self._over:
             return
         frame: Json = {"type": kind}
         if ref is not None:
             frame["ref"] = ref
-        if event_id is not None:
-            frame["event_id"] = event_id
         await self.base_send({"type": "websocket.send", "text": orjson.dumps({**frame, **body}).decode()})
 
     # The end -----------------------------------------------------------------------------------------------------
 
-    async def _end(self, code: int) -> None:
-        """Closes from our side; what runs is cancelled first."""
+    async def _end(self, code: int, *, stop: bool = True) -> None:
+        """Closes from our side; what runs is cancelled first, or (without `stop`) left alone."""
         if self._over:
             return
         self._over = True
-        for _, task in self._turns.values():
-            task.cancel()
+        for shown in list(self._turns.values()):
+            if stop and shown.generation is not None:
+                shown.generation.cancel()
+            shown.leave()
         await self.close(code)
 
     async def _leave(self) -> None:
         self._over = True
-        tasks = [task for _, task in self._turns.values()]
+        tasks = [shown.task for shown in self._turns.values() if shown.task is not None]
+        tasks += self._others
         if self._guard is not None:
             self._parts.metrics.sockets.dec()
             tasks.append(self._guard)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._audience.close()
 
 
-def _ref(frame: Json) -> Ref:
-    ref = frame.get("ref")
-    if ref is None or (isinstance(ref, str) and len(ref) <= 128) or type(ref) is int:
-        return ref
-    raise InvalidRequest("ref must be a string of at most 128 characters or a whole number.", param="ref")
+async def _unless_trouble(work: Coroutine[object, object, None]) -> None:
+    """What a socket is shown beside its own turns; it lives without it."""
+    try:
+        await work
+    except (EngineError, OSError):
+        return
+    except Exception:
+        log.exception("a turn of a watched session could not be shown")

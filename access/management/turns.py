@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import msgspec
 from rest_framework.request import Request
 
+from access import frames
+from access.edges.rest import ResumedStream
+from access.frames import TURN_ID
 from access.lean import JsonReply
 from access.views import LeanView
 from compliance.journal.reader import TurnRecord
@@ -15,7 +17,6 @@ from engine.errors import TurnNotFound
 from engine.types import Json
 
 SHARED: Final = "shared_with"  # names another turn, which may be another key's
-_TURN_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class TurnDetail(LeanView):
@@ -30,7 +31,7 @@ class TurnDetail(LeanView):
 
     async def told(self, turn_id: str) -> Json:
         """Raises TurnNotFound, StoreUnavailable."""
-        if not _TURN_ID.match(turn_id):
+        if not TURN_ID.match(turn_id):
             raise TurnNotFound
         record = await self.parts.read_turn(self.principal.tenant_id, turn_id)
         if not self._may_see(record):
@@ -64,10 +65,26 @@ class TurnDetail(LeanView):
 
 
 class TurnCancel(LeanView):
-    """POST: stops a turn that runs in this process; its own answer ends with the error `cancelled`."""
+    """POST: stops a turn, whichever worker answers it; its own answer ends with the error `cancelled`."""
 
     http_method_names = ["post"]
 
     async def post(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:
-        self.parts.running.cancel(self.principal, turn_id)
+        if not TURN_ID.match(turn_id):
+            raise TurnNotFound
+        await self.parts.canceller.cancel(self.principal, turn_id)
         return self.json({"id": turn_id, "state": "cancelling"}, status=202)
+
+
+class TurnEvents(LeanView):
+    """GET: the events of a caller's own turn from the one on that follows `Last-Event-ID`, then the live ones."""
+
+    http_method_names = ["get"]
+
+    async def get(self, request: Request, turn_id: str, **kwargs: Any) -> ResumedStream:
+        if not TURN_ID.match(turn_id):
+            raise TurnNotFound
+        given = self.lean_request.headers_raw.get(b"last-event-id")
+        named = given.decode("latin-1") if given is not None else request.query_params.get("last_event_id")
+        first = frames.position(turn_id, named)
+        return ResumedStream(self.parts, self.principal, turn_id, first, self.lean_request)

@@ -8,10 +8,15 @@ from typing import Any
 
 from access.asgi import RawHeaders, respond
 from access.gateway import Gateway
+from access.generations import Generations
 from access.health import Health
 from access.metrics import Metrics
-from access.parts import Parts, TurnReader
+from access.parts import Parts
+from access.resuming import Resuming
+from access.shelf import Shelf
 from access.tickets import Tickets
+from access.turns import Canceller, RunningTurns, Tell, TurnReader
+from access.watching import Watching
 from compliance.journal.reader import TurnRecord
 from engine.errors import EngineError, TurnNotFound, Unauthenticated
 from engine.types import ChatRequest, Constraints, Message, Principal
@@ -144,17 +149,35 @@ def build(
     sessions: Any = None,
     health: Health | None = None,
     read_turn: TurnReader | None = None,
+    grace: float = 0,
+    shelf: Shelf | None = None,
+    tell: Tell = lambda kind, text: None,
+    watching: Watching | None = None,
     **options: Any,
 ) -> Site:
     engine, behind = engine_parts.build(*models, sessions=sessions, **options)
     keys, store = KnownKeys(), TicketStore()
+    running, reader = RunningTurns(), read_turn or Recorded(behind.journal)
+    watching = watching or Watching()
+    generations = Generations(
+        engine,
+        running,
+        grace=lambda tenant_id: grace,
+        shelf=shelf,
+        begun=lambda principal, start: watching.tell(principal, start.session_id, start.id),
+    )
     parts = Parts(
         engine=engine,
+        running=running,
+        generations=generations,
+        resuming=Resuming(generations, reader, tell),
+        canceller=Canceller(running, reader, tell),
+        watching=watching,
         authenticator=keys,
         sessions=sessions,
         answers=Forgetful(behind.answers),
         router=PlainRoutes(["auto", "scripted", "openai/gpt-4o"]),
-        read_turn=read_turn or Recorded(behind.journal),
+        read_turn=reader,
         tickets=Tickets(store),
         metrics=Metrics(),
     )

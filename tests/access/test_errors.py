@@ -42,6 +42,7 @@ def test_it_answers_5xx_only_where_the_design_says_so():
     assert failing == {
         *("audit_unavailable", "store_unavailable", "overloaded", "unavailable", "upstream_error", "upstream_timeout"),
         "internal_error",
+        "aborted",  # only ever the last event of a stream
     }
 
 

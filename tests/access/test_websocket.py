@@ -137,13 +137,6 @@ async def test_it_answers_nonsense_with_an_error_and_goes_on(frame):
         assert (await socket.until("done"))[-1]["finish_reason"] == "stop"
 
 
-async def test_it_does_not_resume_yet():
-    async with build().alice.socket() as socket:
-        await socket.connect()
-        socket.send({"type": "resume", "ref": "r", "turn_id": "t"})
-        assert (await socket.frame())["code"] == "not_supported"
-
-
 async def test_it_refuses_a_ref_in_use_and_too_many_turns():
     async with build(ScriptedModel([asyncio.Event()])).alice.socket() as socket:
         await socket.connect()

@@ -49,6 +49,7 @@ MATTER_NOT = {
     "edge": ["openai"],
     "request_id": ["r"],
     "idempotency": ["k"],
+    "resumable": [True],
 }
 # What goes upstream is the call's, not the request's; an instance asked for by id and embeddings are never kept.
 ELSEWHERE = {"messages", "model", "task", "instance_id"}
