@@ -26,7 +26,7 @@ def audit_tamper(edits: int = 10_000) -> bool:
 
 
 def idempotency() -> bool:
-    """50,000 equal requests race for 1,000 keys, with flushes and kills, on files and on PostgreSQL: one call a key."""
+    """50 equal requests race for each of 1,000 keys, flushes and kills, on files and on a server: one call a key."""
     size = [sys.executable, "-m", "benchmarks.idempotency", "--rounds", "25", "--keys", "20", "--racers", "50"]
     return all(subprocess.run([*size, *more], cwd=ROOT).returncode == 0 for more in ([], ["--postgres"]))
 
