@@ -1,10 +1,12 @@
 """One model call a key: equal requests race over several workers, the store is flushed, workers are killed.
 
     python -m benchmarks.idempotency [--rounds 30] [--keys 20] [--racers 50] [--workers 3] [--postgres]
+    python -m benchmarks.idempotency --latency 300 [--workers 1] [--postgres]
 
 Starts the product in a folder of its own. Every round has new keys; with each so many equal requests race, and are sent
 again until they are answered. In every second round Valkey is flushed meanwhile, in every third a worker is killed
-(-9). Exit 1: a key had two answers, or more calls than one and those that were cut by a kill."""
+(-9). Exit 1: a key had two answers, or more calls than one and those that were cut by a kill. `--latency`: one client
+asks so often without a key, with a new one and with one that was answered, by turns."""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ import contextlib
 import os
 import shutil
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -47,6 +50,7 @@ class Plan:
     racers: int = 50
     workers: int = 3
     postgres: bool = False
+    latency: int = 0
 
 
 @dataclass
@@ -62,6 +66,7 @@ class Result:
     kills: int = 0
     balanced: bool = False
     wrong: list[str] = field(default_factory=list)
+    medians: dict[str, float] = field(default_factory=dict)
 
     @property
     def kept(self) -> bool:
@@ -71,8 +76,9 @@ class Result:
 class CountingModel:
     """Answers every call with another text; `calls` counts by what was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: float = PACE) -> None:
         self.calls: Counter[str] = Counter()
+        self._pace = pace
         self.url = ""
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._answer)
@@ -92,7 +98,7 @@ class CountingModel:
         text = asked["messages"][-1]["content"]
         self.calls[text] += 1
         number = self.calls.total()
-        await asyncio.sleep(PACE)
+        await asyncio.sleep(self._pace)
         said = f"call {number} for {text}"
         usage = {"prompt_tokens": number, "completion_tokens": 1, "total_tokens": number + 1}
         if not asked.get("stream"):
@@ -157,7 +163,7 @@ def _what_it_says(stream: bytes) -> bytes:
 
 
 async def run(plan: Plan, folder: Path) -> Result:
-    result, model = Result(), CountingModel()
+    result, model = Result(), CountingModel(0.0 if plan.latency else PACE)
     await model.start()
     settings = {"MODEL_ENDPOINT": model.url, "MODEL_NAME": "counted", "API_KEY": "none", "LOCAL_MODEL": "off"}
     server = PostgresServer(folder / "postgres") if plan.postgres else None
@@ -171,6 +177,9 @@ async def run(plan: Plan, folder: Path) -> Result:
         limits = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=PATIENCE)
         async with aiohttp.ClientSession(connector=limits, timeout=timeout) as session:
+            if plan.latency:
+                result.medians = await _latency(instance, session, plan.latency)
+                return result
             for number in range(1, plan.rounds + 1):
                 await _round(number, plan, instance, Racers(instance, session, result), model, result)
         result.calls = model.calls.total()
@@ -207,6 +216,24 @@ async def _round(
         calls, allowed = model.calls[name], 2 if killed else 1
         if len(first | later) != 1 or not 1 <= calls <= allowed:
             result.wrong.append(f"{kind}, {name}: {calls} calls, {len(first | later)} answers")
+
+
+async def _latency(instance: Instance, session: aiohttp.ClientSession, count: int) -> dict[str, float]:
+    """Medians in milliseconds."""
+    took: dict[str, list[float]] = {"without a key": [], "with a new key": [], "a replay": []}
+    bearer = {"Authorization": f"Bearer {instance.key}"}
+    for number in range(-20, count):
+        body = {"messages": [{"role": "user", "content": f"question {number}"}]}
+        key = {"Idempotency-Key": f"key {number}"}
+        for name, headers in zip(took, (bearer, {**bearer, **key}, {**bearer, **key}), strict=True):
+            began = time.perf_counter()
+            async with session.post(f"{instance.url}/v1/chat/completions", json=body, headers=headers) as response:
+                await response.read()
+                if response.status != 200:
+                    raise RuntimeError(f"{name}: {response.status}")
+            if number >= 0:
+                took[name].append(time.perf_counter() - began)
+    return {name: 1000 * statistics.median(each) for name, each in took.items()}
 
 
 def _flush(instance: Instance) -> None:
@@ -246,11 +273,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--racers", type=int, default=Plan.racers)
     parser.add_argument("--workers", type=int, default=Plan.workers)
     parser.add_argument("--postgres", action="store_true", help="the journal is on a server of its own")
+    parser.add_argument("--latency", type=int, default=0, metavar="N")
     plan = Plan(**vars(parser.parse_args(arguments)))
     folder = Path(tempfile.mkdtemp(prefix="clawdbot-idempotency-"))
     began = time.monotonic()
     result = asyncio.run(run(plan, folder))
     shutil.rmtree(folder, ignore_errors=True)
+    if plan.latency:
+        print("; ".join(f"{name}: {median:.2f} ms" for name, median in result.medians.items()))
+        return 0
     print(
         f"{result.keys} keys, {result.requests} requests, {result.calls} calls of the model, {result.replays} replays, "
         f"{result.running} told to wait, {result.flushes} flushes, {result.kills} kills, "

@@ -106,6 +106,30 @@ async def test_a_stream_of_events_comes_again(workers):
     assert both.calls == 1
 
 
+async def test_a_stream_that_is_told_again_is_resumed_as_it_was(workers):
+    both = await workers()
+    body = {"messages": HI, "stream": True}
+    first, again = await both.post(CHAT, body), await both.post(CHAT, body)
+    turn_id = first.headers["x-clawdbot-decision"]
+    generations = both.sites[0].parts.generations
+    assert len(generations) <= 1  # nothing is kept of the repetition
+    events = await both.sites[0].alice.get(f"/api/turns/{turn_id}/events")
+    assert events.body == first.body != again.body
+    rest = await both.sites[0].alice.get(f"/api/turns/{turn_id}/events", {"Last-Event-ID": f"{turn_id}.1"})
+    assert rest.body == again.body[-len(rest.body) :] and sse(rest.body) == sse(first.body)[2:]
+
+
+async def test_a_stream_of_openai_comes_whole(workers):
+    both = await workers()
+    body = {"messages": HI, "stream": True, "stream_options": {"include_usage": True}}
+    first, again = await both.post(OPENAI, body), await both.post(OPENAI, body, worker=1)
+    pieces = [[json.loads(event["data"]) for event in sse(each.body)[:-1]] for each in (first, again)]
+    said = ["".join(c["delta"].get("content") or "" for p in each for c in p["choices"]) for each in pieces]
+    assert said == ["Hello", "Hello"] and [len(each) for each in pieces] == [4, 3]
+    assert pieces[0][-1]["usage"] == pieces[1][-1]["usage"] and pieces[0][0]["id"] == pieces[1][0]["id"]
+    assert sse(again.body)[-1] == {"data": "[DONE]"} and again.headers["idempotent-replayed"] == "true"
+
+
 async def test_a_socket_takes_the_key_as_a_field(workers):
     both = await workers()
     told = []
