@@ -32,6 +32,8 @@ OWNERS: Final = 20  # users of an API key that are looked at for one session id
 
 Kind = AuditEntry.Kind
 S = TypeVar("S", bound=msgspec.Struct)
+_ANY: Final = f"SELECT 1 FROM {AuditEntry._meta.db_table} WHERE tenant_id = %s AND session_id = %s AND kind = "  # noqa: S608
+_SEEN: Final = f"{_ANY}'{Kind.INTENT.value}' UNION ALL {_ANY}'{Kind.SESSION.value}' LIMIT 1"
 
 _READ: Final = ("turn_id", "kind", "number", "tenant_id", "at", "user", "key_id", "session_id", "state", "body")
 
@@ -104,6 +106,8 @@ def events(
 ) -> list[PastEvent]:
     """Blocking. Raises django.db.DatabaseError, slots.NoSlot, StoreUnavailable (the tenant's key is not at hand)."""
     see_all_slots(connections[ALIAS])
+    if not _known(tenant_id, session_id):
+        return []
     keys = keys_of(tenant_id)
     if keys is None:
         raise StoreUnavailable()
@@ -116,6 +120,13 @@ def events(
     mine = entries.filter(user__in=[user, keys.pseudonym(user)])
     found = [event for chunk in _chunks(mine, after) for event in _opened(tenant_id, chunk, opener)]
     return sorted(found, key=lambda event: (event.parent, event.at, event.turn_id))
+
+
+def _known(tenant_id: int, session_id: str) -> bool:
+    """Whether anybody ever had a session of this id. Whoever names a new one asks, so without the ORM: it took 2 ms."""
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute(_SEEN, [tenant_id, session_id, tenant_id, session_id])
+        return cursor.fetchone() is not None
 
 
 def _entries(tenant_id: int, session_id: str) -> JournalQuerySet:
