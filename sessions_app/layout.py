@@ -8,7 +8,7 @@ cluster. Times are the server's.
 
 `holder` is the last turn that was let in; empty, it has left in good order. A turn that finds another one's name there
 was not let out of: what that turn left in the journal may be missing here. `era` names the life of the server in which
-the session was last written (`Store.era`), `recent` are the last turns that were appended.
+the session began or was last compared with the journal (`Store.era`), `recent` are the last turns that were appended.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ local version = (tonumber(had[1]) or parent) + 1
 local holder = lease[1] == me and '' or me
 redis.call('HSET', KEYS[1], 'version', string.format('%d', version), 'last_active', t[1], 'recent', recent,
   'holder', holder, unpack(ARGV, 8))
-if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'era', ARGV[7]) end
+if ARGV[7] ~= '' and not had[1] then redis.call('HSET', KEYS[1], 'era', ARGV[7]) end
 if ARGV[2] ~= '' then redis.call('RPUSH', KEYS[2], ARGV[2]) end
 redis.call('ZADD', KEYS[3], string.format('%.0f', t[1] * 1000000 + t[2]), ARGV[1])
 return {{1, version, leave(KEYS[4], me)}}

@@ -335,6 +335,19 @@ async def test_a_change_made_under_a_turn_and_lost_with_it_is_found(shaky, savin
     assert (await store.read(me, "a"))["name"] == "named"
 
 
+async def test_a_name_that_is_lost_under_a_turn_is_found_after_it(shaky, saving):
+    """What the turn writes is written in a server that has not been compared with the journal."""
+    store, stores = shaky
+    me = ALICE.principal
+    await turn(store, me, "a", "one")
+    session = await store.open(me, ChatRequest(messages=[], session_id="a", remember=True))
+    await save(stores)
+    await store.patch(me, "a", {"name": "named"})
+    await back_in_time(saving, stores)
+    await store.append(session, [Message("user", "two"), Message("assistant", "To two")], None)
+    assert (await store.read(me, "a"))["name"] == "named"
+
+
 # Any sequence -----------------------------------------------------------------------------------------------------
 
 
