@@ -332,7 +332,9 @@ def inflated(content: bytes) -> bytes:
 def reading(read: Callable[[], T]) -> T:
     """Raises StoreUnavailable."""
     connection = connections[DEFAULT_DB_ALIAS]
-    if not connection.in_atomic_block:
+    if (
+        connection.vendor != "sqlite" and not connection.in_atomic_block
+    ):  # opening a file anew costs more than the query
         connection.close_if_unusable_or_obsolete()
     try:
         return read()
