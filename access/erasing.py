@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 KIND: Final = "erase_user"
 SETTLE: Final = 2.0  # seconds until every worker has heard that it must use the keys no more
 ORIGIN: Final = "clawdbot/erasure"
+MOVING: Final = "The tenant's store is being moved. Ask again when `movetenant` is done."
 HELD: Final = "The tenant is under a legal hold: nothing of it may be erased."
 
 Whose = Callable[[str], bool]
@@ -68,6 +69,9 @@ def run(job_id: int) -> None:
         return
     if erasure.tenant.legal_hold:  # set since it was asked for
         jobs.fail_job(job_id=job_id, error=HELD)
+        return
+    if moving.unfinished(erasure.tenant) is not None:  # a copy would be left
+        jobs.fail_job(job_id=job_id, error=MOVING)
         return
     try:
         _finish(job, erasure, _erase(job, erasure))

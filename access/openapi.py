@@ -26,7 +26,8 @@ from access.answers import (
     TurnAnswer,
 )
 from access.edges.embeddings import EmbeddingsBody
-from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody, SessionChangeLines
+from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody
+from access.management.audit_sessions import SessionChangeLines
 from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
 from access.management.privacy import PrivacyAnswer, PrivacyBody

@@ -6,15 +6,8 @@ from django.urls import URLPattern, re_path
 
 from access.edges.rest import ChatView
 from access.management.answers import Cache
-from access.management.audit import (
-    AuditChanges,
-    AuditCheckpoints,
-    AuditDetail,
-    AuditExports,
-    AuditList,
-    AuditSearch,
-    AuditSessions,
-)
+from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
+from access.management.audit_sessions import AuditSessions
 from access.management.erasures import Erasures
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.privacy import Privacy

@@ -156,7 +156,9 @@ def compare_clients(rounds: int) -> None:
             for name, found in figures.items():
                 command = [str(VENV / "bin" / "python"), "-m", "benchmarks.session_clients", name, str(port)]
                 environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-                done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+                done = subprocess.run(
+                    command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=120
+                )
                 found.append(float(done.stdout))
     print(f"{'client':14} us of CPU a turn: median, least")
     for name, found in figures.items():

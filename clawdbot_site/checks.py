@@ -11,6 +11,10 @@ import redis
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import DatabaseError
+
+from tenants.directory import TenantTable, compile_tenants
+from tenants.survey import lacking_databases, survey
 
 KNOWN_SECRETS = {
     "changeme",
@@ -68,6 +72,18 @@ def standalone_stores(app_configs: Sequence[AppConfig] | None = None, **named: A
     """Asks the servers; runs when the product starts (and with `check --deploy`), not with every command."""
     urls = {"BROKER_URL": settings.BROKER_URL, "CHANNEL_URL": settings.CHANNEL_URL, "CACHE_URL": settings.CACHE_URL}
     return store_problems(urls)
+
+
+@register(STORES, deploy=True)
+def databases_of_tenants(app_configs: Sequence[AppConfig] | None = None, **named: Any) -> list[CheckMessage]:
+    """Whether the platform's store has a database for every tenant that is to have one. Blocking; asks the server."""
+    try:
+        tenants = compile_tenants()
+    except DatabaseError:  # there are no tables yet
+        return []
+    (report,) = survey(settings.VALKEY_NODES, TenantTable())
+    lacking = lacking_databases(report, list(tenants.by_id.values()))
+    return [Warning(f"REDIS_HOST: {problem}.", id="clawdbot.W011") for problem in lacking]
 
 
 def store_problems(urls: dict[str, str]) -> list[CheckMessage]:

@@ -49,6 +49,7 @@ REDIS_HOST = env.text("REDIS_HOST")
 VALKEY_SOCKET = databases.socket_path(VAR_DIR)
 VALKEY_NODES = databases.valkey("REDIS_HOST", REDIS_HOST, env.text("REDIS_PASSWORD"), VALKEY_SOCKET)
 VALKEY_DATABASES = env.whole("VALKEY_DATABASES", 1024, low=32)
+STORE_LAYOUT = env.choice("STORE_LAYOUT", "database", ("database", "prefix"))
 FIRST_TENANT_DATABASE = 16  # 0 counters and limits, 1 broker, 2 channels, 3 Django's cache; the rest is kept free
 BROKER_URL = databases.broker(env.text("BROKER_URL") or databases.numbered(VALKEY_NODES[0], 1))
 CHANNEL_URL = env.text("CHANNEL_URL") or databases.numbered(VALKEY_NODES[0], 2)

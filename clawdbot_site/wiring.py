@@ -130,12 +130,13 @@ class Application:
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.limits = Limits(self.stores, self.tenants)
-        self.bus = Bus(self.stores.platform(), numbered(settings.VALKEY_NODES[0], PLATFORM_DATABASE))
+        heard_at = [numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES]
+        self.bus = Bus(self.stores.platform(), *heard_at)
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
         await self.archive.warm()
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
         self.sessions = SessionStore(finder, Leases(self.stores, self.bus))
-        changes = SessionChanges(finder, self.journal)
+        changes = SessionChanges(finder, self.journal, self.past)
         desk = SessionDesk(finder, changes, self.archive)
         self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
         self.sessions.after_append = self.snapshots.after_append

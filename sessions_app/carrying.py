@@ -14,18 +14,19 @@ from tenants.resp import CommandRefused, Script
 
 BATCH: Final = 200  # keys on their way at a time
 
-# Keys: session, turns. Arguments: the version, '1' if it may be new here; then of the hash and of the list the dump and
-# the ms to live. Takes both over if they are newer than what is here.
+# Keys: session, turns. Arguments: version and edits, '1' if it may be new here; then of the hash and of the list the ms
+# to live and the dump. Takes both over if they are newer than what is here.
 _ADOPT: Final = Script(
     """
-local here = redis.call('HGET', KEYS[1], 'version')
-if not here and ARGV[2] == '0' then return 0 end
-if tonumber(here or '0') >= tonumber(ARGV[1]) then return 0 end
-redis.call('RESTORE', KEYS[1], ARGV[4], ARGV[3], 'REPLACE')
-if ARGV[5] == '' then
+local here = redis.call('HMGET', KEYS[1], 'version', 'edits')
+if not here[1] and ARGV[3] == '0' then return 0 end
+local version, edits = tonumber(here[1] or '0'), tonumber(here[2] or '0')
+if version > tonumber(ARGV[1]) or (version == tonumber(ARGV[1]) and edits >= tonumber(ARGV[2])) then return 0 end
+redis.call('RESTORE', KEYS[1], ARGV[4], ARGV[5], 'REPLACE')
+if ARGV[7] == '' then
   redis.call('DEL', KEYS[2])
 else
-  redis.call('RESTORE', KEYS[2], ARGV[6], ARGV[5], 'REPLACE')
+  redis.call('RESTORE', KEYS[2], ARGV[6], ARGV[7], 'REPLACE')
 end
 return 1
 """
@@ -106,15 +107,15 @@ class Carrier:
 
     async def _merge_session(self, name: str, dump: bytes, life: int) -> int:
         turns = f"{name}:turns"
-        version, list_dump, list_life = await asyncio.gather(
-            self._source.send("HGET", name, "version"),
+        (version, edits), list_dump, list_life = await asyncio.gather(
+            self._source.send("HMGET", name, "version", "edits"),
             self._source.send("DUMP", turns),
             self._source.send("PTTL", turns),
         )
         if version is None:
             return 0
         new = bool(self._carried) and name not in self._carried  # else it was deleted at the target
-        about = (version, int(new), dump, max(0, life), list_dump or b"", max(0, list_life))
+        about = (version, edits or 0, int(new), max(0, life), dump, max(0, list_life), list_dump or b"")
         return int(await self._target.run(_ADOPT, [name, turns], *about))
 
     async def _merge_index(self, name: str) -> int:

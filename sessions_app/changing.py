@@ -11,14 +11,14 @@ from typing import Any, Final, TypeVar
 from engine import retrying
 from engine.entries import SessionAction, SessionEntry
 from engine.errors import SessionNotFound, StoreUnavailable
-from engine.ports import SessionJournal
+from engine.ports import SessionJournal, SessionPast
 from engine.turn import new_turn_id
 from engine.types import Json, Principal
 from sessions_app.finding import Finder
 from sessions_app.layout import Home
 from sessions_app.records import Record
-from sessions_app.replaying import NOTES, replay
-from sessions_app.writing import SessionFiles
+from sessions_app.replaying import NOTES, amended, order, replay
+from sessions_app.writing import SessionFiles, Stored
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,11 @@ class SessionChanges:
     """What is durable in the journal counts. Where the store is away then, it is done there when it is back; who leaves
     meanwhile stops nothing."""
 
-    def __init__(self, finder: Finder, journal: SessionJournal) -> None:
+    def __init__(self, finder: Finder, journal: SessionJournal, past: SessionPast | None = None) -> None:
+        """`past` tells the order of what is done to a session at the same time; None: as it reaches the store."""
         self._finder = finder
         self._journal = journal
+        self._past = past
         self._files = SessionFiles(finder.stores)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -59,6 +61,7 @@ class SessionChanges:
         await self._whole(self._delete(principal, home, session_id, record.version))
 
     async def _make(self, home: Home, entry: SessionEntry, known: Record) -> Record:
+        await self._finder.stores.settled(home.tenant_id)
         await self._journal.session(entry)
         try:
             record = await self._apply(home, entry)
@@ -80,15 +83,25 @@ class SessionChanges:
                 return stored.record if stored is not None else None
             if entry.turn_id in stored.recent:
                 return stored.record
-            after = replay(stored.record, [entry]).record
-            assert after is not None
+            after = await self._after(home, entry, stored)
+            if after is None:
+                return None
             recent = stored.recent if entry.action in NOTES else [entry.turn_id, *stored.recent]
             if await self._files.change(home, entry.session_id, stored, after, recent):
                 return after
         raise StoreUnavailable("The session is being changed.")
 
+    async def _after(self, home: Home, entry: SessionEntry, stored: Stored) -> Record | None:
+        record = stored.record
+        if self._past is None or entry.action in NOTES or record.version <= entry.parent:
+            return replay(record, [entry]).record
+        events = await self._past.events(home.tenant_id, entry.session_id, user=home.user, after=entry.parent)
+        later = [each for each in events if each.turn_id in stored.recent and order(each) > order(entry)]
+        return amended(record, entry, later)
+
     async def _delete(self, principal: Principal, home: Home, session_id: str, version: int) -> None:
         """Once more if it was changed after it was looked at: what was begun upon that must not outlive it."""
+        await self._finder.stores.settled(home.tenant_id)
         while True:
             entry = _entry(principal, home, session_id, parent=version, action="deleted", detail={})
             await self._journal.session(entry)

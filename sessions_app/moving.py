@@ -8,8 +8,10 @@ asking for it again, or taken back before the address was changed."""
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
@@ -17,6 +19,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from engine.errors import StoreUnavailable
 from engine.snapshots import Cell
 from sessions_app.carrying import Carrier, empty
 from tenants import addresses, jobs, prefixed, secrets
@@ -24,12 +27,23 @@ from tenants.directory import TenantTable, TenantView, compile_tenants
 from tenants.handles import Store
 from tenants.isolation import Stores
 from tenants.models import Job, StoreLayout, Tenant
+from tenants.resp import Script
+from tenants.survey import database_count
 
 KIND: Final = "movetenant"
 FOLLOW: Final = 1.5  # seconds after which every worker has heard of a change
 ROUNDS: Final = 5  # copies while turns go on
 FEW: Final = 500  # changed keys that are copied in no time
 PURPOSE: Final = "move of a store"
+LOCK: Final = 15.0  # seconds until a process that says nothing is taken for dead
+ERASURE: Final = "erase_user"  # the kind of jobs that delete a user's sessions, see `access.erasing`
+
+_HOLD: Final = Script("""
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+""")
+_LET_GO: Final = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end")
 
 Tell = Callable[[str], None]
 T = TypeVar("T")
@@ -64,6 +78,10 @@ class CannotMove(Exception):
     """The message says why; nothing has changed."""
 
 
+class NoDatabase(CannotMove):
+    """The server has not as many."""
+
+
 def unfinished(tenant: Tenant) -> Move | None:
     mine = Job.objects.for_tenant(tenant.pk).filter(kind=KIND, state__in=jobs.OPEN)
     job = mine.exclude(arguments={}).order_by("-pk").first()
@@ -83,6 +101,13 @@ def move(tenant: Tenant, target: Place, tell: Tell = lambda text: None) -> None:
     if begun is None:
         _check(tenant, target)
     with _Hands(tenant) as hands:
+        source = Place.of(tenant) if begun is None else begun.source
+        try:
+            hands.at(source)
+        except NoDatabase:
+            _hold(tenant, False, target)
+            tell("It had no database, so there was nothing to copy. Done.")
+            return
         begun = begun or _begin(tenant, target, hands)
         carrier = Carrier(hands.at(begun.source), hands.at(begun.target))
         if begun.switched:
@@ -104,33 +129,77 @@ def abort(tenant: Tenant, tell: Tell = lambda text: None) -> None:
         raise CannotMove("no move was begun")
     if begun.switched:
         raise CannotMove("the address was changed already: finish the move, then move the tenant back")
-    _hold(tenant, False)
     with _Hands(tenant) as hands:
+        _hold(tenant, False)
         hands.clear(begun.target)
     jobs.fail_job(job_id=begun.job_id, error="Taken back.")
     tell("Taken back.")
 
 
 class _Hands:
-    """The operator's handles of a tenant's places, on an event loop of their own that runs when it is asked to."""
+    """The operator's handles of a tenant's places, on an event loop of their own that runs when it is asked to. One at
+    a time of a tenant's: two that copy would delete what the other has copied."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._view = compile_tenants().by_id[tenant.pk]
         self._runner = asyncio.Runner()
         self._stores = Stores(settings.VALKEY_NODES, Cell(TenantTable()))
+        self._lock = f"moving:{{{tenant.pk}}}"
+        self._token = os.urandom(8).hex()
 
     def __enter__(self) -> Self:
+        """Raises CannotMove, StoreUnavailable."""
+        try:
+            self._runner.run(self._hold())
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run(self._stores.close())
+        with suppress(StoreUnavailable):
+            self._runner.run(self._let_go())
+        self._close()
+
+    def _close(self) -> None:
+        self._runner.run(self._stores.close())
         self._runner.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(work)
+        """Raises CannotMove where another process has taken over."""
+        return self._runner.run(self._holding(work))
+
+    async def _holding(self, work: Coroutine[Any, Any, T]) -> T:
+        doing = asyncio.ensure_future(work)
+        try:
+            await self._hold()
+            while not (await asyncio.wait([doing], timeout=LOCK / 5))[0]:
+                await self._hold()
+        except BaseException:
+            doing.cancel()
+            await asyncio.wait([doing])
+            raise
+        return doing.result()
+
+    async def _hold(self) -> None:
+        if not await self._stores.platform().run(_HOLD, [self._lock], self._token, int(LOCK * 1000)):
+            raise CannotMove(f"it is being moved right now; if that process is gone, ask again in {LOCK:.0f} s")
+
+    async def _let_go(self) -> None:
+        await self._stores.platform().run(_LET_GO, [self._lock], self._token)
 
     def at(self, place: Place) -> Store:
+        """Raises NoDatabase for one the server does not have: nothing can lie there."""
+        if not place.url and place.layout == StoreLayout.DATABASE and self.run(self._lacks_database(place)):
+            raise NoDatabase("the store has too few numbered databases for that")
         return self._stores.operator(self._view_at(place))
+
+    async def _lacks_database(self, place: Place) -> bool:
+        for server in await self._stores.at(self._view_at(place)).deployment.servers():
+            count = await database_count(server)
+            if count is not None and count <= self._view.store_database:
+                return True
+        return False
 
     def clear(self, place: Place) -> None:
         """Deletes all keys there; of a prefix the tenant's user too."""
@@ -159,6 +228,8 @@ def _check(tenant: Tenant, target: Place) -> None:
     """Raises CannotMove; ValidationError for an address that is none, or another tenant's."""
     if Place.of(tenant) == target:
         raise CannotMove("the tenant is there already")
+    if Job.objects.for_tenant(tenant.pk).filter(kind=ERASURE, state__in=jobs.OPEN).exists():
+        raise CannotMove("a user of it is being erased: ask again when that is done")
     wished = Tenant.objects.get(pk=tenant.pk)
     wished.store_layout, wished.store_url = target.layout, target.url
     wished.full_clean()

@@ -47,6 +47,24 @@ def replay(base: Record | None, events: Iterable[PastEvent]) -> Replayed:
     return Replayed(record, version)
 
 
+def amended(record: Record, entry: SessionEntry, later: Iterable[PastEvent]) -> Record | None:
+    """`record` with an entry that was made upon an earlier version of it. `later` are what it has already of what comes
+    after the entry: it prevails, as if the entry had been there first."""
+    over = list(later)
+    if any(isinstance(event, SessionEntry) and event.action == "restored" for event in over):
+        return _replace(record, version=record.version + 1)  # nothing of before is left
+    again = [_without_talk(event) if isinstance(event, PastTurn) else event for event in over]
+    after = replay(record, [entry, *again]).record
+    if after is None:
+        return None
+    return _replace(after, version=record.version + 1, last_active=record.last_active)
+
+
+def _without_talk(turn: PastTurn) -> PastTurn:
+    """What a turn sets: system prompt, profile, model. It can be set again."""
+    return _replace(turn, said=split_system(turn.said)[0])
+
+
 def order(event: PastEvent) -> tuple[int, float, str]:
     return event.parent, event.at, event.turn_id
 

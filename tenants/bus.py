@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from itertools import cycle
 from typing import Final
 
 import redis.asyncio as redis
@@ -25,12 +26,13 @@ Handler = Callable[[str], None]
 
 
 class Bus:
-    """One a process. `publisher` is the platform's own connection, `url` the server's address for listening."""
+    """One a process. `publisher` is the platform's own connection, `urls` are addresses for listening: of a cluster's
+    nodes each hears what was told to any, so the next one is tried where one is away."""
 
-    def __init__(self, publisher: Store, url: str) -> None:
+    def __init__(self, publisher: Store, *urls: str) -> None:
         self.worker: Final = os.urandom(8).hex()
         self._publisher = publisher
-        self._url = url
+        self._urls = cycle(urls)
         self._handlers: dict[str, Handler] = {}
         self._listening: asyncio.Task[None] | None = None
         self.ready = asyncio.Event()
@@ -60,7 +62,7 @@ class Bus:
         while True:
             try:
                 async with (
-                    redis.Redis.from_url(self._url, health_check_interval=PATIENCE) as client,
+                    redis.Redis.from_url(next(self._urls), health_check_interval=PATIENCE) as client,
                     client.pubsub(ignore_subscribe_messages=True) as subscription,
                 ):
                     await subscription.subscribe(CHANNEL, f"{CHANNEL}:{self.worker}")

@@ -43,6 +43,7 @@ class Cluster:
         self._grant = grant
         self._nodes: dict[Node, tuple[_NodeConnection, Standing | None]] = {}
         self._parked: list[tuple[asyncio.Future[Reply], Sent]] = []  # until it is known who holds what
+        self._eras: dict[Node, str] = {}  # of nodes whose connection was given up, until the next one tells
         self._paused = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -75,8 +76,11 @@ class Cluster:
 
     def era(self, key: str) -> str:
         owners = self._topology.owners
-        known = self._nodes.get(owners[slot(key)]) if owners is not None else None
-        return known[0].era(key) if known is not None else ""
+        if owners is None:
+            return ""
+        node = owners[slot(key)]
+        known = self._nodes.get(node)
+        return (known[0].era(key) if known is not None else "") or self._eras.get(node, "")
 
     async def scan(self, count: int = 1_000, match: str = "*") -> AsyncIterator[list[str]]:
         """Over all nodes. While slots move it looks twice: a key that moved behind its back the first time is where it
@@ -146,6 +150,7 @@ class Cluster:
             now = standings.get(node)
             if not _same(standing, now):
                 del self._nodes[node]
+                self._eras[node] = connection.era("")
                 self._retire(connection)
         parked, self._parked = self._parked, []
         for future, sent in parked:
@@ -177,7 +182,7 @@ class Cluster:
                 self._topology.moved(int(number), to)
                 self._pause(future, sent) if sent.hops > HOPS else self._route(future, sent)
             else:
-                target = self._node(to)
+                target = self._node(self._topology.reached(to))
                 target.enqueue(pack(("ASKING",)), self._own_loop().create_future(), None)
                 target.enqueue(sent.payload, future, sent)
             return True

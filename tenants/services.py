@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from tenants import keys, stored_keys
-from tenants.models import ApiKey, IpRule, Member, Role, Tenant, User
+from tenants.models import ApiKey, IpRule, Member, Role, StoreLayout, Tenant, User
 from tenants.validation import clean_scopes
 
 ATTEMPTS = 20
@@ -22,9 +23,10 @@ ATTEMPTS = 20
 
 def create_tenant(*, slug: str, name: str, **limits: Any) -> Tenant:
     """A tenant with a store database and a key of its own. `limits` are `session_ttl`, `requests_per_minute`,
-    `tokens_per_minute`, `concurrent_turns` and `store_url`."""
+    `tokens_per_minute`, `concurrent_turns`, `store_url` and `store_layout` (else the setting's)."""
     for _ in range(ATTEMPTS):
-        tenant = Tenant(slug=slug, name=name, store_database=_free_database(), **limits)
+        values = {"store_layout": settings.STORE_LAYOUT, **limits}
+        tenant = Tenant(slug=slug, name=name, store_database=_free_database(values["store_layout"]), **values)
         tenant.full_clean(exclude={"store_database"})
         try:
             with transaction.atomic():
@@ -103,9 +105,13 @@ def allow_network(*, tenant: Tenant, network: str, note: str = "") -> IpRule:
     return rule
 
 
-def _free_database() -> int:
+def _free_database(layout: str) -> int:
+    """A number of its own also for a tenant whose keys lie elsewhere; of these there may be more than databases."""
     taken = set(Tenant.objects.values_list("store_database", flat=True))
-    databases = range(settings.FIRST_TENANT_DATABASE, settings.VALKEY_DATABASES)
+    first = settings.FIRST_TENANT_DATABASE
+    if layout == StoreLayout.PREFIX:
+        return next(number for number in count(first) if number not in taken)
+    databases = range(first, settings.VALKEY_DATABASES)
     for database in databases:
         if database not in taken:
             return database

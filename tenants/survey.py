@@ -110,7 +110,7 @@ async def _report(name: str, urls: Sequence[str], tenants: Sequence[TenantView])
         topology = deployment.topology
         clustered = topology is not None and topology.clustered
         report.kind = "cluster" if clustered else "standalone"
-        report.servers = list(await asyncio.gather(*(_server(connection, clustered) for connection in connections)))
+        report.servers = list(await asyncio.gather(*(_server(connection) for connection in connections)))
         if topology is not None and clustered:
             _judge_cluster(report, topology)
     except (StoreUnavailable, TimeoutError):
@@ -123,7 +123,17 @@ async def _report(name: str, urls: Sequence[str], tenants: Sequence[TenantView])
     return report
 
 
-async def _server(connection: Connection, clustered: bool) -> Server:
+async def database_count(connection: Connection) -> int | None:
+    """How many numbered databases the server has; None: it does not tell. Raises StoreUnavailable."""
+    try:
+        clustered = info(await connection.call("INFO", "cluster")).get("cluster_enabled") == "1"
+    except CommandRefused:
+        return None
+    told = await _setting(connection, "cluster-databases" if clustered else "databases")
+    return int(told) if told.isdecimal() else 1 if clustered else None
+
+
+async def _server(connection: Connection) -> Server:
     address = connection.address
     server = Server(address=address.path or f"{address.host}:{address.port}")
     try:
@@ -131,13 +141,12 @@ async def _server(connection: Connection, clustered: bool) -> Server:
             facts = info(await connection.call("INFO"))
             server.aof_fsync = await _setting(connection, "appendfsync")
             server.snapshots = bool(await _setting(connection, "save"))
-            databases = await _setting(connection, "cluster-databases" if clustered else "databases")
+            server.databases = await database_count(connection)
     except (StoreUnavailable, TimeoutError):
         return server
     server.answers = True
     server.version = facts.get("valkey_version") or facts.get("redis_version", "")
     server.uptime = _number(facts, "uptime_in_seconds")
-    server.databases = int(databases) if databases.isdecimal() else 1 if clustered else None
     _read_replication(server, facts)
     _read_disk(server, facts)
     server.memory, server.memory_limit = _number(facts, "used_memory") or 0, _number(facts, "maxmemory") or 0
@@ -213,7 +222,7 @@ def _judge(report: StoreReport, tenants: Sequence[TenantView]) -> None:
         report.problems += [f"{server.address}: {what}" for what in _problems(server)]
         if server.answers and not server.aof and not server.snapshots:
             report.remarks.append(f"{server.address}: keeps nothing on its disk")
-    _judge_databases(report, tenants)
+    report.problems += lacking_databases(report, tenants)
     if report.servers:
         report.could_lose = _could_lose(report)
 
@@ -235,19 +244,19 @@ def _problems(server: Server) -> list[str]:
     return found
 
 
-def _judge_databases(report: StoreReport, tenants: Sequence[TenantView]) -> None:
-    """Whether there is one for everybody whose sessions lie in one."""
+def lacking_databases(report: StoreReport, tenants: Sequence[TenantView]) -> list[str]:
+    """A problem, if there is not one for everybody whose sessions are to lie in one."""
     known = [server.databases for server in report.servers if server.databases is not None]
-    beyond = [
-        view.slug for view in tenants if known and view.store_layout == "database" and view.store_database >= min(known)
+    numbered = [view for view in tenants if view.store_layout == "database" and not view.store_url]
+    beyond = [view.slug for view in numbered if known and view.store_database >= min(known)]
+    if not beyond:
+        return []
+    names = ", ".join(beyond[:5]) + (", …" if len(beyond) > 5 else "")
+    setting = "cluster-databases" if report.kind == "cluster" else "databases"
+    return [
+        f"it has {min(known)} databases, too few for {len(beyond)} tenants ({names}): raise `{setting}`, or move them "
+        "with `movetenant --to prefix`"
     ]
-    if beyond:
-        names = ", ".join(beyond[:5]) + (", …" if len(beyond) > 5 else "")
-        setting = "cluster-databases" if report.kind == "cluster" else "databases"
-        report.problems.append(
-            f"it has {min(known)} databases, too few for {len(beyond)} tenants ({names}): raise `{setting}`, or move "
-            "them with movetenant --to prefix"
-        )
 
 
 def _could_lose(report: StoreReport) -> str:

@@ -16,8 +16,8 @@ import msgspec
 
 from engine.errors import StoreUnavailable
 from tenants.addresses import Address
-from tenants.resp import CommandRefused, Word
-from tenants.valkey import Connection
+from tenants.resp import Word
+from tenants.valkey import Connection, info
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,12 @@ class Node(NamedTuple):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What is said of a node. `epoch` grows whenever it is promoted."""
+    """What is said of a node. `node` is where it is reached, `told` the address the cluster uses. `epoch` grows
+    whenever it is promoted."""
 
     id: str
     node: Node
+    told: Node
     primary: bool
     failed: bool
     primary_id: str
@@ -75,6 +77,7 @@ class Topology:
         self.standings: dict[Node, Standing] = {}
         self.clustered = False
         self.version = 0
+        self._reached: dict[Node, Node] = {}  # by the cluster's address
 
     @property
     def primaries(self) -> list[Node]:
@@ -116,8 +119,12 @@ class Topology:
     def moved(self, slot: int, node: Node) -> None:
         """A reply said so: commands follow at once, the whole picture soon."""
         if self.owners is not None and 0 <= slot < SLOTS:
-            self.owners[slot] = node
+            self.owners[slot] = self.reached(node)
         self.refresh()
+
+    def reached(self, told: Node) -> Node:
+        """Where the node is that a reply calls so: it may be known by its name, as certificates want it."""
+        return self._reached.get(told, told)
 
     def refresh(self) -> None:
         """Has the nodes asked, soon."""
@@ -155,26 +162,26 @@ class Topology:
 
     async def _look(self) -> bool:
         """Whether anybody answered."""
-        nodes = list(dict.fromkeys([*self.standings, *self._seeds]))
+        nodes = [*(node for node in self.standings if node not in self._seeds), *self._seeds]
         asked = {asyncio.ensure_future(self._ask(node)): node for node in nodes}
         done, late = await asyncio.wait(asked, timeout=SLOWEST)
         if late and not any(task.result() is not None for task in done):
             done, late = await asyncio.wait(asked, return_when=asyncio.ALL_COMPLETED)
         for task in late:
             task.cancel()
-        views = {asked[task]: told for task in done if (told := task.result()) is not None}
+        # of two names of a node the setting's comes last, and stays
+        views = {node: told for task, node in asked.items() if task in done and (told := task.result()) is not None}
         if views:
             self._adopt(views)
         return bool(views)
 
     async def _ask(self, node: Node) -> list[Standing] | None:
         """What the node says of all; nothing: it is no cluster's. None: it does not answer."""
+        server = self.server(node)
         try:
-            return standings((await self.server(node).call("CLUSTER", "NODES")).decode(), node)
-        except CommandRefused as error:
-            if "cluster support disabled" in error.reply:
+            if not self.clustered and info(await server.call("INFO", "cluster")).get("cluster_enabled") == "0":
                 return []
-            return None
+            return standings((await server.call("CLUSTER", "NODES")).decode(), node, by_name=self._seed.tls)
         except StoreUnavailable:
             return None
 
@@ -193,6 +200,7 @@ class Topology:
         for gone in [node for node in self._servers if node not in found and node not in self._seeds]:
             self._servers.pop(gone).abort()
         self.standings, self.owners = found, owners
+        self._reached = {standing.told: node for node, standing in found.items()}
         self._changed()
 
     def _changed(self) -> None:
@@ -213,19 +221,26 @@ class Topology:
         self._tell()
 
 
-def standings(text: str, asked: Node) -> list[Standing]:
-    """The lines of CLUSTER NODES as `asked` tells them, itself first."""
+def standings(text: str, asked: Node, *, by_name: bool = False) -> list[Standing]:
+    """The lines of CLUSTER NODES as `asked` tells them, itself first. `by_name`: others are reached by the host names
+    they announce, if they do."""
     found: list[Standing] = []
     for line in text.splitlines():
         number, address, flags, primary, _, _, epoch, _, *held = line.split()
-        place = address.split(",", 1)[0].partition("@")[0]
-        host, _, port = place.rpartition(":")
+        place, *names = address.split(",")
+        host, _, port = place.partition("@")[0].rpartition(":")
+        told = Node(host or asked.host, int(port))
         marks = flags.split(",")
         if "noaddr" in marks or "handshake" in marks:
             continue
         standing = Standing(
             id=number,
-            node=asked if "myself" in marks else Node(host or asked.host, int(port)),
+            node=asked
+            if "myself" in marks
+            else told._replace(host=names[0])
+            if by_name and names and names[0]
+            else told,
+            told=told,
             primary="master" in marks,
             failed="fail" in marks,
             primary_id=primary,

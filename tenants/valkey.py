@@ -84,9 +84,9 @@ class Connection:
 
     def era(self, key: str) -> str:
         """Names the life of the server that holds the key: another one after it was restarted or replaced, when writes
-        it had acknowledged may be gone. Empty: not known, there is no connection. Whoever compares it to what the store
-        holds asks once the reply is there: a command may be the first one of another life."""
-        return self._era if self._link is not None else ""
+        it had acknowledged may be gone. It is the life of who answered last, so whoever compares it to what the store
+        holds asks once the reply is there. Empty: nobody has answered yet, or its operator does not let it tell."""
+        return self._era
 
     async def scan(self, count: int = 1_000, match: str = "*") -> AsyncIterator[list[str]]:
         """The names of all keys, some at a time; one that is there all the while comes at least once."""

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from access.console.journal_changes import changes_view
 from access.console.journal_forms import JournalForm
 from access.console.journal_jobs import download_view, read_view, reading_view
+from access.console.journal_sessions import session_changes_view
 from access.console.recorded_turn import STATE_COLOURS, duration, moment, present, state_name
 from access.console.scoped import ReadOnlyAdmin
 from compliance.journal import listing, reader
@@ -35,6 +36,7 @@ class JournalAdmin(ReadOnlyAdmin):
     def get_custom_urls(self) -> tuple[tuple[str, str, View], ...]:
         return (
             ("changes/", "compliance_auditentry_changes", _guarded(changes_view)),
+            ("sessions/", "compliance_auditentry_sessions", _guarded(session_changes_view)),
             ("reading/", "compliance_auditentry_reading", _guarded(reading_view)),
             ("reading/<int:job_id>/", "compliance_auditentry_read", _guarded(read_view)),
             ("reading/<int:job_id>/result/", "compliance_auditentry_result", _guarded(download_view)),

@@ -19,12 +19,13 @@ from engine.entries import Change
 from engine.errors import StoreUnavailable
 from tenants.models import Tenant
 
+HERE = "admin:compliance_auditentry_changes"
 LONGEST = 300  # characters of a value on the page
 
 
 def changes_view(request: HttpRequest, model_admin: Any) -> HttpResponse:
     page: HttpResponse = model_admin.page(
-        request, "changes.html", title=_("Changes of configuration"), **_listed(request)
+        request, "changes.html", title=_("Changes of configuration"), here=HERE, **_listed(request)
     )
     return page
 
@@ -33,7 +34,7 @@ def _listed(request: HttpRequest) -> dict[str, Any]:
     form = ChangesForm(request.GET)
     if not form.is_valid():
         return {"form": form, "words": form.words()}
-    before, after = (_cursor(request.GET.get(name)) for name in ("before", "after"))
+    before, after = (cursor(request.GET.get(name)) for name in ("before", "after"))
     tenant_id, filters = form.owner.pk if form.owner is not None else None, form.filters()
 
     def read() -> ChangePage:
@@ -54,7 +55,7 @@ def _listed(request: HttpRequest) -> dict[str, Any]:
     return {"form": form, "words": form.words(), **ways, "table": _table(shown), "waiting": waiting}
 
 
-def _cursor(given: str | None) -> str | None:
+def cursor(given: str | None) -> str | None:
     return given if given and len(given) <= 40 and given.isascii() and given.isalnum() else None
 
 
@@ -86,14 +87,14 @@ def _values(change: Change) -> SafeString | Any:
     names = list(dict.fromkeys([*change.before, *change.after]))
     if not names:
         return "—"
-    lines = [(name, _short(change.before, name), _short(change.after, name)) for name in names]
+    lines = [(name, short(change.before, name), short(change.after, name)) for name in names]
     rows = format_html_join("", "<dt>{}</dt><dd><del>{}</del> <ins>{}</ins></dd>", lines)
     return format_html(
         '<details class="journal-values"><summary>{}</summary><dl>{}</dl></details>', ", ".join(names), rows
     )
 
 
-def _short(values: dict[str, Any], name: str) -> str:
+def short(values: dict[str, Any], name: str) -> str:
     if name not in values:
         return ""
     value = values[name]

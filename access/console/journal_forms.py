@@ -13,6 +13,7 @@ from access.console.tenant_field import TenantField
 from access.replaying import seconds
 from compliance.journal.changes import ChangeFilters
 from compliance.journal.listing import ANY, IN_FLIGHT, Filters
+from compliance.journal.session_changes import SessionFilters
 from compliance.models import AuditEntry
 from engine.errors import InvalidRequest
 from tenants.models import Tenant
@@ -112,6 +113,15 @@ class ChangesForm(FromTo):
 
     def filters(self) -> ChangeFilters:
         return ChangeFilters(**self.said())
+
+
+class SessionChangesForm(FromTo):
+    session_id = text(_("Session"))
+    user = text(_("Whose"), help_text=_("As it was recorded: a member's id, or such as key:7:ann."))
+    action = text(_("What was done"), help_text=_("Such as patched, deleted, expired, restored or branched."))
+
+    def filters(self) -> SessionFilters:
+        return SessionFilters(**self.said())
 
 
 def _seconds(value: str, field: str) -> float | None:

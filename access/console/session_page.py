@@ -33,6 +33,18 @@ ACTIONS: Final = {
 }
 
 
+class CompareForm(forms.Form):
+    """Sent by GET, with what names the session."""
+
+    field_order = ["from", "to"]
+
+    def __init__(self, latest: int, given: Any) -> None:
+        super().__init__(initial={"from": given.get("from") or max(1, latest - 1), "to": given.get("to") or latest})
+        for name, label in (("from", _("From version")), ("to", _("to version"))):
+            widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "inputmode": "numeric"})
+            self.fields[name] = forms.CharField(label=label, required=False, max_length=32, widget=widget)
+
+
 class SnapshotForm(forms.Form):
     name = forms.CharField(label=_("Name"), required=False, max_length=100, widget=UnfoldAdminTextInputWidget)
 
@@ -64,6 +76,8 @@ class Shown:
             problem = f"{error.message} ({error.code})"
         return {
             "form": SnapshotForm(),
+            "compare": CompareForm(read["version"], query),
+            "named": {"tenant": self.tenant.slug, "user": self.who.user, "session": self.name},
             "home": self.address(),
             "problem": problem,
             "session_id": self.name,

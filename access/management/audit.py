@@ -17,10 +17,9 @@ from access.management.jobs import JobAnswer, answer
 from access.management.turns import TurnDetail
 from access.replaying import seconds
 from access.views import LeanView
-from compliance.journal import changes, listing, reader, session_changes
+from compliance.journal import changes, listing, reader
 from compliance.journal.changes import ChangeFilters
 from compliance.journal.listing import Filters, Judged, Page
-from compliance.journal.session_changes import SessionChange, SessionFilters
 from compliance.journal.signing import platform_signer
 from compliance.tree import checkpoints
 from compliance.tree.database import tree_database
@@ -60,8 +59,8 @@ class AuditFilters(
     def filters(self) -> Filters:
         """Raises InvalidRequest."""
         return Filters(
-            since=_moment(self.from_, "from"),
-            until=_moment(self.to, "to"),
+            since=moment_of(self.from_, "from"),
+            until=moment_of(self.to, "to"),
             user=self.user,
             key_id=self.key,
             session_id=self.session,
@@ -131,8 +130,8 @@ class ChangeQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def filters(self) -> ChangeFilters:
         """Raises InvalidRequest."""
         return ChangeFilters(
-            since=_moment(self.from_, "from"),
-            until=_moment(self.to, "to"),
+            since=moment_of(self.from_, "from"),
+            until=moment_of(self.to, "to"),
             actor=self.actor,
             model=self.model,
             row=self.row,
@@ -163,53 +162,6 @@ class ChangeLines(msgspec.Struct):
     """Newest first. `next` is the `before` of the following page; null: this was the last."""
 
     changes: list[ChangeLine]
-    next: str | None
-
-
-class SessionChangeQuery(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}
-):
-    from_: When = None
-    to: When = None
-    session: Name | None = None
-    user: Name | None = None
-    action: Name | None = None
-    before: TurnId | None = None
-    limit: Limit = session_changes.PAGE
-
-    def filters(self) -> SessionFilters:
-        """Raises InvalidRequest."""
-        return SessionFilters(
-            since=_moment(self.from_, "from"),
-            until=_moment(self.to, "to"),
-            session_id=self.session,
-            user=self.user,
-            action=self.action,
-        )
-
-
-class SessionChangeLine(msgspec.Struct, kw_only=True):
-    """`action` is `patched`, `deleted`, `expired`, `snapshot`, `tagged`, `restored`, `branched`, `summarised` or
-    `unsummarised`; `version` is the session's before it. `actor` did it, `user` is whose session it is; both are empty
-    where the user was erased, and `detail` too."""
-
-    id: str
-    at: float
-    session: str
-    action: str
-    version: int
-    actor: str
-    user: str
-    key: int | None
-    request_id: str
-    detail: Json
-    erased: bool
-
-
-class SessionChangeLines(msgspec.Struct):
-    """Newest first. `next` is the `before` of the following page; null: this was the last."""
-
-    changes: list[SessionChangeLine]
     next: str | None
 
 
@@ -283,20 +235,6 @@ class AuditChanges(LeanView):
         work = partial(changes.page, self.principal.tenant_id, query.filters(), before=query.before, limit=query.limit)
         found: changes.ChangePage = await self.parts.rows.run(partial(reader.readable, work))
         return self.json(ChangeLines([_change(each) for each in found.changes], found.next))
-
-
-class AuditSessions(LeanView):
-    """GET: what was done to the tenant's sessions besides turns, newest first."""
-
-    needs = ("audit",)
-    http_method_names = ["get"]
-
-    async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
-        query = schemas.fields(request.GET.dict(), SessionChangeQuery, strict=False)
-        tenant_id, filters = self.principal.tenant_id, query.filters()
-        work = partial(session_changes.page, tenant_id, filters, before=query.before, limit=query.limit)
-        found: session_changes.SessionChangePage = await self.parts.rows.run(partial(reader.readable, work))
-        return self.json(SessionChangeLines([_session_change(each) for each in found.changes], found.next))
 
 
 class AuditCheckpoints(LeanView):
@@ -379,23 +317,7 @@ def _change(change: Change) -> ChangeLine:
     return ChangeLine(id=told.pop("turn_id"), **told)
 
 
-def _session_change(change: SessionChange) -> SessionChangeLine:
-    return SessionChangeLine(
-        id=change.id,
-        at=change.at,
-        session=change.session_id,
-        action=change.action,
-        version=change.parent,
-        actor=change.subject,
-        user=change.user,
-        key=change.key_id,
-        request_id=change.request_id,
-        detail=change.detail,
-        erased=change.erased,
-    )
-
-
-def _moment(value: float | str | None, field: str) -> float | None:
+def moment_of(value: float | str | None, field: str) -> float | None:
     if value is None:
         return None
     if value == "":

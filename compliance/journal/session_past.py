@@ -148,17 +148,15 @@ def _owner(entries: JournalQuerySet, opener: Opener) -> str | None:
 
 def _chunks(entries: JournalQuerySet, after: int) -> Iterator[list[AuditEntry]]:
     """Those of them that were made upon the version `after` or a later one: their clear part says that."""
-    kept: list[AuditEntry] = []
     for kind in _kinds(entries):
-        for entry in kind.iterator(chunk_size=CHUNK):
-            if after and _parent(entry) < after:
-                continue
-            kept.append(entry)
-            if len(kept) >= CHUNK:
+        last = ""
+        while found := list(kind.filter(turn_id__gt=last)[:CHUNK]):
+            kept = [entry for entry in found if _parent(entry) >= after] if after else found
+            if kept:
                 yield kept
-                kept = []
-    if kept:
-        yield kept
+            if len(found) < CHUNK:
+                break
+            last = found[-1].turn_id
 
 
 def _parent(entry: AuditEntry) -> int:

@@ -67,3 +67,16 @@ def test_it_warns_of_a_store_that_does_not_answer_and_hides_its_password():
     assert not problem.is_serious()
     assert "hush" not in problem.msg
     assert "127.0.0.1:1/3" in problem.msg
+
+
+def test_it_warns_where_a_tenant_has_no_database(cast, settings, tmp_path):
+    server = ValkeyServer(tmp_path, options=["--databases", "17"])
+    server.start()
+    settings.VALKEY_NODES = [server.url]
+    try:
+        (problem,) = checks.databases_of_tenants()
+    finally:
+        server.kill()
+    assert problem.id == "clawdbot.W011" and not problem.is_serious()
+    assert "globex" in problem.msg and "acme" not in problem.msg
+    assert checks.databases_of_tenants() == []

@@ -13,6 +13,8 @@ from compliance.sealing.destroying import destroy
 from engine.entries import PastTurn, SessionEntry
 from engine.errors import StoreUnavailable
 from engine.types import Answerer, Message
+from sessions_app.layout import Home
+from sessions_app.recovery import SessionRecovery
 from tests.compliance.journals import KEYS, completion, intent, run, store_on, writer_on
 from tests.compliance.test_session_entries import changed
 
@@ -133,3 +135,14 @@ async def test_many_may_ask_at_once(writer, past):
     found = await asyncio.gather(*(past.events(1, f"s-{number % 2}", user="ann") for number in range(40)))
     assert [told(events) for events in found[:2]] == [["0", "2", "4"], ["1", "3"]]
     assert all(found[number] == found[number % 2] for number in range(40))
+
+
+async def test_a_session_of_an_erased_user_cannot_be_rebuilt(writer, past):
+    await talk(writer, "one")
+    await writer.session(changed("patched", parent=1, detail={"name": "n"}))
+    recovery = SessionRecovery(None, past)
+    home = Home(1, "ann")
+    rebuilt = await recovery.rebuild(home, "s-1")
+    assert (rebuilt.record.name, rebuilt.version, len(rebuilt.record.turns)) == ("n", 2, 1)
+    assert destroy(1, KEYS[1].pseudonym("ann"), before=time.time())
+    assert (await recovery.rebuild(home, "s-1")).record is None

@@ -26,7 +26,7 @@ class Sessions(SessionStore, SessionDesk):
     def __init__(self, finder, journal, leases=None, past=None, every=0, archive=None):
         SessionStore.__init__(self, finder, leases)
         self.journal = journal
-        self.changes = SessionChanges(finder, journal)
+        self.changes = SessionChanges(finder, journal, past)
         SessionDesk.__init__(self, finder, self.changes, archive)
         self.versions = SessionVersions(finder, self, self.changes, past or MemoryPast(journal))
         self.snapshots = SessionSnapshots(finder, self.changes, every=every)

@@ -8,13 +8,17 @@ import threading
 import time
 
 import pytest
+import redis
 from django.core.management import CommandError, call_command
 
+from access import erasing
+from access.erasure_requests import prepare_erasure
 from engine.errors import EngineError
 from engine.snapshots import Cell
 from engine.types import Answerer, ChatRequest, Message
 from sessions_app import carrying, moving
 from sessions_app.moving import CannotMove, Place
+from tenants import jobs, stored_keys
 from tenants.directory import compile_tenants
 from tenants.isolation import Stores
 from tenants.models import Job, Tenant
@@ -23,6 +27,10 @@ from tests.services.valkey import ValkeyServer
 from tests.sessions_app.parts import sessions
 
 PREFIX = Place("prefix")
+
+
+class Interrupted(BaseException):
+    """In the place of whatever ends a process."""
 
 
 class Turns:
@@ -163,7 +171,7 @@ def test_it_moves_a_tenant_there_and_back_while_turns_go_on(acme, valkey_url, ow
 def test_a_move_that_was_interrupted_is_finished_by_asking_again(acme, valkey_url, monkeypatch, where):
     talk(valkey_url, ALICE, "a")
     interrupted_at(monkeypatch, where)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         moving.move(acme, PREFIX)
     monkeypatch.undo()
     talk(valkey_url, ALICE, "a")
@@ -183,7 +191,7 @@ def test_a_move_that_was_interrupted_is_finished_by_asking_again(acme, valkey_ur
 def test_a_move_can_be_taken_back_until_the_address_was_changed(acme, valkey_url, monkeypatch):
     talk(valkey_url, ALICE, "a")
     interrupted_at(monkeypatch, "holding")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         moving.move(acme, PREFIX)
     monkeypatch.undo()
     Tenant.objects.filter(pk=acme.pk).update(store_moving=True)  # as a kill would have left it
@@ -192,10 +200,54 @@ def test_a_move_can_be_taken_back_until_the_address_was_changed(acme, valkey_url
     assert (acme.store_moving, acme.store_layout) == (False, "database")
     assert read(valkey_url, ALICE, "a") == ["a"]
     interrupted_at(monkeypatch, "merged")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         moving.move(acme, PREFIX)
     with pytest.raises(CommandError, match="already"):
         call_command("movetenant", "acme", "--abort")
+
+
+def test_only_one_process_moves_a_tenant(acme, valkey_url):
+    with moving._Hands(acme), pytest.raises(CannotMove, match="right now"):
+        moving.move(acme, PREFIX)
+    acme.refresh_from_db()
+    assert acme.store_layout == "database" and not Job.objects.for_tenant(acme.pk).exists()
+    with pytest.raises(CannotMove, match="right now"), moving._Hands(acme) as hands:
+        hands.run(hands._stores.platform().call("SET", hands._lock, "another"))
+        hands.run(asyncio.sleep(0))
+    with redis.Redis(unix_socket_path=valkey_url.removeprefix("unix://")) as client:
+        assert client.get(f"moving:{{{acme.pk}}}") == b"another"
+
+
+def test_a_move_and_an_erasure_wait_for_each_other(acme, valkey_url, monkeypatch):
+    erasure = jobs.queue_job(tenant_id=acme.pk, kind=erasing.KIND)
+    with pytest.raises(CannotMove, match="erased"):
+        moving.move(acme, PREFIX)
+    jobs.finish_job(job_id=erasure.pk)
+    interrupted_at(monkeypatch, "holding")
+    with pytest.raises(Interrupted):
+        moving.move(acme, PREFIX)
+    monkeypatch.undo()
+    stored_keys.make(acme.pk)
+    asked = prepare_erasure(tenant=acme, user="1", created_by="test")
+    erasing.run(asked.job_id)
+    assert Job.objects.everywhere().get(pk=asked.job_id).error == erasing.MOVING
+    moving.move(acme, PREFIX)
+
+
+def test_a_tenant_without_a_database_can_be_given_another_place(acme, own_server, settings):
+    own_server.stop()
+    own_server.options = ["--databases", "16"]
+    own_server.start()
+    settings.VALKEY_NODES = [own_server.url]
+    moving.move(acme, PREFIX)
+    acme.refresh_from_db()
+    assert acme.store_layout == "prefix"
+    talk(own_server.url, ALICE, "a")
+    assert read(own_server.url, ALICE, "a") == ["a"]
+    with pytest.raises(CannotMove, match="too few"):
+        moving.move(acme, Place("database"))
+    assert read(own_server.url, ALICE, "a") == ["a"]
+    assert moving.unfinished(acme) is None
 
 
 def test_it_refuses_places_that_are_none(acme, valkey_url, own_server):
@@ -236,6 +288,8 @@ async def test_late_writes_are_merged_and_deletions_stay(stores, tenants):
     assert 0 < await target.call("PTTL", "owner:{1:1}:a") <= 60_000
     await source.call("HSET", "session:{1:1}:a", "version", 4)  # a late append at the old place
     await source.call("RPUSH", "session:{1:1}:a:turns", "y")
+    await source.call("HSET", "session:{1:1}:f", "version", 3, "edits", 2)
+    await target.call("HSET", "session:{1:1}:f", "version", 3, "edits", 1)  # late, the version is the same
     await source.call("HSET", "session:{1:1}:b", "version", 4)  # late, but its session was deleted meanwhile
     await target.call("DEL", "session:{1:1}:b", "session:{1:1}:b:turns")
     await source.call("HSET", "session:{1:1}:c", "version", 4)  # late, but the new place is further
@@ -243,13 +297,14 @@ async def test_late_writes_are_merged_and_deletions_stay(stores, tenants):
     await source.call("DEL", "session:{1:1}:d", "session:{1:1}:d:turns")  # a late deletion
     await source.call("HSET", "session:{1:1}:e", "version", 1)  # a late first turn
     await source.call("ZADD", "sessions:{1:1}", 9, "e")
-    assert await carrier.merge() == 5
+    assert await carrier.merge() == 6
+    assert await target.call("HGET", "session:{1:1}:f", "edits") == b"2"
     assert await target.call("HGET", "session:{1:1}:a", "version") == b"4"
     assert await target.call("LRANGE", "session:{1:1}:a:turns", 0, -1) == [b"x", b"y"]
     assert await target.call("HGET", "session:{1:1}:c", "version") == b"5"
     assert [await target.call("EXISTS", f"session:{{1:1}}:{name}") for name in "bde"] == [0, 0, 1]
     assert await target.call("ZRANGE", "sessions:{1:1}", 0, -1) == [b"a", b"b", b"e"]
-    assert await carrying.empty(source) == 9
+    assert await carrying.empty(source) == 10
 
 
 def talk(url, person, session_id):
@@ -269,10 +324,10 @@ def talk(url, person, session_id):
 
 def interrupted_at(monkeypatch, where):
     def stop(*_):
-        raise KeyboardInterrupt
+        raise Interrupted
 
     async def stop_later(*_):
-        raise KeyboardInterrupt
+        raise Interrupted
 
     if where == "copying":
         monkeypatch.setattr(carrying.Carrier, "carry", stop_later)

@@ -11,10 +11,11 @@ import pytest
 from engine.errors import Conflict, InvalidRequest, SessionBusy, SessionNotFound, VersionNotFound
 from engine.types import ChatRequest
 from sessions_app.layout import Home
+from tenants.isolation import Stores
 from tests.cast import ACME, ALICE, BOB, CHARLIE
 from tests.engine.journal import MemoryJournal
 from tests.sessions_app.conversing import turn
-from tests.sessions_app.parts import MemoryPast, sessions
+from tests.sessions_app.parts import MemoryPast, patiently, sessions
 
 ME = ALICE.principal
 
@@ -262,6 +263,39 @@ def content(read):
     metadata = {key: value for key, value in read["metadata"].items() if key == "model_version"}
     changes = [(each["from"], each["to"]) for each in read["metadata"].get("model_changes", [])]
     return {**read, "metadata": metadata, "state": "", "changes": changes}
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_what_races_is_in_the_store_as_in_the_journal(store, stores, tenants, valkey_url, seed):
+    """Turns, patches, snapshots and restores race in two workers; then the journal alone says the same."""
+    other_stores = Stores([valkey_url], tenants)
+    other = sessions(other_stores, tenants, store.journal, MemoryPast(store.journal))
+    chance = random.Random(seed)
+    await talk(store, "first")
+
+    async def anything(number):
+        worker = chance.choice((store, other))
+        await asyncio.sleep(chance.random() * 0.2)
+        match chance.choice(("turn", "patch", "restore", "snapshot", "pin")):
+            case "turn":
+                await patiently(lambda: turn(worker, ME, "s", f"q{number}", profile={"n": number}))
+            case "patch":
+                await worker.patch(ME, "s", {"name": f"n{number}", "user_profile": {"p": number}})
+            case "pin":
+                await worker.patch(ME, "s", {"pinned": [(0, chance.choice((0, 1)))]})
+            case "restore":
+                await patiently(lambda: worker.versions.restore(ME, "s", 1))
+            case "snapshot":
+                await worker.snapshots.make(ME, "s", f"s{number}")
+
+    await asyncio.gather(*(anything(number) for number in range(30)))
+    before, named = await store.read(ME, "s"), (await store.snapshots.list(ME, "s", 200))["snapshots"]
+    await stores.tenant(ACME.id).call("FLUSHALL")
+    after = await store.read(ME, "s")
+    assert content(after) == content(before)
+    again = (await store.snapshots.list(ME, "s", 200))["snapshots"]
+    assert sorted(each["name"] for each in again) == sorted(each["name"] for each in named)
+    await other_stores.close()
 
 
 async def test_the_index_of_a_user_has_a_branch(store, stores):

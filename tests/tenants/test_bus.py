@@ -45,3 +45,19 @@ async def test_it_tells_one_worker(buses):
     buses[0].tell("wake", "all")
     assert [await asyncio.wait_for(second.get(), 5) for _ in range(2)] == ["yours", "all"]
     assert [await asyncio.wait_for(first.get(), 5) for _ in range(2)] == ["mine", "all"]
+
+
+async def test_it_listens_at_another_node_where_one_is_away(valkey_url, monkeypatch):
+    monkeypatch.setattr("tenants.bus.PAUSE", 0.01)
+    connection = Connection(f"{valkey_url}?db=0")
+    bus, heard = Bus(connection, "redis://127.0.0.1:1", valkey_url), []
+    bus.on("word", heard.append)
+    bus.start()
+    async with asyncio.timeout(5):
+        await bus.ready.wait()
+        bus.tell("word", "hello")
+        while not heard:
+            await asyncio.sleep(0.01)
+    assert heard == ["hello"]
+    await bus.stop()
+    await connection.close()

@@ -140,3 +140,10 @@ def test_it_stores_networks_in_one_form(cast, entered, stored):
 )
 def test_it_refuses_what_is_no_network(cast, text):
     refused("network", services.allow_network, tenant=cast.acme, network=text)
+
+
+def test_it_makes_tenants_of_the_layout_the_platform_wants(db, settings):
+    settings.STORE_LAYOUT, settings.VALKEY_DATABASES = "prefix", 17
+    made = [services.create_tenant(slug=f"t{number}", name="T") for number in range(3)]
+    assert [tenant.store_layout for tenant in made] == ["prefix"] * 3
+    assert len({tenant.store_database for tenant in made}) == 3

@@ -119,6 +119,8 @@ def test_it_shows_a_session_and_its_past(site: Console) -> None:
     assert "at version 1" in old and "not how it is" in old
     compared = site.alices(**{"from": "1"})
     assert "From version 1 to version 2" in compared and "0 removed, 2 added" in compared
+    both = site.alices(**{"from": "2", "to": "1"})
+    assert "From version 2 to version 1" in both and re.search(r'name="from" value="2"', both)
     for odd in ({"at": "9"}, {"at": "x" * 500}, {"from": "\0"}, {"before": "x"}, {"from": "1", "to": "77"}):
         site.alices(**odd)
     assert site.ask(READ, tenant="acme", user="1", session="s", cursor="x").status_code == 302
