@@ -11,6 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeVar
 
@@ -34,6 +35,7 @@ from tenants.scoping import ScopedQuerySet
 log = logging.getLogger(__name__)
 
 ROOT: Final = "sessions"
+REQUESTS: Final = 8
 LEVEL: Final = 3  # of zlib: the next ones cost twice the time for a few per cent
 LARGEST: Final = 256 << 20  # bytes a session may have when it is inflated
 KEPT: Final = timedelta(days=2)  # a row outlives its expired session: the journal has its end by then
@@ -138,8 +140,9 @@ class Shelf:
 
     def _store(self, tenant_id: int, packed: Sequence[Packed]) -> None:
         rows = [_row(tenant_id, one) for one in packed]
-        for row, one in zip(rows, packed, strict=True):
-            row.object_name = default_storage.save(row.object_name, ContentFile(one.content))
+        names = add_objects([(row.object_name, one.content) for row, one in zip(rows, packed, strict=True)])
+        for row, name in zip(rows, names, strict=True):
+            row.object_name = name
         settle([row.object_name for row in rows])
         with transaction.atomic():
             replaced = _write(tenant_id, rows)
@@ -255,6 +258,8 @@ class Shelf:
         return len(names)
 
 
+# Threads of the process, for as long as it lives: each has a client of its own, which takes a moment to make.
+_requests: Final = ThreadPoolExecutor(REQUESTS, thread_name_prefix="objects")
 _WRITTEN: Final = (
     "version", "last_active", "key_id", "object_name", "size", "summary", "archived_at", "expired_at",
 )  # fmt: skip
@@ -337,12 +342,22 @@ def inflated(content: bytes) -> bytes:
 def reading(read: Callable[[], T]) -> T:
     """Raises StoreUnavailable."""
     connection = connections[DEFAULT_DB_ALIAS]
-    if not connection.in_atomic_block:
+    if (
+        connection.vendor != "sqlite" and not connection.in_atomic_block
+    ):  # opening a file anew costs more than the query
         connection.close_if_unusable_or_obsolete()
     try:
         return read()
     except DatabaseError as error:
         raise StoreUnavailable from error
+
+
+def add_objects(objects: Sequence[tuple[str, bytes]]) -> list[str]:
+    """The names they have then; many at a time where each is a request over the network. Raises OSError."""
+    add: Callable[[str, bytes], str] | None = getattr(default_storage, "add", None)
+    if add is None:
+        return [default_storage.save(name, ContentFile(content)) for name, content in objects]
+    return list(_requests.map(add, *zip(*objects, strict=True))) if objects else []
 
 
 def settle(names: Sequence[str]) -> None:
