@@ -25,6 +25,7 @@ SLOW_POLL: Final = 0.25  # and where it has had nothing
 PATIENCE: Final = 2.0  # for so long
 FIRST_QUESTION: Final = 0.5  # seconds of silence before the journal is asked what became of the turn,
 QUESTIONS: Final = 3.0  # and from then on
+PAUSES: Final = (0.05, 0.2, 0.5)  # seconds before a journal that could not be read is asked again
 
 
 class Resuming:
@@ -102,7 +103,7 @@ class _Away:
         found, over = await self._stored()
         if not found and over:
             return
-        record = await self._record() if not found else None
+        record = await self._first_record() if not found else None
         if record is not None and record.completion is not None:
             if rest := frames.recorded(record, self._next, language):
                 yield rest
@@ -143,6 +144,17 @@ class _Away:
         self._seen += len(found)
         self._next = max(self._next, self._seen)
         return found[skipped:], frames.is_last(found[-1])
+
+    async def _first_record(self) -> TurnRecord | None:
+        """None: the store has some of it and the journal cannot be read now. Raises as `_record`."""
+        for pause in PAUSES:
+            try:
+                return await self._record()
+            except StoreUnavailable:
+                if self._seen:
+                    return None
+                await asyncio.sleep(pause)
+        return await self._record()
 
     async def _record(self) -> TurnRecord:
         """Raises TurnNotFound: the caller has no such turn. StoreUnavailable."""

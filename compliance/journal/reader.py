@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial as bound
@@ -24,6 +25,8 @@ from engine.folding import Fold
 from engine.types import Choice, Json
 from tenants import stored_keys
 from tenants.models import Tenant
+
+log = logging.getLogger(__name__)
 
 Kind = AuditEntry.Kind
 T = TypeVar("T")
@@ -221,5 +224,6 @@ def _fresh(read: Callable[[], T]) -> T:
     try:
         return read()
     except DatabaseError as error:
+        log.warning("the journal cannot be read: %s", error)
         connections[ALIAS].close()
         raise StoreUnavailable() from error

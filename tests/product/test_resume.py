@@ -48,11 +48,11 @@ async def by_events(product: Product, chance: random.Random, uncut: list) -> tup
     while not had or not is_last(had[-1]):
         most = chance.randint(0, 1_500)
         heard = await request(product, "GET", f"/api/turns/{turn_id}/events/", last=last_id(had), most=most)
-        assert heard.status == 200, heard
+        assert heard.status == 200, gateway_log(product)
         had += complete(heard.body)
         cuts += 1
     heard = await request(product, "GET", f"/api/turns/{turn_id}/events", last=last_id(had))
-    assert (heard.status, heard.body) == (204, b"")
+    assert (heard.status, heard.body) == (204, b""), gateway_log(product)
     return had, cuts
 
 
@@ -89,8 +89,13 @@ async def one(product: Product, seed: int) -> int:
     chance = random.Random(seed)
     uncut: list = []
     had, cuts = await (by_events if seed % 2 else by_socket)(product, chance, uncut)
-    assert b"".join(had) == (await uncut[0]).body
+    whole = await uncut[0]
+    assert (whole.status, whole.body) == (200, b"".join(had)), gateway_log(product)
     return cuts
+
+
+def gateway_log(product: Product) -> str:
+    return "\n".join(line for line in product.said().splitlines() if " WARNING " in line or " ERROR " in line)[-2_000:]
 
 
 async def test_random_cuts_lose_and_double_nothing(gateway: Product, upstream: Upstream):
