@@ -96,8 +96,16 @@ class SessionRecovery:
         await self._shared((home, session_id), lambda: self._verify(home, session_id))
 
     async def rebuild(self, home: Home, session_id: str, *, key_id: int | None = None) -> Rebuilt:
-        """What the session is, whatever the store has. With `key_id` it is that of the one of this API key's users who
-        did the last of it."""
+        """What the session is, whatever the store has. With `key_id`, where the key itself, naming nobody, has none, it
+        is that of the one of its users who did the last of it. A new one is the key's own, and goes on from what the
+        key's own was."""
+        own = await self._rebuild(home, session_id)
+        if own.record is not None or key_id is None:
+            return own
+        other = await self._rebuild(home, session_id, key_id)
+        return other if other.record is not None else own
+
+    async def _rebuild(self, home: Home, session_id: str, key_id: int | None = None) -> Rebuilt:
         if key_id is None:
             base = await self._base(home, session_id)
             events = await self._past.events(home.tenant_id, session_id, user=home.user, after=base.version)

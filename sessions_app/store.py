@@ -96,46 +96,53 @@ class SessionStore:
     async def _reopen(self, principal: Principal, request: ChatRequest, session_id: str, turn_id: str) -> OpenSession:
         if not SESSION_ID.match(session_id):
             raise NoSession
-        create = request.create_session
-        home = Home(principal.tenant_id, principal.user)
+        opened, version = await self._let_in(principal, session_id, turn_id, create=request.create_session)
+        if opened is None:
+            raise NoSession
+        lease = opened.lease
+        if opened.found is None:
+            return _new(principal, session_id, lease, version)
+        return _known(principal, session_id, lease.home, records.read(session_id, *opened.found), lease)
+
+    async def _let_in(
+        self, principal: Principal, session_id: str, turn_id: str, *, create: bool
+    ) -> tuple[Opened | None, int]:
+        """The session, brought back or compared with the journal where it has to be. If there is none, the version that
+        one goes on from which begins now: it is asked for under the lease, when nobody else can begin one."""
+        own = Home(principal.tenant_id, principal.user)
         owning = self._finder.owner(principal, session_id)
-        opened = await self._leases.open(home, session_id, turn_id, create=create)
+        opened = await self._leases.open(own, session_id, turn_id, create=create)
         try:
-            if (opened is None or opened.found is None) and owning is not None and (owner := await owning) is not None:
+            if _lacking(opened) and owning is not None and (owner := await owning) is not None:
                 self._release(opened)
-                opened = await self._leases.open(
-                    Home(home.tenant_id, owner.decode()), session_id, turn_id, create=False
-                )
-            if opened is not None and opened.found is not None:
-                opened = await self._verified(opened)
-            version = 0
-            if opened is None or opened.found is None:
-                recovered, version = await self._finder.recovery.recover(principal, session_id)
-                if recovered is not None:
-                    if opened is not None and opened.lease.home != recovered:
+                home = Home(own.tenant_id, owner.decode())
+                opened = await self._leases.open(home, session_id, turn_id, create=False)
+            verified = False
+            while True:
+                if opened is None or opened.found is None:
+                    back, version = await self._finder.recovery.recover(principal, session_id)
+                    if back is None and (opened is not None or not create):
+                        return opened, version
+                    if opened is not None and opened.lease.home != back:
                         self._release(opened)
-                    opened = await self._leases.open(recovered, session_id, turn_id, create=False)
+                    # None: one of the key's users had it, and it was deleted; the key begins one of its own
+                    opened = await self._leases.open(back or own, session_id, turn_id, create=back is None)
+                elif not verified and self._doubtful(opened):
+                    verified = True
+                    await self._finder.recovery.verify(opened.lease.home, session_id)
+                    opened = await self._leases.open(opened.lease.home, session_id, turn_id, create=False)
+                else:
+                    return opened, 0
         except BaseException:
             self._release(opened)
             raise
-        if opened is None or (opened.found is None and not create):
-            self._release(opened)
-            raise NoSession
-        if opened.found is None:
-            return _new(principal, session_id, opened.lease, version)
-        lease = opened.lease
-        return _known(principal, session_id, lease.home, records.read(session_id, *opened.found), lease)
 
-    async def _verified(self, opened: Opened) -> Opened | None:
-        """Read anew if the journal had to be asked what else belongs to it."""
+    def _doubtful(self, opened: Opened) -> bool:
         lease, found = opened.lease, opened.found
         assert found is not None
         *fields, holder = found[0]
         fields.append(None if holder == lease.turn_id.encode() else holder)
-        if not self._finder.doubtful(lease.home, lease.session_id, fields):
-            return opened
-        await self._finder.recovery.verify(lease.home, lease.session_id)
-        return await self._leases.open(lease.home, lease.session_id, lease.turn_id, create=False)
+        return self._finder.doubtful(lease.home, lease.session_id, fields)
 
     def _release(self, opened: Opened | None) -> None:
         if opened is not None:
@@ -214,6 +221,10 @@ class SessionStore:
     def stop(self) -> None:
         """Leases are no longer prolonged."""
         self._leases.close()
+
+
+def _lacking(opened: Opened | None) -> bool:
+    return opened is None or opened.found is None
 
 
 def _new(principal: Principal, session_id: str, lease: Lease | None, version: int = 0) -> OpenSession:

@@ -1,0 +1,60 @@
+"""An API key that names nobody reaches the sessions of the users it named, and has some of its own."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.cast import ACME, ALICE
+from tests.engine.journal import MemoryJournal
+from tests.sessions_app.conversing import turn
+from tests.sessions_app.parts import MemoryPast, sessions
+
+KEY = ALICE.key_principal
+ANN = msgspec.structs.replace(KEY, user=f"{KEY.subject}:ann")
+
+
+@pytest.fixture
+def store(stores, tenants):
+    journal = MemoryJournal()
+    return sessions(stores, tenants, journal, MemoryPast(journal))
+
+
+async def lose(stores):
+    await stores.tenant(ACME.id).call("FLUSHALL")
+
+
+async def said(store, principal):
+    read = await store.read(principal, "a")
+    return [message["content"] for message in read["context_stack"] if message["role"] == "user"]
+
+
+async def test_the_keys_own_session_comes_before_those_of_its_users(store, stores):
+    await turn(store, KEY, "a", "own")
+    await turn(store, ANN, "a", "of ann")
+    assert await said(store, KEY) == ["own"]
+    await lose(stores)
+    assert await said(store, KEY) == ["own"]
+    assert await said(store, ANN) == ["of ann"]
+
+
+async def test_a_key_begins_anew_where_the_session_of_its_user_was_deleted(store, stores):
+    await turn(store, ANN, "a", "of ann")
+    await store.delete(KEY, "a")
+    await turn(store, KEY, "a", "own")
+    assert await said(store, KEY) == ["own"]
+    await lose(stores)
+    assert await said(store, KEY) == ["own"]
+
+
+async def test_a_keys_new_session_counts_on_from_its_own_and_not_from_its_users(store, stores):
+    """Else its turns would be from before its deletion, and gone when it is rebuilt."""
+    for text in ("1", "2", "3"):
+        await turn(store, KEY, "a", text)
+    await store.delete(KEY, "a")
+    await turn(store, ANN, "a", "of ann")
+    await store.delete(ANN, "a")
+    await lose(stores)
+    assert await turn(store, KEY, "a", "own") == 5
+    await lose(stores)
+    assert await said(store, KEY) == ["own"]
