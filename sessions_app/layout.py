@@ -32,7 +32,8 @@ IDLE_BUCKETS: Final = 16
 NOW: Final = "local t = redis.call('TIME') "
 
 # What the scripts of a lease share. The hash holds `turn` and `until` (ms) of who has it, `queue` with "turn worker
-# ms;" of everyone who waits, in order, and `spoiled` if the session was dropped under who has it.
+# ms;" of everyone who waits, in order, `spoiled` if the session was dropped under who has it, and `doubt` if the turn
+# before was not let out, until the session was compared with the journal.
 LEASES: Final = (
     NOW
     + """
@@ -63,7 +64,7 @@ local function leave(key, me)
     redis.call('DEL', key)
     return '', ''
   end
-  if not held then redis.call('HDEL', key, 'turn', 'until', 'spoiled') end
+  if not held then redis.call('HDEL', key, 'turn', 'until', 'spoiled', 'doubt') end
   redis.call('HSET', key, 'queue', line(waiters))
   if held then return '', '' end
   return waiters[1][1], waiters[1][2]
@@ -127,9 +128,12 @@ if not fields[1] and ARGV[5] == '0' then
   return nil
 end
 if lease[1] then redis.call('HDEL', KEYS[1], 'spoiled') end
+if lease[1] and lease[1] ~= me then redis.call('HDEL', KEYS[1], 'doubt') end
 redis.call('HSET', KEYS[1], 'turn', me, 'until', string.format('%.0f', now + ARGV[3]))
 redis.call('PEXPIRE', KEYS[1], ARGV[3] + ARGV[4])
 if not fields[1] then return {{'open'}} end
+local before = fields[#fields]
+if before and before ~= '' and before ~= me then redis.call('HSET', KEYS[1], 'doubt', before) end
 redis.call('HSET', KEYS[2], 'holder', me)
 return {{'open', fields, redis.call('LRANGE', KEYS[3], 0, -1)}}
 """
@@ -152,12 +156,14 @@ return 1
 )
 
 # Keys: lease, session. Arguments: turn id, '1' if nothing is left of the turn that the session lacks. Gives the lease
-# back, or the place in the row. Returns whose turn it is next and the worker where it waits, both '' if nobody's.
+# back, or the place in the row; who left the session in doubt before this turn has its name there again. Returns whose
+# turn it is next and the worker where it waits, both '' if nobody's.
 RELEASE: Final = Script(
     LEASES
     + """
 if ARGV[2] == '1' and redis.call('HGET', KEYS[2], 'holder') == ARGV[1] then
-  redis.call('HSET', KEYS[2], 'holder', '')
+  local lease = redis.call('HMGET', KEYS[1], 'turn', 'doubt')
+  if lease[1] == ARGV[1] then redis.call('HSET', KEYS[2], 'holder', lease[2] or '') end
 end
 return {leave(KEYS[1], ARGV[1])}
 """

@@ -52,6 +52,7 @@ end
 if ARGV[7] ~= '' then
   local lease = redis.call('HMGET', KEYS[4], 'turn', 'until')
   redis.call('HSET', KEYS[1], 'era', ARGV[7], 'holder', alive(lease[1], lease[2]) and lease[1] or '')
+  redis.call('HDEL', KEYS[4], 'doubt')
 end
 if ARGV[5] ~= '' then redis.call('ZADD', KEYS[3], ARGV[5], ARGV[1]) end
 return 1

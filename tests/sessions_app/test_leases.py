@@ -208,6 +208,25 @@ async def test_the_lease_of_a_dead_worker_runs_out_and_the_journal_is_asked(stor
     assert await said(store) == ["1", "2"] and ("verify", "s") in past.asked
 
 
+async def test_a_dead_turn_is_asked_for_until_the_journal_answers(stores, tenants):
+    """Whoever is let in meanwhile and leaves again vouches for nothing."""
+
+    class Away(Past):
+        async def verify(self, home, session_id):
+            await super().verify(home, session_id)
+            raise StoreUnavailable
+
+    dead, past = worker(stores, tenants, ttl=0.2), Past()
+    unlucky, store = (worker(stores, tenants, recovery=each, look=0.02) for each in (Away(), past))
+    await turn(store, "1")
+    await opened(dead)
+    dead.stop()
+    with pytest.raises(StoreUnavailable):
+        await opened(unlucky)
+    assert [await turn(store, text) for text in ("2", "3")]
+    assert past.asked == [("recover", "s"), ("verify", "s")]
+
+
 async def test_dead_turns_in_the_row_are_passed_over(stores, tenants):
     store = worker(stores, tenants, **SLOW)
     first = await opened(store)
