@@ -281,60 +281,6 @@ async def test_a_word_of_the_bus_stops_only_what_its_sender_may(shelf):
     assert b'"cancelled"' in (await exchange.rest()).body
 
 
-async def test_a_slow_reader_holds_up_nobody(monkeypatch):
-    """The turn ends, and another reader has it all, while the first has not taken its second piece."""
-    held = asyncio.Event()
-    gate = asyncio.Event()
-    site = build(ScriptedModel(["a", gate, *"bcdefgh"]))
-
-    async def slow(scope, receive, send):
-        async def sending(event):
-            await send(event)
-            if b"event: delta" in event.get("body", b""):
-                await held.wait()
-
-        await site.app(scope, receive, sending)
-
-    client = type(site.alice)(slow, site.alice.headers)
-    exchange = client.begin("POST", "/api/chat", {"messages": HI, "stream": True})
-    begun = await exchange.piece()
-    gate.set()
-    await within(2, lambda: site.behind.journal.states == ["completed"])
-    held.set()
-    assert frames.split(begun + (await exchange.rest()).body)[-1].startswith(b"id: ")
-
-
-async def test_a_reader_that_stalls_is_dropped(monkeypatch):
-    monkeypatch.setattr(generations, "STALLED", 0.1)
-    site = build(ScriptedModel(["a", 0.01, "b", asyncio.Event()]), grace=0)
-
-    async def stuck(scope, receive, send):
-        async def sending(event):
-            if b'"b"' in event.get("body", b""):
-                await asyncio.Event().wait()
-            await send(event)
-
-        await site.app(scope, receive, sending)
-
-    client = type(site.alice)(stuck, site.alice.headers)
-    exchange = client.begin("POST", "/api/chat", {"messages": HI, "stream": True})
-    await asyncio.wait_for(exchange.task, 3)
-    await within(1, lambda: site.behind.journal.states == ["cancelled"])
-
-
-async def test_too_much_in_memory_is_an_overload(monkeypatch):
-    monkeypatch.setattr(generations, "MAX_TOTAL", 0)
-    answer = await begin(build()).rest()
-    assert (answer.status, answer.json["error"]["code"]) == (503, "overloaded")
-
-
-async def test_an_answer_without_end_is_cut_off(monkeypatch):
-    monkeypatch.setattr(generations, "MAX_BYTES", 10_000)
-    model = ScriptedModel(["x" * 1_000] * 100)
-    body = (await begin(build(model)).rest()).body
-    assert body.count(b"event: delta") < 12 and b'"code":"upstream_error"' in body and model.closed
-
-
 async def test_nothing_is_left_in_memory(shelf):
     site = build(ScriptedModel(ANSWER), shelf=shelf)
     for _ in range(5):

@@ -56,8 +56,9 @@ async def test_a_lost_session_comes_back_as_it_was(store, stores):
     await turn(store, me, "b", "elsewhere")
     await lose(stores)
     assert await store.read(me, "a") == before
+    listed = (await store.list(me))["sessions"]
+    assert [each["session_id"] for each in listed] == ["b", "a"]
     assert await said(store, "b") == ["elsewhere"]
-    assert [each["session_id"] for each in (await store.list(me))["sessions"]] == ["b", "a"]
 
 
 async def test_a_turn_goes_on_where_a_lost_session_was(store, stores, past):
