@@ -17,7 +17,7 @@ from engine.types import Principal
 from sessions_app.finding import Recovered
 from sessions_app.layout import RECENT, Home
 from sessions_app.records import Record
-from sessions_app.replaying import NOTES, order, replay
+from sessions_app.replaying import ENDS, NOTES, order, replay
 from sessions_app.writing import SessionFiles, Stored
 from tenants.isolation import Stores
 
@@ -162,15 +162,25 @@ class SessionRecovery:
         after = max(0, before.version - (RECENT - 1))
         events = await self._past.events(home.tenant_id, session_id, user=home.user, after=after)
         missing = [event for event in events if event.turn_id not in stored.recent]
-        record, version = replay(before, missing)
-        if record is None:
-            log.warning("session %s was deleted, and its store had forgotten that", session_id)
-            return await self._files.remove(home, session_id, version, token=stored.token) >= 0
+        if any(isinstance(event, SessionEntry) and event.action in ENDS for event in missing):
+            return await self._replace(home, session_id, stored, era)
+        record = replay(before, missing).record
+        assert record is not None, "what does not end a session leaves one"
         if record.version > before.version:
             log.warning("session %s had lost %d changes in its store", session_id, record.version - before.version)
         recent = list(dict.fromkeys([*recent_of(missing), *stored.recent]))
         at = max((event.at for event in missing if isinstance(event, PastTurn)), default=float(record.last_active))
         return await self._files.put(home, session_id, record, recent, era=era, score=at, token=stored.token)
+
+    async def _replace(self, home: Home, session_id: str, stored: Stored, era: str) -> bool:
+        """It ended lately, before or after what is in the store began: the whole journal tells which."""
+        found = await self.rebuild(home, session_id)
+        if found.record is None:
+            log.warning("session %s was deleted, and its store had forgotten that", session_id)
+            return await self._files.remove(home, session_id, found.version, token=stored.token) >= 0
+        return await self._files.put(
+            home, session_id, found.record, found.recent, era=era, score=found.at, token=stored.token
+        )
 
     async def _base(self, home: Home, session_id: str) -> Base:
         return await self._archive.fetch(home, session_id) or NOTHING

@@ -10,28 +10,16 @@ import msgspec
 import pytest
 
 from engine.entries import Completion, Intent, SessionEntry
-from engine.errors import AuditUnavailable, NotFound, SessionNotFound, StoreUnavailable
+from engine.errors import AuditUnavailable, NotFound, SessionNotFound
 from engine.turn import new_turn_id
 from engine.types import Answerer, ChatRequest, Choice, Message
 from sessions_app.layout import Home
 from sessions_app.replaying import contents
 from sessions_app.writing import SessionFiles
-from tenants.isolation import Stores
 from tests.cast import ACME, ALICE, BOB, CHARLIE
-from tests.engine.journal import MemoryJournal
-from tests.services.valkey import ValkeyServer
 from tests.sessions_app.conversing import turn
-from tests.sessions_app.parts import MemoryPast, sessions
-
-
-@pytest.fixture
-def journal():
-    return MemoryJournal()
-
-
-@pytest.fixture
-def past(journal):
-    return MemoryPast(journal)
+from tests.sessions_app.lives import back_in_time, save
+from tests.sessions_app.parts import sessions
 
 
 @pytest.fixture
@@ -228,38 +216,6 @@ async def test_names_given_under_racing_turns_all_count(store, stores):
 
 
 # A store that came back with less than it had ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def saving(tmp_path):
-    """A server of the test's own, that keeps its last save only."""
-    server = ValkeyServer(tmp_path / "valkey")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def shaky(saving, tenants, journal, past):
-    stores = Stores([saving.url], tenants)
-    yield sessions(stores, tenants, journal, past), stores
-    await stores.close()
-
-
-async def back_in_time(saving, stores):
-    """Killed and started again: it has what it last saved."""
-    saving.kill()
-    saving.start()
-    for _ in range(200):
-        try:
-            await stores.tenant(ACME.id).call("PING")
-            return
-        except StoreUnavailable:
-            await asyncio.sleep(0.02)
-
-
-async def save(stores):
-    await stores.tenant(ACME.id).call("SAVE")
 
 
 async def test_a_stale_session_is_mended_when_it_is_opened(shaky, saving):
