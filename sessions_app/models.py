@@ -34,11 +34,7 @@ class ArchivedSession(TenantScopedModel):
         indexes = [
             models.Index(fields=["tenant", "subject", "-last_active"], name="archived_by_subject"),
             models.Index(fields=["tenant", "last_active"], name="archived_by_age"),
-            models.Index(
-                fields=["tenant", "key_id", "session_id"],
-                name="archived_by_key",
-                condition=models.Q(key_id__isnull=False),
-            ),
+            models.Index(fields=["tenant", "session_id", "key_id"], name="archived_by_session"),
         ]
 
     def __str__(self) -> str:

@@ -115,6 +115,8 @@ class SessionRecovery:
                 home = Home(home.tenant_id, events[-1].user)
             elif (owner := await self._archive.whose(home.tenant_id, key_id, session_id)) is not None:
                 home = owner
+            else:
+                return Rebuilt(home, None, 0, [], 0.0)
             base = await self._base(home, session_id)
             events = [event for event in events if event.parent >= base.version]
         record, version = replay(base.record, events)

@@ -11,6 +11,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from compliance.sealing.destroying import destroy
+from compliance.sealing.vault import SubjectVault
 from engine.errors import SessionNotFound, StoreUnavailable
 from engine.snapshots import Cell
 from sessions_app import objects as stored
@@ -290,3 +291,12 @@ async def test_a_large_store_is_swept_in_parts(place):
 
 def test_a_keys_users_are_told_by_their_names():
     assert (shelf.key_of("key:12:ann"), shelf.key_of("key:12"), shelf.key_of("7")) == (12, None, None)
+
+
+def test_an_id_that_was_never_here_costs_one_query(transactional_db, cast, journal_alias, django_assert_num_queries):
+    """And not the tenant's key: whoever names a new session asks."""
+    unknown = shelf.Shelf(SubjectVault())
+    with django_assert_num_queries(1):
+        assert unknown.get(ALICES, "nobody's") is None
+    with django_assert_num_queries(1):
+        assert unknown.whose(1, 1, "nobody's") is None
