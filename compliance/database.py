@@ -28,6 +28,14 @@ def first_file() -> Path | None:
     return Path(name)
 
 
+def renew(alias: str) -> None:
+    """Before a read in a thread of its own: a connection to a server may be broken or too old. One to a file is not,
+    and opening it anew, with all the slots' files, costs far more than the query."""
+    connection = connections[alias]
+    if connection.vendor != "sqlite" and not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
+
+
 class JournalRouter:
     """Reads and migrations of the journal's models go to `journal`; every other model stays where it is.
 

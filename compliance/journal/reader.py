@@ -13,7 +13,7 @@ import msgspec
 from django.db import DatabaseError, connections
 from django.db.models import Count
 
-from compliance.database import ALIAS
+from compliance.database import ALIAS, renew
 from compliance.journal.slots import NoSlot
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
@@ -220,7 +220,7 @@ class JournalReader:
 
 
 def _fresh(read: Callable[[], T]) -> T:
-    connections[ALIAS].close_if_unusable_or_obsolete()
+    renew(ALIAS)
     try:
         return read()
     except DatabaseError as error:

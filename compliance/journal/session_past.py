@@ -16,7 +16,7 @@ import msgspec
 from django.db import DatabaseError, connections
 from django.db.models import Max
 
-from compliance.database import ALIAS
+from compliance.database import ALIAS, renew
 from compliance.journal.slots import NoSlot
 from compliance.journal.union import see_all_slots
 from compliance.models.journal import AuditEntry, JournalQuerySet
@@ -101,7 +101,7 @@ def _leave(barrier: Barrier) -> None:
 
 
 def _fresh(read: Callable[[], T]) -> T:
-    connections[ALIAS].close_if_unusable_or_obsolete()
+    renew(ALIAS)
     try:
         return read()
     except (DatabaseError, NoSlot) as error:

@@ -29,11 +29,12 @@ def migrate_slot(first: Path, number: int) -> None:
         del connections.databases[alias]
 
 
-def migrated(path: Path, table: str = "compliance_auditentry") -> bool:
-    """Whether the file is there and has the journal's tables, or this one of them."""
+def migrated(path: Path, *tables: str) -> bool:
+    """Whether the file is there and has these tables; none named: the journal's own."""
+    wanted = tables or ("compliance_auditentry",)
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            found = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+            found = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.OperationalError:
         return False
-    return found is not None
+    return found.issuperset(wanted)

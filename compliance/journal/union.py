@@ -41,7 +41,7 @@ def see_all_slots(connection: BaseDatabaseWrapper) -> None:
 
 def _has_tables(path: Path) -> bool:
     """All of them: a file is there before its migrations are over."""
-    return all(tables.migrated(path, _table(name)) for name in JOURNAL_MODELS)
+    return tables.migrated(path, *map(_table, JOURNAL_MODELS))
 
 
 def _table(name: str) -> str:

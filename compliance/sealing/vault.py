@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.utils import timezone
 
-from compliance.database import ALIAS, first_file
+from compliance.database import ALIAS, first_file, renew
 from compliance.journal import slots, tables
 from compliance.journal.records import KEY_COLUMNS, KeyRow
 from compliance.journal.slots import NoSlot
@@ -159,7 +159,7 @@ def _ciphers(tenant_id: int, keys: TenantKeys, subjects: set[str]) -> dict[str, 
 
 def _erased_lately(tenant_id: int, subjects: Iterable[str]) -> set[str]:
     """Who is being erased, or was a moment ago: what somebody still holds of theirs must not get a new key."""
-    _usable(DEFAULT_DB_ALIAS)
+    renew(DEFAULT_DB_ALIAS)
     mine = Erasure.objects.for_tenant(tenant_id).filter(subject__in=list(subjects))
     rows = mine.values_list("subject", "requested_at", "erased_at")
     since = timezone.now() - SETTLED
@@ -173,15 +173,8 @@ def _wrapped(tenant_id: int, ids: set[str]) -> dict[str, bytes]:
 
 
 def _look() -> None:
-    _usable(ALIAS)
+    renew(ALIAS)
     see_all_slots(connections[ALIAS])
-
-
-def _usable(alias: str) -> None:
-    """A connection to a server may be broken; one to a file is not, and opening it anew costs more than the query."""
-    connection = connections[alias]
-    if connection.vendor != "sqlite" and not connection.in_atomic_block:
-        connection.close_if_unusable_or_obsolete()
 
 
 def _store(rows: Sequence[KeyRow]) -> None:
