@@ -29,6 +29,7 @@ CHANGES: Final = 20  # of its model that a session notes
 RECENT: Final = 8  # turns a session knows again
 MAX_WAITING: Final = 8  # turns that wait for a session
 IDLE_BUCKETS: Final = 16
+NOTED: Final = 7 * 86_400_000  # ms that an API key's note of whose a session is outlives it: then the journal tells
 NOW: Final = "local t = redis.call('TIME') "
 
 # What the scripts of a lease share. The hash holds `turn` and `until` (ms) of who has it, `queue` with "turn worker

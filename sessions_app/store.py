@@ -12,21 +12,18 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from engine.errors import StoreUnavailable
 from engine.types import Answerer, ChatRequest, Instance, Json, Message, Principal
 from sessions_app import context, records, windows
 from sessions_app.context import Past, Talk
 from sessions_app.finding import SESSION_ID, Finder, NoSession
-from sessions_app.layout import APPEND, Home, idle_member
+from sessions_app.layout import APPEND, NOTED, Home, idle_member
 from sessions_app.leases import Lease, Leases, Opened
 from sessions_app.records import Record
 from sessions_app.windows import Windows
 
 log = logging.getLogger(__name__)
-
-OWNER_EXTRA: Final = 7 * 86_400_000  # ms that an API key's note outlives an idle session: then the journal tells
 
 AfterAppend = Callable[["OpenSession", int], None]
 
@@ -192,7 +189,7 @@ class SessionStore:
         turn = records.encode(said) if said else b""
         connection = self._stores.tenant(home.tenant_id)
         if session.key_home is not None:
-            lifetime = self._finder.ttl(home.tenant_id) + OWNER_EXTRA
+            lifetime = self._finder.ttl(home.tenant_id) + NOTED
             connection.send("SET", session.key_home.owner(session.id), home.user, "PX", lifetime)
         connection.send("ZADD", home.idle, "GT", int(time.time()), idle_member(home.user, session.id))
         keys = [*home.keys(session.id), home.index, home.lease(session.id)]

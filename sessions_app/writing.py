@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sessions_app import records
-from sessions_app.layout import FIELDS, LEASES, RECENT, Home, idle_member
+from sessions_app.layout import FIELDS, LEASES, NOTED, RECENT, Home, idle_member
 from sessions_app.records import Record
 from tenants.isolation import Stores
 from tenants.valkey import Script
@@ -128,8 +128,8 @@ class SessionFiles:
         )
 
     async def note_owner(self, home: Home, key_home: Home, session_id: str) -> None:
-        """Which of an API key's users has the session."""
-        await self._stores.tenant(home.tenant_id).call("SET", key_home.owner(session_id), home.user)
+        """Which of an API key's users has the session: for a while, after which the journal tells it again."""
+        await self._stores.tenant(home.tenant_id).call("SET", key_home.owner(session_id), home.user, "PX", NOTED)
 
     async def remove(self, home: Home, session_id: str, version: int, token: str = "") -> int:
         """Takes the session away, and whatever is older than `version` that somebody might still write. The version

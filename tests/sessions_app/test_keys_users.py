@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from sessions_app.layout import Home
 from tests.cast import ACME, ALICE
 from tests.engine.journal import MemoryJournal
 from tests.sessions_app.conversing import turn
@@ -58,3 +59,11 @@ async def test_a_keys_new_session_counts_on_from_its_own_and_not_from_its_users(
     assert await turn(store, KEY, "a", "own") == 5
     await lose(stores)
     assert await said(store, KEY) == ["own"]
+
+
+async def test_what_is_noted_of_a_session_that_came_back_does_not_stay_for_ever(store, stores):
+    await turn(store, ANN, "a", "of ann")
+    await lose(stores)
+    assert await said(store, KEY) == ["of ann"]
+    note = Home(ACME.id, KEY.user).owner("a")
+    assert await stores.tenant(ACME.id).call("PTTL", note) > 0
