@@ -30,6 +30,7 @@ from tenants.keyring import KeysOf
 THREADS: Final = 2
 CHUNK: Final = 500  # turns in memory; a query for their ends
 ENDS: Final = ("deleted", "expired")
+WAIT: Final = 90_000  # ms between the id of a turn and its being let into its session, at most
 OWNERS: Final = 20  # users of an API key that are looked at for one session id
 
 Kind = AuditEntry.Kind
@@ -143,8 +144,31 @@ def known(tenant_id: int, user: str, keys_of: KeysOf) -> list[tuple[str, float]]
     for session_id, turn_id in _last(changes.filter(state="branched")).items():
         last[session_id] = max(turn_id, last.get(session_id, ""))
     ended = _last(changes.filter(state__in=ENDS))
-    found = [(session_id, turn_id) for session_id, turn_id in last.items() if turn_id > ended.get(session_id, "")]
-    return [(session_id, int(turn_id[:12], 16) / 1000) for session_id, turn_id in found]
+    recent = [name for name in ended if name in last and 0 <= _moment(ended[name]) - _moment(last[name]) <= WAIT]
+    begun = {
+        name for start in range(0, len(recent), CHUNK) for name in _begun_after(mine, recent[start : start + CHUNK])
+    }
+    found = [(name, turn_id) for name, turn_id in last.items() if turn_id > ended.get(name, "") or name in begun]
+    return [(name, _moment(turn_id) / 1000) for name, turn_id in found]
+
+
+def _begun_after(mine: JournalQuerySet, names: Sequence[str]) -> Iterator[str]:
+    """Those that began once more after they had ended, though the ids do not say so: a turn may have waited for its
+    session meanwhile, or be of the same millisecond. Then the versions tell."""
+    ends, made = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for kind in _kinds(mine.filter(session_id__in=names).only(*_READ)):
+        for entry in kind.iterator(CHUNK):
+            name = str(entry.session_id)
+            if entry.state in ENDS:
+                ends[name] = max(ends[name], _parent(entry))
+            elif entry.kind == Kind.INTENT or entry.state == "branched":
+                made[name] = max(made[name], _parent(entry))
+    return (name for name in names if made[name] > ends[name])
+
+
+def _moment(turn_id: str) -> int:
+    """In milliseconds."""
+    return int(turn_id[:12], 16)
 
 
 def _last(entries: JournalQuerySet) -> dict[str, str]:

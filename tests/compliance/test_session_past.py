@@ -15,6 +15,7 @@ from compliance.journal.session_past import JournalPast
 from compliance.sealing.destroying import destroy
 from engine.entries import PastTurn, SessionEntry
 from engine.errors import StoreUnavailable
+from engine.turn import new_turn_id
 from engine.types import Answerer, Message
 from sessions_app.layout import Home
 from sessions_app.recovery import SessionRecovery
@@ -170,6 +171,18 @@ async def test_it_knows_which_sessions_a_user_has(writer, past):
     assert known["s-1"] == int(latest.turn_id[:12], 16) / 1000
     assert [name for name, _ in await past.known(1, "ben")] == ["s-5"]
     assert await past.known(1, "nobody") == []
+
+
+async def test_it_knows_a_session_whose_first_turn_waited_while_the_one_before_was_deleted(writer, past):
+    """The turn's id is older than the deletion's."""
+    before = new_turn_id(time.time() - 20)
+    await talk(writer, "old")
+    await writer.session(changed("deleted", parent=1))
+    await talk(writer, "ran on", parent=1, session_id="s-2", turn_id=new_turn_id(time.time() - 10))
+    await writer.session(changed("deleted", parent=1, session_id="s-2"))
+    assert await past.known(1, "ann") == []
+    await talk(writer, "new", parent=2, turn_id=before)
+    assert [name for name, _ in await past.known(1, "ann")] == ["s-1"]
 
 
 async def test_a_file_is_opened_once(writer, past):
