@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from urllib.parse import quote
 
 import msgspec
 import pytest
 
-from access import frames, generations, resuming
+from access import frames, generations, readers, resuming
 from access.generations import Generations
+from access.shelf import NoShelf
 from engine.entries import Completion
 from engine.errors import UpstreamError
 from engine.snapshots import Cell
@@ -177,6 +179,17 @@ async def test_a_worker_that_tells_nothing_more_counts_for_a_while(shelf, monkey
     await within(2, lambda: site.behind.journal.states == ["cancelled"])
 
 
+async def test_a_reader_whose_worker_died_has_the_whole_grace(shelf, monkeypatch):
+    monkeypatch.setattr(generations, "REMOTE", 0.2)
+    site = build(ScriptedModel(["a", asyncio.Event()]), shelf=shelf, grace=0.6)
+    _, turn_id = await left(site, 2)
+    await asyncio.sleep(0.4)
+    site.parts.generations.heard(f"{turn_id} somebody 1")
+    heard = time.monotonic()
+    await within(3, lambda: site.behind.journal.states == ["cancelled"])
+    assert time.monotonic() - heard > 0.5
+
+
 async def test_two_readers_are_sent_the_same(shelf):
     gate = asyncio.Event()
     site = build(ScriptedModel(["a", gate, "b", 0.01, "c"]), shelf=shelf)
@@ -322,10 +335,36 @@ async def test_a_reader_that_stalls_is_dropped(monkeypatch):
     await within(1, lambda: site.behind.journal.states == ["cancelled"])
 
 
+async def test_a_reader_far_behind_is_given_a_part_at_a_time(monkeypatch):
+    monkeypatch.setattr(readers, "AT_ONCE", 3)
+    site = build(ScriptedModel([*"abcdefghij", asyncio.Event()]))
+    _, turn_id = await left(site, 11)
+    exchange = site.alice.begin("GET", f"/api/turns/{turn_id}/events")
+    pieces = [await exchange.piece() for _ in range(3)]
+    assert [len(frames.split(piece)) for piece in pieces] == [3, 3, 3]
+    exchange.leave()
+    await exchange.task
+
+
 async def test_too_much_in_memory_is_an_overload(monkeypatch):
     monkeypatch.setattr(generations, "MAX_TOTAL", 0)
     answer = await begin(build()).rest()
     assert (answer.status, answer.json["error"]["code"]) == (503, "overloaded")
+
+
+async def test_what_is_over_makes_room_while_the_store_is_away(monkeypatch):
+    class Away(NoShelf):
+        def put(self, owner, turn_id, place, events, landed):
+            landed(False)
+
+    site = build(ScriptedModel(ANSWER), shelf=Away())
+    mine: Generations = site.parts.generations
+    _, turn_id = await whole(site)
+    await within(2, lambda: mine.total > 0)
+    monkeypatch.setattr(generations, "MAX_TOTAL", mine.total)
+    said, _ = await whole(site)
+    assert frames.is_last(said[-1]) and mine.find(site.keys.people[ALICE.key], turn_id) is None
+    await within(2, lambda: 0 < mine.total <= generations.MAX_TOTAL)
 
 
 async def test_an_answer_without_end_is_cut_off(monkeypatch):
@@ -364,6 +403,22 @@ async def test_it_is_offered_again_to_a_store_that_was_away(valkey_url, monkeypa
     await within(2, lambda: not len(site.parts.generations))
     assert await shelf.get(site.keys.people[ALICE.key], turn_id, 0) == b"".join(said)
     await stores.close()
+
+
+async def test_a_store_that_is_away_holds_up_no_other(monkeypatch):
+    monkeypatch.setattr(generations, "RETRY", 60)
+    offered = []
+
+    class Away(NoShelf):
+        def put(self, owner, turn_id, place, events, landed):
+            offered.append(turn_id)
+            landed(offered[0] != turn_id)
+
+    site = build(ScriptedModel(ANSWER), shelf=Away())
+    await whole(site)
+    await within(2, lambda: len(offered) == 1)
+    _, other = await whole(site)
+    await within(2, lambda: other in offered)
 
 
 async def test_stopping_cancels_and_records_what_runs(shelf):
