@@ -368,7 +368,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             if stop and shown.generation is not None:
                 shown.generation.cancel()
             shown.leave()
-        await self.close(code)
+        with suppress(OSError):  # it is gone, perhaps because it read nothing
+            await self.close(code)
 
     async def _leave(self) -> None:
         self._over = True
