@@ -21,8 +21,9 @@ from engine.errors import EngineError
 from engine.snapshots import Cell
 from sessions_app.archive import Archive
 from sessions_app.layout import Home
+from sessions_app.objects import tidy
 from sessions_app.recovery import SessionRecovery
-from sessions_app.shelf import Expired, Shelf, tidy
+from sessions_app.shelf import Expired, Shelf
 from sessions_app.sweeping import Sweeper, goes_on_for, index_all
 from tenants import stored_keys
 from tenants.directory import TenantView, compile_tenants

@@ -5,6 +5,7 @@ table: they set the views aside."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.apps import apps
@@ -27,7 +28,7 @@ def see_all_slots(connection: BaseDatabaseWrapper) -> None:
         return
     with connection.cursor() as cursor:
         attached = _attached(cursor)
-        missing = [n for n in numbers if n not in attached and tables.migrated(slots.slot_path(first, n))]
+        missing = [n for n in numbers if n not in attached and _has_tables(slots.slot_path(first, n))]
         if not missing:
             return
         if len(attached) + len(missing) > slots.SLOTS:  # beside the first: the other writers' and the sequencer's
@@ -36,6 +37,15 @@ def see_all_slots(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(f"ATTACH DATABASE %s AS slot_{number}", [str(slots.slot_path(first, number))])
         _drop_views(cursor)
         _make_views(cursor, sorted(attached + missing))
+
+
+def _has_tables(path: Path) -> bool:
+    """All of them: a file is there before its migrations are over."""
+    return all(tables.migrated(path, _table(name)) for name in JOURNAL_MODELS)
+
+
+def _table(name: str) -> str:
+    return str(apps.get_model("compliance", name)._meta.db_table)
 
 
 def _attached(cursor: Any) -> list[int]:
@@ -54,7 +64,7 @@ def _make_views(cursor: Any, numbers: list[int]) -> None:
 
 def _drop_views(cursor: Any) -> None:
     for name in JOURNAL_MODELS:
-        cursor.execute(f'DROP VIEW IF EXISTS temp."{apps.get_model("compliance", name)._meta.db_table}"')
+        cursor.execute(f'DROP VIEW IF EXISTS temp."{_table(name)}"')
 
 
 def on_connection_created(connection: BaseDatabaseWrapper, **_: object) -> None:

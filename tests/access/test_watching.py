@@ -167,7 +167,7 @@ async def test_a_turn_is_stopped_from_a_socket_of_another_worker(workers):
 async def test_a_watched_session_is_shown_live(workers):
     gate = asyncio.Event()
     first, second = workers(ScriptedModel(["Hel", gate, "lo"]))
-    first.behind.sessions.kept["s1"] = await first.behind.sessions.open(None, _asked())
+    first.behind.sessions.kept["s1"] = await first.behind.sessions.open(None, _asked(), "")
     watchers = [await opened(site) for site in (first, second)]
     strangers = [await opened(site, key) for site in (first, second) for key in (BOB.key, CHARLIE.key)]
     for watcher in watchers:
@@ -201,7 +201,7 @@ def _asked():
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
 async def test_a_turn_that_is_no_stream_is_shown_when_it_is_over(workers, path):
     first, second = workers(ScriptedModel(["Hello"]))
-    first.behind.sessions.kept["s1"] = await first.behind.sessions.open(None, _asked())
+    first.behind.sessions.kept["s1"] = await first.behind.sessions.open(None, _asked(), "")
     watcher = await opened(second)
     watcher.send({"type": "watch", "session_id": "s1"})
     await watcher.frame()

@@ -11,29 +11,14 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
-from django.db import connections
 
 from clawdbot_site import tasks
 from clawdbot_site.backup import making, restoring, sql
-from clawdbot_site.backup.packing import Broken, Manifest, checked, members, writing
-from compliance.journal import reader
-from compliance.models import TreeCursor
+from clawdbot_site.backup.packing import Broken, checked, members, writing
 from tenants.models import Job, Tenant
-from tests.compliance.journals import (
-    completion,
-    empty_database,
-    empty_journal,
-    intent,
-    journal_alias,
-    journal_database,
-    journal_file,
-    on_postgres,
-    postgres,
-    run,
-    writer_on,
-)
+from tests.compliance.journals import empty_journal, journal_alias, journal_file
 
-__all__ = ["empty_database", "empty_journal", "journal_alias", "journal_database", "journal_file", "postgres"]
+__all__ = ["empty_journal", "journal_alias", "journal_file"]
 
 
 @pytest.fixture
@@ -146,52 +131,3 @@ def test_a_backup_of_another_kind_of_database_is_refused():
     about = {"sql": {alias: {"vendor": "sqlite", "migrations": ["tenants.9999_future"]} for alias in sql.ALIASES}}
     with pytest.raises(Broken, match=r"newer version: tenants\.9999_future"):
         sql.check(about)
-
-
-async def test_the_journal_on_postgresql_goes_on_in_another_cluster(
-    transactional_db, cast, journal_database, postgres, empty_database, tmp_path, django_db_blocker, monkeypatch
-):
-    """What the tree had read stays read, and what it had not is still to come."""
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-    writer = writer_on(journal_database)
-    await writer.start()
-    turns = []
-    for number in range(4):
-        asked = intent(user=f"u{number}", at=time.time() - 40 * 86_400 * number)
-        await writer.intent(asked)
-        await writer.completion(completion(asked, text='tab\t "quoted" \\ 你好\n'))
-        turns.append(asked.turn_id)
-    await writer.stop()
-    read = run(journal_database, "SELECT xid::text::bigint, id FROM compliance_auditentry ORDER BY xid, id")
-    with django_db_blocker.unblock(), on_postgres(journal_database):
-        TreeCursor.objects.using("journal").create(source=0, xid=read[4][0], entry_id=read[4][1])
-        with writing(tmp_path / "b.tar.gz") as pack:
-            sql.dump(pack, "journal", tmp_path)
-    about = {"sql": {**checked(tmp_path / "b.tar.gz").about["sql"], "default": {}}}
-    other = postgres.database("restored", "empty")
-    with django_db_blocker.unblock(), on_postgres(other):
-        sql.prepare(about, "journal")
-        tables = sql.Tables(about)
-        for name, file in members(tmp_path / "b.tar.gz"):
-            if name.startswith("sql/"):
-                tables.take("journal", name, file)
-        tables.finish()
-        sql.renumber("journal")
-        cursor = TreeCursor.objects.using("journal").get()
-        place = f"(xid, id) > ('{cursor.xid}'::xid8, {cursor.entry_id})"
-        unread = run(other, f"SELECT id FROM compliance_auditentry WHERE {place} ORDER BY xid, id")
-        assert unread == [(number,) for _, number in read[5:]]
-        columns = "id, turn_id, kind, at, user, body"
-        query = f"SELECT {columns} FROM compliance_auditentry ORDER BY id"
-        assert run(other, query) == run(journal_database, query)
-        assert run(other, "SELECT * FROM compliance_subjectkey ORDER BY id") == run(
-            journal_database, "SELECT * FROM compliance_subjectkey ORDER BY id"
-        )
-        again = writer_on(other, "w2")
-        await again.start()
-        await again.intent(intent())
-        await again.stop()
-        assert len(run(other, f"SELECT id FROM compliance_auditentry WHERE {place}")) == len(unread) + 1
-        assert reader.entries().for_tenant(1).filter(kind="intent").count() == 5
-    connections["journal"].close()
-    assert isinstance(checked(tmp_path / "b.tar.gz"), Manifest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -67,8 +68,11 @@ class named:  # noqa: N801  # used as a statement: with named(path)
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A server for all suites; not for tests that stop it."""
-    server = PostgresServer(VAR_DIR / "postgres", options=["-c", "fsync=off", "-c", "full_page_writes=off"])
+    """A server for all suites; not for tests that stop it. Each module that imports the fixture has one of its own."""
+    server = PostgresServer(
+        Path(tempfile.mkdtemp(prefix="postgres-", dir=VAR_DIR)),
+        options=["-c", "fsync=off", "-c", "full_page_writes=off"],
+    )
     server.start()
     yield server
     server.kill()  # nobody needs what is in it any more

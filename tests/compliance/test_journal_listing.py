@@ -16,7 +16,7 @@ from compliance.journal.records import completion_row, intent_row
 from compliance.journal.sqlite import SqliteStore
 from engine.turn import new_turn_id
 from engine.types import Verdict
-from tests.compliance.journals import completion, intent
+from tests.compliance.journals import KEYS, completion, intent
 
 START = 1_700_000_000.0
 COUNT = 40
@@ -133,6 +133,8 @@ def test_the_way_back_finds_what_the_way_there_did(journal):
 
 
 def test_the_platform_finds_those_of_all_tenants(journal, monkeypatch):
+    named = {user: [user, *(keys.pseudonym(user) for keys in KEYS.values())] for user in ("u0", "u1")}
+    monkeypatch.setattr(listing.reader, "stored_users", lambda tenant_id, user: named[user])  # the tenants are a table
     monkeypatch.setattr(listing, "SCANNED", 30)
     monkeypatch.setattr(listing, "OPENED", 30)
     for filters, fits in [*OWNERS.items(), *SCANNED.items()]:

@@ -10,7 +10,7 @@ import pytest
 from tests.product.running import Product, until
 from tests.product.upstreams import upstream_in_thread
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
 STATE = (
     "from compliance.journal.reader import entries\n"

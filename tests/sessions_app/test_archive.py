@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 from compliance.sealing.destroying import destroy
 from engine.errors import SessionNotFound, StoreUnavailable
 from engine.snapshots import Cell
+from sessions_app import objects as stored
 from sessions_app import shelf
 from sessions_app.erasing import ArchiveEraser, SessionEraser
 from sessions_app.layout import Home, idle_member
@@ -145,7 +146,7 @@ async def test_nothing_is_lost_by_a_crash_at_any_step(place, monkeypatch, step, 
     await place.sweep()
     assert not any("s1" in name for name in await place.names()) and place.rows().count() == 1
     assert await place.store.call("ZCARD", ALICES.idle) == 0
-    shelf.tidy(1, young=timedelta())
+    stored.tidy(1, young=timedelta())
     assert place.objects() == [place.rows().get().object_name]
     await place.sessions.read(ALICE.principal, "s1")
     assert (await place.files.load(ALICES, "s1")).record == kept
@@ -179,7 +180,7 @@ async def test_sessions_stay_while_object_storage_is_away(place, settings):
 
 async def test_a_list_has_both_kinds_the_last_active_first(place):
     for number in range(7):
-        await place.put(f"s{number}", content=record(age=2 * HOUR + number, name=f"n{number}"))
+        await place.put(f"s{number}", content=record(age=2 * HOUR + 60 * number, name=f"n{number}"))
     await place.sweep()
     for number in (1, 4):
         await place.sessions.read(ALICE.principal, f"s{number}")
@@ -271,8 +272,8 @@ async def test_objects_that_no_row_names_are_removed(place):
     await place.sweep()
     row = place.rows().get()
     orphan = default_storage.save(row.object_name, ContentFile(b"x"))
-    assert shelf.tidy(1) == 0, "somebody may be about to name it"
-    assert shelf.tidy(1, young=timedelta()) == 1
+    assert stored.tidy(1) == 0, "somebody may be about to name it"
+    assert stored.tidy(1, young=timedelta()) == 1
     assert (place.objects(), orphan in place.objects()) == ([row.object_name], False)
 
 

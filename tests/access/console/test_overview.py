@@ -28,6 +28,7 @@ def test_it_counts_what_there_is(console: Client, cast: SimpleNamespace) -> None
         (1, "active, 1 not"),
         (0, "in use"),
         (2, "active, 1 not"),
+        (0, "0\xa0bytes"),
     ]
 
 
