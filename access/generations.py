@@ -44,8 +44,8 @@ class Generation:
 
     __slots__ = (
         "_began", "_chat", "_counted", "_ended", "_flying", "_grace", "_language", "_loop", "_marked", "_name",
-        "_owners", "_place", "_readers", "_remote", "_repeats", "_running", "_source", "_stored", "_timer", "_waiting",
-        "error", "frames", "id", "over", "principal", "pushed", "size", "start", "task",
+        "_owners", "_place", "_readers", "_remote", "_repeats", "_running", "_shed", "_source", "_stored", "_timer",
+        "_waiting", "error", "frames", "id", "over", "principal", "pushed", "size", "start", "task",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,7 @@ class Generation:
         self._stored = 0  # which are so many frames
         self._flying = False
         self._marked = False
+        self._shed = False
         self._repeats = False  # a recorded answer: readers come back to the turn that gave it
         self.pushed: Reader | None = None  # which has all events and waits: it is given the next one
         self.principal = principal
@@ -197,9 +198,12 @@ class Generation:
 
     def _give_up(self) -> None:
         now = self._loop.time()
+        last = max(self._remote.values(), default=now)
         self._remote = {reader: until for reader, until in self._remote.items() if until > now}
         if self._remote:
-            self._wait_for_reader(max(self._remote.values()) - now)
+            self._wait_for_reader(last - now)
+        elif last < now and (rest := last - REMOTE + self._grace - now) > 0.0:
+            self._wait_for_reader(rest)  # its worker died; it may come back like one who left
         else:
             self.cancel()
 
@@ -240,11 +244,19 @@ class Generation:
             self._stored, self._place = count, self._place + size
         else:
             self._stored = self._place = 0  # whatever is there: next time all is sent in its place
-        if self._stored < len(self.frames):
+        if self._stored == len(self.frames):
+            if self.over:
+                self._owners.kept(self)
+        elif not self._shed:
             self._marked = True
-            self._owners.mark(self, RETRY if not whole else FLUSH)
-        elif self.over:
-            self._owners.kept(self)
+            if whole:
+                self._owners.mark(self)
+            else:  # beside the others, whose stores may be better
+                self._loop.call_later(RETRY, self._owners.mark, self)
+
+    def shed(self) -> None:
+        """The store is offered no more of it."""
+        self._shed = True
 
     @property
     def counted(self) -> int:
@@ -287,7 +299,9 @@ class Generations:
     def begin(self, principal: Principal, chat: ChatRequest, language: str) -> Generation:
         """Raises Overloaded: too much is in memory already."""
         if self.total >= MAX_TOTAL:
-            raise Overloaded
+            self._make_room()
+            if self.total >= MAX_TOTAL:
+                raise Overloaded
         generation = Generation(self, principal, chat, language, self._grace(principal.tenant_id))
         self._alive.add(generation)
         if self._watch is None:
@@ -327,11 +341,11 @@ class Generations:
         self._by_id[start.id] = generation
         self._begun(generation.principal, start)
 
-    def mark(self, generation: Generation, soon: float = FLUSH) -> None:
+    def mark(self, generation: Generation) -> None:
         """It has something for the store."""
         self._new[generation] = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(soon, self._flush)
+            self._timer = asyncio.get_running_loop().call_later(FLUSH, self._flush)
 
     def ended(self, generation: Generation) -> None:
         if self._by_id.get(generation.id) is not generation and not generation.readers:
@@ -347,6 +361,13 @@ class Generations:
         """It has no reader any more."""
         if generation.over and self._by_id.get(generation.id) is not generation:
             self._forget(generation)
+
+    def _make_room(self) -> None:
+        """What is over waits for a store that is away: let go of what nobody reads. The journal has it."""
+        for generation in [each for each in self._by_id.values() if each.over and not each.readers]:
+            generation.shed()
+            self._new.pop(generation, None)
+            self.kept(generation)
 
     def _forget(self, generation: Generation) -> None:
         if generation in self._alive:

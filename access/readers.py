@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from types import coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+AT_ONCE: Final = 256  # events
 
 Sending = Coroutine[Any, Any, None]
 Push = Callable[[bytes], Sending]
@@ -47,8 +49,9 @@ class Reader:
         return self._generation.over and self.position >= len(self._generation.frames)
 
     async def next(self, push: Push | None = None) -> list[bytes]:
-        """All that has come since, at least one event; none: that was all. While it waits, a single event that is not
-        the last is given to `push` instead, by whoever makes it: that spares a change of tasks for each."""
+        """What has come since, at least one event and at most `AT_ONCE`; none: that was all. While it waits, a single
+        event that is not the last is given to `push` instead, by whoever makes it: that spares a change of tasks for
+        each."""
         generation = self._generation
         frames = generation.frames
         self.busy = 0.0
@@ -66,7 +69,7 @@ class Reader:
                 if generation.pushed is self:
                     generation.pushed = None
             await self._send_held()
-        given = frames[self.position :]
+        given = frames[self.position : self.position + AT_ONCE]  # who is far behind is sent no heap at once
         self.position += len(given)
         self.busy = time.monotonic()
         return given

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import hiredis
 
@@ -65,13 +65,17 @@ class CommandRefused(StoreUnavailable):
 
 
 class Script:
-    """A Lua script, sent whole once a server and by its SHA-1 from then on."""
+    """A Lua script, sent whole once a server and by its SHA-1 from then on. `known` are all of the process, by digest:
+    a connection makes sure that its server has them."""
 
     __slots__ = ("digest", "source")
+
+    known: ClassVar[dict[str, str]] = {}
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        self.known[self.digest] = source
 
 
 class Owner(Protocol):

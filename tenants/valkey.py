@@ -226,6 +226,18 @@ class Connection:
                     raise
                 await asyncio.sleep(LOADING_PAUSE)
         self._era = await self._read_era(link)
+        await self._teach(link)
+
+    async def _teach(self, link: Link) -> None:
+        """The scripts that the server lacks. One that is sent whole only when it was refused comes after what was sent
+        behind it."""
+        scripts = dict(Script.known)
+        try:
+            there = await self._ask(link, ("SCRIPT", "EXISTS", *scripts))
+            lacking = [source for source, known in zip(scripts.values(), there, strict=True) if not known]
+            await asyncio.gather(*(self._ask(link, ("SCRIPT", "LOAD", source)) for source in lacking))
+        except CommandRefused:  # a server that cannot write now, or does not let us: they are sent whole when asked for
+            return
 
     async def _read_era(self, link: Link) -> str:
         """The process and the history it follows: a restart changes the one, a promotion the other. Read before any

@@ -314,13 +314,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def _join(self, principal: Principal, session_id: str | None) -> None:
         """Who uses a session watches it: in the background, and if it cannot be, then not."""
         if session_id is not None and (name := watching.group(principal, session_id)) not in self._audience:
-            self._beside(self._audience.join(name, push=True))
+            self._beside(partial(self._audience.join, name, push=True))
 
     def _heard(self, session_id: str, turn_id: str) -> None:
         if turn_id in self._known or self._over or len(self._others) >= SHOWN_AT_ONCE:
             return
         self._know(turn_id)
-        self._beside(self._show(session_id, turn_id))
+        self._beside(partial(self._show, session_id, turn_id))
 
     async def _show(self, session_id: str, turn_id: str) -> None:
         """A turn that somebody else began: what is asked, then its events."""
@@ -331,7 +331,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._say("turn", None, {"turn_id": turn_id, "session_id": session_id, "messages": asked})
         await self._pass_on(turn_id, 0, self._language({}), b'"turn_id":"%b",' % turn_id.encode("ascii"))
 
-    def _beside(self, work: Coroutine[object, object, None]) -> None:
+    def _beside(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
         task = asyncio.get_running_loop().create_task(_unless_trouble(work))
         self._others.add(task)
         task.add_done_callback(self._others.discard)
@@ -368,7 +368,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             if stop and shown.generation is not None:
                 shown.generation.cancel()
             shown.leave()
-        await self.close(code)
+        with suppress(OSError):  # it is gone, perhaps because it read nothing
+            await self.close(code)
 
     async def _leave(self) -> None:
         self._over = True
@@ -383,10 +384,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._audience.close()
 
 
-async def _unless_trouble(work: Coroutine[object, object, None]) -> None:
+async def _unless_trouble(work: Callable[[], Coroutine[object, object, None]]) -> None:
     """What a socket is shown beside its own turns; it lives without it."""
     try:
-        await work
+        await work()
     except (EngineError, OSError):
         return
     except Exception:

@@ -1,22 +1,35 @@
 """Fewer, larger writes: uvloop makes a system call of every write, and an answer is a head and a body, a stream many
-events that often come together."""
+events that often come together. And an end to connections whose other end takes nothing: neither uvicorn nor the
+kernel gives up on a client that is there and does not read, not even while the connection is being closed."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import socket
+import struct
+import termios
 from typing import Any
 
 MAX_BYTES = 64 * 1024  # more is not kept back
+WRITE_IDLE = 30.0  # seconds in which a client may take nothing of what waits for it
 
 
 class Burst:
     """A transport that sends at once what one step of the event loop writes. Everything else is the transport's own.
 
-    `flush` may be called where it is known that nothing more will come in this step."""
+    `flush` may be called where it is known that nothing more will come in this step. Its protocol says when it is
+    `held_up`, and when it is `lost`; from the one to the other a client that takes nothing for `idle` seconds is
+    aborted."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, idle: float = WRITE_IDLE) -> None:
         self._transport = transport
         self._loop = loop
+        self._idle = idle
+        self._written = 0
+        self._taken = 0
+        self._watch: asyncio.TimerHandle | None = None
         self._parts: list[bytes] = []
         self._size = 0
         self._due = False
@@ -43,7 +56,9 @@ class Burst:
         if parts:
             self._parts, self._size = [], 0
             if not self._transport.is_closing():
-                self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+                data = parts[0] if len(parts) == 1 else b"".join(parts)
+                self._written += len(data)
+                self._transport.write(data)
 
     def _end_of_step(self) -> None:
         self._due = False
@@ -56,7 +71,48 @@ class Burst:
     def close(self) -> None:
         self.flush()
         self._transport.close()
+        self.held_up()  # what waits is still sent
 
     def abort(self) -> None:
         self._parts, self._size = [], 0
         self._transport.abort()
+
+    # Clients that do not read ------------------------------------------------------------------------------------
+
+    def held_up(self) -> None:
+        """More waits to be sent than should."""
+        if self._watch is None and self._transport.get_write_buffer_size():
+            self._taken = self._count_taken()
+            self._watch = self._loop.call_later(self._idle, self._look)
+
+    def lost(self) -> None:
+        """There is no connection any more."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _look(self) -> None:
+        self._watch = None
+        if not self._transport.get_write_buffer_size():
+            return
+        taken = self._count_taken()
+        if taken <= self._taken:
+            self._reset()
+            return
+        self._taken = taken
+        self._watch = self._loop.call_later(self._idle, self._look)
+
+    def _reset(self) -> None:
+        """Throws away what waits, the kernel's part too."""
+        connection = self._transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
+    def _count_taken(self) -> int:
+        """Bytes the other end has acknowledged: a slow one empties the kernel's buffer long before there is room."""
+        waiting = self._transport.get_write_buffer_size()
+        connection = self._transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            waiting += struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]
+        return self._written - waiting

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from clawdbot_site.serving.bursts import Burst
+from clawdbot_site.serving.bursts import WRITE_IDLE, Burst
 
 LINGER = 1.0  # seconds a refused client may go on sending before the connection closes without a reset
 
@@ -26,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True):
     header_fields: int = 100
     header_time: float = 10.0
     body_idle: float = 30.0
+    write_idle: float = WRITE_IDLE
     keep_alive: int = 75
     websocket_message: int = 256 * 1024
 
@@ -79,7 +80,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._burst = Burst(transport, self.loop)
+        self._burst = Burst(transport, self.loop, self.limits.write_idle)
         super().connection_made(cast(asyncio.Transport, self._burst))
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
@@ -88,7 +89,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._burst.lost()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._burst.held_up()
 
     def data_received(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():

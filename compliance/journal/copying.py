@@ -12,7 +12,7 @@ import psycopg
 
 from compliance.journal.answering import ANSWER, Answering
 from compliance.journal.claims import Denials, grant_on_server
-from compliance.journal.records import COLUMNS, KEY_COLUMNS, ClaimRow, KeyRow, Row
+from compliance.journal.records import COLUMNS, INTENT, KEY_COLUMNS, ClaimRow, KeyRow, Row
 from compliance.journal.store import RecordRefused, StoreAway
 
 _TABLE: Final = "compliance_auditentry"
@@ -32,6 +32,8 @@ _INSERT_KEY: Final = (
     f"VALUES ({', '.join(['%s'] * len(KEY_COLUMNS))}) ON CONFLICT DO NOTHING"
 )
 _BAD_VALUES: Final = (TypeError, ValueError, OverflowError, struct.error, AttributeError)
+
+UNSURE: Final = 600.0  # seconds in which a commit whose answer was lost may still be seen
 
 Key = tuple[str, str, int]
 
@@ -95,6 +97,13 @@ class Entries:
                     self.database().execute(INSERT, row)
         except RecordRefused as error:
             raise StoreAway(str(error)) from error
+
+    def unsure(self, before: str) -> list[str]:
+        """Turns with lower ids whose intents may be there although nobody was told so, as far as `UNSURE` back."""
+        since = f"{int((time.time() - UNSURE) * 1000):012x}"
+        intents = [key for key in self._uncertain if key[1] == INTENT and key[0] < before]
+        self._uncertain.difference_update(key for key in intents if key[0] < since)
+        return [turn_id for turn_id, *_ in intents if turn_id >= since]
 
     def database(self) -> Answering:
         """For use inside `asked`. Raises psycopg.Error."""

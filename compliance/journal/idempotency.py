@@ -91,7 +91,7 @@ def forget_old(now: float | None = None) -> bool:
     first = first_file()
     if first is None:
         with connections[ALIAS].cursor() as cursor:
-            cursor.execute(_FORGET.format("%s"), (before, MOST))
+            cursor.execute(_FORGET.format("%s"), (before, MOST, before))
             return int(cursor.rowcount) == MOST
     paths = [slots.slot_path(first, number) for number in slots.existing(first)]
     more = [_forget_in_file(str(path), before) for path in paths if tables.migrated(path, _TABLE)]
@@ -99,11 +99,13 @@ def forget_old(now: float | None = None) -> bool:
 
 
 _TABLE: Final = Idempotency._meta.db_table
-_FORGET: Final = f"DELETE FROM {_TABLE} WHERE digest IN (SELECT digest FROM {_TABLE} WHERE at < {{0}} LIMIT {{0}})"  # noqa: S608
+_FORGET: Final = f"""
+    DELETE FROM {_TABLE} WHERE digest IN (SELECT digest FROM {_TABLE} WHERE at < {{0}} LIMIT {{0}})
+    AND at < {{0}}"""  # noqa: S608  # asked again of the row that is removed: it may just have gone to another turn
 
 
 def _forget_in_file(path: str, before: float) -> bool:
     with closing(sqlite3.connect(path, timeout=GUEST, isolation_level=None)) as database:
         database.execute("PRAGMA synchronous = NORMAL")  # what is lost with the power is removed again
         database.execute("PRAGMA wal_autocheckpoint = 0")
-        return database.execute(_FORGET.format("?"), (before, MOST)).rowcount == MOST
+        return database.execute(_FORGET.format("?"), (before, MOST, before)).rowcount == MOST

@@ -46,6 +46,11 @@ _OPEN_TURNS: Final = """
         SELECT 1 FROM compliance_auditentry AS ending
         WHERE ending.turn_id = entry.turn_id AND ending.kind = 'completion')
     ORDER BY turn_id LIMIT %s"""
+_THERE: Final = """
+    SELECT turn_id, tenant_id, session_id, model, instance FROM compliance_auditentry AS entry
+    WHERE kind = 'intent' AND worker = %s AND turn_id = ANY(%s) AND NOT EXISTS (
+        SELECT 1 FROM compliance_auditentry AS ending
+        WHERE ending.turn_id = entry.turn_id AND ending.kind = 'completion')"""
 
 
 class PostgresStore:
@@ -80,6 +85,15 @@ class PostgresStore:
             database.execute(_BEAT, (self.worker, oldest_open, self.backlog.kept))
             if not self._locked:
                 self._locked = self._lock(database)
+            if not self.backlog.kept:  # else nothing is given up
+                self._end_given_up(database, oldest_open)
+
+    def _end_given_up(self, database: Answering, bound: str) -> None:
+        """An intent that was committed without an answer, and given up before it could be sent again, is there and has
+        nobody to end it: its turn would seem to run, and hold its idempotency key, for as long as this worker lives."""
+        if asked := self._entries.unsure(bound):
+            for turn in database.execute(_THERE, (self.worker, asked)).fetchall():
+                database.execute(INSERT, aborted_row(turn, self.worker))
 
     def probe(self) -> None:
         self._entries.probe(probe_row(self.worker))

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-from access import frames, generations
+from access import frames, generations, readers
+from access.shelf import NoShelf
 from tests.access.parts import build
+from tests.cast import ALICE
 from tests.conformance.edges import HI, within
 from tests.engine.parts import ScriptedModel
 
 
 def begin(site):
     return site.alice.begin("POST", "/api/chat", {"messages": HI, "stream": True})
+
+
+async def whole(site):
+    """A stream without an interruption, frame by frame, and its turn's id."""
+    answer = await begin(site).rest()
+    return frames.split(answer.body), answer.headers["x-clawdbot-decision"]
 
 
 async def test_a_slow_reader_holds_up_nobody(monkeypatch):
@@ -55,10 +63,56 @@ async def test_a_reader_that_stalls_is_dropped(monkeypatch):
     await within(1, lambda: site.behind.journal.states == ["cancelled"])
 
 
+async def test_a_reader_far_behind_is_given_a_part_at_a_time(monkeypatch):
+    monkeypatch.setattr(readers, "AT_ONCE", 3)
+    site = build(ScriptedModel([*"abcdefghij", asyncio.Event()]))
+    first = begin(site)
+    had = b""
+    while len(frames.split(had)) < 11:
+        had += await first.piece()
+    second = site.alice.begin("GET", f"/api/turns/{first.headers['x-clawdbot-decision']}/events")
+    pieces = [await second.piece() for _ in range(3)]
+    assert [len(frames.split(piece)) for piece in pieces] == [3, 3, 3]
+    for exchange in (first, second):
+        exchange.leave()
+        await exchange.task
+
+
 async def test_too_much_in_memory_is_an_overload(monkeypatch):
     monkeypatch.setattr(generations, "MAX_TOTAL", 0)
     answer = await begin(build()).rest()
     assert (answer.status, answer.json["error"]["code"]) == (503, "overloaded")
+
+
+async def test_what_is_over_makes_room_while_the_store_is_away(monkeypatch):
+    class Away(NoShelf):
+        def put(self, owner, turn_id, place, events, landed):
+            landed(False)
+
+    site = build(ScriptedModel([*"abc"]), shelf=Away())
+    mine = site.parts.generations
+    _, turn_id = await whole(site)
+    await within(2, lambda: mine.total > 0)
+    monkeypatch.setattr(generations, "MAX_TOTAL", mine.total)
+    said, _ = await whole(site)
+    assert frames.is_last(said[-1]) and mine.find(site.keys.people[ALICE.key], turn_id) is None
+    await within(2, lambda: 0 < mine.total <= generations.MAX_TOTAL)
+
+
+async def test_a_store_that_is_away_holds_up_no_other(monkeypatch):
+    monkeypatch.setattr(generations, "RETRY", 60)
+    offered = []
+
+    class Away(NoShelf):
+        def put(self, owner, turn_id, place, events, landed):
+            offered.append(turn_id)
+            landed(offered[0] != turn_id)
+
+    site = build(ScriptedModel([*"abc"]), shelf=Away())
+    await whole(site)
+    await within(2, lambda: len(offered) == 1)
+    _, other = await whole(site)
+    await within(2, lambda: other in offered)
 
 
 async def test_an_answer_without_end_is_cut_off(monkeypatch):

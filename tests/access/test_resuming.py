@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from urllib.parse import quote
 
 import msgspec
@@ -175,6 +176,17 @@ async def test_a_worker_that_tells_nothing_more_counts_for_a_while(shelf, monkey
     await asyncio.sleep(0.2)
     assert not site.behind.journal.completions
     await within(2, lambda: site.behind.journal.states == ["cancelled"])
+
+
+async def test_a_reader_whose_worker_died_has_the_whole_grace(shelf, monkeypatch):
+    monkeypatch.setattr(generations, "REMOTE", 0.2)
+    site = build(ScriptedModel(["a", asyncio.Event()]), shelf=shelf, grace=0.6)
+    _, turn_id = await left(site, 2)
+    await asyncio.sleep(0.4)
+    site.parts.generations.heard(f"{turn_id} somebody 1")
+    heard = time.monotonic()
+    await within(3, lambda: site.behind.journal.states == ["cancelled"])
+    assert time.monotonic() - heard > 0.5
 
 
 async def test_two_readers_are_sent_the_same(shelf):

@@ -18,6 +18,9 @@ class Wire(asyncio.Transport):
     def get_protocol(self):
         return None
 
+    def get_write_buffer_size(self):
+        return 0
+
     def get_extra_info(self, name, default=None):
         return name
 

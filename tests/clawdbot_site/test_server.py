@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.clawdbot_site.tiny_server import EVENTS
+from tests.clawdbot_site.tiny_server import EVENTS, FLOOD
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +59,13 @@ def read_until(connection: socket.socket, end: bytes) -> bytes:
     while not received.endswith(end):
         received += connection.recv(65536)
     return received
+
+
+def wait_for_reset(connection: socket.socket) -> None:
+    """Without reading anything."""
+    poll = select.poll()
+    poll.register(connection, 0)  # errors alone
+    assert poll.poll(20_000), "the connection is still there"
 
 
 def refusal(answer: bytes) -> tuple[int, str]:
@@ -115,6 +123,36 @@ def test_it_closes_a_header_sent_drop_by_drop(server):
                         raise OSError("closed")
                 except TimeoutError:
                     pass
+
+
+@pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
+def test_it_ends_a_connection_that_takes_nothing(connection):
+    with running("1", "0.4") as server, server.open() as client:
+        client.sendall(b"GET /flood HTTP/1.1\r\nhost: x\r\nconnection: %s\r\n\r\n" % connection)
+        wait_for_reset(client)
+
+
+def test_it_ends_a_socket_that_takes_nothing():
+    with running("1", "0.4") as server, server.open() as client:
+        client.sendall(
+            b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n"
+        )
+        assert b" 101 " in read_until(client, b"\r\n\r\n")
+        client.sendall(b"\x81\x85\0\0\0\0flood")
+        wait_for_reset(client)
+        assert server.process.stdout.readline() == "socket left\n"
+
+
+def test_a_slow_client_gets_all(server):
+    with server.open() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        client.sendall(b"GET /flood HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        size = 0
+        while chunk := client.recv(1 << 20):
+            size += len(chunk)
+            time.sleep(0.001)
+        assert size > FLOOD
 
 
 def test_it_times_a_second_request_on_the_same_connection(server):

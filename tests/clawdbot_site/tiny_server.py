@@ -13,6 +13,7 @@ from clawdbot_site.serving.server import Drain
 from clawdbot_site.serving.webserver import serve
 
 EVENTS = 20
+FLOOD = 32 << 20
 
 
 def say(*words: object) -> None:
@@ -46,6 +47,8 @@ class Tiny:
             await self.socket(receive, send)
         elif scope["path"] == "/stream":
             await self.stream(send)
+        elif scope["path"] == "/flood":
+            await self.flood(send)
         elif scope["path"] == "/crash":
             os._exit(9)
         else:
@@ -74,13 +77,22 @@ class Tiny:
         finally:
             self.turns -= 1
 
+    async def flood(self, send) -> None:
+        """More than any buffer holds, in one piece."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * FLOOD})
+
     async def socket(self, receive, send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
+                say("socket left")
                 return
+            if message.get("text") == "flood":
+                await send({"type": "websocket.send", "bytes": os.urandom(FLOOD)})
+                continue
             self.turns += 1
             try:
                 for number in range(EVENTS):
@@ -98,7 +110,7 @@ def main() -> None:
         Tiny,
         listener,
         workers=int(sys.argv[1]),
-        limits=Limits(header_time=time, body_idle=time),
+        limits=Limits(header_time=time, body_idle=time, write_idle=time),
         drain=Drain(delay=0.5, timeout=10),
         all_ready=lambda: say("ready"),
     )

@@ -122,6 +122,22 @@ async def test_an_old_one_goes_some_at_a_time(known, journal, place_alias, monke
     assert run(place_alias, "SELECT * FROM compliance_idempotency") == []
 
 
+async def test_one_that_goes_to_another_turn_meanwhile_stays(known, journal, place_alias):
+    if not isinstance(place_alias, str):
+        pytest.skip("a file has one writer at a time")
+    await held(known, journal)
+    run(place_alias, f"UPDATE compliance_idempotency SET at = at - {LIFE + 7200}")
+    with psycopg.connect(place_alias) as taker:
+        taker.execute("UPDATE compliance_idempotency SET at = %s", [time.time()])
+        forgetting = asyncio.create_task(asyncio.to_thread(forget_old))
+        while not run(place_alias, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert not forgetting.done()
+            await asyncio.sleep(0.01)
+        taker.commit()
+    await forgetting
+    assert len(run(place_alias, "SELECT * FROM compliance_idempotency")) == 1
+
+
 async def test_a_turn_that_is_not_kept_any_more_gives_it_up(known, journal, place_alias):
     turn = await held(known, journal)
     await journal.completion(completion(turn))

@@ -140,26 +140,40 @@ def test_it_refuses_what_the_table_cannot_hold_and_goes_on(store, journal_databa
     assert len(rows(journal_database)) == 1
 
 
-def test_it_writes_an_entry_once_when_the_answer_to_a_commit_is_lost(store, journal_database, monkeypatch):
-    row = intent_row(intent(), "w1")
+def append_without_answer(store, address, monkeypatch, row):
+    """Everything reaches the server, but for the client the connection breaks."""
     wait, committed = Answering.wait, []
 
     def lose(connection, gen, *args):
-        """Everything reaches the server, but for the client the connection breaks."""
         result = wait(connection, gen, *args)
-        if rows(journal_database) and not committed:
+        if rows(address) and not committed:
             committed.append(True)
             raise psycopg.OperationalError("connection lost")
         return result
 
-    monkeypatch.setattr(Answering, "wait", lose)
-    with pytest.raises(StoreAway):
-        store.append([row], [("k" * 32, 1, "someone", b"sealed", 1.0)])
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Answering, "wait", lose)
+        with pytest.raises(StoreAway):
+            store.append([row], [("k" * 32, 1, "someone", b"sealed", 1.0)])
+
+
+def test_it_writes_an_entry_once_when_the_answer_to_a_commit_is_lost(store, journal_database, monkeypatch):
+    row = intent_row(intent(), "w1")
+    append_without_answer(store, journal_database, monkeypatch, row)
     store.append([row], [("k" * 32, 1, "someone", b"sealed", 1.0)])
     assert len(rows(journal_database)) == 1
     with pytest.raises(RecordRefused):  # that it is there is no answer to whoever sends it again
         store.append([row])
+
+
+def test_it_ends_a_turn_that_was_given_up_after_the_answer_to_its_commit_was_lost(store, journal_database, monkeypatch):
+    asked = intent()
+    append_without_answer(store, journal_database, monkeypatch, intent_row(asked, "w1"))
+    store.beat(asked.turn_id)  # it may still be sent again
+    assert kinds(journal_database) == {asked.turn_id: ["intent"]}
+    for _ in range(2):
+        store.beat(new_turn_id(time.time() + 1))  # it is not open any more
+        assert kinds(journal_database) == {asked.turn_id: ["intent", "aborted"]}
 
 
 def test_it_does_not_take_the_end_somebody_else_wrote_for_its_own(store, journal_database):

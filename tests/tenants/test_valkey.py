@@ -280,3 +280,13 @@ async def test_it_names_another_era_once_the_server_was_restarted(own_server):
     await answer(connection, "GET", "a")
     assert connection.era("a") not in ("", era)
     await connection.close()
+
+
+async def test_a_server_knows_every_script_before_it_is_asked_for_one(own_server):
+    """A script that had to be sent again would be overtaken by what was sent behind it."""
+    script = Script("return redis.call('INCR', KEYS[1])")
+    connection = Connection(f"{own_server.url}?db=0")
+    first = connection.run(script, ["k"])
+    second = connection.send("GET", "k")
+    assert (await first, await second) == (1, b"1")
+    await connection.close()
