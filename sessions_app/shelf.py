@@ -11,12 +11,10 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
-from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import Count, Sum
@@ -27,6 +25,7 @@ from engine.ports import Vault
 from engine.types import Json
 from sessions_app.layout import Home
 from sessions_app.models import ArchivedSession
+from sessions_app.objects import add_objects, discard, listed, settle
 from sessions_app.records import Line, Record
 from sessions_app.recovery import Base
 from sessions_app.replaying import contents, from_contents
@@ -35,7 +34,6 @@ from tenants.scoping import ScopedQuerySet
 log = logging.getLogger(__name__)
 
 ROOT: Final = "sessions"
-REQUESTS: Final = 8
 LEVEL: Final = 3  # of zlib: the next ones cost twice the time for a few per cent
 LARGEST: Final = 256 << 20  # bytes a session may have when it is inflated
 KEPT: Final = timedelta(days=2)  # a row outlives its expired session: the journal has its end by then
@@ -228,9 +226,16 @@ class Shelf:
         return found
 
     def drop(self, home: Home, session_ids: Collection[str]) -> int:
-        """Object and row. Raises StoreUnavailable, OSError: ask again."""
+        """Rows, then objects: where object storage is away these are found by `tidy`. Raises StoreUnavailable,
+        DatabaseError: ask again."""
         subject = self._vault.pseudonym(home.tenant_id, home.user)
-        return remove(rows_of(home.tenant_id).filter(subject=subject, session_id__in=session_ids))
+        mine = rows_of(home.tenant_id).filter(subject=subject, session_id__in=session_ids)
+        names = dict(reading(lambda: list(mine.values_list("pk", "object_name"))))
+        if not names:
+            return 0
+        removed = int(rows_of(home.tenant_id).filter(pk__in=names)._raw_delete(mine.db))
+        discard(names.values())
+        return removed
 
     # Retention -------------------------------------------------------------------------------------------------------
 
@@ -258,8 +263,6 @@ class Shelf:
         return len(names)
 
 
-# Threads of the process, for as long as it lives: each has a client of its own, which takes a moment to make.
-_requests: Final = ThreadPoolExecutor(REQUESTS, thread_name_prefix="objects")
 _WRITTEN: Final = (
     "version", "last_active", "key_id", "object_name", "size", "summary", "archived_at", "expired_at",
 )  # fmt: skip
@@ -352,31 +355,6 @@ def reading(read: Callable[[], T]) -> T:
         raise StoreUnavailable from error
 
 
-def add_objects(objects: Sequence[tuple[str, bytes]]) -> list[str]:
-    """The names they have then; many at a time where each is a request over the network. Raises OSError."""
-    add: Callable[[str, bytes], str] | None = getattr(default_storage, "add", None)
-    if add is None:
-        return [default_storage.save(name, ContentFile(content)) for name, content in objects]
-    return list(_requests.map(add, *zip(*objects, strict=True))) if objects else []
-
-
-def settle(names: Sequence[str]) -> None:
-    """A storage that does not say how is one that has what it took."""
-    how: Callable[[Sequence[str]], None] | None = getattr(default_storage, "settle", None)
-    if how is not None:
-        how(names)
-
-
-def discard(names: Iterable[str]) -> None:
-    """Objects that no row names. What cannot be deleted now is found by `tidy`."""
-    for name in names:
-        try:
-            if name:
-                default_storage.delete(name)
-        except OSError as error:
-            log.warning("the object %s stays for now: %s", name, error)
-
-
 def remove(mine: ScopedQuerySet[ArchivedSession]) -> int:
     """These sessions, objects first: a row without its object is found again. Raises OSError, DatabaseError."""
     removed = 0
@@ -400,20 +378,12 @@ def tidy(tenant_id: int, *, young: timedelta = timedelta(hours=1), kept: timedel
     ended long ago. How many objects. Raises OSError, DatabaseError."""
     rows_of(tenant_id).filter(expired_at__lt=timezone.now() - kept)._raw_delete(DEFAULT_DB_ALIAS)
     removed = 0
-    for subject in _listed(f"{ROOT}/{tenant_id}", 0):
+    for subject in listed(f"{ROOT}/{tenant_id}", 0):
         folder = f"{ROOT}/{tenant_id}/{subject}"
         named = set(rows_of(tenant_id).filter(subject=subject).values_list("object_name", flat=True))
-        for name in _listed(folder, 1):
+        for name in listed(folder, 1):
             whole = f"{folder}/{name}"
             if whole not in named and default_storage.get_modified_time(whole) < timezone.now() - young:
                 default_storage.delete(whole)
                 removed += 1
     return removed
-
-
-def _listed(folder: str, what: int) -> list[str]:
-    """What lies there: 0 folders, 1 objects."""
-    try:
-        return [name for name in default_storage.listdir(folder)[what] if name]
-    except FileNotFoundError:
-        return []
