@@ -188,7 +188,7 @@ class Shelf:
         """Which user of an API key has a session of this id; of several the last active one."""
         mine = rows_of(tenant_id).filter(key_id=key_id, session_id=session_id, expired_at=None)
         row = reading(lambda: mine.order_by("-last_active").first())
-        lines = self._lines([row]) if row is not None else []
+        lines = self.lines([row]) if row is not None else []
         return Home(tenant_id, lines[0].user) if lines else None
 
     def page(self, home: Home, below: int | None, limit: int) -> list[Line]:
@@ -196,7 +196,7 @@ class Shelf:
         mine = rows_of(home.tenant_id).filter(subject=self._vault.pseudonym(home.tenant_id, home.user), expired_at=None)
         if below is not None:
             mine = mine.filter(last_active__lt=below)
-        return self._lines(reading(lambda: list(mine[:limit])))
+        return self.lines(reading(lambda: list(mine[:limit])))
 
     def held(self, home: Home) -> set[str]:
         """The ids of all the user's sessions here."""
@@ -207,8 +207,8 @@ class Shelf:
         """By the keys of their rows."""
         return {pk: line.user for pk, line in self._read_lines(rows)}
 
-    def _lines(self, rows: Sequence[ArchivedSession]) -> list[Line]:
-        """Without those that cannot be read."""
+    def lines(self, rows: Sequence[ArchivedSession]) -> list[Line]:
+        """Of rows of one tenant, without those that cannot be read. Raises StoreUnavailable."""
         return [line for _, line in self._read_lines(rows)]
 
     def _read_lines(self, rows: Sequence[ArchivedSession]) -> list[tuple[int, Line]]:
