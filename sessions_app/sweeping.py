@@ -248,13 +248,13 @@ class Sweeper:
             await self._store.run(SETTLE, [key], *pairs)
 
 
-async def read_all(store: Store, tenant_id: int) -> AsyncIterator[Idle]:
+async def read_all(store: Store, tenant_id: int) -> AsyncIterator[Found]:
     """Every session of the store, as it is when its turn comes."""
     async for names in store.scan(SCAN, "session:*"):
         for name in names:
             place = _place(name, tenant_id) if layout.is_session(name) else None
             if place is not None and (found := await _look(store, _member_of(*place))) is not None:
-                yield found.idle()
+                yield found
 
 
 async def index_all(store: Store, tenant_id: int, goes_on: Callable[[], bool] = lambda: True) -> int:

@@ -10,6 +10,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
+from clawdbot_site.backup import sessions as backup
 from compliance.sealing.destroying import destroy
 from engine.errors import SessionNotFound, StoreUnavailable
 from engine.snapshots import Cell
@@ -140,6 +141,17 @@ async def test_it_reads_no_more_than_there_is_memory_for(place, monkeypatch):
     monkeypatch.setattr(Sweeper, "_keep", noting)
     assert await place.sweep(most_bytes=1) == (20, 0, True)
     assert read == [8, 8, 4]
+
+
+async def test_nor_does_a_backup(place, monkeypatch):
+    for number in range(5):
+        await place.put(f"s{number}")
+    view = tenant_table().by_id[1]
+    parts = [(number, len(some)) async for number, some in backup._batches(place.stores, view)]
+    assert parts == [(0, 5)]
+    monkeypatch.setattr(backup, "BYTES", 1)
+    parts = [(number, len(some)) async for number, some in backup._batches(place.stores, view)]
+    assert parts == [(number, 1) for number in range(5)]
 
 
 async def test_what_is_deleted_while_object_storage_is_away_is_in_no_list(place, settings):
