@@ -48,7 +48,7 @@ class FolderObjects(FileSystemStorage):
         tenth of what they do one after the other."""
         paths = {self.path(name) for name in names}
         for path in list(paths):  # a folder that is new is an entry of the one above it
-            while len(path) > len(self.location):
+            while len(path) > len(str(self.location)):
                 path = os.path.dirname(path)
                 paths.add(path)
         with ThreadPoolExecutor(min(SYNCS, len(paths) or 1)) as threads:
