@@ -21,10 +21,10 @@ from engine.errors import EngineError
 from engine.snapshots import Cell
 from sessions_app.archive import Archive
 from sessions_app.layout import Home
-from sessions_app.objects import tidy
 from sessions_app.recovery import SessionRecovery
-from sessions_app.shelf import Expired, Shelf
+from sessions_app.shelf import Expired, Shelf, tidy
 from sessions_app.sweeping import Sweeper, goes_on_for, index_all
+from sessions_app.writing import SessionFiles
 from tenants import stored_keys
 from tenants.directory import TenantView, compile_tenants
 from tenants.isolation import Stores
@@ -134,6 +134,7 @@ class Run:
         self._past = past
         self._shelf = Shelf(SubjectVault())
         self._recovery = SessionRecovery(stores, past, archive=archive)
+        self._files = SessionFiles(stores)
         self._goes_on = goes_on
         self._now = now
         self.told = Told()
@@ -165,19 +166,30 @@ class Run:
             if not found:
                 return
             used = await asyncio.gather(*(self._used(tenant_id, one) for one in found))
-            over = [one for one, in_use in zip(found, used, strict=True) if not in_use]
+            over = [one for one, in_use in zip(found, used, strict=True) if in_use is False]
             ended = await asyncio.to_thread(self._shelf.expire, tenant_id, over, bound(_journal, tenant_id))
             self.told.expired += ended
-            skipped += len(found) - ended
+            skipped += sum(in_use is True for in_use in used) + len(over) - ended
 
-    async def _used(self, tenant_id: int, one: Expired) -> bool:
-        """Of whom nothing can be read any more, nothing is in use."""
+    async def _used(self, tenant_id: int, one: Expired) -> bool | None:
+        """None: it was deleted, and is gone from here now. Of whom nothing can be read any more, nothing is in use.
+        Nobody brings back to the store what is not in use, until it has ended."""
         if not one.user:
             return False
-        store, home = self._stores.tenant(tenant_id), Home(tenant_id, one.user)
-        if await store.call("EXISTS", home.session(one.session_id)):
+        home = Home(tenant_id, one.user)
+        if not await self._files.bar(home, one.session_id, one.version):
             return True
-        return bool(await self._past.events(tenant_id, one.session_id, user=one.user, after=one.version))
+        try:
+            if not await self._past.events(tenant_id, one.session_id, user=one.user, after=one.version):
+                return False
+            alive = (await self._recovery.rebuild(home, one.session_id)).record is not None
+            if not alive:
+                await asyncio.to_thread(self._shelf.drop, home, [one.session_id])
+        except BaseException:
+            await self._files.unbar(home, one.session_id)
+            raise
+        await self._files.unbar(home, one.session_id)
+        return True if alive else None
 
 
 def _held() -> list[int]:

@@ -46,7 +46,11 @@ class FolderObjects(FileSystemStorage):
     def settle(self, names: Sequence[str]) -> None:
         """Returns once these are on the disk, whatever happens to the power. Asked for together they cost the disk a
         tenth of what they do one after the other."""
-        paths = {*map(self.path, names), *(os.path.dirname(self.path(name)) for name in names)}
+        paths = {self.path(name) for name in names}
+        for path in list(paths):  # a folder that is new is an entry of the one above it
+            while len(path) > len(str(self.location)):
+                path = os.path.dirname(path)
+                paths.add(path)
         with ThreadPoolExecutor(min(SYNCS, len(paths) or 1)) as threads:
             list(threads.map(_sync, paths))
 

@@ -11,7 +11,7 @@ from typing import Final
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from engine.errors import StoreUnavailable
-from sessions_app import layout, objects
+from sessions_app import layout, shelf
 from tenants.isolation import Store, Stores
 
 BATCH: Final = 1_000  # keys the store looks at in one go
@@ -67,11 +67,11 @@ class ArchiveEraser:
         return await asyncio.to_thread(self._erase, tenant_id, whose)
 
     def _erase(self, tenant_id: int, whose: Callable[[str], bool]) -> int:
-        mine = objects.rows_of(tenant_id)
+        mine = shelf.rows_of(tenant_id)
         subjects = mine.order_by().values_list("subject", flat=True).distinct()
         try:
             gone = [subject for subject in subjects if whose(subject)]
-            return sum(objects.remove(mine.filter(subject=subject)) for subject in gone)
+            return sum(shelf.remove(mine.filter(subject=subject)) for subject in gone)
         except (DatabaseError, OSError) as error:
             raise StoreUnavailable from error
         finally:

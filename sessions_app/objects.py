@@ -1,32 +1,23 @@
-"""Objects of archived sessions, and the rows that name them. Everything here blocks."""
+"""The objects of archived sessions in object storage, whichever it is. All of it blocks."""
 
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Final
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import DEFAULT_DB_ALIAS
-from django.utils import timezone
-
-from sessions_app.models import ArchivedSession
-from tenants.scoping import ScopedQuerySet
 
 log = logging.getLogger(__name__)
 
-ROOT: Final = "sessions"
 REQUESTS: Final = 8
-KEPT: Final = timedelta(days=2)  # a row outlives its expired session: the journal has its end by then
+LARGEST: Final = 256 << 20  # bytes a session may have when it is inflated
 
+# Threads of the process, for as long as it lives: each has a client of its own, which takes a moment to make.
 _requests: Final = ThreadPoolExecutor(REQUESTS, thread_name_prefix="objects")
-
-
-def rows_of(tenant_id: int) -> ScopedQuerySet[ArchivedSession]:
-    return ArchivedSession.objects.for_tenant(tenant_id)
 
 
 def add_objects(objects: Sequence[tuple[str, bytes]]) -> list[str]:
@@ -54,36 +45,18 @@ def discard(names: Iterable[str]) -> None:
             log.warning("the object %s stays for now: %s", name, error)
 
 
-def remove(mine: ScopedQuerySet[ArchivedSession]) -> int:
-    """These sessions, objects first: a row without its object is found again. Raises OSError, DatabaseError."""
-    removed = 0
-    while found := list(mine.values_list("pk", "object_name")[:500]):
-        for _, name in found:
-            if name:
-                default_storage.delete(name)
-        removed += int(mine.filter(pk__in=[pk for pk, _ in found])._raw_delete(mine.db))
-    return removed
-
-
-def tidy(tenant_id: int, *, young: timedelta = timedelta(hours=1), kept: timedelta = KEPT) -> int:
-    """Removes objects that no row names, unless they are so young that one may be about to, and rows of sessions that
-    ended long ago. How many objects. Raises OSError, DatabaseError."""
-    rows_of(tenant_id).filter(expired_at__lt=timezone.now() - kept)._raw_delete(DEFAULT_DB_ALIAS)
-    removed = 0
-    for subject in _listed(f"{ROOT}/{tenant_id}", 0):
-        folder = f"{ROOT}/{tenant_id}/{subject}"
-        named = set(rows_of(tenant_id).filter(subject=subject).values_list("object_name", flat=True))
-        for name in _listed(folder, 1):
-            whole = f"{folder}/{name}"
-            if whole not in named and default_storage.get_modified_time(whole) < timezone.now() - young:
-                default_storage.delete(whole)
-                removed += 1
-    return removed
-
-
-def _listed(folder: str, what: int) -> list[str]:
+def listed(folder: str, what: int) -> list[str]:
     """What lies there: 0 folders, 1 objects."""
     try:
         return [name for name in default_storage.listdir(folder)[what] if name]
     except FileNotFoundError:
         return []
+
+
+def inflated(content: bytes) -> bytes:
+    """Raises ValueError, zlib.error."""
+    machine = zlib.decompressobj()
+    whole = machine.decompress(content, LARGEST)
+    if machine.unconsumed_tail or not machine.eof:
+        raise ValueError("it was cut off, or is too large")
+    return whole

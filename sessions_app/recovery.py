@@ -49,6 +49,9 @@ class Archive(Protocol):
     async def whose(self, tenant_id: int, key_id: int, session_id: str) -> Home | None:
         """Which of the users that an API key named has such a session there."""
 
+    async def forget(self, home: Home, session_id: str) -> None:
+        """The session was deleted. Raises StoreUnavailable."""
+
 
 class NoArchive:
     async def fetch(self, home: Home, session_id: str) -> Base | None:
@@ -57,16 +60,21 @@ class NoArchive:
     async def whose(self, tenant_id: int, key_id: int, session_id: str) -> Home | None:
         return None
 
+    async def forget(self, home: Home, session_id: str) -> None:
+        """There is nothing."""
+
 
 class Rebuilt(NamedTuple):
     """A session by its archived form and the journal. `record` None: there is none, and one that begins now goes on
-    from `version`. `recent` are the ids of what was last done, the newest first; `at` is when."""
+    from `version`. `recent` are the ids of what was last done, the newest first; `at` is when. `buried`: the archive
+    has still what was deleted."""
 
     home: Home
     record: Record | None
     version: int
     recent: list[str]
     at: float
+    buried: bool = False
 
 
 class SessionRecovery:
@@ -125,7 +133,7 @@ class SessionRecovery:
         if at is None:
             at = float(record.last_active) if record is not None else 0.0
         recent = list(dict.fromkeys([*recent_of(events), *base.recent]))[:RECENT]
-        return Rebuilt(home, record, version, recent, at)
+        return Rebuilt(home, record, version, recent, at, buried=record is None and base.record is not None)
 
     async def _recover(self, tenant_id: int, session_id: str, user: str, key_id: int | None) -> Recovered:
         for _ in range(TRIES):
@@ -133,6 +141,8 @@ class SessionRecovery:
             eras = [self._files.era(home, session_id)]  # before anything is read
             found = await self.rebuild(home, session_id, key_id=key_id)
             if found.record is None:
+                if found.buried:  # whoever deleted it was stopped before they could
+                    await self._archive.forget(found.home, session_id)
                 return Recovered(None, found.version)
             era = eras[0] if found.home == home else ""
             if await self._put(found, session_id, era) or await self._files.load(found.home, session_id) is not None:

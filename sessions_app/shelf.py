@@ -11,7 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -25,15 +25,17 @@ from engine.ports import Vault
 from engine.types import Json
 from sessions_app.layout import Home
 from sessions_app.models import ArchivedSession
-from sessions_app.objects import ROOT, add_objects, discard, remove, rows_of, settle
+from sessions_app.objects import add_objects, discard, inflated, listed, settle
 from sessions_app.records import Line, Record
 from sessions_app.recovery import Base
 from sessions_app.replaying import contents, from_contents
+from tenants.scoping import ScopedQuerySet
 
 log = logging.getLogger(__name__)
 
+ROOT: Final = "sessions"
 LEVEL: Final = 3  # of zlib: the next ones cost twice the time for a few per cent
-LARGEST: Final = 256 << 20  # bytes a session may have when it is inflated
+KEPT: Final = timedelta(days=2)  # a row outlives its expired session: the journal has its end by then
 
 _SEEN: Final = f"SELECT 1 FROM {ArchivedSession._meta.db_table} WHERE tenant_id = %s AND session_id = %s LIMIT 1"  # noqa: S608
 _encode: Final = msgspec.json.Encoder().encode
@@ -188,7 +190,7 @@ class Shelf:
             return None
         mine = rows_of(tenant_id).filter(key_id=key_id, session_id=session_id, expired_at=None)
         row = reading(lambda: mine.order_by("-last_active").first())
-        lines = self._lines([row]) if row is not None else []
+        lines = self.lines([row]) if row is not None else []
         return Home(tenant_id, lines[0].user) if lines else None
 
     def page(self, home: Home, below: int | None, limit: int) -> list[Line]:
@@ -196,7 +198,7 @@ class Shelf:
         mine = rows_of(home.tenant_id).filter(subject=self._vault.pseudonym(home.tenant_id, home.user), expired_at=None)
         if below is not None:
             mine = mine.filter(last_active__lt=below)
-        return self._lines(reading(lambda: list(mine[:limit])))
+        return self.lines(reading(lambda: list(mine[:limit])))
 
     def held(self, home: Home) -> set[str]:
         """The ids of all the user's sessions here."""
@@ -207,8 +209,8 @@ class Shelf:
         """By the keys of their rows."""
         return {pk: line.user for pk, line in self._read_lines(rows)}
 
-    def _lines(self, rows: Sequence[ArchivedSession]) -> list[Line]:
-        """Without those that cannot be read."""
+    def lines(self, rows: Sequence[ArchivedSession]) -> list[Line]:
+        """Of rows of one tenant, without those that cannot be read. Raises StoreUnavailable."""
         return [line for _, line in self._read_lines(rows)]
 
     def _read_lines(self, rows: Sequence[ArchivedSession]) -> list[tuple[int, Line]]:
@@ -226,9 +228,16 @@ class Shelf:
         return found
 
     def drop(self, home: Home, session_ids: Collection[str]) -> int:
-        """Object and row. Raises StoreUnavailable, OSError: ask again."""
+        """Rows, then objects: where object storage is away these are found by `tidy`. Raises StoreUnavailable,
+        DatabaseError: ask again."""
         subject = self._vault.pseudonym(home.tenant_id, home.user)
-        return remove(rows_of(home.tenant_id).filter(subject=subject, session_id__in=session_ids))
+        mine = rows_of(home.tenant_id).filter(subject=subject, session_id__in=session_ids)
+        names = dict(reading(lambda: list(mine.values_list("pk", "object_name"))))
+        if not names:
+            return 0
+        removed = int(rows_of(home.tenant_id).filter(pk__in=names)._raw_delete(mine.db))
+        discard(names.values())
+        return removed
 
     # Retention -------------------------------------------------------------------------------------------------------
 
@@ -256,7 +265,6 @@ class Shelf:
         return len(names)
 
 
-# Threads of the process, for as long as it lives: each has a client of its own, which takes a moment to make.
 _WRITTEN: Final = (
     "version", "last_active", "key_id", "object_name", "size", "summary", "archived_at", "expired_at",
 )  # fmt: skip
@@ -272,6 +280,10 @@ def key_of(user: str) -> int | None:
     """The API key that speaks for this user (`access.authentication.with_user`), if one does."""
     found = _KEY_USER.match(user)
     return int(found[1]) if found is not None else None
+
+
+def rows_of(tenant_id: int) -> ScopedQuerySet[ArchivedSession]:
+    return ArchivedSession.objects.for_tenant(tenant_id)
 
 
 def _write(tenant_id: int, rows: Sequence[ArchivedSession]) -> list[str]:
@@ -323,15 +335,6 @@ def _line(user: str, session_id: str, at: int, record: Record) -> Line:
     )
 
 
-def inflated(content: bytes) -> bytes:
-    """Raises ValueError, zlib.error."""
-    machine = zlib.decompressobj()
-    whole = machine.decompress(content, LARGEST)
-    if machine.unconsumed_tail or not machine.eof:
-        raise ValueError("it was cut off, or is too large")
-    return whole
-
-
 def _known(tenant_id: int, session_id: str) -> bool:
     """Whether anybody's session of this id ever was here. Each new one that is named is asked for, so without the ORM,
     which with the tenant's key took 2 ms. Raises StoreUnavailable."""
@@ -347,9 +350,7 @@ def _known(tenant_id: int, session_id: str) -> bool:
 def reading(read: Callable[[], T]) -> T:
     """Raises StoreUnavailable."""
     connection = connections[DEFAULT_DB_ALIAS]
-    if (
-        connection.vendor != "sqlite" and not connection.in_atomic_block
-    ):  # opening a file anew costs more than the query
+    if connection.vendor != "sqlite" and not connection.in_atomic_block:  # a file anew costs more than the query
         connection.close_if_unusable_or_obsolete()
     try:
         return read()
@@ -357,8 +358,35 @@ def reading(read: Callable[[], T]) -> T:
         raise StoreUnavailable from error
 
 
+def remove(mine: ScopedQuerySet[ArchivedSession]) -> int:
+    """These sessions, objects first: a row without its object is found again. Raises OSError, DatabaseError."""
+    removed = 0
+    while found := list(mine.values_list("pk", "object_name")[:500]):
+        for _, name in found:
+            if name:
+                default_storage.delete(name)
+        removed += int(mine.filter(pk__in=[pk for pk, _ in found])._raw_delete(mine.db))
+    return removed
+
+
 def figures(tenant_id: int | None = None) -> tuple[int, int]:
     """How many sessions are archived, of a tenant or of all, and their bytes."""
     rows = ArchivedSession.objects.everywhere() if tenant_id is None else rows_of(tenant_id)
     found = rows.filter(expired_at=None).aggregate(count=Count("pk"), size=Sum("size"))
     return found["count"], found["size"] or 0
+
+
+def tidy(tenant_id: int, *, young: timedelta = timedelta(hours=1), kept: timedelta = KEPT) -> int:
+    """Removes objects that no row names, unless they are so young that one may be about to, and rows of sessions that
+    ended long ago. How many objects. Raises OSError, DatabaseError."""
+    rows_of(tenant_id).filter(expired_at__lt=timezone.now() - kept)._raw_delete(DEFAULT_DB_ALIAS)
+    removed = 0
+    for subject in listed(f"{ROOT}/{tenant_id}", 0):
+        folder = f"{ROOT}/{tenant_id}/{subject}"
+        named = set(rows_of(tenant_id).filter(subject=subject).values_list("object_name", flat=True))
+        for name in listed(folder, 1):
+            whole = f"{folder}/{name}"
+            if whole not in named and default_storage.get_modified_time(whole) < timezone.now() - young:
+                default_storage.delete(whole)
+                removed += 1
+    return removed

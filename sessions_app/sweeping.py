@@ -21,15 +21,17 @@ from django.db import DatabaseError
 
 from engine.errors import EngineError, StoreUnavailable
 from sessions_app import layout, records
-from sessions_app.finding import Recovery
 from sessions_app.layout import FIELDS, IDLE_BUCKETS, Home
+from sessions_app.recovery import SessionRecovery
 from sessions_app.shelf import Idle, Shelf
 from tenants.isolation import Store
 from tenants.valkey import Script
 
 log = logging.getLogger(__name__)
 
-BATCH: Final = 64  # sessions that are read, written and removed together
+BATCH: Final = 64  # sessions that are read, written and removed together,
+AT_ONCE: Final = 8  # so many read at a time,
+BYTES: Final = 16 << 20  # and no more of them once they have so many bytes
 REST: Final = 1.0  # pauses as long as the work before them: turns have the store and the disk the other half
 LONGEST_REST: Final = 1.0
 SCAN: Final = 500
@@ -100,11 +102,17 @@ class Found(NamedTuple):
         recent = (self.fields[len(FIELDS)] or b"").decode().split()
         return Idle(self.member.home.user, self.member.session_id, self.at, record, recent)
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.turns)) + sum(len(value or b"") for value in self.fields)
+
 
 class PutAway(NamedTuple):
-    """Who may leave the index, how many of them were archived, and how many were active after all: their place in the
-    index is right now."""
+    """How many were looked at, who of them may leave the index, how many were archived, and how many were active after
+    all: their place in the index is right now."""
 
+    seen: int
     gone: list[Member]
     archived: int
     active: int
@@ -126,9 +134,10 @@ class Sweeper:
         store: Store,
         shelf: Shelf,
         tenant_id: int,
-        recovery: Recovery,
+        recovery: SessionRecovery,
         *,
         batch: int = BATCH,
+        most_bytes: int = BYTES,
         rest: float = REST,
     ) -> None:
         self._store = store
@@ -136,6 +145,7 @@ class Sweeper:
         self._tenant_id = tenant_id
         self._recovery = recovery
         self._batch = batch
+        self._bytes = most_bytes
         self._rest = rest
 
     async def sweep(self, before: int, goes_on: Callable[[], bool] = lambda: True) -> Swept:
@@ -152,7 +162,7 @@ class Sweeper:
                 done = await self._put_away(members, before)
                 await self._settle(key, done.gone)
                 archived += done.archived
-                stay = len(members) - len(done.gone) - done.active
+                stay = done.seen - len(done.gone) - done.active
                 left, skipped = left + stay, skipped + stay
                 await asyncio.sleep(min(LONGEST_REST, self._rest * (time.perf_counter() - began)))
         return Swept(archived, left)
@@ -164,7 +174,8 @@ class Sweeper:
         return [_member(self._tenant_id, text.decode(), float(score)) for text, score in pairs]
 
     async def _put_away(self, members: Sequence[Member], before: int) -> PutAway:
-        read = await asyncio.gather(*(_look(self._store, member) for member in members))
+        read = await self._read(members)
+        members = members[: len(read)]
         gone = [member for member, found in zip(members, read, strict=True) if found is None]
         idle: list[tuple[Found, Idle]] = []
         active = 0
@@ -186,9 +197,27 @@ class Sweeper:
         outcomes = await asyncio.gather(*(self._remove(found) for found in ready))
         removed = [found.member for found, outcome in zip(ready, outcomes, strict=True) if outcome == 1]
         lost = [found.member for found, outcome in zip(ready, outcomes, strict=True) if outcome == -1]
-        if lost:  # deleted or erased meanwhile: it must not come back from here. Whatever else, the journal has it
-            await asyncio.to_thread(self._drop, lost)
-        return PutAway([*gone, *removed, *lost], len(removed), active)
+        if lost:
+            await self._see_to(lost)
+        return PutAway(len(members), [*gone, *removed, *lost], len(removed), active)
+
+    async def _read(self, members: Sequence[Member]) -> list[Found | None]:
+        """Of the first ones, as many as there is memory for."""
+        read: list[Found | None] = []
+        size = 0
+        while len(read) < len(members) and size < self._bytes:
+            some = members[len(read) : len(read) + AT_ONCE]
+            found = await asyncio.gather(*(_look(self._store, member) for member in some))
+            size += sum(one.size for one in found if one is not None)
+            read += found
+        return read
+
+    async def _see_to(self, lost: Sequence[Member]) -> None:
+        """They left the store while they were put away. What was deleted or erased must not come back from the archive;
+        what somebody else put away, or the store lost, is there rightly."""
+        for member in lost:
+            if (await self._recovery.rebuild(member.home, member.session_id)).record is None:
+                await asyncio.to_thread(self._shelf.drop, member.home, [member.session_id])
 
     def _in_doubt(self, found: Found) -> bool:
         """As when a turn opens it: its store lived through something since, or its last turn was never let out."""
@@ -210,10 +239,6 @@ class Sweeper:
         session_id, turns = found.member.session_id, len(found.turns)
         return int(await self._store.run(REMOVE, _keys(found.member), session_id, turns, *values))
 
-    def _drop(self, members: Sequence[Member]) -> None:
-        for member in members:
-            self._shelf.drop(member.home, [member.session_id])
-
     async def _correct(self, member: Member, last_active: int) -> None:
         await self._store.call("ZADD", member.home.idle, "GT", last_active, member.text)
 
@@ -223,13 +248,13 @@ class Sweeper:
             await self._store.run(SETTLE, [key], *pairs)
 
 
-async def read_all(store: Store, tenant_id: int) -> AsyncIterator[Idle]:
+async def read_all(store: Store, tenant_id: int) -> AsyncIterator[Found]:
     """Every session of the store, as it is when its turn comes."""
     async for names in store.scan(SCAN, "session:*"):
         for name in names:
             place = _place(name, tenant_id) if layout.is_session(name) else None
             if place is not None and (found := await _look(store, _member_of(*place))) is not None:
-                yield found.idle()
+                yield found
 
 
 async def index_all(store: Store, tenant_id: int, goes_on: Callable[[], bool] = lambda: True) -> int:

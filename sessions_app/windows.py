@@ -17,8 +17,10 @@ from sessions_app.context import Fitted, Room, Talk
 from sessions_app.families import ANY, family_of
 from sessions_app.tokens import Counter
 
-NEAR: Final = 0.4  # an estimate below this part of the room is right that there is room: none is off by more than this
-LEAST: Final = 0.45  # a text is at least this part of its estimate (Russian for o200k_base: about half)
+# An estimate below this part of the room is right that there is room: tables of numbers have a token a character, four
+# times their estimate, and no text has more.
+NEAR: Final = 0.25
+LEAST: Final = 0.35  # a text is at least this part of its estimate (Hindi for o200k_base: four tenths)
 SPARE: Final = 10  # of a window that history is fitted into by an estimate a tenth stays free
 CHARACTERS: Final = 4  # a token, about, of what is counted at most
 

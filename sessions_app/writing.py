@@ -14,6 +14,8 @@ from tenants.isolation import Stores
 from tenants.valkey import Script
 
 GONE: Final = 3_600_000  # ms it is remembered that a session was taken away: nobody reads the journal for so long
+BARRED: Final = 60_000  # ms within which a session ends that is about to
+NOTHING: Final = "0:0"  # what REMOVE finds where there is no session
 
 _STATE: Final = ("edits", "recent")
 _READ: Final = ", ".join(f"'{name}'" for name in (*FIELDS, *_STATE))
@@ -137,6 +139,15 @@ class SessionFiles:
         store = self._stores.tenant(home.tenant_id)
         store.send("ZREM", home.idle, idle_member(home.user, session_id))
         return int(await store.run(REMOVE, self._keys(home, session_id), session_id, token, version, GONE))
+
+    async def bar(self, home: Home, session_id: str, version: int) -> bool:
+        """For a minute nobody brings back the session at this version or an older one. False: it is in the store."""
+        words = (session_id, NOTHING, version, BARRED)
+        return int(await self._stores.tenant(home.tenant_id).run(REMOVE, self._keys(home, session_id), *words)) == 0
+
+    async def unbar(self, home: Home, session_id: str) -> None:
+        """It goes on after all."""
+        await self._stores.tenant(home.tenant_id).call("DEL", home.grave(session_id))
 
     async def _write(
         self, home: Home, session_id: str, record: Record, recent: Sequence[str], *,

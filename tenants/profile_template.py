@@ -49,15 +49,21 @@ def check(template: str) -> None:
 
 
 def fill(template: str, profile: dict[str, Any], whole: Callable[[], str], limit: int) -> str:
-    """At most `limit` characters of it; `whole` gives the profile as JSON. Values stand on one line: what a user writes
-    about herself does not begin a paragraph of the tenant's prompt. A template that is none (the check came later than
-    it) is filled as the whole profile."""
+    """The tenant's words, and of the profile's values `limit` characters together; `whole` gives the profile as JSON.
+    Values stand on one line: what a user writes about herself does not begin a paragraph of the tenant's prompt. A
+    template that is none (the check came later than it) is filled as the whole profile."""
     try:
         pieces = _parts(template)
     except ValueError:
         return whole()
-    filled = (each if isinstance(each, str) else _value(each[0], profile, whole) for each in pieces)
-    return "".join(filled).strip()[:limit]
+    words: list[str] = []
+    for each in pieces:
+        if isinstance(each, str):
+            words.append(each)
+            continue
+        words.append(_value(each[0], profile, whole)[:limit])
+        limit -= len(words[-1])
+    return "".join(words).strip()
 
 
 _parts: Final = lru_cache(maxsize=1024)(parts)

@@ -104,6 +104,7 @@ class Link(asyncio.Protocol):
         self._deadlines: deque[tuple[float, int]] = deque()  # (when, the count of answers due by then)
         self._written = 0
         self._answered = 0
+        self._heard = 0.0  # when
         self._timer: asyncio.TimerHandle | None = None
         self.waiting: deque[Entry] = deque()
         self._ended = False
@@ -125,6 +126,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         reader, waiting = self._reader, self.waiting
+        self._heard = self._loop.time()
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not Link and not self._ended:
@@ -152,12 +154,13 @@ class Link(asyncio.Protocol):
             self.abort()  # it is no primary any more: the next connection asks the name again
 
     def _check_deadline(self, due: float) -> None:
-        """Unanswered in time: the server is taken for gone. A loop that was late itself reads its socket first."""
+        """Unanswered in time, and nothing heard for as long: the server is taken for gone. A long answer may take its
+        while, and a loop that was late itself reads its socket first."""
         self._timer = None
         if not self._deadlines:
             return
         now = self._loop.time()
-        first = self._deadlines[0][0]
+        first = max(self._deadlines[0][0], self._heard + ANSWER_TIMEOUT)
         if first > now:
             self._timer = self._loop.call_at(first, self._check_deadline, first)
         elif now - due > LATE_LOOP:

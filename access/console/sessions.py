@@ -1,4 +1,4 @@
-"""The screen of sessions: those of a tenant that were active last, and the way to one by its id."""
+"""The screen of sessions: those of a tenant that were active last, archived or not, and the way to one by its id."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from access.console.recorded_turn import moment
 from access.console.tenant_field import TenantField
 from compliance.journal import listing, reader
 from compliance.journal.listing import Filters
-from engine.errors import EngineError, Unavailable
+from compliance.sealing.vault import SubjectVault
+from engine.errors import EngineError, StoreUnavailable, Unavailable
 from engine.types import Principal
-from sessions_app.browsing import Active
+from sessions_app.browsing import Active, ArchiveBrowser, together
 from tenants.models import Tenant
 
 TIMEOUT: Final = 70.0  # seconds: a restore waits for the turn that runs
@@ -57,8 +58,13 @@ def sessions_view(request: HttpRequest) -> dict[str, Any]:
         if data["session"]:
             return {"form": form, "table": _table(tenant, _of_id(request, tenant, data["session"], data["user"]))}
         bridge, parts = sessions_of(request)
-        found = asked(bridge, parts.browser.recent(tenant.pk, data["user"] or None))
-        return {"form": form, "table": _table(tenant, found)}
+        user = data["user"] or None
+        live = asked(bridge, parts.browser.recent(tenant.pk, user))
+        try:
+            archived = ArchiveBrowser(SubjectVault()).recent(tenant.pk, user)
+        except StoreUnavailable:
+            return {"form": form, "table": _table(tenant, live), "trouble": _("The archived ones cannot be read now.")}
+        return {"form": form, "table": _table(tenant, together(live, archived))}
     except EngineError as error:
         return {"form": form, "trouble": f"{error.message} ({error.code})"}
 
@@ -107,11 +113,12 @@ def _of_id(request: HttpRequest, tenant: Tenant, session_id: str, user: str) -> 
 
 
 def _users(request: HttpRequest, tenant: Tenant, session_id: str) -> list[str]:
-    """Who talked in it, by the journal; a session nobody talked in yet is in the store."""
+    """Who talked in it, by the journal; a session nobody talked in yet is in the store or archived."""
     page = reader.readable(lambda: listing.page(tenant.pk, Filters(session_id=session_id)))
     found = {turn.user for turn in page.turns if turn.user}
     bridge, parts = sessions_of(request)
-    return sorted(found.union(asked(bridge, parts.browser.users(tenant.pk, session_id))))
+    found.update(asked(bridge, parts.browser.users(tenant.pk, session_id)))
+    return sorted(found.union(ArchiveBrowser(SubjectVault()).users(tenant.pk, session_id)))
 
 
 def _table(tenant: Tenant, found: Iterable[Active]) -> dict[str, Any]:
@@ -120,10 +127,11 @@ def _table(tenant: Tenant, found: Iterable[Active]) -> dict[str, Any]:
             _link(tenant, each),
             format_html('<span class="journal-cut" title="{0}">{0}</span>', each.user),
             format_html('<span class="journal-time">{}</span>', moment(each.last_active)) if each.last_active else "—",
+            (_("archived") if each.archived else _("live")) if each.last_active else "—",
         ]
         for each in found
     ]
-    return {"headers": [_("Session"), _("User"), _("Last active")], "rows": rows}
+    return {"headers": [_("Session"), _("User"), _("Last active"), _("State")], "rows": rows}
 
 
 def _link(tenant: Tenant, each: Active) -> SafeString:

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 
 from access import schemas
 from access.lean import JsonReply
+from access.management.session_versions import PlacesView
 from access.management.sessions import SessionView, known_form
 from engine.errors import InvalidRequest
 from engine.types import AUTO
@@ -48,8 +49,8 @@ class LayerDetail(SessionView):
         return HttpResponse(status=204)
 
 
-class SessionWindow(SessionView):
-    """GET `?model=`: which of the session's messages a model would be sent."""
+class SessionWindow(PlacesView):
+    """GET `?model=`: which of the session's messages a model would be sent. All of it is counted for that."""
 
     http_method_names = ["get"]
 
@@ -57,4 +58,6 @@ class SessionWindow(SessionView):
         model = request.GET.get("model") or AUTO
         if len(model) > MAX_MODEL:
             raise InvalidRequest(f"model has more than {MAX_MODEL} characters.", param="model")
-        return self.json(await self.parts.sight.read(self.owner, known_form(session_id), model))
+        owner, known = self.owner, known_form(session_id)
+        await self.count()
+        return self.json(await self.parts.sight.read(owner, known, model))

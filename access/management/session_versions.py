@@ -122,7 +122,7 @@ class SessionDifference(msgspec.Struct, kw_only=True, rename={"origin": "from"})
 
 
 class PlacesView(SessionView):
-    """What reads a session's past or writes all of it counts against the tenant's limits like a turn."""
+    """What reads a session's past, counts or writes all of it counts against the tenant's limits like a turn."""
 
     async def count(self) -> None:
         await count(self.parts, self.principal, ChatRequest(messages=[]))

@@ -24,7 +24,8 @@ from tenants.isolation import Stores
 
 log = logging.getLogger(__name__)
 
-BATCH: Final = 64
+BATCH: Final = 64  # sessions in a part, fewer once they have
+BYTES: Final = 16 << 20
 FOLDER: Final = "sessions/"
 
 
@@ -59,12 +60,14 @@ async def _tenant(pack: Pack, stores: Stores, shelf: Shelf, view: TenantView) ->
 
 
 async def _batches(stores: Stores, view: TenantView) -> AsyncIterator[tuple[int, Sequence[Idle]]]:
-    number, batch = 0, []
+    number, size = 0, 0
+    batch: list[Idle] = []
     async for session in read_all(stores.tenant(view.id), view.id):
-        batch.append(session)
-        if len(batch) == BATCH:
+        batch.append(session.idle())
+        size += session.size
+        if len(batch) == BATCH or size >= BYTES:
             yield number, batch
-            number, batch = number + 1, []
+            number, batch, size = number + 1, [], 0
     if batch:
         yield number, batch
 

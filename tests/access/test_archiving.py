@@ -11,13 +11,14 @@ import pytest
 from django.utils import timezone
 
 from access import archiving, tasks
+from compliance.changes import record_session
 from compliance.journal.moving import move_changes
 from compliance.journal.session_past import events
 from compliance.models import ChangeRecord
 from compliance.sealing.destroying import destroy
 from compliance.sealing.moving import SealedAppend
 from engine.entries import PastTurn
-from engine.errors import SessionNotFound
+from engine.errors import SessionNotFound, StoreUnavailable
 from engine.snapshots import Cell
 from engine.types import Message
 from sessions_app import shelf
@@ -171,6 +172,43 @@ def test_what_went_on_since_does_not_end(site, journal_alias):
     Tenant.objects.filter(pk=1).update(session_retention_days=3)
     assert archiving.archive(now=lambda: time.time() - HOUR) == archiving.Told()
     assert ArchivedSession.objects.for_tenant(1).filter(expired_at=None).count() == 2
+
+
+def test_what_was_deleted_since_is_no_session_that_ends(site, journal_alias):
+    """Who deleted it was stopped before it left the archive."""
+    within(lambda place: place.put("s1", content=record(age=4 * DAY)))
+    archiving.archive()
+    record_session(action="deleted", tenant_id=1, session_id="s1", user="1", parent=2, key_id=None)
+    journalled(journal_alias)
+    Tenant.objects.filter(pk=1).update(session_retention_days=3)
+    assert archiving.archive() == archiving.Told()
+    assert not ArchivedSession.objects.for_tenant(1).exists()
+    assert not ChangeRecord.objects.everywhere().exists(), "it had ended already"
+
+
+def test_nobody_goes_on_with_a_session_while_it_ends(site, monkeypatch):
+    within(lambda place: place.put("s1", content=record(age=4 * DAY)))
+    archiving.archive()
+    real, refused = shelf.Shelf.expire, []
+
+    async def touch(place):
+        with pytest.raises(StoreUnavailable) as raised:
+            await place.sessions.read(ALICE.principal, "s1")
+        refused.append(raised.value)
+
+    def later(self, *arguments):
+        within(touch)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(shelf.Shelf, "expire", later)
+    Tenant.objects.filter(pk=1).update(session_retention_days=3)
+    assert archiving.archive() == archiving.Told(expired=1) and refused
+    within(lambda place: gone(place, "s1"))
+
+
+async def gone(place, session_id):
+    with pytest.raises(SessionNotFound):
+        await place.sessions.read(ALICE.principal, session_id)
 
 
 def test_of_an_erased_user_only_the_rest_goes(site):

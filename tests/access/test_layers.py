@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from access import answers
+from engine.errors import RateLimited
 from engine.snapshots import Cell
 from tenants.directory import TenantTable
 from tenants.isolation import Stores
@@ -112,3 +113,14 @@ async def test_a_key_names_whose_session_it_is(site):
     summary = next(each for each in site.behind.journal.intents if each.edge == "summary")
     asked = site.behind.journal.intents[0]
     assert summary.user == asked.user != ALICE.key_principal.user
+
+
+async def test_counting_a_session_counts_against_the_limits(site, monkeypatch):
+    session = await talk(site)
+
+    async def refuse(*_):
+        raise RateLimited
+
+    monkeypatch.setattr(site.parts.engine.limiter, "admit", refuse)
+    assert (await site.alice.get(f"/api/sessions/{session}/window")).status == 429
+    assert (await site.alice.get(f"/api/sessions/{session}/layers")).status == 200

@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 
+import clawdbot_site.objects
 from clawdbot_site.objects import FolderObjects, storage, walk
 from clawdbot_site.s3 import S3Objects
 from tests.services.objects import ObjectServer
@@ -35,6 +36,17 @@ def test_they_keep_what_they_are_given(objects):
         objects.open("a/b/one.json")
     objects.delete(second)
     assert list(walk(objects)) == list(walk(objects, "nothing")) == []
+
+
+def test_a_folder_is_on_the_disk_with_all_that_leads_to_it(tmp_path, monkeypatch):
+    synced: list[str] = []
+    monkeypatch.setattr(clawdbot_site.objects, "_sync", synced.append)
+    folder = FolderObjects(location=tmp_path)
+    folder.settle([folder.save("a/b/one.json", ContentFile(b"1"))])
+    assert sorted(synced) == [str(tmp_path / name) for name in ("", "a", "a/b", "a/b/one.json")]
+    synced.clear()
+    folder.settle([])
+    assert synced == []
 
 
 def test_a_bucket_that_is_away_is_an_os_error(tmp_path):

@@ -10,10 +10,9 @@ from compliance.sealing.vault import SubjectVault
 from engine.types import Message
 from sessions_app.archive import Archive
 from sessions_app.layout import Home, idle_member
-from sessions_app.objects import ROOT, rows_of
 from sessions_app.records import Record
 from sessions_app.recovery import SessionRecovery
-from sessions_app.shelf import Shelf
+from sessions_app.shelf import ROOT, Shelf, rows_of
 from sessions_app.sweeping import Sweeper
 from sessions_app.writing import SessionFiles
 from tests.engine.journal import MemoryJournal

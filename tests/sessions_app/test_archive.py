@@ -10,11 +10,11 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
+from clawdbot_site.backup import sessions as backup
 from compliance.sealing.destroying import destroy
 from compliance.sealing.vault import SubjectVault
 from engine.errors import SessionNotFound, StoreUnavailable
 from engine.snapshots import Cell
-from sessions_app import objects as stored
 from sessions_app import shelf
 from sessions_app.erasing import ArchiveEraser, SessionEraser
 from sessions_app.layout import Home, idle_member
@@ -113,6 +113,79 @@ async def test_what_was_deleted_while_it_was_put_away_stays_deleted(place, monke
     assert (await place.sessions.list(ALICE.principal))["sessions"] == []
 
 
+async def test_what_another_one_put_away_at_the_same_time_stays_there(place, monkeypatch):
+    kept = await place.put("s1")
+    real = Sweeper._remove
+
+    async def later(self, found):
+        assert await real(self, found) == 1
+        return await real(self, found)
+
+    monkeypatch.setattr(Sweeper, "_remove", later)
+    await place.sweep()
+    assert [row.session_id for row in place.rows()] == ["s1"] and len(place.objects()) == 1
+    listed = (await place.sessions.list(ALICE.principal))["sessions"]
+    assert [(one["session_id"], one["state"]) for one in listed] == [("s1", "archived")]
+    await place.sessions.read(ALICE.principal, "s1")
+    assert (await place.files.load(ALICES, "s1")).record == kept
+
+
+async def test_it_reads_no_more_than_there_is_memory_for(place, monkeypatch):
+    for number in range(20):
+        await place.put(f"s{number}")
+    real, read = Sweeper._keep, []
+
+    async def noting(self, sessions):
+        read.append(len(sessions))
+        return await real(self, sessions)
+
+    monkeypatch.setattr(Sweeper, "_keep", noting)
+    assert await place.sweep(most_bytes=1) == (20, 0, True)
+    assert read == [8, 8, 4]
+
+
+async def test_nor_does_a_backup(place, monkeypatch):
+    for number in range(5):
+        await place.put(f"s{number}")
+    view = tenant_table().by_id[1]
+    parts = [(number, len(some)) async for number, some in backup._batches(place.stores, view)]
+    assert parts == [(0, 5)]
+    monkeypatch.setattr(backup, "BYTES", 1)
+    parts = [(number, len(some)) async for number, some in backup._batches(place.stores, view)]
+    assert parts == [(number, 1) for number in range(5)]
+
+
+async def test_what_is_deleted_while_object_storage_is_away_is_in_no_list(place, settings):
+    await place.put("s1")
+    await place.sweep()
+    await place.sessions.read(ALICE.principal, "s1")
+    there = settings.STORAGES
+    options = {"bucket_name": "x", "endpoint_url": "http://127.0.0.1:9", "access_key": "a", "secret_key": "b"}
+    settings.STORAGES = {**there, "default": {"BACKEND": "clawdbot_site.s3.S3Objects", "OPTIONS": options}}
+    await place.sessions.delete(ALICE.principal, "s1")
+    settings.STORAGES = there
+    assert (await place.sessions.list(ALICE.principal))["sessions"] == []
+    assert (place.rows().count(), len(place.objects())) == (0, 1)
+    assert shelf.tidy(1, young=timedelta()) == 1 and place.objects() == []
+
+
+async def test_what_was_deleted_by_one_that_died_then_leaves_the_archive_when_it_is_touched(place, monkeypatch):
+    await place.put("s1")
+    await place.sweep()
+
+    async def never(home, session_id):
+        """As if the process was gone."""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place.archive, "forget", never)
+        await place.sessions.delete(ALICE.principal, "s1")
+    assert place.rows().count() == 1
+    with pytest.raises(SessionNotFound) as raised:
+        await place.sessions.read(ALICE.principal, "s1")
+    assert raised.value.version == 3 and (place.rows().count(), place.objects()) == (0, [])
+    assert (await place.sessions.list(ALICE.principal))["sessions"] == []
+
+
 class Died(Exception):
     pass
 
@@ -147,7 +220,7 @@ async def test_nothing_is_lost_by_a_crash_at_any_step(place, monkeypatch, step, 
     await place.sweep()
     assert not any("s1" in name for name in await place.names()) and place.rows().count() == 1
     assert await place.store.call("ZCARD", ALICES.idle) == 0
-    stored.tidy(1, young=timedelta())
+    shelf.tidy(1, young=timedelta())
     assert place.objects() == [place.rows().get().object_name]
     await place.sessions.read(ALICE.principal, "s1")
     assert (await place.files.load(ALICES, "s1")).record == kept
@@ -273,8 +346,8 @@ async def test_objects_that_no_row_names_are_removed(place):
     await place.sweep()
     row = place.rows().get()
     orphan = default_storage.save(row.object_name, ContentFile(b"x"))
-    assert stored.tidy(1) == 0, "somebody may be about to name it"
-    assert stored.tidy(1, young=timedelta()) == 1
+    assert shelf.tidy(1) == 0, "somebody may be about to name it"
+    assert shelf.tidy(1, young=timedelta()) == 1
     assert (place.objects(), orphan in place.objects()) == ([row.object_name], False)
 
 

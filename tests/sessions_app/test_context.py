@@ -170,7 +170,7 @@ def test_a_tenant_says_how_the_profile_is_told():
         'You talk to Ada, who likes ["tea", "茶"].'
     )
     assert profile_line(profile, "Known: {profile}") == 'Known: {"name":"Ada","likes":["tea","茶"]}'
-    assert len(profile_line({"name": "x" * 5000}, "Name: {name}")) == 1000
+    assert len(profile_line({"name": "x" * 5000}, "Name: {name}")) == len("Name: ") + 1000
 
 
 # Any conversation ----------------------------------------------------------------------------------------------------

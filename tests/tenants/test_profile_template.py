@@ -70,8 +70,15 @@ def test_a_profile_may_have_a_key_profile():
     assert filled("{profile}", {"profile": "mine"}) == "mine"
 
 
-def test_it_is_bounded():
+def test_what_a_user_says_of_herself_is_bounded():
     assert len(filled("{name}" * 100, {"name": "x" * 500})) == 1000
+    assert filled("{name}, {age}.", {"name": "x" * 5000, "age": 36}) == "x" * 1000 + ", ."
+
+
+def test_the_tenants_own_words_stay():
+    words = "Be kind. " * 150
+    assert filled(words + "{name} is her name.") == words + "Ada is her name."
+    assert filled("{name} is her name. " + words, {"name": "x" * 5000}).endswith("is her name. " + words.strip())
 
 
 def test_one_that_was_never_checked_is_filled_as_the_whole_profile():

@@ -156,6 +156,29 @@ async def test_it_drops_a_connection_that_does_not_answer(own_server, monkeypatc
     await connection.close()
 
 
+async def test_it_waits_for_a_long_answer_while_it_comes(own_server, monkeypatch, tmp_path):
+    """The network is slow: what is asked takes longer than a server may be silent."""
+    monkeypatch.setattr("tenants.resp.ANSWER_TIMEOUT", 0.15)
+
+    async def pass_on(reader, writer, pause):
+        while data := await reader.read(32_768):
+            writer.write(data)
+            await asyncio.sleep(pause)
+        writer.close()
+
+    async def between(reader, writer):
+        from_server, to_server = await asyncio.open_unix_connection(str(own_server.socket))
+        await asyncio.gather(pass_on(reader, to_server, 0), pass_on(from_server, writer, 0.01))
+
+    slow = await asyncio.start_unix_server(between, tmp_path / "slow")
+    connection, large = Connection(f"unix://{tmp_path}/slow"), b"x" * 1_000_000
+    await connection.call("SET", "large", large)
+    replies = await asyncio.gather(connection.send("GET", "large"), connection.send("GET", "large"))
+    assert replies == [large, large]
+    await connection.close()
+    slow.close()
+
+
 async def test_it_takes_no_more_than_its_bound(valkey_url):
     connection = Connection(valkey_url, max_waiting=10)
     replies = await asyncio.gather(*(connection.send("PING") for _ in range(15)), return_exceptions=True)

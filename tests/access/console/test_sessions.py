@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -17,18 +18,26 @@ from django.test import Client, RequestFactory
 from django.urls import resolve
 
 from access.console.bridge import SCOPE_KEY, EngineBridge, SessionParts
+from compliance.sealing.vault import SubjectVault
 from engine.entries import SessionEntry
 from engine.snapshots import Cell
 from sessions_app.browsing import SessionBrowser
+from sessions_app.records import Record
+from sessions_app.shelf import Idle, Shelf
+from tenants import stored_keys
 from tenants.isolation import Stores
 from tenants.models import User
 from tests.access.console.screens import NAUGHTY, record
 from tests.cast import ACME, ALICE, BOB, CHARLIE, tenant_table
+from tests.compliance.journals import KEYS, empty_journal, journal_alias, journal_file
 from tests.engine.journal import MemoryJournal
 from tests.sessions_app.conversing import turn
 from tests.sessions_app.parts import MemoryPast, Sessions, sessions
 
+__all__ = ["empty_journal", "journal_alias", "journal_file"]
+
 READ = "/admin/sessions/read/"
+ARCHIVED = [("2", "older", 1_600_000_000), ("key:9:ann", "left", 1_700_000_000), ("1", "s", 1_650_000_000)]
 
 
 class Console:
@@ -69,7 +78,18 @@ class Console:
 
 
 @pytest.fixture
-def site(operator: User, cast: SimpleNamespace, valkey_url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Console]:
+def site(
+    operator: User,
+    cast: SimpleNamespace,
+    valkey_url: str,
+    loop: asyncio.AbstractEventLoop,
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Console]:
+    objects = {"BACKEND": "clawdbot_site.objects.FolderObjects", "OPTIONS": {"location": tmp_path}}
+    settings.STORAGES = {**settings.STORAGES, "default": objects}
+    monkeypatch.setattr(stored_keys, "stored", KEYS.get)
     tenants, journal = Cell(tenant_table()), MemoryJournal()
     stores = Stores([valkey_url], tenants)
     store = sessions(stores, tenants, journal, MemoryPast(journal))
@@ -93,6 +113,24 @@ def test_it_lists_a_tenants_sessions(site: Console) -> None:
     text = site.page("/admin/sessions/", tenant="acme", user="2")
     assert re.findall(r'class="session-id[^>]*>([^<]+)<', text) == ["bobs"]
     assert "No session here" in site.page("/admin/sessions/", tenant="globex", user="1")
+
+
+def test_archived_sessions_are_listed_and_found_too(
+    transactional_db: None, site: Console, journal_alias: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [Idle(user, name, at * 1_000_000, Record(version=1, name=NAUGHTY), []) for user, name, at in ARCHIVED]
+    assert all(Shelf(SubjectVault()).put(ACME.id, kept))
+    text = site.page("/admin/sessions/", tenant="acme")
+    names = re.findall(r'class="session-id[^>]*>([^<]+)<', text)
+    assert names[2:] == ["left", "older"] and set(names[:2]) == {"s", "bobs"}, "one that is live again is there once"
+    assert (text.count("archived"), text.count("live")) == (2, 2)
+    text = site.page("/admin/sessions/", tenant="acme", user="2")
+    assert re.findall(r'class="session-id[^>]*>([^<]+)<', text) == ["bobs", "older"]
+    assert "user=key%3A9%3Aann" in site.page("/admin/sessions/", tenant="acme", session="left")
+    assert "No session here" in site.page("/admin/sessions/", tenant="globex", session="left")
+    monkeypatch.setattr(stored_keys, "stored", lambda tenant_id: None)
+    text = site.page("/admin/sessions/", tenant="acme")
+    assert set(re.findall(r'class="session-id[^>]*>([^<]+)<', text)) == {"s", "bobs"} and "cannot be read" in text
 
 
 def test_it_finds_one_by_its_id(site: Console) -> None:
