@@ -115,7 +115,7 @@ def checked(path: Path) -> Manifest:
                 digest.update(content)
                 size += len(content)
             found[name] = Member(digest.hexdigest(), size)
-    except (tarfile.TarError, EOFError, msgspec.MsgspecError) as error:
+    except (tarfile.TarError, EOFError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise Broken(f"{path} is no whole backup: {error}") from None
     except OSError as error:
         if error.errno is not None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import tarfile
 import time
 
 import pytest
+import redis
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connections
 
 from clawdbot_site import tasks
-from clawdbot_site.backup import making, restoring, sql
+from clawdbot_site.backup import emptying, making, restoring, sql
 from clawdbot_site.backup.packing import Broken, Manifest, checked, members, writing
 from compliance.journal import reader
 from compliance.models import TreeCursor
+from tenants.isolation import Deployment
 from tenants.models import Job, Tenant
 from tests.compliance.journals import (
     completion,
@@ -136,6 +139,40 @@ def test_it_restores_nothing_over_data_or_with_another_key(site, settings, tmp_p
         call_command("restore", file, "--force")
     with pytest.raises(CommandError, match="do it again"):
         call_command("restore", file + "x", "--force")
+    assert Tenant.objects.count() == 2
+
+
+async def test_the_stores_keep_nothing_of_tenants_that_a_backup_does_not_know(site, settings, valkey_url):
+    """Their numbers and databases are the next ones to be given out."""
+    settings.REDIS_HOST, settings.VALKEY_NODES = valkey_url, [valkey_url]
+    Tenant.objects.filter(slug="globex").update(store_url="redis://127.0.0.1:9")
+    held = {"counters": 0, "theatre:1": 0, "t77:session": 0, "session": settings.FIRST_TENANT_DATABASE + 9}
+    deployment = Deployment([valkey_url])
+    assert await asyncio.to_thread(emptying.holds_any) is False
+    for name, number in held.items():
+        await deployment.database(number).call("SET", name, "1")
+    assert await asyncio.to_thread(emptying.holds_any) is True
+    emptied = await asyncio.to_thread(emptying.empty_all)
+    assert (emptied.keys, emptied.away) == (2, ["globex"])
+    assert await asyncio.to_thread(emptying.holds_any) is False
+    left = [name for name, number in held.items() if await deployment.database(number).call("EXISTS", name)]
+    assert left == ["counters", "theatre:1"]
+    await deployment.close()
+
+
+def test_a_store_that_holds_anything_is_data_too(site, settings, valkey_url, tmp_path, monkeypatch):
+    call_command("backup")
+    file = str(next(site.iterdir()))
+    settings.VAR_DIR = tmp_path / "var"
+    settings.REDIS_HOST, settings.VALKEY_NODES = valkey_url, [valkey_url]
+    monkeypatch.setattr(restoring, "_empty", lambda: True)
+    with redis.Redis.from_url(valkey_url) as client:
+        client.set("t77:session", "1")
+    with pytest.raises(CommandError, match="data here already"):
+        call_command("restore", file)
+    settings.VALKEY_NODES = ["redis://127.0.0.1:9"]
+    with pytest.raises(CommandError, match="not restored"):
+        call_command("restore", file, "--force")
     assert Tenant.objects.count() == 2
 
 

@@ -38,3 +38,8 @@ class Command(BaseCommand):
         self.stdout.write(
             f"restored with {told.sessions} live sessions and {told.objects} objects; erased again: {again}"
         )
+        if told.away:
+            raise CommandError(
+                f"all is restored but the stores of {', '.join(told.away)}, which did not answer: empty them before "
+                "these tenants are served from them, or do it again"
+            )
