@@ -21,7 +21,7 @@ from django.db import connections
 
 from access import erasing
 from clawdbot_site import env
-from clawdbot_site.backup import emptying, sessions, sql
+from clawdbot_site.backup import emptying, sessions, sql, superseding
 from clawdbot_site.backup.making import STORAGE, fingerprint
 from clawdbot_site.backup.packing import CHUNK, MANIFEST, Broken, Manifest, checked, members
 from clawdbot_site.objects import walk
@@ -33,6 +33,7 @@ from tenants.models import Tenant
 log = logging.getLogger(__name__)
 
 KEYS: Final = "keys/"
+OBJECTS: Final = "objects/"
 Say = Callable[[str], None]
 
 
@@ -58,7 +59,7 @@ def restore(file: str, *, force: bool = False, say: Say = log.info) -> Restored:
         if not force and (stores_hold or not _empty()):
             raise Broken("there are data here already; --force puts the backup in their place")
         say(f"restoring the state of {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(manifest.made_at))} UTC")
-        told = _restore(path, manifest)
+        told = _restore(path, manifest, say)
         gone = emptying.empty_all()
         say(f"{gone.keys} keys of another time were taken out of the stores")
         told.erased_again = erasing.erase_again(stores=False)
@@ -92,13 +93,15 @@ def _empty() -> bool:
     return nobody and not any(not name.startswith("backups/") for name in walk(default_storage))
 
 
-def _restore(path: Path, manifest: Manifest) -> Restored:
+def _restore(path: Path, manifest: Manifest, say: Say) -> Restored:
     told, parts = Restored(manifest.made_at), Parts(manifest)
     parts.begin()
     for name, file in members(path):
         told.objects += parts.take(name, file)
     parts.finish()
     _check_opens()
+    known = {name.removeprefix(OBJECTS) for name in manifest.members if name.startswith(OBJECTS)}
+    superseding.set_aside(known, say)
     for name, file in members(path):
         if name.startswith(sessions.FOLDER):  # their rows go into the databases, which are there now
             told.sessions += sessions.load(name, file.read())

@@ -16,8 +16,9 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from clawdbot_site import tasks
-from clawdbot_site.backup import emptying, making, restoring, sql
+from clawdbot_site.backup import emptying, making, restoring, sql, superseding
 from clawdbot_site.backup.packing import Broken, Manifest, checked, members, writing
+from clawdbot_site.objects import walk
 from compliance.journal import reader
 from compliance.models import TreeCursor
 from tenants.isolation import Deployment
@@ -140,6 +141,27 @@ def test_it_restores_nothing_over_data_or_with_another_key(site, settings, tmp_p
     with pytest.raises(CommandError, match="do it again"):
         call_command("restore", file + "x", "--force")
     assert Tenant.objects.count() == 2
+
+
+def test_objects_that_the_backup_does_not_have_do_not_stay_where_they_were(site):
+    names = ["sessions/1/a.v1", "jobs/7.json", "checkpoints/1/5.json", "checkpoints/1/9.json", "erasures/1/2.json"]
+    for name in [*names, "backups/clawdbot-20200101T000000Z.tar.gz"]:
+        default_storage.save(name, ContentFile(name.encode()))
+    said = []
+    superseding.set_aside({"sessions/1/a.v1", "checkpoints/1/5.json"}, said.append)
+    (moved,) = [name for name in walk(default_storage) if name.startswith("superseded/")]
+    assert moved.endswith("Z/checkpoints/1/9.json")
+    with default_storage.open(moved) as file:
+        assert file.read() == b"checkpoints/1/9.json"
+    assert sorted(set(walk(default_storage)) - {moved}) == [
+        "backups/clawdbot-20200101T000000Z.tar.gz",
+        "checkpoints/1/5.json",
+        "erasures/1/2.json",
+        "sessions/1/a.v1",
+    ]
+    assert said[0].startswith("erasures/1/2.json is of an erasure") and said[-1].startswith("1 objects")
+    superseding.set_aside({"sessions/1/a.v1", "checkpoints/1/5.json"}, said.append)
+    assert moved in walk(default_storage)
 
 
 async def test_the_stores_keep_nothing_of_tenants_that_a_backup_does_not_know(site, settings, valkey_url):
