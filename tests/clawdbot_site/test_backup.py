@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import os
 import tarfile
 import time
 
@@ -101,6 +102,18 @@ def test_the_command_says_what_is_not_inside(site, capsys):
     (left,) = site.iterdir()
     assert "keys/master_key" in checked(left).members
     assert 0 <= making.age(str(site)) < 60
+
+
+def test_what_a_killed_backup_left_goes_a_day_later(site):
+    (site / ".backup-old").mkdir(parents=True)
+    (site / ".backup-old" / "db.sqlite3").write_bytes(b"copy")
+    for name in (".clawdbot-1.tar.gz.1.partial", ".clawdbot-2.tar.gz.2.partial", "notes.txt"):
+        (site / name).write_bytes(b"half")
+    for name in (".backup-old", ".clawdbot-1.tar.gz.1.partial", "notes.txt"):
+        os.utime(site / name, (1, 1))
+    call_command("backup")
+    left = sorted(path.name for path in site.iterdir())
+    assert left[:1] + left[2:] == [".clawdbot-2.tar.gz.2.partial", "notes.txt"] and left[1].startswith("clawdbot-")
 
 
 def test_the_daily_one_goes_to_object_storage_too(site, settings):
