@@ -100,6 +100,9 @@ def test_the_command_says_what_is_not_inside(site, capsys):
     call_command("backup", "--with-keys", "--keep", "1")
     assert "ARE INSIDE" in capsys.readouterr().out
     (left,) = site.iterdir()
+    with pytest.raises(CommandError, match="a number of backups"):
+        call_command("backup", "--keep", "-1")
+    assert [*site.iterdir()] == [left]
     assert "keys/master_key" in checked(left).members
     assert 0 <= making.age(str(site)) < 60
 
@@ -151,8 +154,9 @@ def test_it_restores_nothing_over_data_or_with_another_key(site, settings, tmp_p
     settings.MASTER_KEY = "another"
     with pytest.raises(CommandError, match="MASTER_KEY is not the one"):
         call_command("restore", file, "--force")
-    with pytest.raises(CommandError, match="do it again"):
-        call_command("restore", file + "x", "--force")
+    for place in (file + "x", "storage:../../x"):
+        with pytest.raises(CommandError, match="do it again"):
+            call_command("restore", place, "--force")
     assert Tenant.objects.count() == 2
 
 
