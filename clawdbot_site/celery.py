@@ -15,7 +15,7 @@ from tenants.actors import Actor
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
 
-# Celery's command line takes BROKER_URL for its own and hands it on as it is written; the setting is in Kombu's spelling.
+# Celery's command line takes BROKER_URL for its own and hands it on as it is written; the setting is in Kombu's words.
 os.environ["CELERY_BROKER_URL"] = settings.BROKER_URL
 
 app = Celery("clawdbot")

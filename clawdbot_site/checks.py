@@ -117,8 +117,8 @@ def store_problems(urls: dict[str, str]) -> list[CheckMessage]:
 
 
 def _clients(url: str) -> list[redis.Redis]:
-    """One of database 0, which every server has, then one of its own database. None: not a Redis protocol (a broker may
-    be RabbitMQ)."""
+    """One of database 0, which every server has, then one of its own database. Empty: not a Redis protocol (a broker
+    may be RabbitMQ)."""
     parts = urlsplit(url)
     if parts.scheme == "redis+socket":  # Kombu's spelling
         url = f"unix://{parts.path}?db={dict(parse_qsl(parts.query)).get('virtual_host', '0')}"
