@@ -8,11 +8,15 @@ from typing import Any
 from celery import Celery
 from celery.schedules import crontab
 from celery.signals import task_postrun, task_prerun
+from django.conf import settings
 
 from tenants import actors
 from tenants.actors import Actor
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
+
+# Celery's command line takes BROKER_URL for its own and hands it on as it is written; the setting is in Kombu's words.
+os.environ["CELERY_BROKER_URL"] = settings.BROKER_URL
 
 app = Celery("clawdbot")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from django.apps import AppConfig
@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import DatabaseError
 
+from tenants.addresses import numbered
 from tenants.directory import TenantTable, compile_tenants
 from tenants.survey import lacking_databases, survey
 
@@ -90,12 +91,15 @@ def store_problems(urls: dict[str, str]) -> list[CheckMessage]:
     """An Error for each URL that is a cluster, a Warning for each that does not answer. `urls`: setting name to URL."""
     found: list[CheckMessage] = []
     for name, url in urls.items():
-        client = _client(url)
-        if client is None:
+        clients = _clients(url)
+        if not clients:
             continue
         shown = _shown(url)
         try:
-            clustered = bool(client.info("cluster").get("cluster_enabled"))
+            first, own = clients
+            clustered = bool(first.info("cluster").get("cluster_enabled"))
+            if not clustered:
+                own.ping()
         except redis.RedisError as error:
             found.append(Warning(f"{name}: {shown} does not answer ({error}).", id="clawdbot.W010"))
         else:
@@ -107,19 +111,21 @@ def store_problems(urls: dict[str, str]) -> list[CheckMessage]:
                     )
                 )
         finally:
-            client.close()
+            for client in clients:
+                client.close()
     return found
 
 
-def _client(url: str) -> redis.Redis | None:
-    """None: not a Redis protocol (a broker may be RabbitMQ)."""
+def _clients(url: str) -> list[redis.Redis]:
+    """One of database 0, which every server has, then one of its own database. Empty: not a Redis protocol (a broker
+    may be RabbitMQ)."""
     parts = urlsplit(url)
     if parts.scheme == "redis+socket":  # Kombu's spelling
-        url = f"unix://{parts.path}"
+        url = f"unix://{parts.path}?db={dict(parse_qsl(parts.query)).get('virtual_host', '0')}"
     elif parts.scheme not in ("redis", "rediss", "unix"):
-        return None
-    client: redis.Redis = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
-    return client
+        return []
+    addresses = (numbered(url, 0), url)
+    return [redis.Redis.from_url(each, socket_timeout=2, socket_connect_timeout=2) for each in addresses]
 
 
 def _shown(url: str) -> str:

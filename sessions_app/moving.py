@@ -228,8 +228,7 @@ def _check(tenant: Tenant, target: Place) -> None:
     """Raises CannotMove; ValidationError for an address that is none, or another tenant's."""
     if Place.of(tenant) == target:
         raise CannotMove("the tenant is there already")
-    if Job.objects.for_tenant(tenant.pk).filter(kind=ERASURE, state__in=jobs.OPEN).exists():
-        raise CannotMove("a user of it is being erased: ask again when that is done")
+    _check_erasures(tenant)
     wished = Tenant.objects.get(pk=tenant.pk)
     wished.store_layout, wished.store_url = target.layout, target.url
     wished.full_clean()
@@ -237,6 +236,12 @@ def _check(tenant: Tenant, target: Place) -> None:
         addresses.parse(target.url or settings.VALKEY_NODES[0])
     except ValueError as error:
         raise ValidationError({"store_url": str(error)}) from None
+
+
+def _check_erasures(tenant: Tenant) -> None:
+    """Raises CannotMove."""
+    if Job.objects.for_tenant(tenant.pk).filter(kind=ERASURE, state__in=jobs.OPEN).exists():
+        raise CannotMove("a user of it is being erased: ask again when that is done")
 
 
 def _begin(tenant: Tenant, target: Place, hands: _Hands) -> Move:
@@ -251,6 +256,11 @@ def _begin(tenant: Tenant, target: Place, hands: _Hands) -> Move:
         job.arguments = {"places": secrets.seal(places, tenant_id=tenant.pk, row_id=job.pk, purpose=PURPOSE)}
         job.save(update_fields=["arguments"])
         jobs.start_job(job_id=job.pk)
+    try:  # again: one that began before it could see this job
+        _check_erasures(tenant)
+    except CannotMove as error:
+        jobs.fail_job(job_id=job.pk, error=str(error))
+        raise
     return Move(job.pk, source, target, switched=False)
 
 

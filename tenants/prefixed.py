@@ -19,7 +19,10 @@ RIGHTS: Final = (
     "+@read",
     "+@write",
     "+@scripting",
-    "+@connection",
+    "+select",
+    "+ping",
+    "+asking",
+    "+client|setname",  # and nothing else of CLIENT: its TRACKING tells the names of others' keys
     "+time",
     "-@dangerous",
     "-@admin",
@@ -29,6 +32,7 @@ RIGHTS: Final = (
     "-function",
     "-script|flush",
     "-script|kill",
+    "-script|debug",
     "+info",  # names the server's life; of keys it tells only how many there are in all
 )
 

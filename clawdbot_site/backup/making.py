@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import shutil
 import sqlite3
 import tempfile
 import time
@@ -21,7 +22,7 @@ from django.core.files.storage import default_storage
 from django.db import Error as DatabaseFailure
 
 from clawdbot_site.backup import sessions, sql
-from clawdbot_site.backup.packing import Pack, writing
+from clawdbot_site.backup.packing import CHUNK, Pack, writing
 from clawdbot_site.objects import walk
 from engine.errors import EngineError
 
@@ -31,6 +32,8 @@ STORAGE: Final = "storage"  # in the place of a folder
 FOLDER: Final = "backups"  # in object storage
 CHECKPOINTS: Final = "checkpoints"
 ENDING: Final = ".tar.gz"
+WORKSHOP: Final = ".backup-"  # a folder beside the file, for copies
+ABANDONED: Final = 86_400.0  # seconds after which nobody works on a file any more
 FAILURES: Final = (OSError, sqlite3.Error, psycopg.Error, DatabaseFailure, EngineError)
 
 
@@ -71,13 +74,14 @@ def _make(path: Path, keys: bool) -> Made:
     """The order matters. Sessions, which may get new keys, come before the journal with the keys; checkpoints before
     the tree they are of, the journal before the keys that open it and the erasures that close it; objects last."""
     made = Made(str(path))
-    with writing(path) as pack, tempfile.TemporaryDirectory(dir=path.parent, prefix=".backup-") as folder:
+    _sweep(path.parent)
+    with writing(path) as pack, tempfile.TemporaryDirectory(dir=path.parent, prefix=WORKSHOP) as folder:
         made.sessions, made.away = sessions.dump(pack)
-        made.objects = _objects(pack, walk(default_storage, CHECKPOINTS))
+        made.objects = _objects(pack, walk(default_storage, CHECKPOINTS), folder)
         for alias in sql.ALIASES:
             sql.dump(pack, alias, Path(folder))
         others = (name for name in walk(default_storage) if not name.startswith((f"{FOLDER}/", f"{CHECKPOINTS}/")))
-        made.objects += _objects(pack, others)
+        made.objects += _objects(pack, others, folder)
         about: dict[str, Any] = pack.manifest.about
         about |= {"sessions": made.sessions, "away": made.away, "objects": made.objects}
         about["master_key"] = fingerprint()
@@ -88,13 +92,22 @@ def _make(path: Path, keys: bool) -> Made:
     return made
 
 
-def _objects(pack: Pack, names: Iterable[str]) -> int:
+def _sweep(folder: Path) -> None:
+    """What backups left there that were killed."""
+    for old in (*folder.glob(".clawdbot-*.partial"), *folder.glob(f"{WORKSHOP}*")):
+        if time.time() - old.stat().st_mtime > ABANDONED:
+            log.warning("%s was left by a backup that was not finished: it goes", old)
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
+def _objects(pack: Pack, names: Iterable[str], folder: str) -> int:
     """One that went meanwhile is left out."""
     count = 0
     for name in names:
         try:
-            with default_storage.open(name) as file:
-                pack.add(f"objects/{name}", file.read())
+            with default_storage.open(name) as file, tempfile.TemporaryFile(dir=folder) as whole:
+                shutil.copyfileobj(file, whole, CHUNK)  # what it is now, however long that takes to pack
+                pack.add_open(f"objects/{name}", whole)
         except FileNotFoundError:
             continue
         count += 1

@@ -53,7 +53,13 @@ class Pack:
 
     def add_file(self, name: str, path: Path) -> None:
         with path.open("rb") as file:
-            self._add(name, path.stat().st_size, file)
+            self.add_open(name, file)
+
+    def add_open(self, name: str, file: IO[bytes]) -> None:
+        """All of a file that can be sought."""
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        self._add(name, size, file)
 
     def _add(self, name: str, size: int, file: IO[bytes]) -> None:
         if name in self.manifest.members:
@@ -115,7 +121,7 @@ def checked(path: Path) -> Manifest:
                 digest.update(content)
                 size += len(content)
             found[name] = Member(digest.hexdigest(), size)
-    except (tarfile.TarError, EOFError, msgspec.MsgspecError) as error:
+    except (tarfile.TarError, EOFError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise Broken(f"{path} is no whole backup: {error}") from None
     except OSError as error:
         if error.errno is not None:

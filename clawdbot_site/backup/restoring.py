@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import shutil
@@ -22,30 +21,30 @@ from django.db import connections
 
 from access import erasing
 from clawdbot_site import env
-from clawdbot_site.backup import sessions, sql
+from clawdbot_site.backup import emptying, sessions, sql, superseding
 from clawdbot_site.backup.making import STORAGE, fingerprint
 from clawdbot_site.backup.packing import CHUNK, MANIFEST, Broken, Manifest, checked, members
 from clawdbot_site.objects import walk
 from clawdbot_site.serving import lock
 from compliance.database import ALIAS
-from engine.snapshots import Cell
-from sessions_app.erasing import SessionEraser
 from tenants import stored_keys
-from tenants.directory import compile_tenants
-from tenants.isolation import Stores
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
 
 KEYS: Final = "keys/"
+OBJECTS: Final = "objects/"
 Say = Callable[[str], None]
 
 
 class Restored(msgspec.Struct):
+    """`away`: tenants whose own servers did not answer, and keep what they hold."""
+
     made_at: float = 0.0
     sessions: int = 0
     objects: int = 0
     erased_again: dict[str, int] = {}
+    away: list[str] = []
 
 
 def restore(file: str, *, force: bool = False, say: Say = log.info) -> Restored:
@@ -56,12 +55,15 @@ def restore(file: str, *, force: bool = False, say: Say = log.info) -> Restored:
         manifest = checked(path)
         sql.check(manifest.about)
         _check_keys(manifest)
-        if not force and not _empty():
+        stores_hold = emptying.holds_any()  # first: without the stores nothing is begun
+        if not force and (stores_hold or not _empty()):
             raise Broken("there are data here already; --force puts the backup in their place")
         say(f"restoring the state of {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(manifest.made_at))} UTC")
-        told = _restore(path, manifest)
-        _empty_stores(say)
+        told = _restore(path, manifest, say)
+        gone = emptying.empty_all()
+        say(f"{gone.keys} keys of another time were taken out of the stores")
         told.erased_again = erasing.erase_again(stores=False)
+        told.away = gone.away
         return told
 
 
@@ -91,13 +93,15 @@ def _empty() -> bool:
     return nobody and not any(not name.startswith("backups/") for name in walk(default_storage))
 
 
-def _restore(path: Path, manifest: Manifest) -> Restored:
+def _restore(path: Path, manifest: Manifest, say: Say) -> Restored:
     told, parts = Restored(manifest.made_at), Parts(manifest)
     parts.begin()
     for name, file in members(path):
         told.objects += parts.take(name, file)
     parts.finish()
     _check_opens()
+    known = {name.removeprefix(OBJECTS) for name in manifest.members if name.startswith(OBJECTS)}
+    superseding.set_aside(known, say)
     for name, file in members(path):
         if name.startswith(sessions.FOLDER):  # their rows go into the databases, which are there now
             told.sessions += sessions.load(name, file.read())
@@ -170,21 +174,3 @@ def _check_opens() -> None:
     for tenant_id in [0, *Tenant.objects.values_list("pk", flat=True)]:
         if stored_keys.stored(tenant_id) is None:
             raise Broken(f"everything is here, but the key of tenant {tenant_id} cannot be opened with this MASTER_KEY")
-
-
-def _empty_stores(say: Say) -> None:
-    """What the stores hold is of another time: sessions come from the archive and the journal."""
-    if not settings.REDIS_HOST:
-        shutil.rmtree(settings.VAR_DIR / "valkey", ignore_errors=True)
-        return
-    gone = asyncio.run(_empty_all())
-    say(f"{gone} sessions of another time were taken out of the stores")
-
-
-async def _empty_all() -> int:
-    tenants = Cell(await asyncio.to_thread(compile_tenants))
-    stores = Stores(settings.VALKEY_NODES, tenants)
-    try:
-        return sum([await SessionEraser(stores).erase(each, lambda user: True) for each in tenants.value.by_id])
-    finally:
-        await stores.close()

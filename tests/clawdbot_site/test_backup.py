@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
+import os
 import tarfile
 import time
 
 import pytest
+import redis
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 
 from clawdbot_site import tasks
-from clawdbot_site.backup import making, restoring, sql
+from clawdbot_site.backup import emptying, making, restoring, sql, superseding
 from clawdbot_site.backup.packing import Broken, checked, members, writing
+from clawdbot_site.objects import walk
+from tenants.isolation import Deployment
 from tenants.models import Job, Tenant
 from tests.compliance.journals import empty_journal, journal_alias, journal_file
 
@@ -80,8 +85,23 @@ def test_the_command_says_what_is_not_inside(site, capsys):
     call_command("backup", "--with-keys", "--keep", "1")
     assert "ARE INSIDE" in capsys.readouterr().out
     (left,) = site.iterdir()
+    with pytest.raises(CommandError, match="a number of backups"):
+        call_command("backup", "--keep", "-1")
+    assert [*site.iterdir()] == [left]
     assert "keys/master_key" in checked(left).members
     assert 0 <= making.age(str(site)) < 60
+
+
+def test_what_a_killed_backup_left_goes_a_day_later(site):
+    (site / ".backup-old").mkdir(parents=True)
+    (site / ".backup-old" / "db.sqlite3").write_bytes(b"copy")
+    for name in (".clawdbot-1.tar.gz.1.partial", ".clawdbot-2.tar.gz.2.partial", "notes.txt"):
+        (site / name).write_bytes(b"half")
+    for name in (".backup-old", ".clawdbot-1.tar.gz.1.partial", "notes.txt"):
+        os.utime(site / name, (1, 1))
+    call_command("backup")
+    left = sorted(path.name for path in site.iterdir())
+    assert left[:1] + left[2:] == [".clawdbot-2.tar.gz.2.partial", "notes.txt"] and left[1].startswith("clawdbot-")
 
 
 def test_the_daily_one_goes_to_object_storage_too(site, settings):
@@ -119,8 +139,64 @@ def test_it_restores_nothing_over_data_or_with_another_key(site, settings, tmp_p
     settings.MASTER_KEY = "another"
     with pytest.raises(CommandError, match="MASTER_KEY is not the one"):
         call_command("restore", file, "--force")
-    with pytest.raises(CommandError, match="do it again"):
-        call_command("restore", file + "x", "--force")
+    for place in (file + "x", "storage:../../x"):
+        with pytest.raises(CommandError, match="do it again"):
+            call_command("restore", place, "--force")
+    assert Tenant.objects.count() == 2
+
+
+def test_objects_that_the_backup_does_not_have_do_not_stay_where_they_were(site):
+    names = ["sessions/1/a.v1", "jobs/7.json", "checkpoints/1/5.json", "checkpoints/1/9.json", "erasures/1/2.json"]
+    for name in [*names, "backups/clawdbot-20200101T000000Z.tar.gz"]:
+        default_storage.save(name, ContentFile(name.encode()))
+    said = []
+    superseding.set_aside({"sessions/1/a.v1", "checkpoints/1/5.json"}, said.append)
+    (moved,) = [name for name in walk(default_storage) if name.startswith("superseded/")]
+    assert moved.endswith("Z/checkpoints/1/9.json")
+    with default_storage.open(moved) as file:
+        assert file.read() == b"checkpoints/1/9.json"
+    assert sorted(set(walk(default_storage)) - {moved}) == [
+        "backups/clawdbot-20200101T000000Z.tar.gz",
+        "checkpoints/1/5.json",
+        "erasures/1/2.json",
+        "sessions/1/a.v1",
+    ]
+    assert said[0].startswith("erasures/1/2.json is of an erasure") and said[-1].startswith("1 objects")
+    superseding.set_aside({"sessions/1/a.v1", "checkpoints/1/5.json"}, said.append)
+    assert moved in walk(default_storage)
+
+
+async def test_the_stores_keep_nothing_of_tenants_that_a_backup_does_not_know(site, settings, valkey_url):
+    """Their numbers and databases are the next ones to be given out."""
+    settings.REDIS_HOST, settings.VALKEY_NODES = valkey_url, [valkey_url]
+    Tenant.objects.filter(slug="globex").update(store_url="redis://127.0.0.1:9")
+    held = {"counters": 0, "theatre:1": 0, "t77:session": 0, "session": settings.FIRST_TENANT_DATABASE + 9}
+    deployment = Deployment([valkey_url])
+    assert await asyncio.to_thread(emptying.holds_any) is False
+    for name, number in held.items():
+        await deployment.database(number).call("SET", name, "1")
+    assert await asyncio.to_thread(emptying.holds_any) is True
+    emptied = await asyncio.to_thread(emptying.empty_all)
+    assert (emptied.keys, emptied.away) == (2, ["globex"])
+    assert await asyncio.to_thread(emptying.holds_any) is False
+    left = [name for name, number in held.items() if await deployment.database(number).call("EXISTS", name)]
+    assert left == ["counters", "theatre:1"]
+    await deployment.close()
+
+
+def test_a_store_that_holds_anything_is_data_too(site, settings, valkey_url, tmp_path, monkeypatch):
+    call_command("backup")
+    file = str(next(site.iterdir()))
+    settings.VAR_DIR = tmp_path / "var"
+    settings.REDIS_HOST, settings.VALKEY_NODES = valkey_url, [valkey_url]
+    monkeypatch.setattr(restoring, "_empty", lambda: True)
+    with redis.Redis.from_url(valkey_url) as client:
+        client.set("t77:session", "1")
+    with pytest.raises(CommandError, match="data here already"):
+        call_command("restore", file)
+    settings.VALKEY_NODES = ["redis://127.0.0.1:9"]
+    with pytest.raises(CommandError, match="not restored"):
+        call_command("restore", file, "--force")
     assert Tenant.objects.count() == 2
 
 

@@ -44,6 +44,10 @@ def test_it_accepts_a_standalone_store(valkey_url):
     assert checks.store_problems({"CACHE_URL": valkey_url, "BROKER_URL": "amqp://rabbit"}) == []
 
 
+def test_it_tells_of_a_database_that_the_server_does_not_have(valkey_url):
+    assert ids(checks.store_problems({"CACHE_URL": f"{valkey_url}?db=5000"})) == ["clawdbot.W010"]
+
+
 def test_it_refuses_a_cluster_in_one_line(tmp_path):
     port = listening.bind("127.0.0.1", 0)
     number = port.getsockname()[1]
@@ -53,6 +57,11 @@ def test_it_refuses_a_cluster_in_one_line(tmp_path):
     server.start()
     try:
         (problem,) = checks.store_problems({"CHANNEL_URL": f"{server.url}?db=0"})
+        # what the setting is by default; the server has no such database
+        assert ids(checks.store_problems({"CACHE_URL": f"redis://127.0.0.1:{number}/3"})) == ["clawdbot.E010"]
+        assert ids(checks.store_problems({"BROKER_URL": f"redis+socket://{server.socket}?virtual_host=1"})) == [
+            "clawdbot.E010"
+        ]
     finally:
         server.kill()
     assert problem.id == "clawdbot.E010"

@@ -234,6 +234,25 @@ def test_a_move_and_an_erasure_wait_for_each_other(acme, valkey_url, monkeypatch
     moving.move(acme, PREFIX)
 
 
+def test_an_erasure_that_began_while_the_place_was_made_ready_comes_first(acme, valkey_url, monkeypatch):
+    """It saw no move, and would not look at the new place."""
+    clear, begun = moving._Hands.clear, []
+
+    def slow_clear(hands, place):
+        clear(hands, place)
+        begun.append(jobs.queue_job(tenant_id=acme.pk, kind=erasing.KIND))
+
+    monkeypatch.setattr(moving._Hands, "clear", slow_clear)
+    with pytest.raises(CannotMove, match="erased"):
+        moving.move(acme, PREFIX)
+    monkeypatch.undo()
+    assert moving.unfinished(acme) is None
+    acme.refresh_from_db()
+    assert (acme.store_layout, acme.store_moving) == ("database", False)
+    jobs.finish_job(job_id=begun[0].pk)
+    moving.move(acme, PREFIX)
+
+
 def test_a_tenant_without_a_database_can_be_given_another_place(acme, own_server, settings):
     own_server.stop()
     own_server.options = ["--databases", "16"]

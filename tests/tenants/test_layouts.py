@@ -100,6 +100,8 @@ class TestPrefixOnACluster(ShardedSuite):
                 ("CONFIG", "GET", "*"),
                 ("ACL", "LIST"),
                 ("CLIENT", "LIST"),
+                ("CLIENT", "TRACKING", "ON", "BCAST"),  # tells the names of all keys that are written
+                ("SCRIPT", "DEBUG", "SYNC"),
                 ("SUBSCRIBE", "clawdbot:bus"),
                 ("PUBLISH", "clawdbot:config", "x"),
                 ("MONITOR",),

@@ -20,6 +20,8 @@ class Command(BaseCommand):
         parser.add_argument("--with-keys", action="store_true", help="put master key and signing key inside as well")
 
     def handle(self, *, to: str, keep: int, with_keys: bool, **_: Any) -> None:
+        if keep < 0:
+            raise CommandError("--keep is a number of backups, 0 for all")
         try:
             made = making.make(to, keys=with_keys, keep=keep)
         except making.FAILURES as error:

@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 import psycopg
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseFailure
 
@@ -16,7 +17,7 @@ from clawdbot_site.serving.lock import FolderInUse
 from compliance.journal.store import StoreAway
 from engine.errors import EngineError
 
-FAILURES = (OSError, sqlite3.Error, psycopg.Error, DatabaseFailure, EngineError, StoreAway)
+FAILURES = (OSError, sqlite3.Error, psycopg.Error, DatabaseFailure, EngineError, StoreAway, SuspiciousFileOperation)
 
 
 class Command(BaseCommand):
@@ -38,3 +39,8 @@ class Command(BaseCommand):
         self.stdout.write(
             f"restored with {told.sessions} live sessions and {told.objects} objects; erased again: {again}"
         )
+        if told.away:
+            raise CommandError(
+                f"all is restored but the stores of {', '.join(told.away)}, which did not answer: empty them before "
+                "these tenants are served from them, or do it again"
+            )

@@ -57,5 +57,6 @@ def _line(server: Server) -> str:
         parts.append(f"of {server.primary}, lacks {server.lag} bytes")
     parts.append(f"{server.memory / MEGABYTE:.0f} MB of {server.memory_limit // MEGABYTE or 'unlimited'}")
     parts.append(f"append-only file {server.aof_fsync or 'on'}" if server.aof else "no append-only file")
-    parts.append(f"snapshot {server.snapshot_age} s old, {server.unsaved} changes since")
+    changed = f"snapshot {server.snapshot_age} s old, {server.unsaved} changes since"
+    parts.append(changed if server.snapshots else "no snapshots")
     return ", ".join(parts)
