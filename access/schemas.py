@@ -277,7 +277,14 @@ def _part(part: Json, at: str) -> Json:
     value = part.get(key)
     if not isinstance(value, shape):
         raise InvalidRequest(f"{at}.{key}: is missing or of the wrong type.", param=f"{at}.{key}")
-    return {"type": kind, key: value}
+    mark = part.get("cache_control")
+    return {"type": kind, key: value, **({"cache_control": _mark(mark)} if isinstance(mark, dict) else {})}
+
+
+def _mark(mark: Json) -> Json:
+    """Of prompt caching: where a prompt that will come again ends, and how long it is worth keeping."""
+    ttl = {"ttl": mark["ttl"]} if mark.get("ttl") in ("5m", "1h") else {}
+    return {"type": "ephemeral", **ttl}
 
 
 def _tool_call(call: Json, at: str) -> Json:
@@ -286,10 +293,12 @@ def _tool_call(call: Json, at: str) -> Json:
         raise InvalidRequest(f"{at}.id: must be a string.", param=f"{at}.id")
     if not isinstance(function, dict) or not all(isinstance(function.get(key), str) for key in ("name", "arguments")):
         raise InvalidRequest(f"{at}.function: needs name and arguments, both strings.", param=f"{at}.function")
+    extra = call.get("extra_content")
     return {
         "id": call["id"],
         "type": "function",
         "function": {"name": function["name"], "arguments": function["arguments"]},
+        **({"extra_content": extra} if isinstance(extra, dict) else {}),  # signatures of the model that made the call
     }
 
 

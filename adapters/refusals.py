@@ -27,6 +27,8 @@ REJECTED: Final = frozenset({400, 413, 422})
 TIMED_OUT: Final = frozenset({408, 504})
 BUSY: Final = 429
 OUT_OF_CREDIT: Final = "insufficient_quota"  # OpenAI says 429 for it, but waiting does not help
+NO_CREDIT: Final = "credit balance is too low"  # Anthropic says 400 for it, but the request is not to blame
+BUSY_CODES: Final = frozenset({"429", "rate_limit_exceeded", "rate_limit_error"})
 
 # A field of the request, as `messages[0].content` or `tools.0.function.name`: anything else is not shown as one.
 FIELD_PATH: Final = re.compile(r"[A-Za-z_$*][A-Za-z0-9_.$*\[\]-]{0,99}")
@@ -43,6 +45,12 @@ CONTEXT_WORDS: Final = (
     "exceeds context window",
     "exceeds the context window",
     "prompt is too long",  # Anthropic and gateways before it
+    "exceeds the maximum number of tokens",  # Gemini
+    "exceeds the context length",  # Ollama
+    "prompt too long",  # Ollama
+    "exceed context limit",
+    "input is too long",  # Bedrock
+    "input tokens exceeded",
 )
 
 
@@ -74,7 +82,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str = 
     field it names are shown, without `secret`."""
     said = _read(body)
     wait = retry_after(headers.get("Retry-After"))
-    if status in REJECTED:
+    if status in REJECTED and NO_CREDIT not in said.message.lower():
         kind = ContextTooLong if _says_too_long(said) else UpstreamRejected
         return kind(_shown(said.message, secret) or None, param=_field(said.param, secret))
     if status == BUSY and OUT_OF_CREDIT not in said.codes:
@@ -89,7 +97,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str = 
 def broken_stream(error: Any) -> UpstreamError:
     """The error to raise for an error object inside a stream that had begun as a success."""
     said = complaint(error)
-    if str(BUSY) in said.codes or "rate_limit_exceeded" in said.codes:
+    if not BUSY_CODES.isdisjoint(said.codes):
         return UpstreamBusy()
     return UpstreamError("The model's service broke off its answer with an error.")
 

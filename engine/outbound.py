@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
 
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.patience import Patience
@@ -100,6 +101,11 @@ def _fail(error: Exception, late: str = UNBEGUN) -> NoReturn:
 @lru_cache(maxsize=1024)
 def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=timeouts.total, connect=timeouts.connect, sock_read=timeouts.read)
+
+
+def _as_it_is(url: str) -> URL:
+    """Nothing of an address that can be sent is written in another way: it may be signed."""
+    return URL(url, encoded=url.isascii() and " " not in url)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -217,7 +223,7 @@ class AiohttpClient:
             _reused.set(False)
             try:
                 response = await session.request(
-                    method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
+                    method, _as_it_is(url), headers=headers, data=body, timeout=timeout, allow_redirects=False
                 )
                 return AiohttpResponse(response)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:

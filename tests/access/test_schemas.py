@@ -78,6 +78,15 @@ def test_it_names_the_field_at_fault(body, param):
     assert param_of(lambda: openai(body)) == param
 
 
+def test_it_keeps_what_vouches_for_a_call_of_a_tool():
+    signed = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    extra = {"google": {"thought_signature": "c2ln"}}
+    said = {"role": "assistant", "tool_calls": [{**signed, "extra_content": extra, "x": 1}]}
+    assert openai({"messages": [said]}).messages[0].tool_calls == [{**signed, "extra_content": extra}]
+    said["tool_calls"][0]["extra_content"] = "c2ln"
+    assert openai({"messages": [said]}).messages[0].tool_calls == [signed]
+
+
 def test_it_names_a_missing_field():
     assert param_of(lambda: schemas.openai_request({}, request_id="r")) == "messages"
 
@@ -108,3 +117,11 @@ def test_it_hands_the_headers_on_as_they_are():
     for request in (chat({"message": "Hi"}, headers=headers), openai({}, headers=headers)):
         assert request.headers is headers and request.cache == "no-cache"
     assert chat({"message": "Hi"}).cache == openai({}).cache == ""
+
+
+def test_it_keeps_marks_of_prompt_caching() -> None:
+    marks = [{"type": "ephemeral", "ttl": "1h", "more": 1}, {"type": "odd", "ttl": "9d"}, "no"]
+    parts = [{"type": "text", "text": "a", "cache_control": mark} for mark in marks]
+    request = schemas.openai_request({"messages": [{"role": "user", "content": parts}]}, request_id="r")
+    kept = [part.get("cache_control") for part in request.messages[0].content or ()]
+    assert kept == [{"type": "ephemeral", "ttl": "1h"}, {"type": "ephemeral"}, None]

@@ -38,10 +38,12 @@ class ReplayClient:
         self.pieces = pieces
         self.status = status
         self.content_type = content_type
+        self.more: dict[str, str] = {}  # headers of answers
         self.responses: list[ReplayResponse] = []
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> ReplayResponse:
         self.responses.append(ReplayResponse(self.pieces, self.status, self.content_type))
+        self.responses[-1].headers.update(self.more)
         return self.responses[-1]
 
     async def get(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> ReplayResponse:

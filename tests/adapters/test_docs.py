@@ -9,8 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from adapters import registry
+from adapters import anthropic_requests, bedrock_requests, registry
 from adapters.base import AdapterConfig, BaseModelAdapter
+from adapters.gemini_generate import GeminiOptions
+from adapters.ollama_chat import OllamaOptions
 from adapters.openai_compatible import Options
 from adapters.openai_completions import TextOptions
 from engine.outbound import AiohttpClient
@@ -60,5 +62,7 @@ def test_it_can_be_registered() -> None:
 
 
 def test_it_lists_every_adapter_and_option() -> None:
-    for name in [*registry.names(), *Options.__struct_fields__, *TextOptions.__struct_fields__]:
+    natives = (anthropic_requests.Options, bedrock_requests.Options, GeminiOptions, OllamaOptions)
+    kinds = (Options, TextOptions, *natives)
+    for name in [*registry.names(), *(name for kind in kinds for name in kind.__struct_fields__)]:
         assert f"| `{name}` |" in TEXT, name

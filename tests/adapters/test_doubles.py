@@ -13,7 +13,7 @@ from adapters import registry
 from adapters.base import AdapterConfig, BaseModelAdapter, InvalidAdapterConfig
 from adapters.echo import EchoAdapter
 from adapters.scripted import HANG, Script, ScriptedAdapter
-from engine.errors import UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
+from engine.errors import ContextTooLong, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
 from engine.estimating import messages_tokens, text_tokens
 from engine.types import Delta, Message
 from tests.adapters.replay import ReplayClient
@@ -21,10 +21,11 @@ from tests.conformance.adapters import AdapterConformance, Answer, call, listen
 
 ERRORS = {
     "down": UpstreamError(),
-    "busy": UpstreamBusy(retry_after=1),
+    "busy": UpstreamBusy(retry_after=3),
     "late": UpstreamTimeout(),
     "rejected": UpstreamRejected("no"),
     "key": UpstreamError(),
+    "long": ContextTooLong(),
 }
 
 
@@ -39,7 +40,8 @@ class TestEchoConformance(AdapterConformance):
 class TestScriptedConformance(AdapterConformance):
     @asynccontextmanager
     async def serving(self, answer: Answer) -> AsyncIterator[BaseModelAdapter]:
-        steps: list[Any] = [ERRORS[answer.failure]] if answer.failure else list(answer.pieces)
+        steps: list[Any] = [Delta(reasoning=piece) for piece in answer.reasoning]
+        steps += [ERRORS[answer.failure]] if answer.failure else answer.pieces
         if answer.tool_calls:
             calls = [{"index": index, **one} for index, one in enumerate(answer.tool_calls)]
             steps.append(Delta(tool_calls=calls))

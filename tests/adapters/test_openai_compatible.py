@@ -134,6 +134,26 @@ async def test_it_bends_to_a_vendor_by_options(adapter: Any, upstream: Upstream)
     assert heard.ends[0].usage is None
 
 
+async def test_it_sends_nothing_other_services_vouched_for(adapter: Any, upstream: Upstream) -> None:
+    made = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    google = {"google": {"thought_signature": "s"}}
+    extra = {**made, "extra_content": {"thinking": {"blocks": []}, **google}}
+    other = {**made, "extra_content": {"thinking": {"blocks": []}}}
+    part = {"type": "text", "text": "a"}
+    messages = [
+        Message("user", [{**part, "cache_control": {"type": "ephemeral"}}]),
+        Message("assistant", tool_calls=[extra, other]),
+    ]
+    await listen(adapter(), call(messages=messages, stream=False))
+    sent = upstream.requests[0].json["messages"]
+    assert sent[0]["content"] == [part]
+    assert sent[1]["tool_calls"] == [{**made, "extra_content": google}, made]
+    await listen(adapter(cache_control=True, extra_content=[]), call(messages=messages, stream=False))
+    sent = upstream.requests[1].json["messages"]
+    assert sent[0]["content"] == messages[0].content
+    assert sent[1]["tool_calls"] == [made, made]
+
+
 async def test_it_sends_no_credential_without_a_key(http: DirectClient, upstream: Upstream) -> None:
     await listen(OpenAICompatibleAdapter(AdapterConfig(endpoint=upstream.url), http), call(stream=False))
     assert "authorization" not in upstream.requests[0].headers

@@ -29,6 +29,7 @@ FAILURES: dict[str, list[Any]] = {
     "late": wire.error(504),
     "rejected": wire.error(400, "no such parameter"),
     "key": wire.error(401),
+    "long": wire.error(400, "This model's maximum context length is 8 tokens.", "context_length_exceeded"),
 }
 
 
@@ -50,12 +51,24 @@ class TestOpenAIConformance(AdapterConformance):
     def tools_sent(self) -> Any:
         return self.upstream.requests[-1].json["tools"]
 
+    def images_sent(self) -> list[str] | None:
+        parts = [part for message in self._messages() for part in message["content"] if isinstance(part, dict)]
+        return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+
+    def results_sent(self) -> list[tuple[str, str]] | None:
+        said = [(one["tool_call_id"], one["content"]) for one in self._messages() if one["role"] == "tool"]
+        return [(call_id, text if isinstance(text, str) else text[0]["text"]) for call_id, text in said]
+
+    def _messages(self) -> list[Any]:
+        return self.upstream.requests[-1].json["messages"] if self.upstream.requests else []
+
 
 def _scripts(answer: Answer) -> list[list[Any]]:
     """What to send to a plain call, and to one that streams."""
     if answer.failure:
         return [FAILURES[answer.failure]] * 2
-    deltas: list[Any] = list(answer.pieces)
+    deltas: list[Any] = [{"reasoning_content": piece} for piece in answer.reasoning]
+    deltas += answer.pieces
     for index, made in enumerate(answer.tool_calls):  # as OpenAI: the name first, the arguments in fragments
         function = made["function"]
         head = {"index": index, "id": made["id"], "type": "function", "function": {"name": function["name"]}}
@@ -64,7 +77,8 @@ def _scripts(answer: Answer) -> list[list[Any]]:
             part = {"arguments": function["arguments"][start : start + 5]}
             deltas.append({"tool_calls": [{"index": index, "function": part}]})
     stream = wire.streamed(wire.events(*deltas, finish=answer.finish))
-    whole = wire.whole(answer.text or None, answer.finish, tool_calls=list(answer.tool_calls) or None)
+    said = {"tool_calls": list(answer.tool_calls) or None, "reasoning_content": "".join(answer.reasoning) or None}
+    whole = wire.whole(answer.text or None, answer.finish, **said)
     if answer.breaks or answer.hangs:
         said = 1 + 1 + len(deltas)  # the head, the role, the pieces
         stream = [*stream[:said], HANG if answer.hangs else CUT]

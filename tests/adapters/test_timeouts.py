@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapters import openai_compatible
+from adapters import service
 from adapters.base import AdapterConfig, Limits
 from adapters.openai_compatible import OpenAICompatibleAdapter
 from engine.errors import UpstreamError, UpstreamTimeout
@@ -155,7 +155,7 @@ async def test_it_waits_for_a_reader_who_is_slow(adapter: Any, upstream: Upstrea
 async def test_it_waits_a_moment_only_for_the_words_of_a_refusal(
     adapter: Any, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai_compatible, "COMPLAINT_SECONDS", 0.1)
+    monkeypatch.setattr(service, "COMPLAINT_SECONDS", 0.1)
     upstream.answers([b"HTTP/1.1 503 X\r\nretry-after: 7\r\ncontent-length: 9\r\n\r\n{", HANG])
     began = time.monotonic()
     with pytest.raises(UpstreamError, match="503") as caught:

@@ -8,6 +8,7 @@ class TestMine(AdapterConformance):
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from adapters.base import BaseModelAdapter
-from engine.errors import EngineError, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
+from engine.errors import ContextTooLong, EngineError, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
 from engine.folding import Fold
 from engine.types import ChatRequest, Choice, Delta, End, Message, ModelCall, Usage
 
@@ -27,9 +28,13 @@ FAILURES = {
     "late": UpstreamTimeout,
     "rejected": UpstreamRejected,
     "key": UpstreamError,
+    "long": ContextTooLong,
 }
+RETRY_AFTER = 3.0  # seconds, what the busy service asks for
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
 TOOL_CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Köln"}'}}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
+IMAGES = [f"data:image/png;base64,{PIXEL}", "https://example.com/cat.jpg"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Answer:
 
     pieces: tuple[str, ...] = ("Grüße ", "aus ", "北京 😀")
     tool_calls: tuple[dict[str, Any], ...] = ()
+    reasoning: tuple[str, ...] = ()  # before the pieces
     finish: str = "stop"
     usage: Usage = Usage(prompt_tokens=7, completion_tokens=2)
     failure: str = ""  # of FAILURES, before the first piece
@@ -81,6 +87,13 @@ async def listen(adapter: BaseModelAdapter, to: ModelCall) -> Heard:
     return heard
 
 
+def parsed(made: dict[str, Any]) -> dict[str, Any]:
+    """A call of a tool with its arguments as a value: formats that carry them so write them down in their own way."""
+    function = made["function"]
+    call_of = {key: made[key] for key in ("id", "type")}
+    return {**call_of, "function": {**function, "arguments": json.loads(function["arguments"])}}
+
+
 class AdapterConformance(ABC):
     """Tests are left out where the adapter's `capabilities` say so, or where it says only what it was told (echo)."""
 
@@ -96,6 +109,16 @@ class AdapterConformance(ABC):
 
     def tools_sent(self) -> Any:
         """The tools as the service got them at the last call."""
+        return None
+
+    image_addresses = True  # images may be elsewhere, not only in the request
+
+    def images_sent(self) -> list[str] | None:
+        """The images as the service got them at the last call, as `data:` or http addresses; None: not looked at."""
+        return None
+
+    def results_sent(self) -> list[tuple[str, str]] | None:
+        """Ids and texts of the results of tools as the service got them at the last call; None: not looked at."""
         return None
 
     def _needs(self, adapter: BaseModelAdapter, *capabilities: str) -> None:
@@ -152,7 +175,9 @@ class AdapterConformance(ABC):
         async with self.serving(answer) as adapter:
             self._needs(adapter, "tools")
             heard = await listen(adapter, call(stream=stream, tools=[TOOL]))
-        assert heard.choices[0].message.tool_calls == list(answer.tool_calls)
+        assert [parsed(made) for made in heard.choices[0].message.tool_calls or []] == list(
+            map(parsed, answer.tool_calls)
+        )
         assert heard.choices[0].finish_reason == "tool_calls"
         assert self.tools_sent() == [TOOL]
 
@@ -164,6 +189,45 @@ class AdapterConformance(ABC):
             with pytest.raises(EngineError) as caught:
                 await listen(adapter, call(stream=stream))
         assert type(caught.value) is FAILURES[failure]
+
+    async def test_it_says_how_long_to_wait(self) -> None:
+        self._scripted()
+        async with self.serving(Answer(failure="busy")) as adapter:
+            with pytest.raises(UpstreamBusy) as caught:
+                await listen(adapter, call())
+        assert caught.value.retry_after == RETRY_AFTER
+
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_it_keeps_reasoning_apart(self, stream: bool) -> None:
+        self._scripted()
+        answer = Answer(reasoning=("Erst — ", "北京?"))
+        async with self.serving(answer) as adapter:
+            self._needs(adapter, "reasoning")
+            heard = await listen(adapter, call(stream=stream))
+        message = heard.choices[0].message
+        assert (message.reasoning_content, message.content) == ("".join(answer.reasoning), answer.text)
+
+    async def test_it_passes_images(self) -> None:
+        images = IMAGES if self.image_addresses else IMAGES[:1]
+        parts = [{"type": "image_url", "image_url": {"url": image}} for image in images]
+        async with self.serving(Answer()) as adapter:
+            if self.images_sent() is None:
+                pytest.skip("nobody looks at images")
+            await listen(adapter, call(messages=[Message("user", [{"type": "text", "text": "What?"}, *parts])]))
+            assert self.images_sent() == images
+
+    async def test_it_passes_results_of_tools(self) -> None:
+        messages = [
+            Message("user", "Weather?"),
+            Message("assistant", tool_calls=[TOOL_CALL, {**TOOL_CALL, "id": "call_2"}]),
+            Message("tool", "Regen", tool_call_id="call_1"),
+            Message("tool", [{"type": "text", "text": "晴"}], tool_call_id="call_2"),
+        ]
+        async with self.serving(Answer()) as adapter:
+            if self.results_sent() is None:
+                pytest.skip("nobody looks at results of tools")
+            await listen(adapter, call(messages=messages, tools=[TOOL]))
+            assert self.results_sent() == [("call_1", "Regen"), ("call_2", "晴")]
 
     async def test_it_does_not_pass_a_cut_off_answer_as_whole(self) -> None:
         self._scripted()
