@@ -207,7 +207,7 @@ def test_it_refuses_more_than_one_at_a_time(site, valkey_url):
 
 
 def test_it_fails_a_job_that_no_worker_can_hear_of(site, monkeypatch):
-    monkeypatch.setitem(app.conf, "broker_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setitem(app.conf, "task_publish_retry", False)
     with app.connection_for_write() as connection, pytest.raises(StoreUnavailable):
         monkeypatch.setattr(replay_rules, "delay", lambda job: replay_rules.apply_async([job], connection=connection))
