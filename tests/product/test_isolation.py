@@ -268,6 +268,7 @@ def test_it_shows_others_nothing(gateway: Product, upstream: Upstream, cast: Cas
                 assert "secret" not in answer[1]
             lines = running.iter_lines()
             assert [next(line for line in lines if line.startswith("event: delta")) for _ in range(3)]
+        assert alice.post(f"/api/turns/{turn}/cancel").status_code == 202  # it would go on without its reader
         assert alice.get(f"/api/sessions/{cast.session}").status_code == 200
         assert "name" not in alice.get(f"/api/sessions/{cast.session}").json()
 

@@ -23,7 +23,7 @@ async def test_racing_turns_come_one_after_the_other_though_a_worker_dies(gatewa
 
     before = gateway.workers()
     seen = await race(
-        gateway.url, gateway.key, sessions=SESSIONS, turns=TURNS, together=5, kill=kill, every=2.0, model="scripted"
+        gateway.url, gateway.key, sessions=SESSIONS, turns=TURNS, together=5, kill=kill, every=0.3, model="scripted"
     )
     assert killed and any(seen.cut.values()), "nothing was running when a worker died: the test says nothing"
     assert seen.faults(recorded(gateway.environment, list(seen.answered))) == []
