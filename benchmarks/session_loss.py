@@ -92,7 +92,7 @@ class Loss:
             await self._back()
             for talk in self.talks:
                 if talk.id:
-                    self.faults += talk.faults(*await self._call("GET", f"/api/sessions/{talk.id}"))
+                    self.faults += talk.faults(*await self._read(talk.id))
 
     async def _talk(self, number: int, talk: Talk, over: asyncio.Event) -> None:
         for step in itertools.count():
@@ -138,6 +138,15 @@ class Loss:
         except (aiohttp.ClientError, OSError, TimeoutError):
             await asyncio.sleep(0.05)
             return 0, {}
+
+    async def _read(self, session_id: str) -> tuple[int, dict[str, Any]]:
+        """A worker that has not found the store again yet says 503, for a few seconds at most."""
+        for _ in range(20):
+            status, held = await self._call("GET", f"/api/sessions/{session_id}")
+            if status != 503:
+                break
+            await asyncio.sleep(0.5)
+        return status, held
 
     async def _back(self) -> None:
         """Waits until the store is there again, as the workers see it."""

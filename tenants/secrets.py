@@ -11,6 +11,7 @@ import binascii
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 VERSION = "v1"
 NONCE = 12
 KEY_ID = 4
+
+
+_said: dict[Path, str] = {}  # by files of master keys, when they were last read
 
 
 class SealBroken(ValueError):
@@ -88,13 +92,15 @@ def derived_passwords(purpose: str) -> list[str]:
 
 def master_keys() -> list[str]:
     """Of the settings; where those came from a file, what it says by now, so that a process learns of a new one while
-    it runs. A file that cannot be read at this moment says what it said at the start."""
-    text = settings.MASTER_KEY
-    if settings.MASTER_KEY_FILE is not None:
+    it runs. A file that cannot be read at this moment, or is empty while somebody writes it, says what it said last."""
+    text, file = settings.MASTER_KEY, settings.MASTER_KEY_FILE
+    if file is not None:
+        said = ""
         try:
-            text = settings.MASTER_KEY_FILE.read_text(encoding="utf-8").strip() or text
+            said = file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeError) as error:
             log.warning("the master key's file cannot be read, what it said before counts: %s", error)
+        text = _said[file] = said or _said.get(file, text)
     return [part.strip() for part in text.split(",")]
 
 

@@ -73,3 +73,15 @@ def test_it_reads_the_master_keys_from_the_settings(settings):
     sealed = seal("sk", **PLACE)
     settings.MASTER_KEY = "new, old"
     assert open_sealed(sealed, **PLACE) == "sk"
+
+
+def test_a_file_that_is_being_written_says_what_it_said_last(settings, tmp_path):
+    """Not what it said at the start: that may be a key that is no longer in use."""
+    file = tmp_path / "master_key"
+    settings.MASTER_KEY, settings.MASTER_KEY_FILE = "old", file
+    file.write_text("new,old")
+    sealed = seal("sk", **PLACE)
+    file.write_text("")
+    assert open_sealed(sealed, **PLACE) == "sk"
+    file.unlink()
+    assert open_sealed(sealed, **PLACE) == "sk"
