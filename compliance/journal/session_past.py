@@ -30,6 +30,7 @@ from tenants.keyring import KeysOf
 THREADS: Final = 2
 CHUNK: Final = 500  # turns in memory; a query for their ends
 ENDS: Final = ("deleted", "expired")
+SKEW: Final = 1_000  # ms by which ids of two workers, or of one millisecond, may be in the wrong order
 WAIT: Final = 90_000  # ms between the id of a turn and its being let into its session, at most
 OWNERS: Final = 20  # users of an API key that are looked at for one session id
 
@@ -144,11 +145,16 @@ def known(tenant_id: int, user: str, keys_of: KeysOf) -> list[tuple[str, float]]
     for session_id, turn_id in _last(changes.filter(state="branched")).items():
         last[session_id] = max(turn_id, last.get(session_id, ""))
     ended = _last(changes.filter(state__in=ENDS))
-    recent = [name for name in ended if name in last and 0 <= _moment(ended[name]) - _moment(last[name]) <= WAIT]
+    recent = [name for name in ended if name in last and -SKEW <= _moment(ended[name]) - _moment(last[name]) <= WAIT]
     begun = {
         name for start in range(0, len(recent), CHUNK) for name in _begun_after(mine, recent[start : start + CHUNK])
     }
-    found = [(name, turn_id) for name, turn_id in last.items() if turn_id > ended.get(name, "") or name in begun]
+    over = {name for name in recent if name not in begun}
+    found = [
+        (name, turn_id)
+        for name, turn_id in last.items()
+        if name in begun or (name not in over and turn_id > ended.get(name, ""))
+    ]
     return [(name, _moment(turn_id) / 1000) for name, turn_id in found]
 
 
