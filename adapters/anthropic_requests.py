@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -23,6 +23,7 @@ from adapters.conversations import (
     stops_of,
     texts_of,
     tool_choice,
+    turns,
 )
 from adapters.thoughts import Thought, thoughts_of
 from engine.errors import NotSupported
@@ -65,7 +66,7 @@ def body(call: ModelCall, options: Options) -> bytes:
         **options.fields,
         "model": call.model,
         "max_tokens": request.max_tokens if request.max_tokens is not None else options.max_tokens,
-        "messages": turns(call.messages),
+        "messages": turns(call.messages, _blocks),
     }
     if system := [_text(part) for part in texts_of(m for m in call.messages if m.role in INSTRUCTIONS)]:
         asked["system"] = system
@@ -86,23 +87,6 @@ def body(call: ModelCall, options: Options) -> bytes:
     for name in options.omit:
         asked.pop(name, None)
     return _encode(asked)
-
-
-def turns(messages: Sequence[Message]) -> list[Json]:
-    """Users and assistants by turns: what one side says in several messages is one turn."""
-    said: list[Json] = []
-    for message in messages:
-        if message.role in INSTRUCTIONS:
-            continue
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = list(_blocks(message))
-        if not blocks:
-            continue
-        if said and said[-1]["role"] == role:
-            said[-1]["content"] += blocks
-        else:
-            said.append({"role": role, "content": blocks})
-    return said
 
 
 def _blocks(message: Message) -> Iterator[Json]:

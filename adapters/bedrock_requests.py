@@ -23,6 +23,7 @@ from adapters.conversations import (
     stops_of,
     texts_of,
     tool_choice,
+    turns,
 )
 from adapters.thoughts import Thought, thoughts_of
 from engine.errors import NotSupported
@@ -69,7 +70,7 @@ def body(call: ModelCall, options: Options) -> bytes:
     """Raises NotSupported for what the format cannot carry."""
     request = call.request
     refuse(request, *UNKNOWN)
-    asked: Json = {**options.fields, "messages": turns(call.messages)}
+    asked: Json = {**options.fields, "messages": turns(call.messages, _blocks)}
     if system := [
         block
         for part in texts_of(message for message in call.messages if message.role in INSTRUCTIONS)
@@ -92,23 +93,6 @@ def body(call: ModelCall, options: Options) -> bytes:
     if _thoughtless(asked):
         asked[MORE] = {key: value for key, value in asked[MORE].items() if key != "thinking"}
     return _encode(asked)
-
-
-def turns(messages: Sequence[Message]) -> list[Json]:
-    """Users and assistants by turns: what one side says in several messages is one turn."""
-    said: list[Json] = []
-    for message in messages:
-        if message.role in INSTRUCTIONS:
-            continue
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = list(_blocks(message))
-        if not blocks:
-            continue
-        if said and said[-1]["role"] == role:
-            said[-1]["content"] += blocks
-        else:
-            said.append({"role": role, "content": blocks})
-    return said
 
 
 def _blocks(message: Message) -> Iterator[Json]:

@@ -4,7 +4,7 @@ assistants by turns, results of tools said by the user, arguments as objects, id
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -60,6 +60,23 @@ def data_of(address: str) -> Data | None:
         return None
     media_type = found[1].lower()
     return Data(MEDIA_TYPES.get(media_type, media_type), found[2])
+
+
+def turns(messages: Iterable[Message], blocks_of: Callable[[Message], Iterator[Json]]) -> list[Json]:
+    """Users and assistants by turns, without instructions: what one side says in several messages is one turn."""
+    said: list[Json] = []
+    for message in messages:
+        if message.role in INSTRUCTIONS:
+            continue
+        role = "assistant" if message.role == "assistant" else "user"
+        blocks = list(blocks_of(message))
+        if not blocks:
+            continue
+        if said and said[-1]["role"] == role:
+            said[-1]["content"] += blocks
+        else:
+            said.append({"role": role, "content": blocks})
+    return said
 
 
 def address_of(part: Json) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from adapters.logprobs import Token
 from adapters.ndjson import LineParser
 from adapters.openai_answers import MAX_STREAM
 from adapters.refusals import broken_stream
@@ -38,16 +39,6 @@ class _Message(msgspec.Struct):
     tool_calls: list[_ToolCall] | None = None
 
 
-class _Alternative(msgspec.Struct):
-    token: str
-    logprob: float
-    bytes: list[Annotated[int, Meta(ge=0, le=255)]] | None = None
-
-
-class _Token(_Alternative):
-    top_logprobs: list[_Alternative] = []
-
-
 class _Line(msgspec.Struct):
     message: _Message | None = None
     done: bool = False
@@ -55,7 +46,7 @@ class _Line(msgspec.Struct):
     created_at: str = ""
     prompt_eval_count: Count | None = None
     eval_count: Count | None = None
-    logprobs: list[_Token] | None = None
+    logprobs: list[Token] | None = None
     error: Any = None
 
 

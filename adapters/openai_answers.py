@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from adapters.logprobs import Token
 from adapters.refusals import broken_stream
 from adapters.sse import EventParser
 from engine.errors import UpstreamError
@@ -51,19 +52,9 @@ class _ToolCall(msgspec.Struct):
     extra_content: dict[str, dict[str, Scalar]] | None = None
 
 
-class _Alternative(msgspec.Struct):
-    token: str
-    logprob: float
-    bytes: list[Annotated[int, Meta(ge=0, le=255)]] | None = None
-
-
-class _Token(_Alternative):
-    top_logprobs: list[_Alternative] = []
-
-
 class _Logprobs(msgspec.Struct):
-    content: list[_Token] | None = None
-    refusal: list[_Token] | None = None
+    content: list[Token] | None = None
+    refusal: list[Token] | None = None
 
 
 class _Said(msgspec.Struct):
