@@ -33,6 +33,11 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     key_id: int | None = None
     member_id: int | None = None
 
+    @property
+    def nameless(self) -> bool:
+        """An API key whose caller names no user: it reaches what all users have that it ever named."""
+        return self.kind == "key" and self.user == self.subject
+
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message. `content` is text, a list of parts (`{"type": "text" | "image_url" | …}`) or nothing."""

@@ -105,7 +105,7 @@ class Finder:
     def owner(self, principal: Principal, session_id: str) -> asyncio.Future[Reply] | None:
         """Which of an API key's users has the session, in bytes, None if no other; None at once: the caller is no key
         that names nobody."""
-        if principal.kind != "key" or principal.user != principal.subject:
+        if not principal.nameless:
             return None
         home = Home(principal.tenant_id, principal.user)
         return self.stores.tenant(principal.tenant_id).send("GET", home.owner(session_id))

@@ -89,11 +89,10 @@ class SessionRecovery:
         self._running: dict[object, asyncio.Task[Any]] = {}
 
     async def recover(self, principal: Principal, session_id: str) -> Recovered:
-        nameless = principal.kind == "key" and principal.user == principal.subject
         found = await self._shared(
-            (principal.tenant_id, principal.user, nameless, session_id),
+            (principal.tenant_id, principal.user, principal.nameless, session_id),
             lambda: self._recover(
-                principal.tenant_id, session_id, principal.user, principal.key_id if nameless else None
+                principal.tenant_id, session_id, principal.user, principal.key_id if principal.nameless else None
             ),
         )
         if found.home is not None and principal.kind == "key" and found.home.user != principal.subject:

@@ -34,7 +34,7 @@ class EventStore:
         if place:
             store.send("APPEND", key, events).add_done_callback(lambda reply: landed(_result(reply) == whole))
             return
-        if owner.kind == "key" and owner.user != owner.subject:
+        if owner.kind == "key" and not owner.nameless:
             store.send("SET", Home(owner.tenant_id, owner.subject).owner(turn_id), owner.user, "EX", 2 * KEPT)
         store.send("SET", key, events, "EX", KEPT).add_done_callback(lambda reply: landed(_result(reply) == b"OK"))
 
@@ -50,7 +50,7 @@ class EventStore:
         """As whom the caller reads the turn's events; None: there are none for them. Raises StoreUnavailable."""
         store = self._stores.tenant(principal.tenant_id)
         here = store.send("EXISTS", Home(principal.tenant_id, principal.user).events(turn_id))
-        if principal.kind == "key" and principal.user == principal.subject:
+        if principal.nameless:
             user = await store.call("GET", Home(principal.tenant_id, principal.subject).owner(turn_id))
             if user is not None:
                 return _as(principal, user.decode())
