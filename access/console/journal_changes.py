@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,10 +11,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from access.console.journal_forms import ChangesForm
+from access.console.journal_forms import ChangesForm, SessionChangesForm
 from access.console.recorded_turn import moment
 from compliance.journal import changes, reader
-from compliance.journal.changes import ChangePage
 from compliance.models import ChangeRecord
 from engine.entries import Change
 from engine.errors import StoreUnavailable
@@ -31,16 +31,28 @@ def changes_view(request: HttpRequest, model_admin: Any) -> HttpResponse:
 
 
 def _listed(request: HttpRequest) -> dict[str, Any]:
-    form = ChangesForm(request.GET)
+    found = listed(request, ChangesForm(request.GET), changes, lambda change: str(change.turn_id), _table)
+    return {**found, "waiting": ChangeRecord.objects.everywhere().count()} if "table" in found else found
+
+
+def listed(
+    request: HttpRequest,
+    form: ChangesForm | SessionChangesForm,
+    pages: Any,
+    id_of: Callable[[Any], str],
+    table: Callable[[list[Any]], dict[str, Any]],
+) -> dict[str, Any]:
+    """A page of changes and the ways to the next ones. `pages` has `page` and `page_after`, as
+    `compliance.journal.changes`."""
     if not form.is_valid():
         return {"form": form, "words": form.words()}
     before, after = (cursor(request.GET.get(name)) for name in ("before", "after"))
     tenant_id, filters = form.owner.pk if form.owner is not None else None, form.filters()
 
-    def read() -> ChangePage:
+    def read() -> Any:
         if after is not None:
-            return changes.page_after(tenant_id, filters, after=after)
-        return changes.page(tenant_id, filters, before=before)
+            return pages.page_after(tenant_id, filters, after=after)
+        return pages.page(tenant_id, filters, before=before)
 
     try:
         page = reader.readable(read)
@@ -48,11 +60,10 @@ def _listed(request: HttpRequest) -> dict[str, Any]:
         return {"form": form, "words": form.words(), "trouble": error.message}
     shown = page.changes
     if after is not None:
-        ways = {"newer": page.next, "older": shown[-1].turn_id if shown else f"{after}0"}
+        ways = {"newer": page.next, "older": id_of(shown[-1]) if shown else f"{after}0"}
     else:
-        ways = {"older": page.next, "newer": before and (shown[0].turn_id if shown else before[:31])}
-    waiting = ChangeRecord.objects.everywhere().count()
-    return {"form": form, "words": form.words(), **ways, "table": _table(shown), "waiting": waiting}
+        ways = {"older": page.next, "newer": before and (id_of(shown[0]) if shown else before[:31])}
+    return {"form": form, "words": form.words(), **ways, "table": table(shown)}
 
 
 def cursor(given: str | None) -> str | None:

@@ -9,12 +9,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from access.console.journal_changes import cursor, short
+from access.console.journal_changes import listed, short
 from access.console.journal_forms import SessionChangesForm
 from access.console.recorded_turn import moment
-from compliance.journal import reader, session_changes
-from compliance.journal.session_changes import SessionChange, SessionChangePage
-from engine.errors import StoreUnavailable
+from compliance.journal import session_changes
+from compliance.journal.session_changes import SessionChange
 from tenants.models import Tenant
 
 
@@ -27,27 +26,7 @@ def session_changes_view(request: HttpRequest, model_admin: Any) -> HttpResponse
 
 
 def _listed(request: HttpRequest) -> dict[str, Any]:
-    form = SessionChangesForm(request.GET)
-    if not form.is_valid():
-        return {"form": form, "words": form.words()}
-    before, after = (cursor(request.GET.get(name)) for name in ("before", "after"))
-    tenant_id, filters = form.owner.pk if form.owner is not None else None, form.filters()
-
-    def read() -> SessionChangePage:
-        if after is not None:
-            return session_changes.page_after(tenant_id, filters, after=after)
-        return session_changes.page(tenant_id, filters, before=before)
-
-    try:
-        page = reader.readable(read)
-    except StoreUnavailable as error:
-        return {"form": form, "words": form.words(), "trouble": error.message}
-    shown = page.changes
-    if after is not None:
-        ways = {"newer": page.next, "older": shown[-1].id if shown else f"{after}0"}
-    else:
-        ways = {"older": page.next, "newer": before and (shown[0].id if shown else before[:31])}
-    return {"form": form, "words": form.words(), **ways, "table": _table(shown)}
+    return listed(request, SessionChangesForm(request.GET), session_changes, lambda change: str(change.id), _table)
 
 
 def _table(found: list[SessionChange]) -> dict[str, Any]:
