@@ -25,7 +25,6 @@ Index = Annotated[int, Meta(ge=0, le=4095)]
 Count = Annotated[int, Meta(ge=0, le=2**40)]
 
 MAX_STREAM: Final = 64 * 1024 * 1024
-PRELUDE: Final = struct.Struct(">I")
 FINISH_REASONS: Final = {
     "end_turn": "stop",
     "stop_sequence": "stop",
