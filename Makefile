@@ -10,6 +10,7 @@ run:
 
 test:
 	@tools/venv.sh dev
+	@tools/chromium.sh
 	@$(PY) -m pytest -q -n 2 -m "not server"
 	@$(PY) -m pytest -q -m server
 

@@ -13,14 +13,13 @@ from contextlib import aclosing
 
 import orjson
 
-from access import asgi, bodies, errors, events, languages, schemas
-from access.asgi import RawHeaders, Receive, Scope, Send
-from access.authentication import require_scope, with_user
+from access import asgi, bodies, events, schemas
+from access.authentication import with_user
 from access.disconnects import Watcher
 from access.edges import embeddings
-from access.parts import Parts
-from engine.errors import EngineError, MethodNotAllowed, ModelNotFound, NotFound
-from engine.types import ChatRequest, Choice, Delta, Done, Json, Principal, Start
+from access.edges.calls import Call, OpenAICall, WireEdge
+from engine.errors import ModelNotFound, NotFound
+from engine.types import Choice, Delta, Done, Json, Start
 from routing.table import PublicModel
 
 COMPLETIONS = "/v1/chat/completions"
@@ -30,41 +29,28 @@ MODEL = "/v1/models/{id}"
 STREAM_END = b"data: [DONE]\n\n"
 
 
-class OpenAIEdge:
+class OpenAIEdge(WireEdge):
     """Errors before the first byte have their HTTP status; after it an event with the envelope ends the stream. A
     client that leaves cancels its turn."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    call_of = OpenAICall
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        call = _Call(scope, receive, send, headers, asgi.request_id(headers))
-        path = scope["path"].rstrip("/")
-        try:
-            if path == COMPLETIONS:
-                await self._complete(call)
-            elif path == EMBEDDINGS:
-                await self._embed(call)
-            else:
-                await self._models(call, path)
-        except asgi.ClientGone:
-            return
-        except Exception as error:  # noqa: BLE001  # the border: everything becomes an answer
-            await call.refuse(errors.public(error))
-
-    async def _identify(self, call: _Call) -> Principal:
-        authenticator, headers, peer = self._parts.authenticator, call.scope["headers"], asgi.peer(call.scope)
-        principal = authenticator.cached(headers, peer) or await authenticator.authenticate(headers, peer)
-        require_scope(principal, "chat")
-        return principal
+    async def serve(self, call: Call, path: str) -> None:
+        if path == COMPLETIONS:
+            await self._complete(call)
+        elif path == EMBEDDINGS:
+            await self._embed(call)
+        else:
+            await self._models(call, path)
 
     # /v1/chat/completions ----------------------------------------------------------------------------------------
 
-    async def _complete(self, call: _Call) -> None:
+    async def _complete(self, call: Call) -> None:
         call.expect("POST", COMPLETIONS)
-        principal = await self._identify(call)
-        request = call.request(await asgi.read_body(call.receive, call.headers))
+        principal = await self.identify(call)
+        request = schemas.openai_request(
+            bodies.parse(await call.body()), request_id=call.number, headers=call.scope["headers"]
+        )
         principal = with_user(principal, request.user)
         with Watcher(call.receive) as watcher, self._parts.running.running(principal) as running:
             async with aclosing(self._parts.engine.stream(principal, request)) as turn:
@@ -88,10 +74,10 @@ class OpenAIEdge:
 
     # /v1/embeddings ----------------------------------------------------------------------------------------------
 
-    async def _embed(self, call: _Call) -> None:
+    async def _embed(self, call: Call) -> None:
         call.expect("POST", EMBEDDINGS)
-        principal = await self._identify(call)
-        body = bodies.parse(await asgi.read_body(call.receive, call.headers))
+        principal = await self.identify(call)
+        body = bodies.parse(await call.body())
         request, form = embeddings.request_of(body, request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         with Watcher(call.receive) as watcher:
@@ -102,11 +88,11 @@ class OpenAIEdge:
 
     # /v1/models --------------------------------------------------------------------------------------------------
 
-    async def _models(self, call: _Call, path: str) -> None:
+    async def _models(self, call: Call, path: str) -> None:
         if path != MODELS and not path.startswith(f"{MODELS}/"):
             raise NotFound
         call.expect("GET", MODELS if path == MODELS else MODEL)
-        principal = await self._identify(call)
+        principal = await self.identify(call)
         models = self._parts.router.public_models(principal.tenant_id)
         if path == MODELS:
             await call.answer({"object": "list", "data": [_model(model) for model in models]})
@@ -117,55 +103,6 @@ class OpenAIEdge:
                 await call.answer(_model(model))
                 return
         raise ModelNotFound(param="model")
-
-
-class _Call:
-    """One HTTP request of this edge and its answer."""
-
-    __slots__ = ("headers", "number", "opened", "receive", "scope", "send")
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], number: str) -> None:
-        self.scope = scope
-        self.receive = receive
-        self.send = send
-        self.headers = headers
-        self.number = number
-        self.opened = False
-
-    def expect(self, method: str, route: str) -> None:
-        self.scope["route"] = route
-        if self.scope["method"] != method:
-            raise MethodNotAllowed
-
-    def request(self, body: bytes) -> ChatRequest:
-        return schemas.openai_request(bodies.parse(body), request_id=self.number, headers=self.scope["headers"])
-
-    async def answer(self, body: Json | bytes, headers: RawHeaders | None = None, status: int = 200) -> None:
-        """`body` as bytes: encoded already."""
-        number = (b"x-request-id", self.number.encode("ascii"))
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
-        await asgi.respond(self.send, status, data, [number, *(headers or ())])
-
-    async def open_stream(self, start: Start) -> None:
-        self.opened = True
-        headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-store"),
-            (b"x-accel-buffering", b"no"),
-            (b"x-request-id", self.number.encode("ascii")),
-            *asgi.turn_headers(start),
-        ]
-        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def write(self, data: bytes, more: bool = True) -> None:
-        await self.send({"type": "http.response.body", "body": data, "more_body": more})
-
-    async def refuse(self, error: EngineError) -> None:
-        body = errors.openai_body(error, languages.wanted(None, self.headers.get(b"accept-language")))
-        if self.opened:
-            await self.write(b"data: " + orjson.dumps(body) + b"\n\n", more=False)
-        else:
-            await self.answer(body, errors.raw_headers(error), errors.translation(error).status)
 
 
 def _model(model: PublicModel) -> Json:

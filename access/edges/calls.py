@@ -1,0 +1,121 @@
+"""What the edges of foreign wire formats share: one HTTP request and its answer, in whatever envelope errors have."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import ClassVar
+
+import orjson
+
+from access import asgi, errors, languages
+from access.asgi import RawHeaders, Receive, Scope, Send
+from access.authentication import require_scope
+from access.parts import Parts
+from engine.errors import EngineError, MethodNotAllowed
+from engine.types import Json, Principal, Start
+
+
+class Call:
+    """One HTTP request. `number` is answered as `X-Request-Id`; a format's own class says how its errors look."""
+
+    __slots__ = ("headers", "number", "opened", "receive", "scope", "send")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.headers = dict(scope["headers"])
+        self.number = asgi.request_id(self.headers)
+        self.opened = False
+
+    def error_body(self, error: EngineError, language: str) -> Json:
+        """The envelope of an error."""
+        raise NotImplementedError
+
+    def error_event(self, body: Json) -> bytes:
+        """An error as the last event of a stream."""
+        return b"data: " + orjson.dumps(body) + b"\n\n"
+
+    def extra_headers(self) -> RawHeaders:
+        """More headers of every answer."""
+        return []
+
+    def expect(self, method: str, route: str) -> None:
+        """Raises MethodNotAllowed. `route` is what metrics count the request as."""
+        self.scope["route"] = route
+        if self.scope["method"] != method:
+            raise MethodNotAllowed
+
+    async def body(self) -> bytes:
+        return await asgi.read_body(self.receive, self.headers)
+
+    async def answer(self, body: Json | bytes, headers: RawHeaders | None = None, status: int = 200) -> None:
+        """`body` as bytes: encoded already."""
+        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        await asgi.respond(self.send, status, data, [self._numbered, *self.extra_headers(), *(headers or ())])
+
+    async def open_stream(self, start: Start) -> None:
+        """The head of a stream of server-sent events."""
+        self.opened = True
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+            self._numbered,
+            *self.extra_headers(),
+            *asgi.turn_headers(start),
+        ]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def write(self, data: bytes, more: bool = True) -> None:
+        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def refuse(self, error: EngineError) -> None:
+        """An error: before the first byte with its HTTP status, after it as an event that ends the stream."""
+        body = self.error_body(error, languages.wanted(None, self.headers.get(b"accept-language")))
+        if self.opened:
+            await self.write(self.error_event(body), more=False)
+        else:
+            await self.answer(body, errors.raw_headers(error), errors.translation(error).status)
+
+    @property
+    def _numbered(self) -> tuple[bytes, bytes]:
+        return b"x-request-id", self.number.encode("ascii")
+
+
+class OpenAICall(Call):
+    """Errors in OpenAI's envelope."""
+
+    __slots__ = ()
+
+    def error_body(self, error: EngineError, language: str) -> Json:
+        return errors.openai_body(error, language)
+
+
+class WireEdge:
+    """A bare ASGI callable: whatever goes wrong becomes an answer in the format's envelope. A client that leaves
+    cancels its turn."""
+
+    call_of: ClassVar[Callable[..., Call]] = Call
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = self.call_of(scope, receive, send)
+        try:
+            await self.serve(call, scope["path"].rstrip("/"))
+        except asgi.ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001  # the border: everything becomes an answer
+            await call.refuse(errors.public(error))
+
+    def serve(self, call: Call, path: str) -> Awaitable[None]:
+        """Answers one request. Raises EngineError, ClientGone."""
+        raise NotImplementedError
+
+    async def identify(self, call: Call) -> Principal:
+        authenticator, headers, peer = self._parts.authenticator, call.scope["headers"], asgi.peer(call.scope)
+        principal = authenticator.cached(headers, peer) or await authenticator.authenticate(headers, peer)
+        require_scope(principal, "chat")
+        return principal
