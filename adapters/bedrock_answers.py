@@ -34,6 +34,7 @@ FINISH_REASONS: Final = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
+OWN_CALLS: Final = (None, "tool_use")  # types of calls that are the client's to answer
 FAILED: Final = frozenset({"malformed_model_output", "malformed_tool_use"})
 # What the kinds of errors would be as statuses, where the service's own status says less, or in a stream none at all.
 STATUSES: Final = {
@@ -230,7 +231,7 @@ class ConverseReader:
         self._stop = reason
 
     def _open(self, index: int, use: _ToolUse) -> Iterator[Delta]:
-        if use.type is not None or (self._number and not self._parallel):
+        if use.type not in OWN_CALLS or (self._number and not self._parallel):
             return  # a tool of the service itself, or a call too many
         if not use.tool_use_id or not use.name:
             raise UpstreamError("The model's service called a tool without saying which.")

@@ -140,7 +140,7 @@ def _made_id(*what: object) -> str:
 
 
 def _usage(last: _Line) -> Usage | None:
-    """A prompt of which nothing had to be read again is not counted by some versions: better estimated than 0."""
+    """A prompt of which nothing had to be read again is not counted by some versions: left to be estimated."""
     if not last.prompt_eval_count:
-        return None
+        return Usage(completion_tokens=last.eval_count, estimated=True) if last.eval_count else None
     return Usage(prompt_tokens=last.prompt_eval_count, completion_tokens=last.eval_count or 0)

@@ -1,8 +1,9 @@
 """Answers of the OpenAI chat format, typed: what does not fit the types is refused, what is not named is not read.
 
 Source: the OpenAI API reference, chat completions and (legacy) completions; `reasoning_content` after DeepSeek and
-llama.cpp, `reasoning` after vLLM and OpenRouter, `extra_content` (signatures that must come back with a tool call)
-after Gemini.
+llama.cpp, `reasoning` after vLLM and OpenRouter, content in parts (thinking among them) after Mistral, usage within a
+choice after Moonshot, `prompt_cache_hit_tokens` after DeepSeek, `extra_content` (signatures that must come back with a
+tool call) after Gemini.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.logprobs import Token
-from adapters.refusals import broken_stream
+from adapters.refusals import broken_stream, refused_in_body
 from adapters.sse import EventParser
 from engine.errors import UpstreamError
 from engine.types import Delta, End, Json, Usage
@@ -31,9 +32,13 @@ FINISH_REASONS: Final = {
     "content_filter": "content_filter",
     "function_call": "tool_calls",
     "max_tokens": "length",
+    "model_length": "length",  # Mistral
+    "model_context_window_exceeded": "length",  # Zhipu
+    "sensitive": "content_filter",  # Zhipu
 }
 MAX_STREAM: Final = 64 * 1024 * 1024
-FAILED: Final = frozenset({"error", "abort"})  # vLLM: the engine gave the request up
+# The answer was given up: vLLM, OpenRouter and Mistral, DeepSeek, Zhipu.
+FAILED: Final = frozenset({"abort", "error", "insufficient_system_resource", "network_error"})
 DONE: Final = b"[DONE]"
 # A token for machines, such as fp_44709d6fcb or b6942-a1b2c3: anything longer or freer could be text for people.
 FINGERPRINT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -60,20 +65,21 @@ class _Logprobs(msgspec.Struct):
 class _Said(msgspec.Struct):
     """A `delta` of a stream or a whole `message`."""
 
-    content: str | None = None
+    content: str | list[Any] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None  # the older form of a single call
 
-
-class _Choice(msgspec.Struct):
-    index: Index = 0
-    delta: _Said | None = None
-    message: _Said | None = None
-    text: str | None = None  # in place of both: the older text completions
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
+    def texts(self) -> tuple[str, str]:
+        """What is said, and what is thought on the way there."""
+        thought = self.reasoning_content or self.reasoning or ""
+        if not isinstance(self.content, list):
+            return self.content or "", thought
+        parts = [part for part in self.content if isinstance(part, dict)]
+        thinking = "".join(_spelled(part.get("thinking")) for part in parts)
+        return "".join(_spelled(part.get("text")) for part in parts), thought + thinking
 
 
 class _PromptDetails(msgspec.Struct):
@@ -89,15 +95,28 @@ class _Usage(msgspec.Struct):
     completion_tokens: Count | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
+    prompt_cache_hit_tokens: Count | None = None
+    cached_tokens: Count | None = None
 
     def counted(self) -> Usage:
         prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
+        cached = prompt.cached_tokens if prompt is not None else None
         return Usage(
             prompt_tokens=self.prompt_tokens or 0,
             completion_tokens=self.completion_tokens or 0,
-            cached_tokens=(prompt.cached_tokens or 0) if prompt is not None else 0,
+            cached_tokens=cached or self.cached_tokens or self.prompt_cache_hit_tokens or 0,
             reasoning_tokens=(completion.reasoning_tokens or 0) if completion is not None else 0,
         )
+
+
+class _Choice(msgspec.Struct):
+    index: Index = 0
+    delta: _Said | None = None
+    message: _Said | None = None
+    text: str | None = None  # in place of both: the older text completions
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+    usage: _Usage | None = None
 
 
 class _Body(msgspec.Struct):
@@ -115,13 +134,14 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 class Answer:
-    """Reads one answer: `read` each chunk, or the whole of an unstreamed one, then take `end`.
+    """Reads one answer: `read` each chunk, or the whole of an unstreamed one, then take `end`. No error tells `secret`.
 
     Both raise UpstreamError when the service says so or makes no sense."""
 
-    __slots__ = ("_calls", "_done", "_fingerprint", "_finished", "_id", "_spoken", "_usage")
+    __slots__ = ("_calls", "_done", "_fingerprint", "_finished", "_id", "_secret", "_spoken", "_usage")
 
-    def __init__(self) -> None:
+    def __init__(self, secret: str = "") -> None:
+        self._secret = secret
         self._calls: dict[int, int] = {}  # choice: highest index of a tool call
         self._spoken: set[int] = set()
         self._finished: dict[int, str] = {}
@@ -149,7 +169,7 @@ class Answer:
         except (ValueError, RecursionError) as error:
             raise UpstreamError("The model's service answered with something else than a chat answer.") from error
         if body.error is not None or body.object == "error":
-            raise broken_stream(body.error)
+            raise broken_stream(body.error) if self._spoken else refused_in_body(body.error, data, self._secret)
         if body.id is not None:
             self._id = body.id
         if body.system_fingerprint is not None and FINGERPRINT.fullmatch(body.system_fingerprint):
@@ -160,6 +180,7 @@ class Answer:
             return []
         deltas = []
         for choice in body.choices:
+            self._usage = choice.usage or self._usage
             delta = self._delta(choice)
             if delta is not None:
                 deltas.append(delta)
@@ -188,13 +209,22 @@ class Answer:
         said = choice.delta or choice.message
         if said is None:
             return Delta(choice.text, index=index) if choice.text else None
-        content, refusal = said.content or None, said.refusal or None
-        reasoning = said.reasoning_content or said.reasoning or None
-        calls = self._fragments(index, said.tool_calls) if said.tool_calls else None
+        content, reasoning = (text or None for text in said.texts())
+        refusal = said.refusal or None
+        asked = said.tool_calls or self._only_call(index, said)
+        calls = self._fragments(index, asked) if asked else None
         logprobs = _plain(choice.logprobs) if choice.logprobs is not None else None
         if content is None and reasoning is None and calls is None and refusal is None and logprobs is None:
             return None
         return Delta(content, reasoning, calls, index, refusal, logprobs)
+
+    def _only_call(self, choice: int, said: _Said) -> list[_ToolCall] | None:
+        """The one call of the older form, which has no id: its name begins it."""
+        function = said.function_call
+        if function is None:
+            return None
+        begins = bool(function.name) and choice not in self._calls
+        return [_ToolCall(index=0, id=f"call_{choice}" if begins else None, function=function)]
 
     def _fragments(self, choice: int, calls: list[_ToolCall]) -> list[Json]:
         """As stream fragments. Where a service gives no index, an id begins the next call."""
@@ -221,8 +251,8 @@ class StreamedAnswer(Answer):
 
     __slots__ = ("_parser", "_size")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, secret: str = "") -> None:
+        super().__init__(secret)
         self._parser = EventParser()
         self._size = 0
 
@@ -244,6 +274,13 @@ class StreamedAnswer(Answer):
             if self.done:
                 return
             yield from self.read(data)
+
+
+def _spelled(value: Any) -> str:
+    """A text, or those of a list of parts."""
+    if isinstance(value, list):
+        return "".join(_spelled(part.get("text")) for part in value if isinstance(part, dict))
+    return value if isinstance(value, str) else ""
 
 
 def _plain(logprobs: _Logprobs) -> Json | None:

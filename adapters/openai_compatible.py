@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final
 from urllib.parse import urlunsplit
 
-import msgspec
-
-from adapters import openai_embeddings
+from adapters import openai_embeddings, openai_requests
 from adapters.base import AdapterConfig
 from adapters.openai_answers import StreamedAnswer
+from adapters.openai_requests import Options
 from adapters.service import AnswerReader, HttpAdapter, Outgoing, address, options_of, sendable
 from engine.outbound import HttpClient
-from engine.types import EmbedCall, Embedded, Json, Message, ModelCall
+from engine.types import EmbedCall, Embedded, ModelCall
 
 SUFFIXES: Final = ("/chat/completions", "/chat", "/completions", "/embeddings")
-
-_encode = msgspec.json.Encoder().encode
-
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a vendor differs. `send_reasoning`: earlier reasoning goes back with the conversation; `stream_usage`: ask
-    for the usage of streams; `headers`: more of them, or others (`{"api-key": "…"}`); `extra_content`: which of the
-    things beside a call of a tool go back; `cache_control`: marks of prompt caching on parts are sent."""
-
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    send_reasoning: bool = False
-    stream_usage: bool = True
-    headers: dict[str, str] = {}
-    extra_content: tuple[str, ...] = ("google",)
-    cache_control: bool = False
+CREDENTIALS: Final = {
+    "bearer": ("Authorization", "Bearer "),
+    "api-key": ("api-key", ""),
+    "x-api-key": ("x-api-key", ""),
+}
 
 
 def url_of(endpoint: str, route: str) -> str:
@@ -70,55 +59,15 @@ class OpenAICompatibleAdapter(HttpAdapter):
         return Outgoing(self._url, self._headers, self._body(call))
 
     def _answer(self, call: ModelCall) -> AnswerReader:
-        return StreamedAnswer()
+        return StreamedAnswer(self.config.api_key)
 
     def _body(self, call: ModelCall) -> bytes:
-        request = call.request
-        body: Json = {**request.params, "model": call.model, "messages": self._messages(call.messages)}
-        if request.temperature is not None:
-            body["temperature"] = request.temperature
-        if request.max_tokens is not None:
-            body[self._options.max_tokens_field] = request.max_tokens
-        if request.tools:
-            body["tools"] = request.tools
-        if request.stream:
-            body["stream"] = True
-            if self._options.stream_usage:
-                body["stream_options"] = {"include_usage": True}
-        return _encode(body)
-
-    def _messages(self, messages: list[Message]) -> list[Message]:
-        """Without what this service did not say itself and could refuse. The same list where there is nothing such."""
-        if all(map(_plain, messages)):
-            return messages
-        return [message if _plain(message) else self._own(message) for message in messages]
-
-    def _own(self, message: Message) -> Message:
-        options, content = self._options, message.content
-        if isinstance(content, list) and not options.cache_control:
-            content = [{key: value for key, value in part.items() if key != "cache_control"} for part in content]
-        return msgspec.structs.replace(
-            message,
-            content=content,
-            reasoning_content=message.reasoning_content if options.send_reasoning else None,
-            tool_calls=[self._own_call(call) for call in message.tool_calls] if message.tool_calls else None,
-        )
-
-    def _own_call(self, call: Json) -> Json:
-        extra = call.get("extra_content")
-        if extra is None:
-            return call
-        kept = {key: extra[key] for key in self._options.extra_content if key in extra}
-        others = {key: value for key, value in call.items() if key != "extra_content"}
-        return {**others, "extra_content": kept} if kept else others
-
-
-def _plain(message: Message) -> bool:
-    return message.reasoning_content is None and not message.tool_calls and not isinstance(message.content, list)
+        return openai_requests.body(call, self._options)
 
 
 def _headers(api_key: str, options: Options) -> dict[str, str]:
+    name, prefix = CREDENTIALS[options.credential]
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     if api_key:
-        headers["Authorization"] = f"Bearer {api_key}"
-    return sendable({**headers, **options.headers}, "Authorization")
+        headers[name] = f"{prefix}{api_key}"
+    return sendable({**headers, **options.headers}, name)

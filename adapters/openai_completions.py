@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from adapters.openai_answers import Answer
-from adapters.openai_compatible import OpenAICompatibleAdapter, Options
+from adapters.openai_compatible import OpenAICompatibleAdapter
+from adapters.openai_requests import Options
 from engine.batching import shared_usage
 from engine.errors import NotSupported, UpstreamError
 from engine.estimating import messages_tokens, text_tokens
@@ -95,7 +96,7 @@ class OpenAICompletionsAdapter(OpenAICompatibleAdapter):
     async def answer_all(self, calls: list[ModelCall]) -> list[StoredAnswer]:
         prompts = [self._prompt(call) for call in calls]
         data = await self._whole(self._url, _encode({**self._asked(calls[0]), "prompt": prompts}))
-        answer, fold = Answer(), Fold()
+        answer, fold = Answer(self.config.api_key), Fold()
         for delta in answer.read(data):
             fold.add(delta)
         end = answer.end()

@@ -102,6 +102,16 @@ def broken_stream(error: Any) -> UpstreamError:
     return UpstreamError("The model's service broke off its answer with an error.")
 
 
+def refused_in_body(error: Any, body: bytes, secret: str = "") -> EngineError:
+    """The error to raise for an error object where an answer was to begin: some services (Azure OpenAI, OpenRouter) say
+    200 and write the true status inside."""
+    for key in ("status", "code"):
+        status = error.get(key) if isinstance(error, dict) else None
+        if isinstance(status, int) and 400 <= status < 600:
+            return refusal(status, {}, body, secret)
+    return broken_stream(error)
+
+
 def retry_after(value: str | None) -> float | None:
     """Seconds from now, of a number or an HTTP date (RFC 9110, 10.2.3); None for neither. At most an hour."""
     if value is None:

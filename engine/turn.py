@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from engine import estimating
 from engine.cuts import Cuts
 from engine.entries import Claim, Completion, Intent, Retry, State
@@ -156,7 +158,10 @@ class Turn:
     def usage(self) -> Usage:
         """What the model's service counted, else an estimate of what was asked and produced so far."""
         if self.end is not None and self.end.usage is not None:
-            return self.end.usage
+            used = self.end.usage
+            if used.estimated and not used.prompt_tokens and self.route is not None:
+                used = msgspec.structs.replace(used, prompt_tokens=self.route.prompt_tokens)
+            return used
         if self.route is None or not self.tries or (self.source != "model" and self.end is None):
             return Usage()
         return estimating.usage(self.route.prompt_tokens, self.choices())

@@ -90,7 +90,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of one model call, as the model's service counts them; `estimated` when it did not say."""
+    """Tokens of one model call, as the model's service counts them; `estimated` when it did not say. An adapter's with
+    `estimated` and no prompt: that part alone was not counted."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -13,8 +13,8 @@ from adapters import anthropic_requests, bedrock_requests, registry
 from adapters.base import AdapterConfig, BaseModelAdapter
 from adapters.gemini_generate import GeminiOptions
 from adapters.ollama_chat import OllamaOptions
-from adapters.openai_compatible import Options
 from adapters.openai_completions import TextOptions
+from adapters.openai_requests import Options
 from engine.outbound import AiohttpClient
 from tests.adapters import upstream as wire
 from tests.adapters.test_openai_conformance import FAILURES

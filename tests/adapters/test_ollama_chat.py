@@ -181,7 +181,8 @@ async def test_it_passes_log_probabilities() -> None:
     [
         ({"prompt_eval_count": 7, "eval_count": 2}, Usage(7, 2)),
         ({"prompt_eval_count": 7, "eval_count": None}, Usage(7)),
-        ({"prompt_eval_count": None, "eval_count": 2}, None),
+        ({"prompt_eval_count": None, "eval_count": 2}, Usage(0, 2, estimated=True)),
+        ({"prompt_eval_count": None, "eval_count": None}, None),
     ],
 )
 async def test_it_counts_what_was_counted(counts: Any, usage: Any) -> None:

@@ -1,0 +1,133 @@
+"""What a call becomes in the OpenAI chat format, and how services differ in what they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from adapters.conversations import refuse
+from engine.types import Json, Message, ModelCall
+
+LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a vendor differs. `send_reasoning`: earlier reasoning goes back with the conversation, all of it or that of
+    the `open_turn`, since the last thing a user said; `stream_usage`: ask for the usage of streams; `headers`: more of
+    them, or others; `credential`: how the key is shown; `extra_content`: which of the things beside a call of a tool go
+    back; `cache_control`: marks of prompt caching on parts are sent; `instructions`: whose a developer's messages are
+    said to be; `omit`: wishes that this service does not know, left out; `refuse`: what it cannot do, refused before it
+    is asked; `rename`: parameters by other names; `call_id_length`: ids of calls are so many letters and digits;
+    `fields`: more of the body."""
+
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    send_reasoning: bool | Literal["open_turn"] = False
+    stream_usage: bool = True
+    headers: dict[str, str] = {}
+    credential: Literal["bearer", "api-key", "x-api-key"] = "bearer"
+    extra_content: tuple[str, ...] = ("google",)
+    cache_control: bool = False
+    instructions: Literal["developer", "system"] = "developer"
+    omit: tuple[str, ...] = ()
+    refuse: tuple[str, ...] = ()
+    rename: dict[str, str] = {}
+    call_id_length: Annotated[int, Meta(ge=8, le=64)] | None = None
+    fields: Json = {}
+
+
+def body(call: ModelCall, options: Options) -> bytes:
+    """Raises NotSupported for what the service cannot do."""
+    request = call.request
+    asked: Json = {**options.fields, **_params(call, options)}
+    asked["model"] = call.model
+    asked["messages"] = messages(call.messages, options)
+    if request.temperature is not None:
+        asked["temperature"] = request.temperature
+    if request.max_tokens is not None:
+        asked[options.max_tokens_field] = request.max_tokens
+    if request.tools:
+        asked["tools"] = request.tools
+    if request.stream:
+        asked["stream"] = True
+        if options.stream_usage:
+            asked["stream_options"] = {"include_usage": True}
+    return _encode(asked)
+
+
+def _params(call: ModelCall, options: Options) -> Json:
+    if options.refuse:
+        refuse(call.request, *options.refuse)
+    params = {key: value for key, value in call.request.params.items() if key != "stream_options"}
+    if options.omit or options.refuse:  # what is left of the refused says only that nothing is wanted
+        gone = {*options.omit, *options.refuse}
+        params = {key: value for key, value in params.items() if key not in gone}
+    return {options.rename.get(key, key): value for key, value in params.items()} if options.rename else params
+
+
+def messages(said: list[Message], options: Options) -> list[Message]:
+    """Without what this service did not say itself and could refuse. The same list where there is nothing such."""
+    if all(map(_plain, said)):
+        return said
+    since = _open_turn(said) if options.send_reasoning == "open_turn" else 0
+    return [
+        message if _plain(message) else _own(message, options, bool(options.send_reasoning) and place >= since)
+        for place, message in enumerate(said)
+    ]
+
+
+def _open_turn(said: Sequence[Message]) -> int:
+    """The place of the last thing a user said."""
+    return max((place for place, message in enumerate(said) if message.role == "user"), default=0)
+
+
+def _own(message: Message, options: Options, reasoning: bool) -> Message:
+    content = message.content
+    if isinstance(content, list) and not options.cache_control:
+        content = [{key: value for key, value in part.items() if key != "cache_control"} for part in content]
+    calls, answered, length = message.tool_calls, message.tool_call_id, options.call_id_length
+    return msgspec.structs.replace(
+        message,
+        role=options.instructions if message.role == "developer" else message.role,
+        content=content,
+        reasoning_content=message.reasoning_content if reasoning else None,
+        tool_calls=[_own_call(call, options) for call in calls] if calls else None,
+        tool_call_id=_short(answered, length) if answered and length else answered,
+    )
+
+
+def _own_call(call: Json, options: Options) -> Json:
+    extra = call.get("extra_content")
+    if extra is not None:
+        kept = {key: extra[key] for key in options.extra_content if key in extra}
+        others = {key: value for key, value in call.items() if key != "extra_content"}
+        call = {**others, "extra_content": kept} if kept else others
+    if options.call_id_length:
+        call = {**call, "id": _short(str(call.get("id")), options.call_id_length)}
+    return call
+
+
+def _short(call_id: str, length: int) -> str:
+    """The id itself where it is so, else one made of it, the same each time."""
+    if len(call_id) == length and call_id.isascii() and call_id.isalnum():
+        return call_id
+    number, signs = int.from_bytes(blake2b(call_id.encode("utf-8", "surrogatepass"), digest_size=64).digest()), ""
+    while len(signs) < length:
+        number, rest = divmod(number, len(LETTERS))
+        signs += LETTERS[rest]
+    return signs
+
+
+def _plain(message: Message) -> bool:
+    return (
+        message.reasoning_content is None
+        and not message.tool_calls
+        and message.tool_call_id is None
+        and message.role != "developer"
+        and not isinstance(message.content, list)
+    )
