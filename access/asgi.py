@@ -27,12 +27,12 @@ class ClientGone(Exception):
     """The client left before its request was whole: nobody is there to be answered."""
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int = MAX_BYTES) -> bytes:
     """The request's body. Raises PayloadTooLarge as soon as it is known to be too large, and ClientGone. A body that
     stalls is the server's to end."""
     length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or len(length) > 19 or int(length) > MAX_BYTES:
-        raise PayloadTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
+    if not length.isdigit() or len(length) > 19 or int(length) > limit:
+        raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -41,8 +41,8 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
             raise ClientGone
         piece = event.get("body", b"")
         size += len(piece)
-        if size > MAX_BYTES:
-            raise PayloadTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
+        if size > limit:
+            raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
         if not event.get("more_body", False):
             return b"".join([*pieces, piece]) if pieces else piece
         pieces.append(piece)

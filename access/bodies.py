@@ -18,6 +18,7 @@ from engine.errors import InvalidRequest, PayloadTooLarge
 from engine.types import Json
 
 MAX_BYTES = 2 * 1024 * 1024
+MAX_CHAT_BYTES = 8 * 1024 * 1024  # of a conversation with pictures in it, once it is known who sends it
 MAX_DEPTH = 64
 MAX_WIDTH = 4_096  # keys of one object, elements of one array
 MAX_ITEMS = 32_768  # keys and elements of the whole body
@@ -30,10 +31,10 @@ _ESCAPED_NUL = b"\\u0000"
 Path = tuple[str | int, ...]
 
 
-def parse(body: bytes) -> Json:
+def parse(body: bytes, limit: int = MAX_BYTES) -> Json:
     """The JSON object of a body. Raises PayloadTooLarge, or InvalidRequest with the `param` at fault where one is."""
-    if len(body) > MAX_BYTES:
-        raise PayloadTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
+    if len(body) > limit:
+        raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import orjson
 
-from access import asgi, errors, languages
+from access import asgi, bodies, errors, languages
 from access.asgi import RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope
 from access.parts import Parts
@@ -48,6 +48,12 @@ class Call:
 
     async def body(self) -> bytes:
         return await asgi.read_body(self.receive, self.headers)
+
+    async def chat(self) -> Json:
+        """The body of a conversation: it may hold pictures, so ask first who is calling. Raises InvalidRequest,
+        PayloadTooLarge, ClientGone."""
+        limit = bodies.MAX_CHAT_BYTES
+        return bodies.parse(await asgi.read_body(self.receive, self.headers, limit), limit)
 
     async def answer(self, body: Json | bytes, headers: RawHeaders | None = None, status: int = 200) -> None:
         """`body` as bytes: encoded already."""

@@ -48,9 +48,7 @@ class OpenAIEdge(WireEdge):
     async def _complete(self, call: Call) -> None:
         call.expect("POST", COMPLETIONS)
         principal = await self.identify(call)
-        request = schemas.openai_request(
-            bodies.parse(await call.body()), request_id=call.number, headers=call.scope["headers"]
-        )
+        request = schemas.openai_request(await call.chat(), request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         with Watcher(call.receive) as watcher, self._parts.running.running(principal) as running:
             async with aclosing(self._parts.engine.stream(principal, request)) as turn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.access.asgi_client import Closed, Refused
+from tests.conformance.badinput import TOO_LARGE_FOR_CHAT
 from tests.conformance.edges import HI, EdgeSuite, Outcome, merged, within
 
 
@@ -68,6 +69,7 @@ class TestServerSentEvents(TestRest):
 
 
 class TestOpenAI(EdgeSuite):
+    too_large = TOO_LARGE_FOR_CHAT
     stream = False
     creates_sessions = True
 

@@ -329,6 +329,12 @@ async def test_it_reads_a_whole_answer() -> None:
     assert [delta.content for delta in heard.deltas] == ["a", "b"]
 
 
+async def test_a_call_that_names_its_type_is_the_clients() -> None:
+    use = {"toolUseId": "c", "name": "weather", "input": {"city": "Bern"}, "type": "tool_use"}
+    heard = await whole({"toolUse": use})
+    assert [one["function"]["name"] for one in heard.choices[0].message.tool_calls or []] == ["weather"]
+
+
 async def test_it_passes_the_first_of_several_calls_where_one_is_wanted() -> None:
     calls = [*bedrock.tool(0, "a", "weather", "{}"), *bedrock.tool(1, "b", "weather", "{}")]
     answering = adapter(bedrock.STARTED, *calls, *bedrock.ended("tool_use"))

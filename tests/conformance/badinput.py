@@ -115,4 +115,11 @@ EMBEDDING_CASES: dict[str, bytes] = {
 
 CORPUS = [pytest.param(body, id=name) for name, body in CASES.items()]
 EMBEDDING_CORPUS = [pytest.param(body, id=name) for name, body in EMBEDDING_CASES.items()]
-TOO_LARGE = b'{"messages":[{"role":"user","content":"' + b"a" * (2 * 1024 * 1024) + b'"}]}'
+
+
+def _large(mebibytes: int) -> bytes:
+    return b'{"messages":[{"role":"user","content":"' + b"a" * (mebibytes * 1024 * 1024) + b'"}]}'
+
+
+TOO_LARGE = _large(2)
+TOO_LARGE_FOR_CHAT = _large(8)  # on /v1

@@ -68,6 +68,7 @@ class EdgeSuite:
     streams = False  # whether the caller sees pieces
     partial = False  # whether an error can come after the first piece
     creates_sessions = False  # whether an unknown session id starts one
+    too_large = TOO_LARGE
 
     async def ask(self, client: Client, body: dict[str, Any] | bytes, session_id: str | None = None) -> Outcome:
         """Sends one chat request (`body` without what chooses streaming, or raw bytes) and reads the whole answer."""
@@ -176,7 +177,7 @@ class EdgeSuite:
 
     async def test_it_refuses_what_is_too_large(self) -> None:
         site = build()
-        outcome = await self.ask(site.alice, TOO_LARGE)
+        outcome = await self.ask(site.alice, self.too_large)
         assert outcome.code == "payload_too_large" and outcome.status in (413, None)
 
     async def test_it_needs_a_credential(self) -> None:
