@@ -109,7 +109,7 @@ def openai_body(error: EngineError, language: str = ENGLISH) -> Json:
     if isinstance(error, errors.ContentBlocked):
         code = "content_filter"
     elif isinstance(error, errors.ContextTooLong):
-        message = f"This model's maximum context length is exceeded. {error.message}"
+        message = _overflow(error)
     return {
         "error": {
             "message": message,
@@ -119,6 +119,19 @@ def openai_body(error: EngineError, language: str = ENGLISH) -> Json:
             "retryable": error.retryable,
         }
     }
+
+
+def _overflow(error: errors.ContextTooLong) -> str:
+    """As OpenAI words it, whoever found it out: clients know it by these words."""
+    if error.message.startswith("This model's maximum context length is "):
+        return error.message
+    if error.window is None:
+        return f"This model's maximum context length is exceeded. {error.message}"
+    size = "are longer" if error.tokens is None else f"resulted in {error.tokens} tokens"
+    return (
+        f"This model's maximum context length is {error.window} tokens. However, your messages {size}. "
+        "Please reduce the length of the messages."
+    )
 
 
 def headers(error: EngineError) -> list[tuple[str, str]]:

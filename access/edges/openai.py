@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 import orjson
 
-from access import asgi, bodies, events, schemas
+from access import asgi, bodies, events, older_functions, schemas
 from access.authentication import with_user
 from access.disconnects import Watcher
 from access.edges import embeddings
@@ -48,14 +48,18 @@ class OpenAIEdge(WireEdge):
     async def _complete(self, call: Call) -> None:
         call.expect("POST", COMPLETIONS)
         principal = await self.identify(call)
-        request = schemas.openai_request(await call.chat(), request_id=call.number, headers=call.scope["headers"])
+        body = await call.chat()
+        older = older_functions.spoken(body)
+        if older:
+            body = older_functions.translated(body)
+        request = schemas.openai_request(body, request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         with Watcher(call.receive) as watcher, self._parts.running.running(principal) as running:
             async with aclosing(self._parts.engine.stream(principal, request)) as turn:
                 start = await anext(turn)
                 assert type(start) is Start
                 running.started(start.id)
-                stream = ChunkStream(start, schemas.include_usage(request)) if request.stream else None
+                stream = ChunkStream(start, schemas.include_usage(request), older) if request.stream else None
                 if stream is not None:
                     await call.open_stream(start)
                 async for event in turn:
@@ -68,15 +72,15 @@ class OpenAIEdge(WireEdge):
                         if stream is not None:
                             await call.write(stream.end(event), more=False)
                         else:
-                            await call.answer(completion(event), asgi.turn_headers(start))
+                            await call.answer(completion(event, older), asgi.turn_headers(start))
 
     # /v1/embeddings ----------------------------------------------------------------------------------------------
 
     async def _embed(self, call: Call) -> None:
         call.expect("POST", EMBEDDINGS)
         principal = await self.identify(call)
-        body = bodies.parse(await call.body())
-        request, form = embeddings.request_of(body, request_id=call.number, headers=call.scope["headers"])
+        body = bodies.parse(await call.body(), token_lists=True)
+        request, form = await embeddings.request_of(body, request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         with Watcher(call.receive) as watcher:
             done = await self._parts.engine.embed(principal, request)
@@ -108,23 +112,24 @@ def _model(model: PublicModel) -> Json:
 
 
 class ChunkStream:
-    """The chunks of one stream. The role comes with the first delta of each choice."""
+    """The chunks of one stream. The role comes with the first delta of each choice. `older`: see
+    `access.older_functions`."""
 
-    __slots__ = ("_after", "_before", "_include_usage", "_roles")
+    __slots__ = ("_after", "_before", "_include_usage", "_older", "_roles")
 
-    def __init__(self, start: Start, include_usage: bool) -> None:
+    def __init__(self, start: Start, include_usage: bool, older: bool = False) -> None:
         head = orjson.dumps(
             {
                 "id": f"chatcmpl-{start.id}",
                 "object": "chat.completion.chunk",
                 "created": int(time.time()),
                 "model": start.model,
-                "system_fingerprint": None,
             }
         )
         self._before = b"data: " + head[:-1] + b',"choices":['
         self._after = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage
+        self._older = older
         self._roles: set[int] = set()
 
     def chunk(self, delta: Delta) -> bytes:
@@ -153,6 +158,8 @@ class ChunkStream:
         return body
 
     def _whole(self, index: int, delta: Json, logprobs: Json | None, finish_reason: str | None) -> bytes:
+        if self._older:
+            delta, finish_reason = older_functions.answered(delta), older_functions.finished(finish_reason)
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
         return self._before + orjson.dumps(choice) + self._after
 
@@ -178,25 +185,27 @@ def _only_content(delta: Delta) -> bool:
     )
 
 
-def completion(done: Done) -> Json:
+def completion(done: Done, older: bool = False) -> Json:
     """The whole answer, a `chat.completion`."""
-    return {
+    body: Json = {
         "id": f"chatcmpl-{done.id}",
         "object": "chat.completion",
         "created": done.created,
         "model": done.model,
-        "choices": [_choice(choice) for choice in done.choices],
+        "choices": [_choice(choice, older) for choice in done.choices],
         "usage": events.usage(done.usage),
-        "system_fingerprint": done.system_fingerprint,
     }
+    if done.system_fingerprint is not None:
+        body["system_fingerprint"] = done.system_fingerprint
+    return body
 
 
-def _choice(choice: Choice) -> Json:
+def _choice(choice: Choice, older: bool) -> Json:
     message = events.message(choice.message)
     message.setdefault("refusal", None)
     return {
         "index": choice.index,
-        "message": message,
+        "message": older_functions.answered(message) if older else message,
         "logprobs": choice.logprobs,
-        "finish_reason": choice.finish_reason,
+        "finish_reason": older_functions.finished(choice.finish_reason) if older else choice.finish_reason,
     }
