@@ -10,6 +10,7 @@ from engine.errors import InvalidRequest, NotSupported
 from engine.types import Json
 
 CHOICES: Final = frozenset({"none", "auto", "required"})
+ANY: Final = "any"  # Mistral's word for `required`
 FORMATS: Final = frozenset({"text", "json_object", "json_schema"})
 
 # Of OpenAI's chat body: what a caller would miss. `null`, `false` and what is empty ask for nothing.
@@ -52,7 +53,7 @@ def check_choice(choice: Any, offered: list[Json] | None) -> None:
     if not offered:
         raise InvalidRequest("tool_choice: there are no tools to choose from.", param="tool_choice")
     if isinstance(choice, str):
-        if choice not in CHOICES:
+        if choice not in CHOICES and choice != ANY:
             raise InvalidRequest(f"tool_choice: must be one of {', '.join(sorted(CHOICES))}.", param="tool_choice")
         return
     kind = choice.get("type")

@@ -242,7 +242,10 @@ def _whole_field(text: str) -> str:
 
 
 def _params(body: Json) -> Json:
-    return {key: value for key, value in body.items() if key in PARAMS and value is not None}
+    params = {key: value for key, value in body.items() if key in PARAMS and value is not None}
+    if params.get("tool_choice") == chat_fields.ANY:
+        params["tool_choice"] = "required"
+    return params
 
 
 def _tools(chat: ChatFields) -> list[Json] | None:

@@ -108,3 +108,9 @@ async def test_it_takes_the_newer_name_of_the_user() -> None:
     await site.alice.post(PATH, {"messages": HI, "safety_identifier": "u-9"})
     await site.alice.post(PATH, {"messages": HI, "safety_identifier": "u-9", "user": "u-1"})
     assert [intent.user.rpartition(":")[2] for intent in site.behind.journal.intents] == ["u-9", "u-1"]
+
+
+async def test_any_tool_is_a_required_one():
+    model = ScriptedModel()
+    await build(model).alice.post(PATH, {"messages": HI, "tools": TOOLS, "tool_choice": "any"})
+    assert model.calls[0].request.params["tool_choice"] == "required"
