@@ -90,8 +90,11 @@ def body(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
 
 
 def event(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
-    """The `error` event of server-sent events and WebSocket, with the `turn_id` of a turn that is on record."""
+    """The `error` event of server-sent events and WebSocket, with `param` where a field is at fault and the `turn_id`
+    of a turn that is on record."""
     said = _said(error, request_id, language)
+    if error.param is not None:
+        said["param"] = error.param
     if error.turn_id is not None:
         said["turn_id"] = error.turn_id
     return said
