@@ -204,6 +204,7 @@ class Turn:
             personal=self.personal,
             parent=self.session.version if self.session is not None else 0,
             profile=self.session.profile_brought if self.session is not None else None,
+            echo=request.echo,
         )
 
     def _params(self) -> dict[str, object]:
