@@ -236,7 +236,7 @@ class Choice(msgspec.Struct, frozen=True):
 class Done(msgspec.Struct, frozen=True):
     """The terminal event: everything the client was sent, folded. Its completion entry is durable.
 
-    `route` is `{"instance", "rules", "decision"}`; `decision` is the turn's id.
+    `route` is `{"instance", "rules", "decision"}`; `decision` is the turn's id. `ended`: when the answer was complete.
     """
 
     id: str
@@ -247,6 +247,7 @@ class Done(msgspec.Struct, frozen=True):
     route: Json
     created: int
     system_fingerprint: str | None = None
+    ended: float = 0.0
 
     @property
     def message(self) -> Message:

@@ -6,7 +6,6 @@ on in it, or in a branch of it where another one came first (see `docs/responses
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
@@ -95,7 +94,7 @@ class ResponsesEdge(WireEdge):
                         if stream is not None:
                             await call.write(stream.end(event), more=False)
                         else:
-                            response = answers.whole(event.id, frame, event, time.time())
+                            response = answers.whole(event.id, frame, event, event.ended)
                             await call.answer(response, asgi.turn_headers(start))
 
     async def _asked(self, call: ResponsesCall) -> tuple[Principal, Asked]:

@@ -6,7 +6,6 @@ it piece by piece."""
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 import orjson
@@ -90,7 +89,7 @@ class ResponseStream:
         told = [self._close(status)]
         if not self._output:
             told.append(self._say(TEXT, "", []) + self._close(status))
-        response = answers.ended(self._response, done.finish_reason, self._told(), done.usage, time.time())
+        response = answers.ended(self._response, done.finish_reason, self._told(), done.usage, done.ended)
         return b"".join([*told, self._of_response(f"response.{status}", response)])
 
     def fail(self, error: Json) -> bytes:
