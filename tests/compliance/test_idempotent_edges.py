@@ -114,8 +114,8 @@ async def test_a_streamed_response_comes_again(workers):
     body = {"input": "And now?", "stream": True, "instructions": "Be kind.", "store": True}
     told, again = await both.post(RESPONSES, body), await both.post(RESPONSES, body, worker=1)
     assert again.headers["idempotent-replayed"] == "true"
-    before, after = (answer.body.partition(b"event: response.completed")[2] for answer in (told, again))
-    assert before == after and b"Hello" in after and both.calls == 1
+    before, after = (json.loads(sse(answer.body)[-1]["data"])["response"] for answer in (told, again))
+    assert before == after and before["output"][0]["content"][0]["text"] == "Hello" and both.calls == 1
     other = {**body, "instructions": "Be rude."}
     assert (await both.post(RESPONSES, other)).status == 422
 
