@@ -41,6 +41,7 @@ TABLE: dict[type[EngineError], Translation] = {
     errors.PayloadTooLarge: Translation(413, 1009, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.ContextTooLong: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.NotSupported: Translation(400, 4400, "UNIMPLEMENTED", "invalid_request_error"),
+    errors.PreviousResponseNotFound: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.IdempotencyMismatch: Translation(422, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.UpstreamRejected: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.ContentBlocked: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from access import errors
 from access.asgi import App, Event, Receive, Scope, Send
 from access.edges.openai import OpenAIEdge
+from access.edges.responses import RESPONSES, ResponsesEdge
 from access.edges.websocket import ChatConsumer
 from access.health import Health
 from access.lean import LeanHandler
@@ -20,12 +21,14 @@ SECTIONS = frozenset({"admin", "api", "chat", "console", "static"})
 
 
 class Gateway:
-    """`/v1/…` is the OpenAI edge, the chat contract under `/api/` DRF on the lean handler, `/metrics` and health are
-    bare callables, `/ws/chat` Channels; `django` serves the rest and `lifespan` the server's own events."""
+    """`/v1/responses…` is the edge of the Responses API, the rest of `/v1/…` the OpenAI edge, the chat contract under
+    `/api/` DRF on the lean handler, `/metrics` and health are bare callables, `/ws/chat` Channels; `django` serves the
+    rest and `lifespan` the server's own events."""
 
     def __init__(self, parts: Parts, *, django: App, lifespan: App, health: Health, metrics_token: str) -> None:
         self._metrics = parts.metrics
         self._openai = OpenAIEdge(parts)
+        self._responses = ResponsesEdge(parts)
         self._lean = LeanHandler(urlpatterns(parts), django)
         self._django = django
         self._lifespan = lifespan
@@ -64,7 +67,7 @@ class Gateway:
 
     def _edge_of(self, path: str) -> App:
         if path.startswith("/v1/"):
-            return self._openai
+            return self._responses if (path + "/").startswith(f"{RESPONSES}/") else self._openai
         if path.startswith("/api/"):
             return self._lean
         return self._pages.get(path.rstrip("/"), self._django)

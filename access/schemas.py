@@ -139,9 +139,9 @@ def chat_request(
         user=chat.user,
         user_profile=chat.user_profile,
         language=chat.language or preferred_language(named.get(b"accept-language")),
-        idempotency=_key(headers, named) if idempotency is None else idempotency,
+        idempotency=idempotency_key(headers, named) if idempotency is None else idempotency,
         headers=headers,
-        cache=_wish(headers, named) if cache is None else cache,
+        cache=cache_wish(headers, named) if cache is None else cache,
         resumable=edge in RESUMABLE,
         edge=edge,
         request_id=request_id,
@@ -171,9 +171,9 @@ def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> 
         create_session=session_id is not None,
         user=chat.user if chat.user is not None else chat.safety_identifier,
         language=preferred_language(named.get(b"accept-language")),
-        idempotency=_key(headers, named),
+        idempotency=idempotency_key(headers, named),
         headers=headers,
-        cache=_wish(headers, named),
+        cache=cache_wish(headers, named),
         edge="openai",
         request_id=request_id,
     )
@@ -212,11 +212,13 @@ def preferred_language(header: bytes | None) -> str | None:
     return next(iter(languages.ranked(header)), None)
 
 
-def _wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
+def cache_wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
+    """What Cache-Control says; `named` are the same headers by their names."""
     return cache_control.wish(headers) if cache_control.HEADER in named else ""
 
 
-def _key(headers: RawHeaders, named: dict[bytes, bytes]) -> str:
+def idempotency_key(headers: RawHeaders, named: dict[bytes, bytes]) -> str:
+    """The request's, empty where it has none. Raises InvalidRequest."""
     return idempotency_keys.given(headers) if idempotency_keys.HEADER in named else ""
 
 
@@ -258,7 +260,7 @@ def _tools(chat: ChatFields) -> list[Json] | None:
 def _messages(messages: list[Message]) -> list[Message]:
     return [
         message
-        if type(message.content) is str and message.tool_calls is None and message.role in _SAID
+        if type(message.content) is str and message.tool_calls is None and message.role in _SAID and not message.passing
         else _checked(message, f"messages[{index}]")
         for index, message in enumerate(messages)
     ]
@@ -274,7 +276,7 @@ def _checked(message: Message, at: str) -> Message:
         raise InvalidRequest(f"{at}.content: is missing.", param=f"{at}.content")
     if message.role == "tool" and not message.tool_call_id:
         raise InvalidRequest(f"{at}.tool_call_id: is missing.", param=f"{at}.tool_call_id")
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"passing": False}  # what a session keeps is not a message's to say
     if isinstance(message.content, list):
         changes["content"] = [_part(part, f"{at}.content[{index}]") for index, part in enumerate(message.content)]
     if message.tool_calls is not None:
