@@ -180,6 +180,7 @@ class Turn:
             },
             created=int(self.time),
             system_fingerprint=self.end.system_fingerprint if self.end else None,
+            stop_sequence=self.end.stop_sequence if self.end else None,
         )
 
     def intent(self) -> Intent:
