@@ -140,7 +140,13 @@ class MessagesEdge(WireEdge):
 
 def _model(model: PublicModel) -> Json:
     created = datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"type": "model", "id": model.id, "display_name": model.id, "created_at": created}
+    return {
+        "type": "model",
+        "id": model.id,
+        "display_name": model.id,
+        "created_at": created,
+        "lifecycle": "active",
+    }
 
 
 def _page(models: list[Json], query: bytes) -> Json:

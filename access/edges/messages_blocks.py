@@ -24,16 +24,16 @@ CACHE: Final = "cache_control"
 IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
-def instructions(system: str | list[Json] | None) -> list[Message]:
+def instructions(system: str | list[Any] | None, at: str = "system") -> list[Message]:
     if not system:
         return []
     if isinstance(system, str):
         return [Message("system", system)]
     parts: list[Json] = []
-    for number, block in enumerate(system):
-        if block.get("type") != "text":
-            raise wrong(f"system.{number}.type", "must be text")
-        parts += _text(block, f"system.{number}")
+    for kind, block, place in _blocks(system, at):
+        if kind != "text":
+            raise wrong(f"{place}.type", "must be text")
+        parts += _text(block, place)
     return [Message("system", _tidy(parts))] if parts else []
 
 
@@ -42,11 +42,12 @@ def said(messages: Sequence[Json]) -> list[Message]:
     found: list[Message] = []
     for number, message in enumerate(messages):
         at, role, content = f"messages.{number}", message.get("role"), message.get("content")
-        if role not in ("user", "assistant"):
-            raise wrong(f"{at}.role", "must be user or assistant")
+        reader = ROLES.get(role) if isinstance(role, str) else None
+        if reader is None:
+            raise wrong(f"{at}.role", f"must be one of {', '.join(ROLES)}")
         if not isinstance(content, str | list):
             raise wrong(f"{at}.content", "must be a string or a list of blocks")
-        found += _user(content, f"{at}.content") if role == "user" else _assistant(content, f"{at}.content")
+        found += reader(content, f"{at}.content")
     if not found:
         raise wrong("messages", "nothing is said in them")
     return found
@@ -294,6 +295,13 @@ def _assistant(content: str | list[Any], at: str) -> list[Message]:
             raise NotSupported(f"{place}.type: {kind[:64]} cannot be carried here.", param=f"{place}.type")
         read(answer, block, place)
     return [answer.message()] if answer.layout else []
+
+
+ROLES: Final[dict[str, Callable[[str | list[Any], str], list[Message]]]] = {
+    "user": _user,
+    "assistant": _assistant,
+    "system": instructions,
+}
 
 
 # Parts ------------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ OTHERS_EFFORTS: Final = {"max": "xhigh"}  # what services of other formats call 
 CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 TIERS: Final = {"auto": "auto", "standard_only": "default"}
 NOT_CARRIED: Final = ("container", "mcp_servers")
+KEEP_ALL: Final[tuple[Any, ...]] = ("all", {"type": "all"})
 NOTHING_CLEARED: Final = "clear_thinking_"  # an edit of the context that, keeping all, changes nothing
 
 
@@ -38,7 +39,7 @@ class Effort(msgspec.Struct):
 class Thinking(msgspec.Struct):
     """`thinking`."""
 
-    type: Literal["enabled", "adaptive", "disabled"]
+    type: Literal["enabled", "adaptive", "between_tools", "disabled"]
     budget_tokens: Annotated[int, Meta(ge=MIN_BUDGET, le=2**31 - 1)] | None = None
     display: Literal["summarized", "omitted"] | None = None
 
@@ -130,7 +131,7 @@ def _context(management: Json | None) -> None:
         raise wrong("context_management.edits", "must be a list")
     for number, edit in enumerate(edits):
         kind = edit.get("type") if isinstance(edit, dict) else None
-        if not isinstance(kind, str) or not kind.startswith(NOTHING_CLEARED) or edit.get("keep") != "all":
+        if not isinstance(kind, str) or not kind.startswith(NOTHING_CLEARED) or edit.get("keep") not in KEEP_ALL:
             at = f"context_management.edits.{number}"
             raise NotSupported(f"{at}: the context is not edited here.", param=at)
 

@@ -45,7 +45,11 @@ CASES: dict[str, tuple[bytes, str | None]] = {
     "messages left out": (_body(messages=...), "messages"),
     "messages of another kind": (_body(messages="Hi"), "messages"),
     "a message of another kind": (_body(messages=["Hi"]), "messages.0"),
-    "a system message among them": (_body(messages=[{"role": "system", "content": "Hi"}]), "messages.0.role"),
+    "an unknown role": (_body(messages=[{"role": "king", "content": "Hi"}]), "messages.0.role"),
+    "a picture as an instruction": (
+        _body(messages=[*HI, {"role": "system", "content": [{"type": "image"}]}]),
+        "messages.1.content.0.type",
+    ),
     "a role that is a list": (_body(messages=[{"role": ["user"], "content": "Hi"}]), "messages.0.role"),
     "no content": (_body(messages=[{"role": "user"}]), "messages.0.content"),
     "an empty content": (_body(messages=[{"role": "user", "content": ""}]), "messages.0.content"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from django.urls import get_resolver
 
-from access.edges import openai
+from access.edges import messages, openai
 from access.urls import ROUTES
 from tests.adapters.upstream import Upstream, by_stream, chunk, streamed, whole
 from tests.product.running import Product, until
@@ -55,6 +55,8 @@ OWNED: dict[str, list[tuple[str, str, dict | None]]] = {
     openai.MODEL: [("GET", "/v1/models/acme-only", None)],
     openai.COMPLETIONS: [("POST", "/v1/chat/completions", {**MESSAGES, "model": "acme-only"})],
     openai.EMBEDDINGS: [("POST", "/v1/embeddings", {"input": "Hello", "model": "acme-only-vectors"})],
+    messages.MESSAGES: [("POST", "/v1/messages", {**MESSAGES, "max_tokens": 9, "model": "acme-only"})],
+    messages.COUNT: [("POST", "/v1/messages/count_tokens", {**MESSAGES, "model": "acme-only"})],
 }
 # Routes that show a caller only what is theirs, or nothing of anybody's; all need a credential.
 ANYBODYS: dict[str, tuple[str, dict | None]] = {
@@ -234,7 +236,8 @@ def names(cast: Cast) -> dict[str, str]:
 
 
 def test_every_route_has_a_row():
-    assert set(ROUTES) | {openai.COMPLETIONS, openai.EMBEDDINGS, openai.MODELS, openai.MODEL} == {
+    wire = {openai.COMPLETIONS, openai.EMBEDDINGS, openai.MODELS, openai.MODEL, messages.MESSAGES, messages.COUNT}
+    assert set(ROUTES) | wire == {
         *OWNED,
         *ANYBODYS,
         *MANAGED,
