@@ -195,7 +195,7 @@ def mixtures(draw: st.DrawFn) -> tuple[list[Delta], list[Json], dict[str, str]]:
     return deltas, uses, {"text": "".join(said), "thinking": "".join(thought)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(mixtures())
 def test_it_loses_nothing_in_any_order(mixture: tuple[list[Delta], list[Json], dict[str, str]]) -> None:
     deltas, uses, texts = mixture
