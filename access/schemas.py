@@ -154,9 +154,6 @@ def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> 
     chat: OpenAIBody = fields(body, OpenAIBody)
     chat_fields.refuse_unknown(body)
     tools = _tools(chat)
-    named = dict(headers)
-    given = named.get(b"x-session-id")
-    session_id = safe_session_id(given.decode("latin-1"), "X-Session-Id") if given is not None else None
     return ChatRequest(
         messages=_messages(chat.messages),
         model=chat.model or AUTO,
@@ -166,17 +163,27 @@ def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> 
         tools=tools,
         params=_params(body),
         metadata=chat.metadata or {},
-        session_id=session_id,
-        remember=session_id is not None,
-        create_session=session_id is not None,
         user=chat.user if chat.user is not None else chat.safety_identifier,
-        language=preferred_language(named.get(b"accept-language")),
-        idempotency=idempotency_key(headers, named),
         headers=headers,
-        cache=cache_wish(headers, named),
         edge="openai",
         request_id=request_id,
+        **told(headers),
     )
+
+
+def told(headers: RawHeaders) -> dict[str, Any]:
+    """What formats of others have no field for: the fields of a ChatRequest that its headers decide."""
+    named = dict(headers)
+    given = named.get(b"x-session-id")
+    session_id = safe_session_id(given.decode("latin-1"), "X-Session-Id") if given is not None else None
+    return {
+        "session_id": session_id,
+        "remember": session_id is not None,
+        "create_session": session_id is not None,
+        "language": preferred_language(named.get(b"accept-language")),
+        "idempotency": idempotency_key(headers, named),
+        "cache": cache_wish(headers, named),
+    }
 
 
 def include_usage(request: ChatRequest) -> bool:
@@ -294,10 +301,10 @@ def _part(part: Json, at: str) -> Json:
     if not isinstance(value, shape):
         raise InvalidRequest(f"{at}.{key}: is missing or of the wrong type.", param=f"{at}.{key}")
     mark = part.get("cache_control")
-    return {"type": kind, key: value, **({"cache_control": _mark(mark)} if isinstance(mark, dict) else {})}
+    return {"type": kind, key: value, **({"cache_control": cache_mark(mark)} if isinstance(mark, dict) else {})}
 
 
-def _mark(mark: Json) -> Json:
+def cache_mark(mark: Json) -> Json:
     """Of prompt caching: where a prompt that will come again ends, and how long it is worth keeping."""
     ttl = {"ttl": mark["ttl"]} if mark.get("ttl") in ("5m", "1h") else {}
     return {"type": "ephemeral", **ttl}
