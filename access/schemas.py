@@ -139,9 +139,9 @@ def chat_request(
         user=chat.user,
         user_profile=chat.user_profile,
         language=chat.language or preferred_language(named.get(b"accept-language")),
-        idempotency=_key(headers, named) if idempotency is None else idempotency,
+        idempotency=idempotency_key(headers, named) if idempotency is None else idempotency,
         headers=headers,
-        cache=_wish(headers, named) if cache is None else cache,
+        cache=cache_wish(headers, named) if cache is None else cache,
         resumable=edge in RESUMABLE,
         edge=edge,
         request_id=request_id,
@@ -154,9 +154,6 @@ def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> 
     chat: OpenAIBody = fields(body, OpenAIBody)
     chat_fields.refuse_unknown(body)
     tools = _tools(chat)
-    named = dict(headers)
-    given = named.get(b"x-session-id")
-    session_id = safe_session_id(given.decode("latin-1"), "X-Session-Id") if given is not None else None
     return ChatRequest(
         messages=_messages(chat.messages),
         model=chat.model or AUTO,
@@ -166,17 +163,27 @@ def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> 
         tools=tools,
         params=_params(body),
         metadata=chat.metadata or {},
-        session_id=session_id,
-        remember=session_id is not None,
-        create_session=session_id is not None,
         user=chat.user if chat.user is not None else chat.safety_identifier,
-        language=preferred_language(named.get(b"accept-language")),
-        idempotency=_key(headers, named),
         headers=headers,
-        cache=_wish(headers, named),
         edge="openai",
         request_id=request_id,
+        **told(headers),
     )
+
+
+def told(headers: RawHeaders) -> dict[str, Any]:
+    """What formats of others have no field for: the fields of a ChatRequest that its headers decide."""
+    named = dict(headers)
+    given = named.get(b"x-session-id")
+    session_id = safe_session_id(given.decode("latin-1"), "X-Session-Id") if given is not None else None
+    return {
+        "session_id": session_id,
+        "remember": session_id is not None,
+        "create_session": session_id is not None,
+        "language": preferred_language(named.get(b"accept-language")),
+        "idempotency": idempotency_key(headers, named),
+        "cache": cache_wish(headers, named),
+    }
 
 
 def include_usage(request: ChatRequest) -> bool:
@@ -212,11 +219,13 @@ def preferred_language(header: bytes | None) -> str | None:
     return next(iter(languages.ranked(header)), None)
 
 
-def _wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
+def cache_wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
+    """What Cache-Control says; `named` are the same headers by their names."""
     return cache_control.wish(headers) if cache_control.HEADER in named else ""
 
 
-def _key(headers: RawHeaders, named: dict[bytes, bytes]) -> str:
+def idempotency_key(headers: RawHeaders, named: dict[bytes, bytes]) -> str:
+    """The request's, empty where it has none. Raises InvalidRequest."""
     return idempotency_keys.given(headers) if idempotency_keys.HEADER in named else ""
 
 
@@ -261,7 +270,7 @@ def _tools(chat: ChatFields) -> list[Json] | None:
 def _messages(messages: list[Message]) -> list[Message]:
     return [
         message
-        if type(message.content) is str and message.tool_calls is None and message.role in _SAID
+        if type(message.content) is str and message.tool_calls is None and message.role in _SAID and not message.passing
         else _checked(message, f"messages[{index}]")
         for index, message in enumerate(messages)
     ]
@@ -277,7 +286,7 @@ def _checked(message: Message, at: str) -> Message:
         raise InvalidRequest(f"{at}.content: is missing.", param=f"{at}.content")
     if message.role == "tool" and not message.tool_call_id:
         raise InvalidRequest(f"{at}.tool_call_id: is missing.", param=f"{at}.tool_call_id")
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"passing": False}  # what a session keeps is not a message's to say
     if isinstance(message.content, list):
         changes["content"] = [_part(part, f"{at}.content[{index}]") for index, part in enumerate(message.content)]
     if message.tool_calls is not None:
@@ -295,10 +304,10 @@ def _part(part: Json, at: str) -> Json:
     if not isinstance(value, shape):
         raise InvalidRequest(f"{at}.{key}: is missing or of the wrong type.", param=f"{at}.{key}")
     mark = part.get("cache_control")
-    return {"type": kind, key: value, **({"cache_control": _mark(mark)} if isinstance(mark, dict) else {})}
+    return {"type": kind, key: value, **({"cache_control": cache_mark(mark)} if isinstance(mark, dict) else {})}
 
 
-def _mark(mark: Json) -> Json:
+def cache_mark(mark: Json) -> Json:
     """Of prompt caching: where a prompt that will come again ends, and how long it is worth keeping."""
     ttl = {"ttl": mark["ttl"]} if mark.get("ttl") in ("5m", "1h") else {}
     return {"type": "ephemeral", **ttl}

@@ -17,6 +17,7 @@ INSTRUCTIONS: Final = frozenset({"system", "developer"})
 # Where arguments go that are no JSON object: a model's call may have been cut off, and is history all the same.
 INVALID: Final = "INVALID_JSON"
 DATA_URL: Final = re.compile(r"data:([\w.+/-]+)(?:;[\w=-]+)*;base64,(.*)\Z", re.DOTALL | re.IGNORECASE)
+UNTITLED: Final = "document.pdf"  # the name of a document that came without one, for services that want one
 MEDIA_TYPES: Final = {"image/jpg": "image/jpeg"}
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")

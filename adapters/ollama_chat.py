@@ -30,7 +30,7 @@ from engine.types import ChatRequest, Json, Message, ModelCall
 
 SUFFIXES: Final = ("/api/chat", "/api")
 UNKNOWN: Final = ("n", "logit_bias")
-PLAIN: Final = ("top_p", "seed", "presence_penalty", "frequency_penalty")
+PLAIN: Final = ("top_p", "top_k", "seed", "presence_penalty", "frequency_penalty")
 EFFORTS: Final[dict[str, bool | str]] = {
     "none": False,
     "minimal": "low",

@@ -12,6 +12,8 @@ from msgspec import Meta
 from adapters.conversations import refuse
 from engine.types import Json, Message, ModelCall
 
+FOREIGN: Final = frozenset({"thinking", "top_k"})  # of the Messages format
+CACHE: Final = "cache_control"
 LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 _encode = msgspec.json.Encoder().encode
@@ -21,7 +23,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a vendor differs. `send_reasoning`: earlier reasoning goes back with the conversation, all of it or that of
     the `open_turn`, since the last thing a user said; `stream_usage`: ask for the usage of streams; `headers`: more of
     them, or others; `credential`: how the key is shown; `extra_content`: which of the things beside a call of a tool go
-    back; `cache_control`: marks of prompt caching on parts are sent; `instructions`: whose a developer's messages are
+    back; `cache_control`: marks of prompt caching are sent; `params`: which of the parameters that OpenAI does not have
+    (`FOREIGN`) are; `instructions`: whose a developer's messages are
     said to be; `omit`: wishes that this service does not know, left out; `refuse`: what it cannot do, refused before it
     is asked; `rename`: parameters by other names; `call_id_length`: ids of calls are so many letters and digits;
     `fields`: more of the body."""
@@ -33,6 +36,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credential: Literal["bearer", "api-key", "x-api-key"] = "bearer"
     extra_content: tuple[str, ...] = ("google",)
     cache_control: bool = False
+    params: tuple[Literal["thinking", "top_k"], ...] = ()
     instructions: Literal["developer", "system"] = "developer"
     omit: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
@@ -52,7 +56,7 @@ def body(call: ModelCall, options: Options) -> bytes:
     if request.max_tokens is not None:
         asked[options.max_tokens_field] = request.max_tokens
     if request.tools:
-        asked["tools"] = request.tools
+        asked["tools"] = [_unmarked(tool, options) for tool in request.tools]
     if request.stream:
         asked["stream"] = True
         if options.stream_usage:
@@ -64,10 +68,21 @@ def _params(call: ModelCall, options: Options) -> Json:
     if options.refuse:
         refuse(call.request, *options.refuse)
     params = {key: value for key, value in call.request.params.items() if key != "stream_options"}
+    if not FOREIGN.isdisjoint(params):
+        params = _without_foreign(params, options)
     if options.omit or options.refuse:  # what is left of the refused says only that nothing is wanted
         gone = {*options.omit, *options.refuse}
         params = {key: value for key, value in params.items() if key not in gone}
     return {options.rename.get(key, key): value for key, value in params.items()} if options.rename else params
+
+
+def _without_foreign(params: Json, options: Options) -> Json:
+    """Services have no common word for no thinking at all, and models that do not think refuse every one: then nothing
+    is said of it."""
+    kept = {key: value for key, value in params.items() if key not in FOREIGN or key in options.params}
+    if params.get("thinking", {}).get("type") == "disabled":
+        kept.pop("reasoning_effort", None)
+    return kept
 
 
 def messages(said: list[Message], options: Options) -> list[Message]:
@@ -88,8 +103,8 @@ def _open_turn(said: Sequence[Message]) -> int:
 
 def _own(message: Message, options: Options, reasoning: bool) -> Message:
     content = message.content
-    if isinstance(content, list) and not options.cache_control:
-        content = [{key: value for key, value in part.items() if key != "cache_control"} for part in content]
+    if isinstance(content, list):
+        content = [_unmarked(part, options) for part in content]
     calls, answered, length = message.tool_calls, message.tool_call_id, options.call_id_length
     return msgspec.structs.replace(
         message,
@@ -98,10 +113,19 @@ def _own(message: Message, options: Options, reasoning: bool) -> Message:
         reasoning_content=message.reasoning_content if reasoning else None,
         tool_calls=[_own_call(call, options) for call in calls] if calls else None,
         tool_call_id=_short(answered, length) if answered and length else answered,
+        extra_content=None,
     )
 
 
+def _unmarked(marked: Json, options: Options) -> Json:
+    """Without a mark of prompt caching that this service would not know."""
+    if options.cache_control or CACHE not in marked:
+        return marked
+    return {key: value for key, value in marked.items() if key != CACHE}
+
+
 def _own_call(call: Json, options: Options) -> Json:
+    call = _unmarked(call, options)
     extra = call.get("extra_content")
     if extra is not None:
         kept = {key: extra[key] for key in options.extra_content if key in extra}
@@ -130,4 +154,5 @@ def _plain(message: Message) -> bool:
         and message.tool_call_id is None
         and message.role != "developer"
         and not isinstance(message.content, list)
+        and message.extra_content is None
     )

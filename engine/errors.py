@@ -6,6 +6,7 @@ EngineError
 │   ├── TenantRequired        whoever signs in has several tenants and named none
 │   ├── ContextTooLong        no reachable model has room for it
 │   ├── NotSupported          a good request for something that is not there yet
+│   ├── PreviousResponseNotFound  what it goes on from is not there for its caller
 │   ├── IdempotencyMismatch   its key came with another request before
 │   └── UpstreamRejected      the model's own service calls the request wrong
 ├── ContentBlocked            a sensitive-word list forbids the input
@@ -101,6 +102,11 @@ class ContextTooLong(InvalidRequest):
 class NotSupported(InvalidRequest):
     code = "not_supported"
     text = "This is not supported."
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    code = "previous_response_not_found"
+    text = "The previous response was not found."
 
 
 class IdempotencyMismatch(InvalidRequest):

@@ -40,7 +40,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message. `content` is text, a list of parts (`{"type": "text" | "image_url" | …}`) or nothing."""
+    """One message. `content` is text, a list of parts (`{"type": "text" | "image_url" | …}`) or nothing. `passing`: it
+    is for this turn alone, no session keeps it. `extra_content` is no text: see `adapters.layouts` and
+    `adapters.thoughts`, and `is_error` of a tool's result."""
 
     role: str
     content: Content = None
@@ -49,6 +51,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
+    passing: bool = False
+    extra_content: Json | None = None
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +60,9 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `messages` are the new ones when the turn is remembered, else all. `params` are the other sampling parameters of the
     OpenAI format, already reduced to known names: nothing else of a body reaches an adapter. `remember` opens a session
-    (a new one without `session_id`); `create_session` lets an unknown `session_id` start one instead of 404.
+    (a new one without `session_id`); `create_session` lets an unknown `session_id` start one instead of 404. `follows`
+    names a turn of the session, after which this one comes: where others followed it already, in a branch of the
+    session. `echo` is what no model is told and the caller is to be told again with the recorded turn.
     `instance_id` asks for that very model instance and no other; only consoles set it. `headers` are those of the
     HTTP request or handshake, names in lower case, for routing rules to read. `cache` is what the caller's
     Cache-Control says: `no-store` neither reads nor keeps an answer, `no-cache` does not read one. With the task
@@ -77,6 +83,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     remember: bool = False
     create_session: bool = False
+    follows: str | None = None
+    echo: Json = {}
     user: str | None = None
     user_profile: Json | None = None
     language: str | None = None
@@ -90,14 +98,16 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of one model call, as the model's service counts them; `estimated` when it did not say. An adapter's with
-    `estimated` and no prompt: that part alone was not counted."""
+    """Tokens of one model call, as the model's service counts them; `estimated` when it did not say. Of the prompt's,
+    `cached_tokens` were read from the service's cache, `written_tokens` written to it. An adapter's with `estimated`
+    and no prompt: that part alone was not counted."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    written_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -188,7 +198,8 @@ class Embedded(msgspec.Struct, frozen=True):
 
 
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A piece of choice `index`. `tool_calls` are stream fragments (`index id type function{name arguments}`)."""
+    """A piece of choice `index`. `tool_calls` are stream fragments (`index id type function{name arguments}`).
+    `extra_content` holds lists, by their names: `thoughts` are what vouches for reasoning (see `adapters.thoughts`)."""
 
     content: str | None = None
     reasoning: str | None = None
@@ -196,15 +207,18 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     index: int = 0
     refusal: str | None = None
     logprobs: Json | None = None
+    extra_content: Json | None = None
 
 
 class End(msgspec.Struct, frozen=True):
-    """The last an adapter yields: a finish reason a choice (`stop length tool_calls content_filter`), the usage."""
+    """The last an adapter yields: a finish reason a choice (`stop length tool_calls content_filter`), the usage.
+    `stop_sequence`: the one of the request's that ended the answer, where the service says so."""
 
     finish_reasons: dict[int, str]
     usage: Usage | None = None
     upstream_id: str | None = None
     system_fingerprint: str | None = None
+    stop_sequence: str | None = None
 
 
 # What the engine yields -------------------------------------------------------------------------------------------
@@ -231,7 +245,7 @@ class Choice(msgspec.Struct, frozen=True):
 class Done(msgspec.Struct, frozen=True):
     """The terminal event: everything the client was sent, folded. Its completion entry is durable.
 
-    `route` is `{"instance", "rules", "decision"}`; `decision` is the turn's id.
+    `route` is `{"instance", "rules", "decision"}`; `decision` is the turn's id. `ended`: when the answer was complete.
     """
 
     id: str
@@ -242,6 +256,8 @@ class Done(msgspec.Struct, frozen=True):
     route: Json
     created: int
     system_fingerprint: str | None = None
+    ended: float = 0.0
+    stop_sequence: str | None = None
 
     @property
     def message(self) -> Message:

@@ -94,7 +94,9 @@ class Talk:
     def __init__(self, past: Past, messages: Sequence[Message], profile: str = "", *, kept: bool = True) -> None:
         self._kept = kept
         new_system, self._asked = split_system(messages)
-        system = with_line(new_system or list(past.system), profile)
+        passing = [msgspec.structs.replace(message, passing=False) for message in new_system if message.passing]
+        lasting = [message for message in new_system if not message.passing]
+        system = with_line([*passing, *(lasting or past.system)], profile)
         self._system = with_line(system, NOTE.format(summary=_plain(past.summary))) if past.summary else system
         self._pinned = past.pinned
         old = [Piece((turn, n), each) for turn, said in enumerate(past.turns) for n, each in enumerate(said)]

@@ -28,7 +28,7 @@ def allowed(*tools: Any, mode: Any = "auto") -> dict[str, Any]:
         ({"tools": [*TOOLS, {"type": "web_search"}]}, "not_supported", "tools[1].type"),
         ({"tools": [{"type": "function", "function": {}}]}, "invalid_request", "tools[0].function"),
         ({"tools": [{"function": {"name": "f", "parameters": []}}]}, "invalid_request", "tools[0].function.parameters"),
-        ({"tools": TOOLS, "tool_choice": "any"}, "invalid_request", "tool_choice"),
+        ({"tools": TOOLS, "tool_choice": "some"}, "invalid_request", "tool_choice"),
         ({"tools": TOOLS, "tool_choice": STRANGER}, "invalid_request", "tool_choice"),
         ({"tools": TOOLS, "tool_choice": {"type": "function", "function": []}}, "invalid_request", "tool_choice"),
         ({"tools": TOOLS, "tool_choice": {"type": "custom", "custom": {"name": "f"}}}, "not_supported", "tool_choice"),

@@ -102,7 +102,8 @@ def test_it_knows_a_conversation_that_is_too_long(error: Any) -> None:
 @pytest.mark.parametrize(
     ("error", "window", "tokens"),
     [
-        ("This model's maximum context length is 4096 tokens. However, your messages resulted in 5000.", 4096, 5000),
+        ("This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens.",
+         4096, 5000),
         ("This endpoint's maximum context length is 4096 tokens. However, you requested about 5000 tokens", 4096, 5000),
         ("prompt is too long: 210000 tokens > 200000 maximum", 200000, 210000),
         ("The input token count (1100) exceeds the maximum number of tokens allowed (1000).", 1000, 1100),
