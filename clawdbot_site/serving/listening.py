@@ -1,4 +1,4 @@
-"""The web server's address: bound once, handed down to whoever accepts on it."""
+"""The addresses of the servers: the web server's is bound once and handed down to whoever accepts on it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ class AddressTaken(Exception):
     """Its text is one clear line for the person who started the server."""
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound TCP socket that does not listen yet: a client that comes too early is refused, not left waiting."""
+def bind(host: str, port: int, setting: str = "PORT") -> socket.socket:
+    """A bound TCP socket that does not listen yet: a client that comes too early is refused, not left waiting.
+    `setting` is the port's, for the line that says it is taken."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
-        raise AddressTaken(f"HOST {host!r} is not an address of this machine: {error.strerror}.") from None
+        raise AddressTaken(
+            f"{setting.replace('PORT', 'HOST')} {host!r} is not an address of this machine: {error.strerror}."
+        ) from None
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -26,11 +29,22 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise AddressTaken(
-                f"Port {port} on {host} is taken by another program. Stop it or choose another: PORT=… make run"
+                f"Port {port} on {host} is taken by another program. Stop it or choose another: {setting}=… make run"
             ) from None
         raise AddressTaken(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
     listener.set_inheritable(True)
     return listener
+
+
+def probe(host: str, port: int, setting: str) -> None:
+    """Whether the address could be had right now, for servers that bind theirs themselves. Raises AddressTaken."""
+    bind(host, port, setting).close()
+
+
+def free_port(host: str) -> int:
+    """One that nobody has right now."""
+    with bind(host, 0) as found:
+        return int(found.getsockname()[1])
 
 
 def base_url(host: str, port: int) -> str:
