@@ -15,7 +15,7 @@ from access.asgi import RawHeaders
 from access.authentication import require_scope
 from access.generations import STALLED
 from access.parts import Authenticator
-from engine.errors import DeadlineExceeded, EngineError
+from engine.errors import DeadlineExceeded, EngineError, RateLimited
 from engine.types import Principal, Start
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -24,8 +24,9 @@ Metadata = tuple[tuple[str, str], ...]
 FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for"})  # what proxies of HTTP say; nobody is believed here
 
 
-class SlowReader(Exception):
-    """The client takes nothing of what it is sent."""
+def slow_reader() -> EngineError:
+    """What a call ends with whose client takes nothing of what it is sent. It hears of it when it reads again."""
+    return RateLimited("What was sent is not read.")
 
 
 class Call:
@@ -64,7 +65,7 @@ class Call:
             raise DeadlineExceeded from None
 
     async def write(self, message: bytes) -> None:
-        """Raises SlowReader."""
+        """Raises RateLimited: it is not read."""
         limit = asyncio.timeout(STALLED)
         try:
             async with limit:
@@ -72,7 +73,7 @@ class Call:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise SlowReader from None
+            raise slow_reader() from None
 
     def about(self, start: Start) -> Metadata:
         """What every answer of a turn says of it."""
@@ -104,8 +105,6 @@ async def answered(call: Call, work: Awaitable[None], *, count: Callable[[int], 
         try:
             await work
             call.status = 200
-        except SlowReader:
-            raise asyncio.CancelledError from None  # nothing it could be told would be read
         except Exception as error:  # noqa: BLE001  # the border: everything becomes a status
             await call.refuse(errors.public(error), call.language())
     finally:

@@ -17,7 +17,7 @@ import msgspec
 from access import cache_control, errors, frames, idempotency_keys, schemas
 from access.authentication import with_user
 from access.edges.grpc import reading, writing
-from access.edges.grpc.calls import Call, SlowReader
+from access.edges.grpc.calls import Call, slow_reader
 from access.edges.grpc.generated import chat_pb2 as pb
 from access.edges.sockets import Allowance
 from access.generations import Generation
@@ -267,7 +267,7 @@ class Conversation:
     def _slow(self) -> None:
         """It does not read what it is sent: it may come back."""
         if not self._ended.done():
-            self._ended.set_exception(SlowReader())
+            self._ended.set_exception(slow_reader())
 
     # Sending -----------------------------------------------------------------------------------------------------
 

@@ -252,3 +252,17 @@ def test_the_stubs_are_those_of_the_proto(tmp_path):
 def test_an_answer_says_no_more_than_it_knows():
     said = writing.delta({"content": ""})
     assert MessageToDict(said) == {"content": ""}
+
+
+async def test_a_stream_that_is_not_read_is_cancelled(monkeypatch):
+    monkeypatch.setattr("access.edges.grpc.calls.STALLED", 0.2)
+    model = ScriptedModel([*["x" * 4096] * 4000, "end"])
+    site = build(model)
+    async with served(site) as (_, channel):
+        call = stream_chat(channel, HI, metadata=metadata(site.alice))
+        await call.read()
+        await within(10, lambda: site.behind.journal.states == ["cancelled"])
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            while await asyncio.wait_for(call.read(), 5) is not grpc.aio.EOF:
+                pass
+        assert dict(ended.value.trailing_metadata())["clawdbot-code"] == "rate_limited"
