@@ -23,19 +23,6 @@ from clawdbot_site.wiring import Application
 log = logging.getLogger("clawdbot.grpc")
 
 
-def port() -> int:
-    """GRPC_PORT, or the one next to PORT. 0: there is to be no server."""
-    if settings.GRPC_PORT is not None:
-        return int(settings.GRPC_PORT)
-    return settings.PORT + 1 if settings.PORT < 65535 else settings.PORT - 1
-
-
-def target(number: int) -> str:
-    """Where a client on this machine finds it."""
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.GRPC_HOST, settings.GRPC_HOST)  # noqa: S104  # compared, not bound
-    return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
-
-
 def serve(create: Callable[[], Application], number: int, drain: Drain, started: Callable[[], None]) -> None:
     """Until SIGTERM or SIGINT. Raises AddressTaken."""
     probe(settings.GRPC_HOST, number, "GRPC_PORT")

@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from clawdbot_site import checks
-from clawdbot_site.serving import bootstrap, grpcserver, listening, localmodel, lock, models, valkey
+from clawdbot_site.serving import bootstrap, listening, localmodel, lock, models, valkey
 from clawdbot_site.serving.processes import Child, Family
 from clawdbot_site.serving.server import Drain
 from clawdbot_site.serving.webserver import stop_time
@@ -77,7 +77,7 @@ def up(say: Say) -> None:
 
 def _grpc_port() -> int:
     """The port of the gRPC server, 0: none. Only one that is asked for must be that one. Raises AddressTaken."""
-    number = grpcserver.port()
+    number = listening.grpc_port(settings.GRPC_PORT, settings.PORT)
     if number == 0:
         return 0
     try:
@@ -104,7 +104,7 @@ class Launcher:
             self._start_valkey()
             self._migrate()
             self._ensure_model(self._start_model())
-            made = bootstrap.seed(grpcserver.target(self._grpc_port) if self._grpc_port else "")
+            made = bootstrap.seed(listening.target(settings.GRPC_HOST, self._grpc_port) if self._grpc_port else "")
             self._check()
             self._start_servers(listener)
             self._start_background()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
+LAST_PORT = 65535
+
 
 class AddressTaken(Exception):
     """Its text is one clear line for the person who started the server."""
@@ -47,10 +49,21 @@ def free_port(host: str) -> int:
         return int(found.getsockname()[1])
 
 
-def base_url(host: str, port: int) -> str:
-    """Where a client on this machine reaches the server."""
+def grpc_port(asked: int | None, web: int) -> int:
+    """`asked`, or where nothing was the one next to the web server's. 0: there is to be no gRPC server."""
+    if asked is not None:
+        return asked
+    return web + 1 if web < LAST_PORT else web - 1
+
+
+def target(host: str, port: int) -> str:
+    """`host:port` where a client on this machine reaches a server."""
     if host in ("", "0.0.0.0"):  # noqa: S104  # compared, not bound
         host = "127.0.0.1"
     elif host == "::":
         host = "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def base_url(host: str, port: int) -> str:
+    return f"http://{target(host, port)}"

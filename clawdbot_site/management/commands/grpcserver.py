@@ -9,8 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from clawdbot_site import checks
 from clawdbot_site.asgi import create
-from clawdbot_site.serving import grpcserver
-from clawdbot_site.serving.listening import AddressTaken
+from clawdbot_site.serving import grpcserver, listening
 from clawdbot_site.serving.server import Drain
 
 
@@ -26,18 +25,20 @@ class Command(BaseCommand):
             if problem.is_serious():
                 raise CommandError(problem.msg)
             self.stderr.write(problem.msg)
-        number = grpcserver.port() if options["port"] is None else options["port"]
+        number = options["port"]
+        if number is None:
+            number = listening.grpc_port(settings.GRPC_PORT, settings.PORT)
         if number == 0:
             raise CommandError("GRPC_PORT is 0: there is to be no gRPC server.")
         drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
         try:
             grpcserver.serve(create, number, drain, lambda: self._ready(options["ready_fd"], number))
-        except AddressTaken as reason:
+        except listening.AddressTaken as reason:
             raise CommandError(str(reason)) from None
 
     def _ready(self, descriptor: int | None, number: int) -> None:
         if descriptor is None:
-            self.stdout.write(f"Serving gRPC on {grpcserver.target(number)}")
+            self.stdout.write(f"Serving gRPC on {listening.target(settings.GRPC_HOST, number)}")
             self.stdout.flush()
         else:
             os.write(descriptor, b"r")
