@@ -138,11 +138,7 @@ def _said(message: pb.Message) -> Json:
 
 
 def _fragment(call: pb.ToolCallDelta) -> Json:
-    function = {
-        name: getattr(call, name)
-        for name in ("name", "arguments")
-        if call.HasField(name)  # type: ignore[arg-type]
-    }
+    function = {name: getattr(call, name) for name in ("name", "arguments") if call.HasField(name)}
     return {
         "index": call.index,
         **({"id": call.id, "type": "function"} if call.HasField("id") else {}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -61,7 +61,9 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else None
         return events.answer(await self._call("POST", "/api/chat", json=body(asked, fields), headers=headers))
 
-    async def stream(self, asked: Asked, *, idempotency_key: str | None = None, **fields: Any) -> AsyncIterator[Event]:
+    async def stream(
+        self, asked: Asked, *, idempotency_key: str | None = None, **fields: Any
+    ) -> AsyncGenerator[Event, None]:
         """`Start`, any number of `Delta`, `Done`. A connection that breaks is made again, and the stream goes on where
         it was: by the turn's id once that is known, before that by asking again with the same idempotency key. Whoever
         stops to read early should `cancel` the turn, which goes on for a while. Raises ClawdbotError."""
@@ -92,7 +94,7 @@ class Client:
             if not await backoff.pause():
                 raise Disconnected(f"The stream broke: {reason}") from reason
 
-    async def events(self, turn_id: str, last_event_id: str | None = None) -> AsyncIterator[Event]:
+    async def events(self, turn_id: str, last_event_id: str | None = None) -> AsyncGenerator[Event, None]:
         """The events of a turn after the given one (without it: all), then the live ones. Nothing: it is over, and the
         given one was its last. Raises ClawdbotError."""
         place = _Place(turn_id, last_event_id)
@@ -155,7 +157,7 @@ class Client:
             raise _refused(response)
         return response.json() if response.content else None
 
-    async def _events(self, request: httpx.Request, place: _Place) -> AsyncIterator[Event]:
+    async def _events(self, request: httpx.Request, place: _Place) -> AsyncGenerator[Event, None]:
         async with _sent(self._http, request) as response:
             if response.status_code >= 400:
                 await response.aread()

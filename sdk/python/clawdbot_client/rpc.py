@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -47,7 +47,7 @@ class GrpcClient:
         await self.close()
 
     async def close(self) -> None:
-        await self._channel.close()
+        await self._channel.close(None)
 
     async def chat(self, asked: Asked, *, timeout: float | None = 60.0, **fields: Any) -> Answer:
         """A whole answer. `fields` are those of `/api/chat`; `timeout` bounds the turn itself. Raises ClawdbotError."""
@@ -57,7 +57,7 @@ class GrpcClient:
         except grpc.aio.AioRpcError as error:
             raise _told(error) from None
 
-    async def stream(self, asked: Asked, *, timeout: float | None = None, **fields: Any) -> AsyncIterator[Event]:
+    async def stream(self, asked: Asked, *, timeout: float | None = None, **fields: Any) -> AsyncGenerator[Event, None]:
         """`Start`, any number of `Delta`, `Done`. Who stops to read early cancels the turn. Raises ClawdbotError."""
         call = self._stream(_request(asked, fields), metadata=self._metadata, timeout=timeout)
         try:
@@ -100,13 +100,13 @@ class Conversation:
         with suppress(asyncio.CancelledError):
             await self._reading
 
-    async def chat(self, asked: Asked, **fields: Any) -> AsyncIterator[Event]:
+    async def chat(self, asked: Asked, **fields: Any) -> AsyncGenerator[Event, None]:
         """`Start`, any number of `Delta`, `Done`. Who stops to read early cancels the turn. Raises ClawdbotError."""
         turn = self._turns.new({})
         async for event in self._events(turn, pb.ClientFrame(ref=turn.ref, chat=_request(asked, fields))):
             yield event
 
-    async def resume(self, turn_id: str, last_event_id: str | None = None) -> AsyncIterator[Event]:
+    async def resume(self, turn_id: str, last_event_id: str | None = None) -> AsyncGenerator[Event, None]:
         """The events of a turn after the given one, then the live ones. Nothing: that was its last."""
         turn = self._turns.new({})
         turn.turn_id = turn_id
@@ -118,7 +118,7 @@ class Conversation:
         """Stops a turn, wherever it runs."""
         await self._say(pb.ClientFrame(cancel=pb.Cancel(turn_id=turn_id)))
 
-    async def _events(self, turn: Turn, first: pb.ClientFrame) -> AsyncIterator[Event]:
+    async def _events(self, turn: Turn, first: pb.ClientFrame) -> AsyncGenerator[Event, None]:
         if self._lost is not None:
             raise self._lost
         await self._say(first)
@@ -169,7 +169,8 @@ def _request(asked: Asked, fields: dict[str, Any]) -> pb.ChatRequest:
 
 
 def _told(error: grpc.aio.AioRpcError) -> ClawdbotError:
-    said = {str(name): str(value) for name, value in (error.trailing_metadata() or ())}
+    metadata: Any = error.trailing_metadata() or ()
+    said = {str(name): str(value) for name, value in metadata}
     code, text = said.get("clawdbot-code"), error.details() or error.code().name
     if code is None:  # the transport's own
         if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -53,7 +53,7 @@ class Sessions:
     async def snapshots(self, session_id: str, *, limit: int | None = None, cursor: str | None = None) -> Json:
         return await self._read(f"{_path(session_id)}/snapshots", {"limit": limit, "cursor": cursor})
 
-    async def snapshot(self, session_id: str, name: str | None = None, tags: list[str] | None = None) -> Json:
+    async def snapshot(self, session_id: str, name: str | None = None, tags: Sequence[str] | None = None) -> Json:
         """Names the version of now."""
         return await self._make(f"{_path(session_id)}/snapshots", {"name": name, "tags": tags})
 

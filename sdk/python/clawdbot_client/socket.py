@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -62,7 +62,7 @@ class Socket:
         self._lost = Disconnected("The socket was closed.")
         self._turns.fail(self._lost)
 
-    async def chat(self, asked: Asked, **fields: Any) -> AsyncIterator[Event]:
+    async def chat(self, asked: Asked, **fields: Any) -> AsyncGenerator[Event, None]:
         """`Start`, any number of `Delta`, `Done`. Whoever stops to read early cancels the turn."""
         if self._lost is not None:
             raise self._lost
@@ -72,7 +72,7 @@ class Socket:
         async for event in self._turns.read(turn):
             yield event
 
-    async def resume(self, turn_id: str, last_event_id: str | None = None) -> AsyncIterator[Event]:
+    async def resume(self, turn_id: str, last_event_id: str | None = None) -> AsyncGenerator[Event, None]:
         """The events of a turn after the given one, then the live ones. Nothing: that was its last."""
         if self._lost is not None:
             raise self._lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from clawdbot_client.errors import ClawdbotError
 from clawdbot_client.events import Done, Event, Json, Start
@@ -32,7 +32,7 @@ class Turn:
         """There is nothing more."""
         self._heard.put_nowait(None)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Raises ClawdbotError."""
         while (event := await self._heard.get()) is not None:
             if isinstance(event, ClawdbotError):
@@ -67,7 +67,7 @@ class Turns:
         for turn in self.open:
             turn.fail(error)
 
-    async def read(self, turn: Turn) -> AsyncIterator[Event]:
+    async def read(self, turn: Turn) -> AsyncGenerator[Event, None]:
         """Its events; a reader who leaves before the end cancels it."""
         over = False
         try:
