@@ -189,7 +189,8 @@ class Launcher:
         reader, writer = os.pipe()  # both stay open: a restarted child writes into it again
         drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
         command = [*command, "--ready-fd", str(writer)]
-        child = Child(name, command, pass_fds=(*inherited, writer), stop_time=stop_time(drain) + 5.0)
+        stop = stop_time(drain) + 5.0
+        child = Child(name, command, pass_fds=(*inherited, writer), stop_time=stop, drains=True)
         self._family.start(child)
         return child, reader
 
