@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: run test lint bench bench-peers soak docs
+.PHONY: run test lint bench bench-peers soak docs proto
 
 run:
 	@tools/venv.sh run
@@ -43,3 +43,8 @@ soak:
 docs:
 	@tools/venv.sh dev
 	@$(PY) -m pytest -q tests/clawdbot_site/test_settings_page.py $(wildcard tests/test_docs*.py)
+
+# The stubs of proto/, for the server and for sdk/python.
+proto:
+	@tools/venv.sh dev
+	@$(PY) tools/proto.py

@@ -44,7 +44,7 @@ def parse(body: bytes, limit: int = MAX_BYTES, *, token_lists: bool = False) -> 
     if type(value) is not dict:
         raise InvalidRequest("The body must be a JSON object.")
     if not _plain(body):
-        _walk(value, token_lists)
+        check(value, token_lists=token_lists)
     return value
 
 
@@ -59,7 +59,8 @@ def _plain(body: bytes) -> bool:
     )
 
 
-def _walk(root: Json, token_lists: bool) -> None:
+def check(root: Json, *, token_lists: bool = False) -> None:
+    """Whether an object keeps every bound, wherever it came from. Raises InvalidRequest as `parse` does."""
     stack: list[tuple[Path, Any]] = [((), root)]
     items = 0
     while stack:
@@ -91,7 +92,7 @@ def _children(path: Path, value: Any) -> Iterator[tuple[Path, Any]] | None:
         return (((*path, index), child) for index, child in enumerate(value))
     if kind is str and "\0" in value:
         raise InvalidRequest("NUL characters are not allowed.", param=name_of(path))
-    if kind is float and abs(value) >= MAX_INTEGER:
+    if kind is float and not abs(value) < MAX_INTEGER:  # nor is it "not a number"
         raise InvalidRequest("A number is too large.", param=name_of(path))
     return None
 

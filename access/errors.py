@@ -57,6 +57,7 @@ TABLE: dict[type[EngineError], Translation] = {
     errors.MethodNotAllowed: Translation(405, 4400, "UNIMPLEMENTED", "invalid_request_error"),
     errors.Conflict: Translation(409, 4409, "ABORTED", "conflict_error"),
     errors.TurnCancelled: Translation(409, 4409, "CANCELLED", "conflict_error"),
+    errors.DeadlineExceeded: Translation(408, 4409, "DEADLINE_EXCEEDED", "conflict_error"),
     errors.SessionBusy: Translation(409, 4409, "ABORTED", "conflict_error"),
     errors.IdempotencyRunning: Translation(409, 4409, "ABORTED", "conflict_error"),
     errors.RateLimited: Translation(429, 4429, "RESOURCE_EXHAUSTED", "rate_limit_error"),

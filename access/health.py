@@ -32,14 +32,21 @@ class Health:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].rstrip("/")
         scope["route"] = path
-        probes = self._probes[path]
-        holds = await asyncio.gather(*(_ask(probe, self._timeout) for probe in probes.values()))
-        failed = [name for name, good in zip(probes, holds, strict=True) if not good]
+        failed = await self._failed(path)
         told: dict[str, object] = {"status": "unavailable", "failed": failed} if failed else {"status": "ok"}
         if path == "/readyz" and (degraded := [name for name, true in self._degraded.items() if true()]):
             told["degraded"] = degraded
         body = orjson.dumps(told)
         await respond(send, 503 if failed else 200, body, [(b"cache-control", b"no-store")])
+
+    async def ready(self) -> bool:
+        """What `/readyz` says."""
+        return not await self._failed("/readyz")
+
+    async def _failed(self, path: str) -> list[str]:
+        probes = self._probes[path]
+        holds = await asyncio.gather(*(_ask(probe, self._timeout) for probe in probes.values()))
+        return [name for name, good in zip(probes, holds, strict=True) if not good]
 
 
 async def _ask(probe: Probe, timeout: float) -> bool:

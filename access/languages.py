@@ -53,6 +53,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "This method is not allowed here.": ("此处不允许使用该方法。", "此處不允許使用該方法。"),
     "The resource was changed meanwhile.": ("该资源已被他人更改。", "該資源已被他人變更。"),
     "The turn was cancelled.": ("该轮对话已取消。", "該輪對話已取消。"),
+    "The caller's own deadline has passed.": ("已超过调用方设定的期限。", "已超過呼叫方設定的期限。"),
     "Too many turns wait for this session.": ("该会话排队的轮次过多。", "該會話排隊的輪次過多。"),
     "The previous response was not found.": ("找不到上一个响应。", "找不到上一個回應。"),
     "This idempotency key was used with another request.": (

@@ -217,7 +217,7 @@ class Application:
         self.notices.start()
         self.bus.start()
         self.prober.start()
-        health = Health(
+        self.health = health = Health(
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
             started={"started": self._accepts},
             degraded={"journal_spool": lambda: self.journal.waiting.spooled > 0},

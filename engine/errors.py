@@ -22,6 +22,7 @@ EngineError
 ├── MethodNotAllowed
 ├── Conflict                  somebody else changed or holds it
 │   ├── TurnCancelled         its own caller stopped it
+│   │   └── DeadlineExceeded  by the deadline it had set
 │   ├── SessionBusy           too many turns wait for this session
 │   └── IdempotencyRunning    the first request with this key is not answered yet
 ├── RateLimited               ask again after `retry_after` seconds
@@ -182,6 +183,11 @@ class Conflict(EngineError):
 class TurnCancelled(Conflict):
     code = "cancelled"
     text = "The turn was cancelled."
+
+
+class DeadlineExceeded(TurnCancelled):
+    code = "deadline_exceeded"
+    text = "The caller's own deadline has passed."
 
 
 class SessionBusy(Conflict):

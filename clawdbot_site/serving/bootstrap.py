@@ -19,13 +19,15 @@ from tenants.seeding import seed_platform
 
 
 class Access(msgspec.Struct, frozen=True):
-    """How to get in; the shape of `var/bootstrap.json`. `admin_password` is empty when only its digest is known."""
+    """How to get in; the shape of `var/bootstrap.json`. `admin_password` is empty when only its digest is known,
+    `grpc_target` where there is no gRPC server."""
 
     base_url: str
     tenant: str
     admin_user: str
     admin_password: str
     api_key: str
+    grpc_target: str = ""
 
 
 class Bootstrap(msgspec.Struct, frozen=True):
@@ -56,7 +58,7 @@ def write(file: Path, access: Access) -> None:
     temporary.replace(file)
 
 
-def seed() -> Bootstrap:
+def seed(grpc_target: str = "") -> Bootstrap:
     """Makes what is missing, reuses what is there. The file is written before the rows are committed: a start that is
     killed in between leaves a password nobody has, which the next start replaces, never a lost one."""
     file = path()
@@ -69,6 +71,7 @@ def seed() -> Bootstrap:
             admin_user=seeded.admin_user,
             admin_password=seeded.admin_password or (known.admin_password if known else ""),
             api_key=seeded.api_key or (known.api_key if known else ""),
+            grpc_target=grpc_target,
         )
         if access != known:
             write(file, access)
@@ -90,6 +93,8 @@ def announce(made: Bootstrap, say: Callable[[str], None]) -> None:
         password = f"unknown here; set one: manage.py changepassword {access.admin_user}"
     say("")
     say(f"  Chat API       {access.base_url}/api/chat   {access.base_url}/v1   ws{access.base_url[4:]}/ws/chat")
+    if access.grpc_target:
+        say(f"  gRPC           {access.grpc_target}   clawdbot.v1.ChatService")
     say(f"  Administration {access.base_url}/admin/")
     say(f"  Administrator  {access.admin_user}")
     say(f"  Password       {password}")

@@ -22,7 +22,7 @@ from clawdbot_site.serving.processes import Child, Family
 from clawdbot_site.serving.server import Drain
 from clawdbot_site.serving.webserver import stop_time
 
-READY_TIME = 120.0  # seconds the web workers get for their first start
+READY_TIME = 120.0  # seconds the servers get for their first start
 Say = Callable[[str], None]
 
 
@@ -68,16 +68,31 @@ def up(say: Say) -> None:
             signals = stack.enter_context(Signals())
             stack.enter_context(lock.hold(settings.VAR_DIR))
             listener = stack.enter_context(listening.bind(settings.HOST, settings.PORT))
-            Launcher(say, signals.check).run(listener.fileno(), listener.close)
+            Launcher(say, signals.check, _grpc_port()).run(listener.fileno(), listener.close)
     except (lock.FolderInUse, listening.AddressTaken, valkey.ValkeyMissing) as reason:
         raise CannotStart(str(reason)) from None
     except Stop:
         say("Stopped.")
 
 
+def _grpc_port() -> int:
+    """The port of the gRPC server, 0: none. Only one that is asked for must be that one. Raises AddressTaken."""
+    number = listening.grpc_port(settings.GRPC_PORT, settings.PORT)
+    if number == 0:
+        return 0
+    try:
+        listening.probe(settings.GRPC_HOST, number, "GRPC_PORT")
+    except listening.AddressTaken:
+        if settings.GRPC_PORT is not None:
+            raise
+        return listening.free_port(settings.GRPC_HOST)
+    return number
+
+
 class Launcher:
-    def __init__(self, say: Say, check: Callable[[], None]) -> None:
-        """`check` is called between the steps; it raises Stop when it is time to."""
+    def __init__(self, say: Say, check: Callable[[], None], grpc_port: int = 0) -> None:
+        """`check` is called between the steps; it raises Stop when it is time to. `grpc_port` 0: no gRPC server."""
+        self._grpc_port = grpc_port
         self._say = say
         self._check = check
         self._logs: Path = settings.VAR_DIR / "log"
@@ -89,9 +104,9 @@ class Launcher:
             self._start_valkey()
             self._migrate()
             self._ensure_model(self._start_model())
-            made = bootstrap.seed()
+            made = bootstrap.seed(listening.target(settings.GRPC_HOST, self._grpc_port) if self._grpc_port else "")
             self._check()
-            self._start_web(listener)
+            self._start_servers(listener)
             self._start_background()
             bootstrap.announce(made, self._say)
             while True:
@@ -153,20 +168,31 @@ class Launcher:
         for alias in settings.DATABASES:
             call_command("migrate", database=alias, interactive=False, verbosity=0)
 
-    def _start_web(self, listener: int) -> None:
-        self._say("Starting the web server …")
-        reader, writer = os.pipe()  # both stay open: a restarted child writes into it again
-        command = _manage("webserver", "--fd", str(listener), "--ready-fd", str(writer))
-        drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
-        web = Child("web server", command, pass_fds=(listener, writer), stop_time=stop_time(drain) + 5.0)
-        self._family.start(web)
+    def _start_servers(self, listener: int) -> None:
+        self._say("Starting the web server …" if not self._grpc_port else "Starting the web and gRPC servers …")
+        serving = [self._start_server("web server", _manage("webserver", "--fd", str(listener)), listener)]
+        if self._grpc_port:
+            command = _manage("grpcserver", "--port", str(self._grpc_port))
+            serving.append(self._start_server("gRPC server", command))
         deadline = time.monotonic() + READY_TIME
-        while not select.select([reader], [], [], 0.1)[0]:
-            self._check()
-            if web.exit_code is not None:
-                raise CannotStart(f"The web server does not start (exit code {web.exit_code}); the reason is above.")
-            if time.monotonic() > deadline:
-                raise CannotStart(f"The web server was not ready within {READY_TIME:.0f} s; the reason is above.")
+        for server, reader in serving:
+            while not select.select([reader], [], [], 0.1)[0]:
+                self._check()
+                if server.exit_code is not None:
+                    reason = f"(exit code {server.exit_code}); the reason is above."
+                    raise CannotStart(f"The {server.name} does not start {reason}")
+                if time.monotonic() > deadline:
+                    raise CannotStart(f"The {server.name} was not ready within {READY_TIME:.0f} s.")
+
+    def _start_server(self, name: str, command: list[str], *inherited: int) -> tuple[Child, int]:
+        """It, and where it says that it is ready."""
+        reader, writer = os.pipe()  # both stay open: a restarted child writes into it again
+        drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
+        command = [*command, "--ready-fd", str(writer)]
+        stop = stop_time(drain) + 5.0
+        child = Child(name, command, pass_fds=(*inherited, writer), stop_time=stop, drains=True)
+        self._family.start(child)
+        return child, reader
 
     def _start_background(self) -> None:
         schedule = settings.VAR_DIR / "celery"

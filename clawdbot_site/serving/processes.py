@@ -31,11 +31,14 @@ class Child:
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         stop_time: float = 5.0,
+        drains: bool = False,
         before: Callable[[], None] = lambda: None,
     ) -> None:
-        """`before` is called before every start; `stop_time` seconds after SIGTERM it is killed."""
+        """`before` is called before every start; `stop_time` seconds after SIGTERM it is killed. Those of a family that
+        `drains` take their time together."""
         self.name = name
         self.stop_time = stop_time
+        self.drains = drains
         self._command = list(command)
         self._log = log
         self._environment = {**os.environ, **(environment or {})}
@@ -104,7 +107,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 class Family:
-    """All children, in the order of their start; they stop in the opposite order."""
+    """All children, in the order of their start; they stop in the opposite order, those that drain all at once."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -135,7 +138,9 @@ class Family:
         try:
             while self._children:
                 child = self._children[-1]
-                child.ask_to_stop()
+                for each in self._children:
+                    if each is child or (child.drains and each.drains):
+                        each.ask_to_stop()
                 if not child.wait(child.stop_time):
                     self._say(f"The {child.name} does not stop; it is killed.")
                 child.kill()

@@ -95,7 +95,7 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._served.startup()
         await super().startup(sockets)
-        _spare_the_collector()
+        spare_the_collector()
         self._started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -126,7 +126,7 @@ class DrainingServer(uvicorn.Server):
         log.warning("turns still running after %s s are cut", self._drain.timeout)
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """What a worker is made of lives as long as it does, and a turn leaves hardly a cycle behind: the collector looks
     only at what is new, and less often (`docs/performance.md`)."""
     gc.collect()

@@ -105,9 +105,12 @@ def scope_of(kind: str, path: str, headers: dict[str, str] | None, **more: Any) 
 
 
 class Client:
-    def __init__(self, app: Any, headers: dict[str, str] | None = None) -> None:
+    """`site` is what the application is part of, for protocols that are not ASGI's."""
+
+    def __init__(self, app: Any, headers: dict[str, str] | None = None, site: Any = None) -> None:
         self.app = app
         self.headers = headers or {}
+        self.site = site
 
     def begin(self, method: str, path: str, body: Any = b"", headers: dict[str, str] | None = None) -> Exchange:
         """`body` is bytes, pieces of bytes, or anything JSON."""

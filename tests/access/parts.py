@@ -141,11 +141,11 @@ class Site:
         return self.client(ALICE.key)
 
     def client(self, key: str) -> Client:
-        return Client(self.app, {"Authorization": f"Bearer {key}"})
+        return Client(self.app, {"Authorization": f"Bearer {key}"}, self)
 
     @property
     def stranger(self) -> Client:
-        return Client(self.app)
+        return Client(self.app, site=self)
 
 
 def summarised(sessions: Any, engine: Any) -> Any:

@@ -73,6 +73,22 @@ def test_it_stops_them_last_started_first(tmp_path):
     assert order.read_text() == "cba"
 
 
+def test_those_that_drain_are_asked_together(tmp_path):
+    """The last one started ends only once the first one was asked, too."""
+    asked = tmp_path / "asked"
+    first = f"open({str(asked)!r}, 'w').close(), sys.exit()"
+    last = f"[time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(asked)!r}), True)], sys.exit()"
+    family, said = Family(lambda line: said.append(line)), []
+    for name, end in (("first", first), ("last", last)):
+        ready = tmp_path / name
+        program = f"import os, signal, sys, time; signal.signal(15, lambda *_: ({end}))"
+        program += f"; open({str(ready)!r}, 'w').close(); time.sleep(60)"
+        family.start(Child(name, [sys.executable, "-c", program], stop_time=20.0, drains=True))
+        until(ready.exists)
+    family.stop()
+    assert said == []
+
+
 def test_it_kills_a_child_that_does_not_stop(tmp_path):
     said = []
     family = Family(said.append)

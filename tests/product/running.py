@@ -91,6 +91,7 @@ class Product:
             "ENV_FILE": "",
             "VAR_DIR": str(folder),
             "PORT": str(self.port),
+            "GRPC_PORT": str(free_port()),
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

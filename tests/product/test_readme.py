@@ -21,11 +21,13 @@ def example(page: str, language: str, word: str) -> str:
 def here(product: Product, text: str) -> str:
     """The example for this product's address and folder."""
     text = text.replace("127.0.0.1:8000", f"127.0.0.1:{product.port}")
+    text = text.replace("127.0.0.1:8001", product.access["grpc_target"])
     return text.replace("var/bootstrap.json", str(product.folder / "bootstrap.json"))
 
 
 def run(product: Product, *command: str) -> str:
     environment = {**product.environment, "NO_PROXY": "127.0.0.1", "PYTHONIOENCODING": "utf-8"}
+    environment["PYTHONPATH"] = str(ROOT / "sdk/python")  # in place of installing it
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
@@ -39,7 +41,7 @@ def test_its_shell_lines_work(local: Product, page):
 
 
 @pytest.mark.parametrize("page", README)
-@pytest.mark.parametrize("word", ["OpenAI", "websockets"])
+@pytest.mark.parametrize("word", ["OpenAI", "websockets", "GrpcClient"])
 def test_its_python_examples_work(local: Product, page, word):
     program = f"KEY = {local.key!r}\n" + here(local, example(page, "python", word))
     assert run(local, sys.executable, "-c", program).strip()

@@ -1,0 +1,127 @@
+"""One gRPC call: who calls, until when, and how its errors are told. Shared by the methods of the service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import unquote
+
+import grpc
+
+from access import asgi, errors, languages
+from access.asgi import RawHeaders
+from access.authentication import require_scope
+from access.generations import STALLED
+from access.parts import Authenticator
+from engine.errors import DeadlineExceeded, EngineError, RateLimited
+from engine.types import Principal, Start
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Metadata = tuple[tuple[str, str], ...]
+
+FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for"})  # what proxies of HTTP say; nobody is believed here
+
+
+def slow_reader() -> EngineError:
+    """What a call ends with whose client takes nothing of what it is sent. It hears of it when it reads again."""
+    return RateLimited("What was sent is not read.")
+
+
+class Call:
+    """`headers` are the call's metadata as HTTP's headers would be, `number` its request id."""
+
+    __slots__ = ("context", "headers", "number", "peer", "status")
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.headers = _headers(tuple(context.invocation_metadata() or ()))
+        self.number = asgi.request_id(dict(self.headers))
+        self.peer = address_of(context.peer())
+        self.status = 499  # what metrics count, as of an HTTP answer: nobody was there to hear one
+
+    async def identify(self, authenticator: Authenticator) -> Principal:
+        """Raises as `Authenticator`, and Forbidden."""
+        principal = authenticator.cached(self.headers, self.peer)
+        if principal is None:
+            principal = await authenticator.authenticate(self.headers, self.peer)
+        require_scope(principal, "chat")
+        return principal
+
+    def language(self, named: object = None) -> str:
+        return languages.wanted(named, dict(self.headers).get(b"accept-language"))
+
+    @asynccontextmanager
+    async def deadline(self) -> AsyncIterator[None]:
+        """The caller's: what runs inside is cancelled then. Raises DeadlineExceeded."""
+        limit = asyncio.timeout(self.context.time_remaining())
+        try:
+            async with limit:
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DeadlineExceeded from None
+
+    async def write(self, message: bytes) -> None:
+        """Raises RateLimited: it is not read."""
+        limit = asyncio.timeout(STALLED)
+        try:
+            async with limit:
+                await self.context.write(message)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise slow_reader() from None
+
+    def about(self, start: Start) -> Metadata:
+        """What every answer of a turn says of it."""
+        turn = [(name.decode("ascii"), value.decode("ascii")) for name, value in asgi.turn_headers(start)]
+        return (*turn, ("request-id", self.number))
+
+    async def refuse(self, error: EngineError, language: str) -> None:
+        """Ends the call with the error's status."""
+        translated = errors.translation(error)
+        self.status = translated.status
+        said = [
+            ("clawdbot-code", error.code),
+            ("request-id", self.number),
+            ("retryable", "true" if error.retryable else "false"),
+            *((name.lower(), value) for name, value in errors.headers(error) if name in _SAID),
+        ]
+        if error.param is not None:
+            said.append(("clawdbot-param", asgi.header_value(error.param).decode("ascii")))
+        code = grpc.StatusCode[translated.grpc]
+        await self.context.abort(code, languages.said(error, language), tuple(said))
+
+
+_SAID: Final = frozenset({"Retry-After", "X-Clawdbot-Decision"})
+
+
+async def answered(call: Call, work: Awaitable[None], *, count: Callable[[int], None]) -> None:
+    """Does a method's work: whatever goes wrong in it becomes the call's status, and `count` is told how it ended."""
+    try:
+        try:
+            await work
+            call.status = 200
+        except Exception as error:  # noqa: BLE001  # the border: everything becomes a status
+            await call.refuse(errors.public(error), call.language())
+    finally:
+        count(call.status)
+
+
+def address_of(peer: str) -> str | None:
+    """Of gRPC's name for the other end (`ipv4:192.0.2.1:443`, `ipv6:%5B::1%5D:443`); None on a unix socket."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return None
+    return unquote(rest).rpartition(":")[0].strip("[]")
+
+
+def _headers(metadata: Sequence[Any]) -> RawHeaders:
+    return [
+        (name.encode("ascii"), value if isinstance(value, bytes) else value.encode("latin-1", "replace"))
+        for name, value in metadata
+        if name not in FORWARDED
+    ]

@@ -1,0 +1,81 @@
+"""The gRPC server of a process: our service, standard health and reflection, the transport's limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from access.edges.grpc.service import SERVICE, ChatService
+from access.parts import Parts
+
+TRANSPORT_LIMIT: Final = 4 * 1024 * 1024  # bytes the transport takes; what is over our own limit is told in our words
+STREAMS_A_CONNECTION: Final = 256
+CALLS_AT_ONCE: Final = 4096
+LOOK_EVERY: Final = 1.0  # seconds between two looks at whether the process is ready
+OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),  # a taken port is an error, not a share of its connections
+    ("grpc.max_receive_message_length", TRANSPORT_LIMIT),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", STREAMS_A_CONNECTION),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+)
+
+Ready = Callable[[], Awaitable[bool]]
+
+
+class GrpcServer:
+    """`ready` is asked again and again for what the health service says."""
+
+    def __init__(self, parts: Parts, ready: Ready) -> None:
+        self._ready = ready
+        self._service = ChatService(parts)
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
+        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_AT_ONCE)
+        self._server.add_generic_rpc_handlers((self._service.handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        self._watch: asyncio.Task[None] | None = None
+
+    def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+        """The port, which is another one than asked for where that was 0. Raises OSError: it cannot be had."""
+        try:
+            if credentials is not None:
+                return self._server.add_secure_port(address, credentials)
+            return self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(str(error)) from None
+
+    async def start(self) -> None:
+        await self._look()
+        await self._server.start()
+        self._watch = asyncio.get_running_loop().create_task(self._keep_looking())
+
+    async def drain(self) -> None:
+        """From now on it says that it does not serve; it still does."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, seconds: float) -> None:
+        """Takes no new call; those under way get so long."""
+        self._service.drain()
+        await self._server.stop(seconds)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            await self._look()
+
+    async def _look(self) -> None:
+        status = health_pb2.HealthCheckResponse
+        said = status.SERVING if await self._ready() else status.NOT_SERVING
+        for name in ("", SERVICE):
+            await self._health.set(name, said)

@@ -1,0 +1,124 @@
+"""The methods of `clawdbot.v1.ChatService`. `Chat` and `StreamChat` belong to their caller: one who leaves, or whose
+deadline passes, has its turn cancelled. `Converse` is `access.edges.grpc.conversation`."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from functools import partial
+from typing import Final
+
+import grpc
+
+from access import cache_control, events, idempotency_keys, schemas
+from access.authentication import with_user
+from access.edges.grpc import reading, writing
+from access.edges.grpc.calls import Call, Context, answered
+from access.edges.grpc.conversation import Conversation
+from access.edges.grpc.generated import chat_pb2 as pb
+from access.parts import Parts
+from engine.types import ChatRequest, Delta, Done, Principal, Start
+
+SERVICE: Final = "clawdbot.v1.ChatService"
+
+
+class ChatService:
+    """One a process. Its methods are given bytes and give bytes."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._conversations: set[Conversation] = set()
+        self._draining = False
+
+    def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
+        methods = {
+            "Chat": grpc.unary_unary_rpc_method_handler(self.chat),
+            "StreamChat": grpc.unary_stream_rpc_method_handler(self.stream_chat),
+            "Converse": grpc.stream_stream_rpc_method_handler(self.converse),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    def drain(self) -> None:
+        """Conversations begin no turn any more and end with their last one."""
+        self._draining = True
+        for conversation in list(self._conversations):
+            conversation.drain()
+
+    async def chat(self, raw: bytes, context: Context) -> bytes:
+        call = Call(context)
+        answers: list[bytes] = []
+        await answered(call, self._chat(call, raw, answers), count=partial(self._count, "Chat"))
+        return answers[0]
+
+    async def stream_chat(self, raw: bytes, context: Context) -> None:
+        call = Call(context)
+        await answered(call, self._stream_chat(call, raw), count=partial(self._count, "StreamChat"))
+
+    async def converse(self, frames: object, context: Context) -> None:
+        call = Call(context)
+        await answered(call, self._converse(call), count=partial(self._count, "Converse"))
+
+    def _count(self, method: str, status: int) -> None:
+        self._parts.metrics.request(f"/{SERVICE}/{method}", "POST", status)
+
+    async def _ask(self, call: Call, raw: bytes, *, stream: bool) -> tuple[Principal, ChatRequest]:
+        principal = await call.identify(self._parts.authenticator)
+        body = reading.chat_body(reading.parsed(raw, pb.ChatRequest))
+        if stream:
+            body["stream"] = True
+        cache = idempotency = None
+        if "cache" in body:
+            cache = schemas.fields(body, cache_control.CacheField).cache
+        if "idempotency_key" in body:
+            idempotency = schemas.fields(body, idempotency_keys.KeyField).idempotency_key
+        request = schemas.chat_request(
+            body, edge="grpc", request_id=call.number, headers=call.headers, cache=cache, idempotency=idempotency
+        )
+        return with_user(principal, request.user), request
+
+    async def _chat(self, call: Call, raw: bytes, answers: list[bytes]) -> None:
+        principal, request = await self._ask(call, raw, stream=False)
+        async with call.deadline():
+            with self._parts.running.running(principal) as running:
+                async with aclosing(self._parts.engine.stream(principal, request)) as turn:
+                    start = await anext(turn)
+                    assert type(start) is Start
+                    running.started(start.id)
+                    async for event in turn:
+                        if type(event) is Done:
+                            self._parts.watching.tell(principal, start)
+                            answer = writing.response(events.answer(event, start.source))
+                            answers.append(answer.SerializeToString())
+        call.context.set_trailing_metadata(call.about(start))
+
+    async def _stream_chat(self, call: Call, raw: bytes) -> None:
+        principal, request = await self._ask(call, raw, stream=True)
+        async with call.deadline():
+            with self._parts.running.running(principal) as running:
+                async with aclosing(self._parts.engine.stream(principal, request)) as turn:
+                    start = await anext(turn)
+                    assert type(start) is Start
+                    running.started(start.id)
+                    await call.context.send_initial_metadata(call.about(start))
+                    await call.write(_event(start=writing.start(events.start(start))))
+                    async for event in turn:
+                        if type(event) is Delta:
+                            await call.write(_event(delta=writing.delta(events.delta(event))))
+                        elif type(event) is Done:
+                            self._parts.watching.tell(principal, start)
+                            await call.write(_event(done=writing.done(events.done(event, start.source))))
+
+    async def _converse(self, call: Call) -> None:
+        principal = await call.identify(self._parts.authenticator)
+        conversation = Conversation(self._parts, call, principal)
+        self._conversations.add(conversation)
+        try:
+            if self._draining:
+                conversation.drain()
+            async with call.deadline():
+                await conversation.run()
+        finally:
+            self._conversations.discard(conversation)
+
+
+def _event(*, start: pb.Start | None = None, delta: pb.Delta | None = None, done: pb.Done | None = None) -> bytes:
+    return pb.ChatEvent(start=start, delta=delta, done=done).SerializeToString()

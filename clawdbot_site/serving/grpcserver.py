@@ -1,0 +1,77 @@
+"""The process that serves gRPC: one application, drained like a web worker's.
+
+On SIGTERM its health service says that it does not serve; after the drain's delay no new call is taken, and those under
+way get the drain's time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+
+import grpc
+import uvloop
+from django.conf import settings
+
+from access.edges.grpc.server import GrpcServer
+from clawdbot_site.serving.listening import AddressTaken, probe
+from clawdbot_site.serving.server import LAST_WORDS, Drain, spare_the_collector
+from clawdbot_site.wiring import Application
+
+log = logging.getLogger("clawdbot.grpc")
+
+
+def serve(create: Callable[[], Application], number: int, drain: Drain, started: Callable[[], None]) -> None:
+    """Until SIGTERM or SIGINT. Raises AddressTaken."""
+    probe(settings.GRPC_HOST, number, "GRPC_PORT")
+    credentials = _credentials()
+    uvloop.run(_serve(create(), number, credentials, drain, started))
+
+
+def _credentials() -> grpc.ServerCredentials | None:
+    if not settings.GRPC_CERT:
+        return None
+    return grpc.ssl_server_credentials([(settings.GRPC_KEY.encode(), settings.GRPC_CERT.encode())])
+
+
+async def _serve(
+    application: Application,
+    number: int,
+    credentials: grpc.ServerCredentials | None,
+    drain: Drain,
+    started: Callable[[], None],
+) -> None:
+    stopping = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+    await application.startup()
+    try:
+        server = GrpcServer(application.parts, application.health.ready)
+        host = settings.GRPC_HOST or "0.0.0.0"  # noqa: S104  # what an empty HOST means to the web server too
+        try:
+            server.listen(f"[{host}]:{number}" if ":" in host else f"{host}:{number}", credentials)
+        except OSError as error:
+            raise AddressTaken(f"GRPC_PORT {number} on {host} cannot be listened on: {error}.") from None
+        await server.start()
+        spare_the_collector()
+        started()
+        await stopping.wait()
+        await _drain(application, server, drain)
+    finally:
+        await application.shutdown()
+
+
+async def _drain(application: Application, server: GrpcServer, drain: Drain) -> None:
+    deadline = time.monotonic() + drain.delay + drain.timeout
+    unready = asyncio.ensure_future(application.drain())
+    await server.drain()
+    await asyncio.sleep(drain.delay)
+    await server.stop(max(0.0, deadline - time.monotonic()))
+    try:
+        async with asyncio.timeout(LAST_WORDS):
+            await unready
+            await application.drain()
+    except TimeoutError:
+        log.warning("turns still running after %s s are cut", drain.timeout)

@@ -1,0 +1,268 @@
+"""What is gRPC's own: metadata, deadlines, health, reflection, the stubs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf import struct_pb2
+from google.protobuf.json_format import MessageToDict
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from access import errors
+from access.edges.grpc import writing
+from access.edges.grpc.calls import address_of
+from access.edges.grpc.generated import chat_pb2 as pb
+from access.edges.grpc.service import SERVICE
+from engine.errors import IpNotAllowed, RateLimited
+from tests.access.grpc.client import chat, metadata, served, stream_chat
+from tests.access.parts import build
+from tests.cast import ALICE
+from tests.conformance.edges import within
+from tests.engine.parts import ScriptedModel
+
+ROOT = Path(__file__).parents[3]
+HI = pb.ChatRequest(message="Hi")
+STATES = health_pb2.HealthCheckResponse
+
+
+async def test_it_takes_an_api_key_as_such():
+    site = build()
+    site.keys.cached, plain = lambda headers, peer: known(plain, headers, peer), site.keys.cached
+
+    def known(cached, headers, peer):
+        key = dict(headers)[b"x-api-key"]
+        return cached([(b"authorization", b"Bearer " + key)], peer)
+
+    async with served(site) as (_, channel):
+        said = await chat(channel, HI, metadata=(("x-api-key", ALICE.key),))
+    assert said.message.content == "Hello"
+
+
+async def test_it_judges_the_peer_and_no_proxy(monkeypatch):
+    site, seen = build(), []
+
+    def refuse(headers, peer):
+        seen.append((dict(headers), peer))
+        raise IpNotAllowed
+
+    monkeypatch.setattr(site.keys, "cached", refuse)
+    async with served(site) as (_, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await chat(channel, HI, metadata=metadata(site.alice, **{"x-forwarded-for": "10.0.0.1"}))
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert dict(refused.value.trailing_metadata())["clawdbot-code"] == "ip_not_allowed"
+    [(headers, peer)] = seen
+    assert peer == "127.0.0.1" and b"x-forwarded-for" not in headers
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:192.0.2.1:443", "192.0.2.1"),
+        ("ipv6:[::1]:443", "::1"),
+        ("ipv6:%5B2001:db8::1%5D:50051", "2001:db8::1"),
+        ("unix:/run/grpc.sock", None),
+        ("unix:", None),
+    ],
+)
+def test_it_reads_the_address_of_a_peer(peer, address):
+    assert address_of(peer) == address
+
+
+async def test_it_hands_metadata_on():
+    model = ScriptedModel()
+    site = build(model)
+    more = {"x-request-id": "mine-1", "accept-language": "zh-TW", "idempotency-key": "k-1", "cache-control": "no-store"}
+    async with served(site) as (_, channel):
+        call = chat(channel, HI, metadata=metadata(site.alice, **more))
+        await call
+        assert dict(await call.trailing_metadata())["request-id"] == "mine-1"
+    request = model.calls[0].request
+    assert (request.request_id, request.language, request.idempotency) == ("mine-1", "zh-TW", "k-1")
+    assert (request.cache, request.edge, request.resumable) == ("no-store", "grpc", False)
+
+
+async def test_fields_count_before_metadata():
+    model = ScriptedModel()
+    site = build(model)
+    asked = pb.ChatRequest(message="Hi", idempotency_key="k-2", cache="no-cache", language="en")
+    more = {"accept-language": "zh", "idempotency-key": "k-1", "cache-control": "no-store"}
+    async with served(site) as (_, channel):
+        await chat(channel, asked, metadata=metadata(site.alice, **more))
+    request = model.calls[0].request
+    assert (request.language, request.idempotency, request.cache) == ("en", "k-2", "no-cache")
+
+
+async def test_it_tells_errors_in_the_callers_language():
+    site = build()
+    site.behind.limiter.refusal = RateLimited(retry_after=6.2)
+    async with served(site) as (_, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await chat(channel, HI, metadata=metadata(site.alice, **{"accept-language": "zh-CN"}))
+    error = refused.value
+    assert (error.code(), error.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "请求过于频繁。")
+    told = dict(error.trailing_metadata())
+    assert (told["retry-after"], told["retryable"], told["clawdbot-code"]) == ("7", "true", "rate_limited")
+
+
+def test_every_error_has_a_status_of_grpc():
+    names = {status.name for status in grpc.StatusCode} - {"OK"}
+    assert {translation.grpc for translation in errors.TABLE.values()} <= names
+
+
+async def test_it_keeps_the_types_of_what_is_not_typed():
+    model = ScriptedModel()
+    site = build(model)
+    wanted = {"a": 1, "b": 2.5, "c": None, "d": [True, "x", {"e": {}}]}
+    asked = pb.ChatRequest(message="Hi", metadata=struct(wanted), tool_choice=value("required"))
+    asked.logit_bias["50256"] = -100
+    asked.response_format.update({"type": "json_schema", "json_schema": {"name": "x", "schema": {"minItems": 2}}})
+    async with served(site) as (_, channel):
+        await chat(channel, asked, metadata=metadata(site.alice))
+    request = model.calls[0].request
+    assert request.metadata == wanted
+    assert type(request.metadata["a"]) is int
+    assert request.params == {
+        "tool_choice": "required",
+        "logit_bias": {"50256": -100.0},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"minItems": 2}}},
+    }
+
+
+def struct(body):
+    made = struct_pb2.Struct()
+    made.update(body)
+    return made
+
+
+def value(word):
+    return struct_pb2.Value(string_value=word)
+
+
+# Deadlines ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ask", [chat, stream_chat])
+async def test_a_deadline_ends_the_turn_and_its_call_upstream(ask):
+    model = ScriptedModel(["Hel", asyncio.Event(), "lo"])
+    site = build(model)
+    async with served(site) as (_, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            call = ask(channel, HI, metadata=metadata(site.alice), timeout=0.3)
+            if ask is chat:
+                await call
+            else:
+                _ = [event async for event in call]
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await within(0.5, lambda: model.closed == 1)
+        await within(0.5, lambda: site.behind.journal.states == ["cancelled"])
+    assert len(site.parts.running) == 0 and site.behind.limiter.open == 0
+
+
+async def test_another_caller_can_cancel_a_turn():
+    model = ScriptedModel(["Hel", asyncio.Event()])
+    site = build(model)
+    async with served(site) as (_, channel):
+        call = stream_chat(channel, HI, metadata=metadata(site.alice))
+        turn_id = (await call.read()).start.id
+        await call.read()
+        answer = await site.alice.post(f"/api/turns/{turn_id}/cancel")
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await call.read()
+    assert answer.status == 202
+    assert ended.value.code() is grpc.StatusCode.CANCELLED
+    told = dict(ended.value.trailing_metadata())
+    assert (told["clawdbot-code"], told["x-clawdbot-decision"]) == ("cancelled", turn_id)
+
+
+# Metrics, health, reflection, stubs -----------------------------------------------------------------------------------
+
+
+async def test_it_counts_calls():
+    site = build(words=["bad"])
+    async with served(site) as (_, channel):
+        await chat(channel, HI, metadata=metadata(site.alice))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await chat(channel, pb.ChatRequest(message="bad"), metadata=metadata(site.alice))
+    text = site.parts.metrics.text().decode()
+    counted = 'http_requests_total{method="POST",path="/clawdbot.v1.ChatService/Chat",status='
+    assert f'{counted}"200"}} 1.0' in text and f'{counted}"400"}} 1.0' in text
+
+
+async def test_health_follows_readiness():
+    ready = True
+
+    async def asked():
+        return ready
+
+    async with served(build(), asked) as (server, channel):
+        health = health_pb2_grpc.HealthStub(channel)
+
+        async def state(service):
+            return (await health.Check(health_pb2.HealthCheckRequest(service=service))).status
+
+        assert await state("") == await state(SERVICE) == STATES.SERVING
+        ready = False
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+        assert (await watch.read()).status == STATES.SERVING
+        assert (await asyncio.wait_for(watch.read(), 5)).status == STATES.NOT_SERVING
+        watch.cancel()
+        ready = True
+        await server.drain()
+        assert await state(SERVICE) == STATES.NOT_SERVING
+
+
+async def test_it_describes_itself():
+    async with served(build()) as (_, channel):
+
+        def described():
+            with grpc.insecure_channel(channel.target) as plain:  # the reflection client knows no other
+                database = ProtoReflectionDescriptorDatabase(plain)
+                found = database.FindFileContainingSymbol(SERVICE)
+                return set(database.get_services()), found.service[0]
+
+        services, described_service = await asyncio.to_thread(described)
+    assert {SERVICE, "grpc.health.v1.Health"} <= services
+    assert [method.name for method in described_service.method] == ["Chat", "StreamChat", "Converse"]
+
+
+async def test_what_is_no_method_is_unimplemented():
+    async with served(build()) as (_, channel):
+        method = channel.unary_unary(f"/{SERVICE}/Guess", pb.ChatRequest.SerializeToString, pb.ChatResponse.FromString)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await method(HI)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_the_stubs_are_those_of_the_proto(tmp_path):
+    spec = importlib.util.spec_from_file_location("proto", ROOT / "tools/proto.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    tool.generate(tmp_path)
+    for target in tool.TARGETS:
+        for name in tool.MADE:
+            assert (ROOT / target / name).read_text() == (tmp_path / target / name).read_text(), "run `make proto`"
+
+
+def test_an_answer_says_no_more_than_it_knows():
+    said = writing.delta({"content": ""})
+    assert MessageToDict(said) == {"content": ""}
+
+
+async def test_a_stream_that_is_not_read_is_cancelled(monkeypatch):
+    monkeypatch.setattr("access.edges.grpc.calls.STALLED", 0.2)
+    model = ScriptedModel([*["x" * 4096] * 4000, "end"])
+    site = build(model)
+    async with served(site) as (_, channel):
+        call = stream_chat(channel, HI, metadata=metadata(site.alice))
+        await call.read()
+        await within(10, lambda: site.behind.journal.states == ["cancelled"])
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            while await asyncio.wait_for(call.read(), 5) is not grpc.aio.EOF:
+                pass
+        assert dict(ended.value.trailing_metadata())["clawdbot-code"] == "rate_limited"
