@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,6 +23,9 @@ from engine.errors import EngineError
 from engine.types import Json
 
 log = logging.getLogger(__name__)
+
+_INDEX = re.compile(r"\[([0-9]+)\]")  # a place in a list; Anthropic writes `messages.0.content`
+_COUNTS = re.compile(r"(?<![\w.-])[0-9]{3,9}(?![\w-]|\.[0-9])")
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -63,6 +67,23 @@ TABLE: dict[type[EngineError], Translation] = {
     errors.Unavailable: Translation(503, 1013, "UNAVAILABLE", "server_error"),
 }
 
+# The `type` of Anthropic's error envelope, by the HTTP status.
+ANTHROPIC_TYPES: dict[int, str] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    409: "invalid_request_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
 DEFAULT_PAUSE = 1.0  # seconds; what Retry-After says where the error does not know better
 PAUSE_STATUSES = frozenset({409, 429, 503})
 
@@ -91,8 +112,11 @@ def body(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
 
 
 def event(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
-    """The `error` event of server-sent events and WebSocket, with the `turn_id` of a turn that is on record."""
+    """The `error` event of server-sent events and WebSocket, with `param` where a field is at fault and the `turn_id`
+    of a turn that is on record."""
     said = _said(error, request_id, language)
+    if error.param is not None:
+        said["param"] = error.param
     if error.turn_id is not None:
         said["turn_id"] = error.turn_id
     return said
@@ -110,7 +134,7 @@ def openai_body(error: EngineError, language: str = ENGLISH) -> Json:
     if isinstance(error, errors.ContentBlocked):
         code = "content_filter"
     elif isinstance(error, errors.ContextTooLong):
-        message = f"This model's maximum context length is exceeded. {error.message}"
+        message = _overflow(error)
     return {
         "error": {
             "message": message,
@@ -120,6 +144,47 @@ def openai_body(error: EngineError, language: str = ENGLISH) -> Json:
             "retryable": error.retryable,
         }
     }
+
+
+def _overflow(error: errors.ContextTooLong) -> str:
+    """As OpenAI words it, whoever found it out: clients know it by these words."""
+    if error.message.startswith("This model's maximum context length is "):
+        return error.message
+    if error.window is None:
+        return f"This model's maximum context length is exceeded. {error.message}"
+    size = "are longer" if error.tokens is None else f"resulted in {error.tokens} tokens"
+    return (
+        f"This model's maximum context length is {error.window} tokens. However, your messages {size}. "
+        "Please reduce the length of the messages."
+    )
+
+
+def anthropic_body(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
+    """Anthropic's envelope, with our `code` and `retryable`, and `param` where a field is at fault. The wording that
+    its clients look for when a conversation is too long is English whatever the language."""
+    message = languages.said(error, language)
+    if isinstance(error, errors.ContextTooLong):
+        message = _too_long(error)
+    inner: Json = {
+        "type": ANTHROPIC_TYPES[translation(error).status],
+        "message": message,
+        "code": error.code,
+        "retryable": error.retryable,
+    }
+    if error.param is not None:
+        inner["param"] = _INDEX.sub(r".\1", error.param)
+        inner["message"] = message.replace(error.param, inner["param"])
+    return {"type": "error", "error": inner, "request_id": request_id}
+
+
+def _too_long(error: errors.ContextTooLong) -> str:
+    """With the numbers where both are known: what was sent is more than what there is room for."""
+    if error.window is not None and error.tokens is not None:
+        return f"prompt is too long: {error.tokens} tokens > {error.window} maximum"
+    numbers = sorted({int(number) for number in _COUNTS.findall(error.message)})
+    if len(numbers) != 2:
+        return f"prompt is too long: {error.message}"
+    return f"prompt is too long: {numbers[1]} tokens > {numbers[0]} maximum"
 
 
 def headers(error: EngineError) -> list[tuple[str, str]]:

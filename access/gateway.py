@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from access import errors
 from access.asgi import App, Event, Receive, Scope, Send
+from access.edges import messages
+from access.edges.messages import MessagesEdge
 from access.edges.openai import OpenAIEdge
 from access.edges.responses import RESPONSES, ResponsesEdge
 from access.edges.websocket import ChatConsumer
@@ -21,14 +23,16 @@ SECTIONS = frozenset({"admin", "api", "chat", "console", "static"})
 
 
 class Gateway:
-    """`/v1/responses…` is the edge of the Responses API, the rest of `/v1/…` the OpenAI edge, the chat contract under
-    `/api/` DRF on the lean handler, `/metrics` and health are bare callables, `/ws/chat` Channels; `django` serves the
-    rest and `lifespan` the server's own events."""
+    """`/v1/responses…` is the edge of the Responses API, `/v1/messages…` the Messages edge, the rest of `/v1/…` the
+    OpenAI edge, but that callers who say an `anthropic-version` get `/v1/models` in that format. The chat contract
+    under `/api/` is DRF on the lean handler, `/metrics` and health are bare callables, `/ws/chat` Channels; `django`
+    serves the rest and `lifespan` the server's own events."""
 
     def __init__(self, parts: Parts, *, django: App, lifespan: App, health: Health, metrics_token: str) -> None:
         self._metrics = parts.metrics
         self._openai = OpenAIEdge(parts)
         self._responses = ResponsesEdge(parts)
+        self._messages = MessagesEdge(parts)
         self._lean = LeanHandler(urlpatterns(parts), django)
         self._django = django
         self._lifespan = lifespan
@@ -59,15 +63,18 @@ class Gateway:
             await send(event)
 
         try:
-            await self._edge_of(scope["path"])(scope, receive, counted)
+            await self._edge_of(scope)(scope, receive, counted)
         finally:
             self._metrics.request(
                 scope.get("route") or _section(scope["path"]), _method(scope["method"]), status or 499
             )
 
-    def _edge_of(self, path: str) -> App:
+    def _edge_of(self, scope: Scope) -> App:
+        path: str = scope["path"]
         if path.startswith("/v1/"):
-            return self._responses if (path + "/").startswith(f"{RESPONSES}/") else self._openai
+            if (path + "/").startswith(f"{RESPONSES}/"):
+                return self._responses
+            return self._messages if messages.is_meant(path, scope["headers"]) else self._openai
         if path.startswith("/api/"):
             return self._lean
         return self._pages.get(path.rstrip("/"), self._django)

@@ -29,6 +29,7 @@ from access.answers import (
     WindowAnswer,
 )
 from access.edges.embeddings import EmbeddingsBody
+from access.edges.messages_operations import MESSAGES_OPERATIONS
 from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody
 from access.management.audit_sessions import SessionChangeLines
 from access.management.erasures import ErasureBody, ErasurePage
@@ -48,7 +49,7 @@ from access.management.session_versions import (
     SnapshotPatch,
 )
 from access.management.word_operations import WORD_OPERATIONS
-from access.operations import MANAGE_ERRORS, Operation
+from access.operations import MANAGE_ERRORS, ONCE, TURN_ERRORS, Operation
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
 from engine.types import Json
@@ -125,14 +126,6 @@ RESTORE_TEXT = (
 )
 BRANCH_TEXT = "The session itself stays as it is. Counts against the tenant's limits like a turn."
 PAST_ERRORS = (400, 401, 403, 404, 429, 503)
-TURN_ERRORS = (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504)
-ONCE = (
-    (
-        "Idempotency-Key",
-        "1 to 255 printable ASCII characters of the caller's choice. The same request sent again with it within 24 "
-        "hours gets the same answer, with `Idempotent-Replayed: true`, and no model is asked.",
-    ),
-)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/chat": [
         Operation(method="post", summary="Ask", text=CHAT_TEXT, body=ChatBody, answer=ChatAnswer, errors=TURN_ERRORS,
@@ -304,11 +297,14 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
                   answer=EmbeddingsAnswer, errors=TURN_ERRORS, headers=ONCE,
                   text="Texts, not tokens; at most 2,048 of them. `model` absent or `auto`: the routing rules decide."),
     ],
+    **MESSAGES_OPERATIONS,
     "/v1/models": [Operation(method="get", summary="The models a caller can name", answer=ModelListAnswer)],
     "/v1/models/{id}": [
         Operation(method="get", summary="One of them", answer=PublicModelAnswer, errors=(401, 403, 404)),
     ],
 }  # fmt: skip
+OPENAI: Final = "OpenAI format"
+FORMATS: Final = {"messages": "Anthropic format"}
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
                "jobs": "jobs", "audit": "audit", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
                "words": "sensitive words", "erasures": "compliance"}  # fmt: skip
@@ -344,7 +340,7 @@ def _operation(path: str, one: Operation) -> Json:
     operation: Json = {
         "operationId": f"{name}_{one.method}",
         "summary": one.summary,
-        "tags": ["OpenAI format" if path.startswith("/v1/") else TAGS[step]],
+        "tags": [FORMATS.get(step, OPENAI) if path.startswith("/v1/") else TAGS[step]],
         "parameters": [_in_path(part[1:-1]) for part in path.split("/") if part.startswith("{")]
         + [_in_query(*each) for each in one.query]
         + [_in_header(*each) for each in one.headers],

@@ -7,6 +7,14 @@ from typing import Final
 import msgspec
 
 MANAGE_ERRORS: Final = (401, 403, 503)
+TURN_ERRORS: Final = (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504)
+ONCE: Final = (
+    (
+        "Idempotency-Key",
+        "1 to 255 printable ASCII characters of the caller's choice. The same request sent again with it within 24 "
+        "hours gets the same answer, with `Idempotent-Replayed: true`, and no model is asked.",
+    ),
+)
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from access import cache_control, idempotency_keys, languages
+from access import cache_control, chat_fields, idempotency_keys, languages
 from engine.errors import InvalidRequest
 from engine.types import AUTO, ChatRequest, Json, Message, RawHeaders
 
@@ -92,6 +92,7 @@ class OpenAIBody(ChatFields, kw_only=True):
 
     messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_MESSAGES)]
     max_completion_tokens: Tokens | None = None
+    safety_identifier: Text | None = None
 
 
 Body = TypeVar("Body")
@@ -119,6 +120,7 @@ def chat_request(
     those of the request or handshake; `cache` and `idempotency` count in place of their Cache-Control and
     Idempotency-Key."""
     chat: ChatBody = fields(body, ChatBody)
+    tools = _tools(chat)
     named = dict(headers)
     if (chat.message is None) == (chat.messages is None):
         raise InvalidRequest("Give either message or messages.", param="message")
@@ -129,7 +131,7 @@ def chat_request(
         temperature=chat.temperature,
         max_tokens=chat.max_tokens,
         stream=chat.stream is True,
-        tools=_tools(chat.tools),
+        tools=tools,
         params=_params(body),
         metadata=chat.metadata or {},
         session_id=chat.session_id,
@@ -150,29 +152,38 @@ def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> 
     """An OpenAI chat body. The header `X-Session-Id` makes it a remembered turn, of a new session if there is none of
     that name."""
     chat: OpenAIBody = fields(body, OpenAIBody)
-    named = dict(headers)
-    given = named.get(b"x-session-id")
-    session_id = safe_session_id(given.decode("latin-1"), "X-Session-Id") if given is not None else None
+    chat_fields.refuse_unknown(body)
+    tools = _tools(chat)
     return ChatRequest(
         messages=_messages(chat.messages),
         model=chat.model or AUTO,
         temperature=chat.temperature,
         max_tokens=chat.max_completion_tokens if chat.max_completion_tokens is not None else chat.max_tokens,
         stream=chat.stream is True,
-        tools=_tools(chat.tools),
+        tools=tools,
         params=_params(body),
         metadata=chat.metadata or {},
-        session_id=session_id,
-        remember=session_id is not None,
-        create_session=session_id is not None,
-        user=chat.user,
-        language=preferred_language(named.get(b"accept-language")),
-        idempotency=idempotency_key(headers, named),
+        user=chat.user if chat.user is not None else chat.safety_identifier,
         headers=headers,
-        cache=cache_wish(headers, named),
         edge="openai",
         request_id=request_id,
+        **told(headers),
     )
+
+
+def told(headers: RawHeaders) -> dict[str, Any]:
+    """What formats of others have no field for: the fields of a ChatRequest that its headers decide."""
+    named = dict(headers)
+    given = named.get(b"x-session-id")
+    session_id = safe_session_id(given.decode("latin-1"), "X-Session-Id") if given is not None else None
+    return {
+        "session_id": session_id,
+        "remember": session_id is not None,
+        "create_session": session_id is not None,
+        "language": preferred_language(named.get(b"accept-language")),
+        "idempotency": idempotency_key(headers, named),
+        "cache": cache_wish(headers, named),
+    }
 
 
 def include_usage(request: ChatRequest) -> bool:
@@ -243,6 +254,16 @@ def _params(body: Json) -> Json:
     return {key: value for key, value in body.items() if key in PARAMS and value is not None}
 
 
+def _tools(chat: ChatFields) -> list[Json] | None:
+    """The tools, with what else of the body must fit them."""
+    if chat.tools is None and chat.tool_choice is None and chat.response_format is None:
+        return None
+    tools = chat_fields.tools(chat.tools)
+    chat_fields.check_choice(chat.tool_choice, tools)
+    chat_fields.check_format(chat.response_format)
+    return tools
+
+
 def _messages(messages: list[Message]) -> list[Message]:
     return [
         message
@@ -280,10 +301,10 @@ def _part(part: Json, at: str) -> Json:
     if not isinstance(value, shape):
         raise InvalidRequest(f"{at}.{key}: is missing or of the wrong type.", param=f"{at}.{key}")
     mark = part.get("cache_control")
-    return {"type": kind, key: value, **({"cache_control": _mark(mark)} if isinstance(mark, dict) else {})}
+    return {"type": kind, key: value, **({"cache_control": cache_mark(mark)} if isinstance(mark, dict) else {})}
 
 
-def _mark(mark: Json) -> Json:
+def cache_mark(mark: Json) -> Json:
     """Of prompt caching: where a prompt that will come again ends, and how long it is worth keeping."""
     ttl = {"ttl": mark["ttl"]} if mark.get("ttl") in ("5m", "1h") else {}
     return {"type": "ephemeral", **ttl}
@@ -302,12 +323,3 @@ def _tool_call(call: Json, at: str) -> Json:
         "function": {"name": function["name"], "arguments": function["arguments"]},
         **({"extra_content": extra} if isinstance(extra, dict) else {}),  # signatures of the model that made the call
     }
-
-
-def _tools(tools: list[Json] | None) -> list[Json] | None:
-    for index, tool in enumerate(tools or ()):
-        function = tool.get("function")
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-            at = f"tools[{index}].function"
-            raise InvalidRequest(f"{at}: needs a name.", param=at)
-    return [{"type": "function", "function": tool["function"]} for tool in tools or ()] or None

@@ -68,6 +68,7 @@ class _Change(msgspec.Struct):
     signature: Any = None
     partial_json: Any = None
     stop_reason: str | None = None
+    stop_sequence: str | None = None
 
 
 class _OutputDetails(msgspec.Struct):
@@ -87,6 +88,7 @@ class _Message(msgspec.Struct):
     type: str | None = None
     content: list[_Block] | None = None
     stop_reason: str | None = None
+    stop_sequence: str | None = None
     usage: _Usage | None = None
     error: Any = None
 
@@ -122,7 +124,7 @@ class MessageReader:
     """An `adapters.service.AnswerReader`."""
 
     __slots__ = (
-        "_begun", "_calls", "_counts", "_done", "_id", "_number", "_parser", "_size", "_stop", "_thoughts",
+        "_begun", "_calls", "_counts", "_done", "_id", "_number", "_parser", "_sequence", "_size", "_stop", "_thoughts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -133,6 +135,7 @@ class MessageReader:
         self._thoughts = ThoughtKeeper()
         self._counts: dict[str, int] = {}
         self._stop = ""
+        self._sequence: str | None = None
         self._begun = False
         self._done = False
         self._id: str | None = None
@@ -145,15 +148,16 @@ class MessageReader:
         self._size += len(piece)
         if self._size > MAX_STREAM:
             raise UpstreamError("The model's service answered with too much.")
-        return self._events(self._parser.feed(piece))
+        return map(self._thoughts.told, self._events(self._parser.feed(piece)))
 
     def finish(self) -> Iterator[Delta]:
         if not self._stop:
-            yield from self._events(self._parser.rest())
+            yield from map(self._thoughts.told, self._events(self._parser.rest()))
         if not self._stop:
             raise UpstreamError("The model's service ended its answer without finishing it.")
         for index in list(self._calls):
             yield from self._close(index)
+        yield from self._thoughts.rest()
 
     def read(self, data: bytes) -> Iterator[Delta]:
         try:
@@ -166,9 +170,10 @@ class MessageReader:
             raise UpstreamError("The model's service gave no answer.")
         self._opened(message)
         for index, block in enumerate(message.content):
-            yield from self._begin(index, block)
+            yield from map(self._thoughts.told, self._begin(index, block))
             yield from self._close(index)
-        self._stop = message.stop_reason or "end_turn"
+        yield from self._thoughts.rest()
+        self._stop, self._sequence = message.stop_reason or "end_turn", message.stop_sequence
 
     def end(self) -> End:
         if not self._begun:
@@ -176,7 +181,7 @@ class MessageReader:
         finish = FINISH_REASONS.get(self._stop, "stop")
         if finish == "tool_calls" and not self._number:
             finish = "stop"  # of the service's own tools
-        return End({0: finish}, self._usage(), self._id)
+        return End({0: finish}, self._usage(), self._id, stop_sequence=self._sequence)
 
     def _events(self, events: Iterable[bytes]) -> Iterator[Delta]:
         for data in events:
@@ -204,7 +209,7 @@ class MessageReader:
         elif kind == "message_delta":
             self._count(event.usage)
             if event.delta is not None and event.delta.stop_reason:
-                self._stop = event.delta.stop_reason
+                self._stop, self._sequence = event.delta.stop_reason, event.delta.stop_sequence
         elif kind == "message_stop":
             self._stop = self._stop or "end_turn"
             self._done = True
@@ -291,6 +296,7 @@ class MessageReader:
             prompt_tokens=count("input", 0) + count("written", 0) + count("cached", 0),
             completion_tokens=count("output", 0),
             cached_tokens=count("cached", 0),
+            written_tokens=count("written", 0),
             reasoning_tokens=count("thought", 0),
         )
 

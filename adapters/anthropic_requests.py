@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from adapters.conversations import (
     INSTRUCTIONS,
+    UNTITLED,
     address_of,
     arguments_of,
     data_of,
@@ -25,6 +26,7 @@ from adapters.conversations import (
     tool_choice,
     turns,
 )
+from adapters.layouts import CALL, TEXT, laid_out
 from adapters.thoughts import Thought, thoughts_of
 from engine.errors import NotSupported
 from engine.types import ChatRequest, Json, Message, ModelCall
@@ -74,6 +76,8 @@ def body(call: ModelCall, options: Options) -> bytes:
         asked["temperature"] = request.temperature
     if (top_p := request.params.get("top_p")) is not None:
         asked["top_p"] = top_p
+    if (top_k := request.params.get("top_k")) is not None:
+        asked["top_k"] = top_k
     if stops := stops_of(request):
         asked["stop_sequences"] = stops
     if request.stream:
@@ -91,18 +95,36 @@ def body(call: ModelCall, options: Options) -> bytes:
 
 def _blocks(message: Message) -> Iterator[Json]:
     if message.role == "tool":
-        result: Json = {"type": "tool_result", "tool_use_id": safe_id(message.tool_call_id)}
-        if isinstance(message.content, str):
-            result["content"] = message.content
-        else:
-            parts = list(parts_of(message.content))
-            result["content"] = [_part({**part, CACHE: None}) for part in parts]
-            for part in parts:
-                _cached(result, part)
-        yield result
-        return
-    if message.role == "function":
+        yield _result(message)
+    elif message.role == "function":
         raise NotSupported("This model takes results of tools with a tool_call_id only.", param="messages")
+    elif (placed := laid_out(message)) is not None:
+        for kind, block in placed:
+            if isinstance(block, Thought):
+                if block.signature or block.data:  # what nobody signed is another service's thinking
+                    yield _thinking(block)
+            else:
+                yield _part(block) if kind == TEXT else _use(block)
+    else:
+        yield from _said(message)
+
+
+def _result(message: Message) -> Json:
+    result: Json = {"type": "tool_result", "tool_use_id": safe_id(message.tool_call_id)}
+    if message.extra_content and message.extra_content.get("is_error"):
+        result["is_error"] = True
+    if isinstance(message.content, str):
+        result["content"] = message.content
+    else:
+        parts = list(parts_of(message.content))
+        result["content"] = [_part({**part, CACHE: None}) for part in parts]
+        for part in parts:
+            _cached(result, part)
+    return result
+
+
+def _said(message: Message) -> Iterator[Json]:
+    """Thinking, then texts, then calls with what was thought before each."""
     calls = message.tool_calls or []
     thoughts = thoughts_of(calls, message.reasoning_content or "")
     yield from map(_thinking, thoughts[0] if thoughts else ())
@@ -113,8 +135,12 @@ def _blocks(message: Message) -> Iterator[Json]:
     for number, call in enumerate(calls):
         if number and thoughts:
             yield from map(_thinking, thoughts[number])
-        use = {"type": "tool_use", "id": safe_id(call.get("id"))}
-        yield _cached({**use, "name": call["function"]["name"], "input": arguments_of(call)}, call)
+        yield _use(call)
+
+
+def _use(call: Json) -> Json:
+    use = {"type": CALL, "id": safe_id(call.get("id"))}
+    return _cached({**use, "name": call["function"]["name"], "input": arguments_of(call)}, call)
 
 
 def _part(part: Json) -> Json:
@@ -145,7 +171,7 @@ def _document(part: Json) -> Json:
     file = part["file"]
     name, known, given = file.get("filename"), file.get("file_id"), file.get("file_data")
     document: Json = {"type": "document"}
-    if isinstance(name, str) and name:
+    if isinstance(name, str) and name and name != UNTITLED:
         document["title"] = name
     if isinstance(known, str) and known:
         return {**document, "source": {"type": "file", "file_id": known}}
@@ -180,9 +206,9 @@ def _tools(asked: Json, request: ChatRequest) -> None:
     """After those of the configuration, which the service itself runs."""
     choice = tool_choice(request)
     own = asked.get("tools") or []
-    if request.tools:
-        asked["tools"] = [*own, *map(_tool, request.tools)]
-    if not request.tools or (choice.mode == "auto" and choice.parallel):
+    if choice.tools:
+        asked["tools"] = [*own, *map(_tool, choice.tools)]
+    if not choice.tools or (choice.mode == "auto" and choice.parallel):
         return
     asked["tool_choice"] = {"type": CHOICES[choice.mode]}
     if choice.name:
@@ -209,7 +235,12 @@ def _format(asked: Json, request: ChatRequest) -> None:
 
 
 def _reasoning(asked: Json, request: ChatRequest, options: Options) -> None:
-    effort = request.params.get("reasoning_effort")
+    effort, own = request.params.get("reasoning_effort"), request.params.get("thinking")
+    if own and own.get("type") == "adaptive" and options.thinking == "budget":
+        own, effort = None, effort or "high"
+    if own and options.thinking != "none":
+        _own_thinking(asked, own, options)
+        return
     if not effort or options.thinking == "none":
         return
     if effort == "none":
@@ -226,6 +257,15 @@ def _reasoning(asked: Json, request: ChatRequest, options: Options) -> None:
         budget = min(budget, asked["max_tokens"] - 1)
         if budget >= MIN_BUDGET:  # with less room than the least budget there is no room for thinking
             asked["thinking"] = {"type": "enabled", "budget_tokens": budget}
+
+
+def _own_thinking(asked: Json, own: Json, options: Options) -> None:
+    """What the caller said in the words of this format: `thinking`, and the `effort` of its `output_config`."""
+    effort = own.get("effort")
+    if effort and options.thinking == "adaptive":
+        asked["output_config"] = {**asked.get("output_config", {}), "effort": effort}
+    if "type" in own:
+        asked["thinking"] = {key: value for key, value in own.items() if key != "effort"}
 
 
 def _tier(asked: Json, request: ChatRequest) -> None:

@@ -99,7 +99,7 @@ class _Usage(msgspec.Struct, rename="camel"):
     def counted(self) -> Usage:
         """`inputTokens` are those after the cache: what was read from it and written to it was prompt too."""
         cached, written = self.cache_read_input_tokens or 0, self.cache_write_input_tokens or 0
-        return Usage(self.input_tokens + cached + written, self.output_tokens, cached)
+        return Usage(self.input_tokens + cached + written, self.output_tokens, cached, written_tokens=written)
 
 
 class _Event(msgspec.Struct, rename="camel"):
@@ -173,7 +173,7 @@ class ConverseReader:
             for message in self._buffer:
                 self._unread -= message.prelude.total_length
                 if not self._done:
-                    yield from self._take(message.headers, message.payload)
+                    yield from map(self._thoughts.told, self._take(message.headers, message.payload))
         except (ParserError, struct.error, KeyError, ValueError, RecursionError) as error:
             raise UpstreamError("The model's service sent what is no event.") from error
         if self._unread > MAX_EVENT or self._size > MAX_STREAM:
@@ -184,6 +184,7 @@ class ConverseReader:
             raise UpstreamError("The model's service ended its answer without finishing it.")
         for index in list(self._calls):
             yield from self._close(index)
+        yield from self._thoughts.rest()
 
     def read(self, data: bytes) -> Iterator[Delta]:
         try:
@@ -199,7 +200,8 @@ class ConverseReader:
             for part in block.citations_content.content or () if block.citations_content is not None else ():
                 if part.text:
                     yield Delta(part.text)
-            yield from self._whole(index, block)
+            yield from map(self._thoughts.told, self._whole(index, block))
+        yield from self._thoughts.rest()
 
     def end(self) -> End:
         finish = FINISH_REASONS.get(self._stop, "stop")

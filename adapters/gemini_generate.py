@@ -31,6 +31,7 @@ LEVELS: Final = {"minimal": "minimal", "low": "low", "medium": "medium", "high":
 MODES: Final = {"none": "NONE", "auto": "AUTO", "required": "ANY"}
 PLAIN: Final = {
     "top_p": "topP",
+    "top_k": "topK",
     "n": "candidateCount",
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",

@@ -3,16 +3,23 @@ so that their results can be sent together with it. Signatures of one model fami
 
 `extra_content` of a call: `{"thinking": {"blocks": [{"signature": "…", "characters": 120}, {"data": "…"}]}}`, the
 blocks since the call before. The text itself is the message's `reasoning_content`, of all blocks in a row.
+
+The same blocks, all of the answer's, are the `extra_content` of its message: `{"thoughts": [...]}`; they come with the
+first delta after them. For a service that takes them back with calls only they are good for nothing, but formats that
+hand thinking out in blocks can sign it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from engine.types import Json
+import msgspec
+
+from engine.types import Delta, Json
 
 EXTRA: Final = "thinking"
+THOUGHTS: Final = "thoughts"
 BLOCKS: Final = "blocks"
 
 
@@ -26,12 +33,13 @@ class Thought(NamedTuple):
 
 class ThoughtKeeper:
     """Follows one answer: `said`, `signed` and `over` for a block of text, `sealed` for one that cannot be read, then
-    `extra` for the call of a tool that comes next."""
+    `extra` for the call of a tool that comes next; `told` for whatever does."""
 
-    __slots__ = ("_blocks", "_characters", "_signature")
+    __slots__ = ("_blocks", "_characters", "_news", "_signature")
 
     def __init__(self) -> None:
         self._blocks: list[Json] = []
+        self._news: list[Json] = []
         self._characters = 0
         self._signature = ""
 
@@ -42,11 +50,11 @@ class ThoughtKeeper:
         self._signature += signature
 
     def sealed(self, data: str) -> None:
-        self._blocks.append({"data": data})
+        self._add({"data": data})
 
     def over(self) -> None:
         if self._signature:
-            self._blocks.append({"signature": self._signature, "characters": self._characters})
+            self._add({"signature": self._signature, "characters": self._characters})
         self._characters, self._signature = 0, ""
 
     def extra(self) -> Json | None:
@@ -54,6 +62,23 @@ class ThoughtKeeper:
         self.over()
         blocks, self._blocks = self._blocks, []
         return {EXTRA: {BLOCKS: blocks}} if blocks else None
+
+    def told(self, delta: Delta) -> Delta:
+        """The delta, with the blocks that were over before it and not told yet."""
+        if not self._news:
+            return delta
+        news, self._news = self._news, []
+        return msgspec.structs.replace(delta, extra_content={THOUGHTS: news})
+
+    def rest(self) -> Iterator[Delta]:
+        """What no delta came after."""
+        self.over()
+        if self._news:
+            yield self.told(Delta())
+
+    def _add(self, block: Json) -> None:
+        self._blocks.append(block)
+        self._news.append(block)
 
 
 def thoughts_of(calls: Sequence[Json], text: str) -> list[list[Thought]]:

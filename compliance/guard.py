@@ -153,7 +153,7 @@ class WordOutput:
     def feed(self, delta: Delta) -> Delta | None:
         if self._findings.blocking:
             return None
-        if delta.reasoning is None and delta.tool_calls is None and delta.refusal is None and delta.logprobs is None:
+        if _says_only(delta):
             content = self._push(delta.index, "content", delta.content)
             if content is None:
                 return None
@@ -191,8 +191,9 @@ class WordOutput:
         if delta.logprobs and content == delta.content and refusal == delta.refusal:
             logprobs = safe_logprobs(delta, self._words)
         safe = Delta(
-            content=content, reasoning=reasoning, tool_calls=calls, index=index, refusal=refusal, logprobs=logprobs
-        )
+            content=content, reasoning=reasoning, tool_calls=calls, index=index, refusal=refusal, logprobs=logprobs,
+            extra_content=delta.extra_content,
+        )  # fmt: skip
         return None if safe == Delta(index=index) else safe
 
     def _push(self, index: int, kind: str, piece: str | None) -> str | None:
@@ -225,3 +226,14 @@ class WordOutput:
             if said is not None:
                 safe.append(said)
         return safe or None
+
+
+def _says_only(delta: Delta) -> bool:
+    """Whether there is nothing but content in it, as mostly."""
+    return (
+        delta.reasoning is None
+        and delta.tool_calls is None
+        and delta.refusal is None
+        and delta.logprobs is None
+        and delta.extra_content is None
+    )

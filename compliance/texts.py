@@ -36,19 +36,21 @@ FORMAT_KEYS: Final = frozenset(
     | {"additionalProperties", "anyOf", "allOf", "oneOf", "not", "minimum", "maximum", "minLength", "maxLength"}
     | {"minItems", "maxItems", "uniqueItems", "pattern", "examples", "$ref", "$defs", "$schema", "definitions"}
     | {"json_schema", "schema", "grammar", "syntax", "definition", "allowed_tools", "tools", "mode"}
-    | {"extra_content", "include_usage"}
+    | {"extra_content", "include_usage", "thinking", "budget_tokens", "display", "effort", "top_k"}
     | NOT_TEXT
 )
 # Where one of the format's own values may stand, and those values.
 _SETTINGS: Final = frozenset(
     {"type", "role", "tool_choice", "mode", "syntax", "reasoning_effort", "verbosity", "service_tier"}
+    | {"effort", "display"}
 )
 _SETTING_VALUES: Final = frozenset(
     {"function", "custom", "text", "image_url", "input_audio", "file", "refusal", "tool_result", "tool_use"}
     | {"json_object", "json_schema", "grammar", "lark", "regex", "allowed_tools", "ephemeral", "thinking"}
     | {"object", "array", "string", "number", "integer", "boolean", "null"}
     | {"auto", "none", "required", "default", "flex", "priority", "scale"}
-    | {"minimal", "low", "medium", "high", "xhigh"}
+    | {"minimal", "low", "medium", "high", "xhigh", "max"}
+    | {"enabled", "disabled", "adaptive", "summarized", "omitted"}
     | {"system", "developer", "user", "assistant", "tool"}
 )
 

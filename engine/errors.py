@@ -81,8 +81,22 @@ class TenantRequired(InvalidRequest):
 
 
 class ContextTooLong(InvalidRequest):
+    """`window` is the largest that was to be had, `tokens` what the conversation needs, where they are known."""
+
     code = "context_length_exceeded"
     text = "The conversation is longer than the context window of the model."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        window: int | None = None,
+        tokens: int | None = None,
+    ) -> None:
+        super().__init__(message, param=param)
+        self.window = window
+        self.tokens = tokens
 
 
 class NotSupported(InvalidRequest):

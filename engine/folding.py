@@ -16,7 +16,7 @@ def _size(text: str) -> int:
 class ChoiceFold:
     """One choice as it grows."""
 
-    __slots__ = ("content", "given", "logprobs", "reasoning", "refusal", "size", "tool_calls")
+    __slots__ = ("content", "extra", "given", "logprobs", "reasoning", "refusal", "size", "tool_calls")
 
     def __init__(self) -> None:
         self.size = 0  # of all text, in bytes at most
@@ -26,6 +26,7 @@ class ChoiceFold:
         self.refusal: list[str] = []
         self.tool_calls: dict[int, Json] = {}
         self.logprobs: dict[str, list[Any]] = {}
+        self.extra: Json = {}
 
     def add(self, delta: Delta) -> None:
         content = delta.content
@@ -45,6 +46,9 @@ class ChoiceFold:
             for kind, entries in delta.logprobs.items():
                 if entries:
                     self.logprobs.setdefault(kind, []).extend(entries)
+        if delta.extra_content:
+            for kind, entries in delta.extra_content.items():
+                self.extra[kind] = [*self.extra.get(kind, ()), *entries]
 
     def _add_tool_call(self, fragment: Json) -> None:
         """Fragments of one call share an `index`; the first carries id and name, the others more of `arguments`. A name
@@ -96,6 +100,7 @@ class ChoiceFold:
                 tool_calls=calls,
                 reasoning_content="".join(self.reasoning) or None,
                 refusal="".join(self.refusal) or None,
+                extra_content=dict(self.extra) or None,
             ),
             finish_reason=finish_reason,
             index=index,
@@ -152,4 +157,5 @@ def as_delta(choice: Choice) -> Delta:
         index=choice.index,
         refusal=message.refusal,
         logprobs=choice.logprobs,
+        extra_content=message.extra_content,
     )

@@ -182,6 +182,7 @@ class Turn:
             created=int(self.time),
             system_fingerprint=self.end.system_fingerprint if self.end else None,
             ended=self.ended,
+            stop_sequence=self.end.stop_sequence if self.end else None,
         )
 
     def intent(self) -> Intent:

@@ -41,7 +41,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message. `content` is text, a list of parts (`{"type": "text" | "image_url" | …}`) or nothing. `passing`: it
-    is for this turn alone, no session keeps it."""
+    is for this turn alone, no session keeps it. `extra_content` is no text: see `adapters.layouts` and
+    `adapters.thoughts`, and `is_error` of a tool's result."""
 
     role: str
     content: Content = None
@@ -51,6 +52,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_content: str | None = None
     refusal: str | None = None
     passing: bool = False
+    extra_content: Json | None = None
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,13 +98,15 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of one model call, as the model's service counts them; `estimated` when it did not say."""
+    """Tokens of one model call, as the model's service counts them; `estimated` when it did not say. Of the prompt's,
+    `cached_tokens` were read from the service's cache, `written_tokens` written to it."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    written_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -193,7 +197,8 @@ class Embedded(msgspec.Struct, frozen=True):
 
 
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A piece of choice `index`. `tool_calls` are stream fragments (`index id type function{name arguments}`)."""
+    """A piece of choice `index`. `tool_calls` are stream fragments (`index id type function{name arguments}`).
+    `extra_content` holds lists, by their names: `thoughts` are what vouches for reasoning (see `adapters.thoughts`)."""
 
     content: str | None = None
     reasoning: str | None = None
@@ -201,15 +206,18 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     index: int = 0
     refusal: str | None = None
     logprobs: Json | None = None
+    extra_content: Json | None = None
 
 
 class End(msgspec.Struct, frozen=True):
-    """The last an adapter yields: a finish reason a choice (`stop length tool_calls content_filter`), the usage."""
+    """The last an adapter yields: a finish reason a choice (`stop length tool_calls content_filter`), the usage.
+    `stop_sequence`: the one of the request's that ended the answer, where the service says so."""
 
     finish_reasons: dict[int, str]
     usage: Usage | None = None
     upstream_id: str | None = None
     system_fingerprint: str | None = None
+    stop_sequence: str | None = None
 
 
 # What the engine yields -------------------------------------------------------------------------------------------
@@ -248,6 +256,7 @@ class Done(msgspec.Struct, frozen=True):
     created: int
     system_fingerprint: str | None = None
     ended: float = 0.0
+    stop_sequence: str | None = None
 
     @property
     def message(self) -> Message:

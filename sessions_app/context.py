@@ -145,7 +145,7 @@ class Talk:
         while fixed > usable and (place := next((n for n, each in enumerate(now) if each[1]), None)) is not None:
             fixed -= now.pop(place)[2]
         if fixed > room.window:
-            raise ContextTooLong
+            raise ContextTooLong(window=room.window, tokens=fixed)
         first = len(self._turns)
         while first > 0:
             said = (group for group in self._turns[first - 1] if not self._is_pinned(group))

@@ -119,6 +119,7 @@ class Restorer:
         restored = Delta(
             content=content, reasoning=reasoning, tool_calls=calls, index=index, refusal=refusal,
             logprobs=delta.logprobs if unchanged else None,  # they spell the text that the model wrote
+            extra_content=delta.extra_content,
         )  # fmt: skip
         return None if restored == Delta(index=index) and delta != restored else restored
 

@@ -14,6 +14,7 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
 from access import answers, openapi
+from access.edges.messages_operations import CountAnswer, MessageAnswer
 from sessions_app import records
 from tests.access.parts import build
 from tests.engine.parts import ScriptedModel
@@ -71,6 +72,9 @@ async def test_it_holds_for_real_answers() -> None:
     models = (await site.alice.get("/v1/models")).json
     strict(answers.ModelListAnswer, models)
     strict(answers.PublicModelAnswer, models["data"][0])
+    asked = {"max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    strict(MessageAnswer, (await site.alice.post("/v1/messages", asked)).json)
+    strict(CountAnswer, (await site.alice.post("/v1/messages/count_tokens", asked)).json)
     error = (await site.stranger.post("/api/chat", {"message": "Hi"})).json
     strict(answers.ErrorAnswer, error)
     strict(answers.ErrorInside, error["error"])

@@ -35,7 +35,7 @@ async def test_it_translates_stop_reasons(reason: str, finish: str) -> None:
 async def test_it_counts_what_went_through_the_cache_as_prompt() -> None:
     usage = {"input_tokens": 3, "cache_creation_input_tokens": 20, "cache_read_input_tokens": 100}
     heard = await hear(anthropic.started(**usage), *anthropic.text(0, "a"), *anthropic.ended())
-    assert heard.ends[0].usage == Usage(prompt_tokens=123, completion_tokens=2, cached_tokens=100)
+    assert heard.ends[0].usage == Usage(123, 2, cached_tokens=100, written_tokens=20)
     assert heard.ends[0].upstream_id == "msg_1"
 
 

@@ -300,7 +300,7 @@ async def test_it_sends_the_thinking_before_calls_of_tools_back_as_it_was() -> N
 async def test_it_counts_what_went_through_the_cache_as_prompt() -> None:
     usage = {"inputTokens": 3, "cacheReadInputTokens": 100, "cacheWriteInputTokens": 20}
     heard = await hear(*GOOD[:-2], *bedrock.ended(**usage))
-    assert heard.ends[0].usage == Usage(prompt_tokens=123, completion_tokens=2, cached_tokens=100)
+    assert heard.ends[0].usage == Usage(123, 2, cached_tokens=100, written_tokens=20)
 
 
 async def test_it_never_hands_out_what_the_service_does_itself() -> None:

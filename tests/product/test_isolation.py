@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from django.urls import get_resolver
 
-from access.edges import openai, responses
+from access.edges import messages, openai, responses
 from access.urls import ROUTES
 from tests.adapters.upstream import Upstream, by_stream, chunk, streamed, whole
 from tests.product.running import Product, until
@@ -68,6 +68,8 @@ OWNED: dict[str, list[tuple[str, str, dict | None]]] = {
     responses.RESPONSE: [("GET", "/v1/responses/{response}", None), ("DELETE", "/v1/responses/{response}", None)],
     responses.INPUT_ITEMS: [("GET", "/v1/responses/{response}/input_items", None)],
     responses.CANCEL: [("POST", "/v1/responses/{response}/cancel", None)],
+    messages.MESSAGES: [("POST", "/v1/messages", {**MESSAGES, "max_tokens": 9, "model": "acme-only"})],
+    messages.COUNT: [("POST", "/v1/messages/count_tokens", {**MESSAGES, "model": "acme-only"})],
 }
 # Routes that show a caller only what is theirs, or nothing of anybody's; all need a credential.
 ANYBODYS: dict[str, tuple[str, dict | None]] = {
@@ -252,6 +254,7 @@ def names(cast: Cast) -> dict[str, str]:
 
 def test_every_route_has_a_row():
     wire = {openai.COMPLETIONS, openai.EMBEDDINGS, openai.MODELS, openai.MODEL, *responses.PATHS}
+    wire |= {messages.MESSAGES, messages.COUNT}
     assert set(ROUTES) | wire == {*OWNED, *ANYBODYS, *MANAGED, *AUDITED}
     assert {template for template in ROUTES if "{" in template} <= {*OWNED, *MANAGED}
     found = set()
