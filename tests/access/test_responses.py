@@ -264,6 +264,20 @@ async def test_it_cancels_what_is_running(valkey_url):
         assert (await site.alice.request("DELETE", f"{PATH}/{response_id}")).status == 404
 
 
+async def test_it_goes_on_from_a_response_that_is_still_running(valkey_url):
+    gate = asyncio.Event()
+    model = ScriptedModel(["Hel", gate, "lo"])
+    async with remembering(valkey_url, model) as site:
+        running = site.alice.begin("POST", PATH, {"input": "One"})
+        await within(5, lambda: model.calls and site.behind.journal.intents)
+        response_id = f"resp_{site.behind.journal.intents[0].turn_id}"
+        following = site.alice.begin("POST", PATH, {"input": "Two", "previous_response_id": response_id})
+        gate.set()
+        assert (await running.rest()).json["id"] == response_id
+        assert (await following.rest()).json["previous_response_id"] == response_id
+        assert asked_of(model) == [*said("One"), ("user", "Two")]
+
+
 async def test_items_are_referred_to(valkey_url):
     model = ScriptedModel(FRAGMENTS, finish="tool_calls")
     async with remembering(valkey_url, model) as site:
