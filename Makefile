@@ -11,6 +11,7 @@ run:
 test:
 	@tools/venv.sh dev
 	@tools/chromium.sh
+	@tools/node.sh tests/clients
 	@$(PY) -m pytest -q -n 2 -m "not server"
 	@$(PY) -m pytest -q -m server
 

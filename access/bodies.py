@@ -22,6 +22,7 @@ MAX_DEPTH = 64
 MAX_WIDTH = 4_096  # keys of one object, elements of one array
 MAX_ITEMS = 32_768  # keys and elements of the whole body
 MAX_INTEGER = 2**64
+MAX_TOKENS = 8_192  # integers of one array, where it may be a text as tokens
 
 _DIGITS = bytes(ord("0") if chr(byte) in "123456789" else byte for byte in range(256))
 _LONG_NUMBER = b"0" * 20
@@ -30,8 +31,9 @@ _ESCAPED_NUL = b"\\u0000"
 Path = tuple[str | int, ...]
 
 
-def parse(body: bytes) -> Json:
-    """The JSON object of a body. Raises PayloadTooLarge, or InvalidRequest with the `param` at fault where one is."""
+def parse(body: bytes, *, token_lists: bool = False) -> Json:
+    """The JSON object of a body. With `token_lists` an array of nothing but integers may hold MAX_TOKENS of them and
+    counts as one element. Raises PayloadTooLarge, or InvalidRequest with the `param` at fault where one is."""
     if len(body) > MAX_BYTES:
         raise PayloadTooLarge(f"The body is larger than {MAX_BYTES} bytes.")
     try:
@@ -41,7 +43,7 @@ def parse(body: bytes) -> Json:
     if type(value) is not dict:
         raise InvalidRequest("The body must be a JSON object.")
     if not _plain(body):
-        _walk(value)
+        _walk(value, token_lists)
     return value
 
 
@@ -56,11 +58,13 @@ def _plain(body: bytes) -> bool:
     )
 
 
-def _walk(root: Json) -> None:
+def _walk(root: Json, token_lists: bool) -> None:
     stack: list[tuple[Path, Any]] = [((), root)]
     items = 0
     while stack:
         path, value = stack.pop()
+        if token_lists and type(value) is list and len(value) <= MAX_TOKENS and set(map(type, value)) == {int}:
+            continue
         children = _children(path, value)
         if children is None:
             continue

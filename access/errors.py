@@ -45,6 +45,7 @@ TABLE: dict[type[EngineError], Translation] = {
     errors.PayloadTooLarge: Translation(413, 1009, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.ContextTooLong: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.NotSupported: Translation(400, 4400, "UNIMPLEMENTED", "invalid_request_error"),
+    errors.PreviousResponseNotFound: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.IdempotencyMismatch: Translation(422, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.UpstreamRejected: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
     errors.ContentBlocked: Translation(400, 4400, "INVALID_ARGUMENT", "invalid_request_error"),
@@ -111,8 +112,11 @@ def body(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
 
 
 def event(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
-    """The `error` event of server-sent events and WebSocket, with the `turn_id` of a turn that is on record."""
+    """The `error` event of server-sent events and WebSocket, with `param` where a field is at fault and the `turn_id`
+    of a turn that is on record."""
     said = _said(error, request_id, language)
+    if error.param is not None:
+        said["param"] = error.param
     if error.turn_id is not None:
         said["turn_id"] = error.turn_id
     return said
@@ -130,7 +134,7 @@ def openai_body(error: EngineError, language: str = ENGLISH) -> Json:
     if isinstance(error, errors.ContentBlocked):
         code = "content_filter"
     elif isinstance(error, errors.ContextTooLong):
-        message = f"This model's maximum context length is exceeded. {error.message}"
+        message = _overflow(error)
     return {
         "error": {
             "message": message,
@@ -140,6 +144,19 @@ def openai_body(error: EngineError, language: str = ENGLISH) -> Json:
             "retryable": error.retryable,
         }
     }
+
+
+def _overflow(error: errors.ContextTooLong) -> str:
+    """As OpenAI words it, whoever found it out: clients know it by these words."""
+    if error.message.startswith("This model's maximum context length is "):
+        return error.message
+    if error.window is None:
+        return f"This model's maximum context length is exceeded. {error.message}"
+    size = "are longer" if error.tokens is None else f"resulted in {error.tokens} tokens"
+    return (
+        f"This model's maximum context length is {error.window} tokens. However, your messages {size}. "
+        "Please reduce the length of the messages."
+    )
 
 
 def anthropic_body(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
@@ -162,6 +179,8 @@ def anthropic_body(error: EngineError, request_id: str, language: str = ENGLISH)
 
 def _too_long(error: errors.ContextTooLong) -> str:
     """With the numbers where both are known: what was sent is more than what there is room for."""
+    if error.window is not None and error.tokens is not None:
+        return f"prompt is too long: {error.tokens} tokens > {error.window} maximum"
     numbers = sorted({int(number) for number in _COUNTS.findall(error.message)})
     if len(numbers) != 2:
         return f"prompt is too long: {error.message}"

@@ -33,8 +33,8 @@ def delta(event: Delta) -> Json:
 
 
 def done(event: Done, source: Source = "model") -> Json:
-    """The terminal event. `choices` only where more than one was asked for; else `message` says it all. `route` names
-    the `source` as `start` does."""
+    """The terminal event. `choices` only where more than one was asked for; else `message` says it all, and `logprobs`
+    where they were asked for. `route` names the `source` as `start` does."""
     body: Json = {
         "id": event.id,
         "message": message(event.message),
@@ -42,6 +42,8 @@ def done(event: Done, source: Source = "model") -> Json:
         "finish_reason": event.finish_reason,
         "route": event.route if source == "model" else {**event.route, "source": source},
     }
+    if event.choices[0].logprobs:
+        body["logprobs"] = event.choices[0].logprobs
     if len(event.choices) > 1:
         body["choices"] = [choice(one) for one in event.choices]
     return body
@@ -53,7 +55,10 @@ def answer(event: Done, source: Source = "model") -> Json:
 
 
 def choice(one: Choice) -> Json:
-    return {"index": one.index, "message": message(one.message), "finish_reason": one.finish_reason}
+    body: Json = {"index": one.index, "message": message(one.message), "finish_reason": one.finish_reason}
+    if one.logprobs:
+        body["logprobs"] = one.logprobs
+    return body
 
 
 def message(said: Message) -> Json:

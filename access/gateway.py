@@ -9,6 +9,7 @@ from access.asgi import App, Event, Receive, Scope, Send
 from access.edges import messages
 from access.edges.messages import MessagesEdge
 from access.edges.openai import OpenAIEdge
+from access.edges.responses import RESPONSES, ResponsesEdge
 from access.edges.websocket import ChatConsumer
 from access.health import Health
 from access.lean import LeanHandler
@@ -22,14 +23,15 @@ SECTIONS = frozenset({"admin", "api", "chat", "console", "static"})
 
 
 class Gateway:
-    """`/v1/messages…` is the Messages edge, the rest of `/v1/…` the OpenAI edge, but that callers who say an
-    `anthropic-version` get `/v1/models` in that format. The chat contract under `/api/` is DRF on the lean handler,
-    `/metrics` and health are bare callables, `/ws/chat` Channels; `django` serves the rest and `lifespan` the server's
-    own events."""
+    """`/v1/responses…` is the edge of the Responses API, `/v1/messages…` the Messages edge, the rest of `/v1/…` the
+    OpenAI edge, but that callers who say an `anthropic-version` get `/v1/models` in that format. The chat contract
+    under `/api/` is DRF on the lean handler, `/metrics` and health are bare callables, `/ws/chat` Channels; `django`
+    serves the rest and `lifespan` the server's own events."""
 
     def __init__(self, parts: Parts, *, django: App, lifespan: App, health: Health, metrics_token: str) -> None:
         self._metrics = parts.metrics
         self._openai = OpenAIEdge(parts)
+        self._responses = ResponsesEdge(parts)
         self._messages = MessagesEdge(parts)
         self._lean = LeanHandler(urlpatterns(parts), django)
         self._django = django
@@ -70,6 +72,8 @@ class Gateway:
     def _edge_of(self, scope: Scope) -> App:
         path: str = scope["path"]
         if path.startswith("/v1/"):
+            if (path + "/").startswith(f"{RESPONSES}/"):
+                return self._responses
             return self._messages if messages.is_meant(path, scope["headers"]) else self._openai
         if path.startswith("/api/"):
             return self._lean

@@ -54,6 +54,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "The resource was changed meanwhile.": ("该资源已被他人更改。", "該資源已被他人變更。"),
     "The turn was cancelled.": ("该轮对话已取消。", "該輪對話已取消。"),
     "Too many turns wait for this session.": ("该会话排队的轮次过多。", "該會話排隊的輪次過多。"),
+    "The previous response was not found.": ("找不到上一个响应。", "找不到上一個回應。"),
     "This idempotency key was used with another request.": (
         "该幂等键已用于另一个请求。",
         "該冪等鍵已用於另一個請求。",

@@ -107,7 +107,11 @@ SESSION_CHANGES_QUERY = (
     *AUDIT_QUERY[:2],
     ("session", "string", "The id of one."),
     ("user", "string", "Whose session, as it was recorded."),
-    ("action", "string", "`patched deleted expired snapshot tagged restored branched summarised unsummarised`."),
+    (
+        "action",
+        "string",
+        "`patched deleted expired snapshot tagged restored branched summarised unsummarised withdrawn`.",
+    ),
     *AUDIT_QUERY[-2:],
 )
 SNAPSHOT_QUERY = (("limit", "integer", "1 to 200; 50 unless told."), ("cursor", "string", "`next_cursor`."))

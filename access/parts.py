@@ -80,6 +80,10 @@ class VersionReader(Protocol):
         self, principal: Principal, session_id: str, place: int | str | None, new_id: str | None
     ) -> Json: ...
 
+    async def after_turn(self, principal: Principal, session_id: str, turn_id: str) -> Json: ...
+
+    async def withdraw(self, principal: Principal, session_id: str, turn_id: str) -> None: ...
+
 
 class SnapshotKeeper(Protocol):
     """Names for versions of sessions (see `sessions_app.snapshots`)."""

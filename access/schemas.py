@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from access import cache_control, idempotency_keys, languages
+from access import cache_control, chat_fields, idempotency_keys, languages
 from engine.errors import InvalidRequest
 from engine.types import AUTO, ChatRequest, Json, Message, RawHeaders
 
@@ -92,6 +92,7 @@ class OpenAIBody(ChatFields, kw_only=True):
 
     messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_MESSAGES)]
     max_completion_tokens: Tokens | None = None
+    safety_identifier: Text | None = None
 
 
 Body = TypeVar("Body")
@@ -119,6 +120,7 @@ def chat_request(
     those of the request or handshake; `cache` and `idempotency` count in place of their Cache-Control and
     Idempotency-Key."""
     chat: ChatBody = fields(body, ChatBody)
+    tools = _tools(chat)
     named = dict(headers)
     if (chat.message is None) == (chat.messages is None):
         raise InvalidRequest("Give either message or messages.", param="message")
@@ -129,7 +131,7 @@ def chat_request(
         temperature=chat.temperature,
         max_tokens=chat.max_tokens,
         stream=chat.stream is True,
-        tools=_tools(chat.tools),
+        tools=tools,
         params=_params(body),
         metadata=chat.metadata or {},
         session_id=chat.session_id,
@@ -137,9 +139,9 @@ def chat_request(
         user=chat.user,
         user_profile=chat.user_profile,
         language=chat.language or preferred_language(named.get(b"accept-language")),
-        idempotency=_key(headers, named) if idempotency is None else idempotency,
+        idempotency=idempotency_key(headers, named) if idempotency is None else idempotency,
         headers=headers,
-        cache=_wish(headers, named) if cache is None else cache,
+        cache=cache_wish(headers, named) if cache is None else cache,
         resumable=edge in RESUMABLE,
         edge=edge,
         request_id=request_id,
@@ -150,16 +152,18 @@ def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> 
     """An OpenAI chat body. The header `X-Session-Id` makes it a remembered turn, of a new session if there is none of
     that name."""
     chat: OpenAIBody = fields(body, OpenAIBody)
+    chat_fields.refuse_unknown(body)
+    tools = _tools(chat)
     return ChatRequest(
         messages=_messages(chat.messages),
         model=chat.model or AUTO,
         temperature=chat.temperature,
         max_tokens=chat.max_completion_tokens if chat.max_completion_tokens is not None else chat.max_tokens,
         stream=chat.stream is True,
-        tools=_tools(chat.tools),
+        tools=tools,
         params=_params(body),
         metadata=chat.metadata or {},
-        user=chat.user,
+        user=chat.user if chat.user is not None else chat.safety_identifier,
         headers=headers,
         edge="openai",
         request_id=request_id,
@@ -177,8 +181,8 @@ def told(headers: RawHeaders) -> dict[str, Any]:
         "remember": session_id is not None,
         "create_session": session_id is not None,
         "language": preferred_language(named.get(b"accept-language")),
-        "idempotency": _key(headers, named),
-        "cache": _wish(headers, named),
+        "idempotency": idempotency_key(headers, named),
+        "cache": cache_wish(headers, named),
     }
 
 
@@ -215,11 +219,13 @@ def preferred_language(header: bytes | None) -> str | None:
     return next(iter(languages.ranked(header)), None)
 
 
-def _wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
+def cache_wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.Wish:
+    """What Cache-Control says; `named` are the same headers by their names."""
     return cache_control.wish(headers) if cache_control.HEADER in named else ""
 
 
-def _key(headers: RawHeaders, named: dict[bytes, bytes]) -> str:
+def idempotency_key(headers: RawHeaders, named: dict[bytes, bytes]) -> str:
+    """The request's, empty where it has none. Raises InvalidRequest."""
     return idempotency_keys.given(headers) if idempotency_keys.HEADER in named else ""
 
 
@@ -248,10 +254,20 @@ def _params(body: Json) -> Json:
     return {key: value for key, value in body.items() if key in PARAMS and value is not None}
 
 
+def _tools(chat: ChatFields) -> list[Json] | None:
+    """The tools, with what else of the body must fit them."""
+    if chat.tools is None and chat.tool_choice is None and chat.response_format is None:
+        return None
+    tools = chat_fields.tools(chat.tools)
+    chat_fields.check_choice(chat.tool_choice, tools)
+    chat_fields.check_format(chat.response_format)
+    return tools
+
+
 def _messages(messages: list[Message]) -> list[Message]:
     return [
         message
-        if type(message.content) is str and message.tool_calls is None and message.role in _SAID
+        if type(message.content) is str and message.tool_calls is None and message.role in _SAID and not message.passing
         else _checked(message, f"messages[{index}]")
         for index, message in enumerate(messages)
     ]
@@ -267,7 +283,7 @@ def _checked(message: Message, at: str) -> Message:
         raise InvalidRequest(f"{at}.content: is missing.", param=f"{at}.content")
     if message.role == "tool" and not message.tool_call_id:
         raise InvalidRequest(f"{at}.tool_call_id: is missing.", param=f"{at}.tool_call_id")
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"passing": False}  # what a session keeps is not a message's to say
     if isinstance(message.content, list):
         changes["content"] = [_part(part, f"{at}.content[{index}]") for index, part in enumerate(message.content)]
     if message.tool_calls is not None:
@@ -307,12 +323,3 @@ def _tool_call(call: Json, at: str) -> Json:
         "function": {"name": function["name"], "arguments": function["arguments"]},
         **({"extra_content": extra} if isinstance(extra, dict) else {}),  # signatures of the model that made the call
     }
-
-
-def _tools(tools: list[Json] | None) -> list[Json] | None:
-    for index, tool in enumerate(tools or ()):
-        function = tool.get("function")
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-            at = f"tools[{index}].function"
-            raise InvalidRequest(f"{at}: needs a name.", param=at)
-    return [{"type": "function", "function": tool["function"]} for tool in tools or ()] or None

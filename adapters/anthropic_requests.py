@@ -206,9 +206,9 @@ def _tools(asked: Json, request: ChatRequest) -> None:
     """After those of the configuration, which the service itself runs."""
     choice = tool_choice(request)
     own = asked.get("tools") or []
-    if request.tools:
-        asked["tools"] = [*own, *map(_tool, request.tools)]
-    if not request.tools or (choice.mode == "auto" and choice.parallel):
+    if choice.tools:
+        asked["tools"] = [*own, *map(_tool, choice.tools)]
+    if not choice.tools or (choice.mode == "auto" and choice.parallel):
         return
     asked["tool_choice"] = {"type": CHOICES[choice.mode]}
     if choice.name:

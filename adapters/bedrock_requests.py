@@ -172,14 +172,14 @@ def _tools(request: ChatRequest, messages: Sequence[Message]) -> Json | None:
     """The service wants to know the tools of a conversation that holds calls, also when nobody is to call any more."""
     choice = tool_choice(request)
     called = {call["function"]["name"] for message in messages for call in message.tool_calls or ()}
-    if request.tools and choice.mode == "none":
+    if choice.tools and choice.mode == "none":
         if called:
             raise NotSupported("This model takes no tool_choice none after calls of tools.", param="tool_choice")
         return None
-    if not request.tools:
+    if not choice.tools:
         tools = [{"toolSpec": {"name": name, "inputSchema": {"json": schema_of({})}}} for name in sorted(called)]
         return {"tools": tools} if tools else None
-    config: Json = {"tools": [block for tool in request.tools for block in _tool(tool)]}
+    config: Json = {"tools": [block for tool in choice.tools for block in _tool(tool)]}
     if choice.mode == "required":
         config["toolChoice"] = {"any": {}}
     elif choice.name:

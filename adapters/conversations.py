@@ -126,24 +126,35 @@ def schema_of(function: Json) -> Json:
 
 
 class ToolChoice(NamedTuple):
-    """`mode` is `auto`, `none`, `required` or `named`; `parallel`: several calls at a time are welcome."""
+    """`mode` is `auto`, `none`, `required` or `named`; `parallel`: several calls at a time are welcome. `tools` are
+    those the model may call: the others are not even shown to it."""
 
     mode: str
     name: str = ""
     parallel: bool = True
+    tools: list[Json] = []
 
 
 def tool_choice(request: ChatRequest) -> ToolChoice:
     """Raises NotSupported for what is none."""
     choice = request.params.get("tool_choice") or "auto"
     parallel = request.params.get("parallel_tool_calls") is not False
+    tools = request.tools or []
     if choice in ("auto", "none", "required"):
-        return ToolChoice(choice, parallel=parallel)
-    function = choice.get("function") if isinstance(choice, dict) and choice.get("type") == "function" else None
+        return ToolChoice(choice, "", parallel, tools)
+    kind, said = (choice.get("type"), choice.get("allowed_tools")) if isinstance(choice, dict) else (None, None)
+    if kind == "function" and (name := _named(choice)):
+        return ToolChoice("named", name, parallel, tools)
+    if kind == "allowed_tools" and isinstance(said, dict) and said.get("mode") in ("auto", "required"):
+        allowed = {_named(one) for one in said.get("tools") or ()}
+        return ToolChoice(said["mode"], "", parallel, [tool for tool in tools if _named(tool) in allowed])
+    raise NotSupported("This model does not know this tool_choice.", param="tool_choice")
+
+
+def _named(tool: Any) -> str:
+    function = tool.get("function") if isinstance(tool, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(name, str) or not name:
-        raise NotSupported("This model does not know this tool_choice.", param="tool_choice")
-    return ToolChoice("named", name, parallel)
+    return name if isinstance(name, str) else ""
 
 
 def schema_wanted(request: ChatRequest) -> Json | None:

@@ -174,10 +174,10 @@ def _tools(request: ChatRequest) -> list[Json]:
     """The model alone decides whether it calls any; that it must not is said by showing it none."""
     if not request.tools:
         return []
-    mode = tool_choice(request).mode
-    if mode in ("required", "named"):
+    choice = tool_choice(request)
+    if choice.mode in ("required", "named"):
         raise NotSupported("This model cannot be made to call a tool.", param="tool_choice")
-    return [] if mode == "none" else [{"type": "function", "function": function_of(tool)} for tool in request.tools]
+    return [] if choice.mode == "none" else [{"type": "function", "function": function_of(one)} for one in choice.tools]
 
 
 def _format(wanted: Any) -> Any:

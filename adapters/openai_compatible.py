@@ -79,6 +79,7 @@ class OpenAICompatibleAdapter(HttpAdapter):
     def _body(self, call: ModelCall) -> bytes:
         request = call.request
         body: Json = {**self._params(request.params), "model": call.model, "messages": self._messages(call.messages)}
+        body.pop("stream_options", None)  # the caller's; what is asked here is said below
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.max_tokens is not None:

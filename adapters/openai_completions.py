@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from adapters.conversations import refuse, refuse_tiers, schema_wanted
 from adapters.openai_answers import Answer
 from adapters.openai_compatible import OpenAICompatibleAdapter, Options
 from engine.batching import shared_usage
@@ -22,6 +23,7 @@ from engine.folding import Fold
 from engine.types import Delta, End, Json, Message, ModelCall, StoredAnswer
 
 PARAMS: Final = frozenset({"frequency_penalty", "logit_bias", "n", "presence_penalty", "seed", "stop", "top_p"})
+UNKNOWN: Final = ("logprobs", "top_logprobs")  # `reasoning_effort` and `verbosity` are wishes and dropped
 ROLES: Final = {"developer": "system", "function": "tool"}
 SPEAKERS: Final = {"user": "User", "assistant": "Assistant", "tool": "Tool"}
 MAX_STOPS: Final = 4  # that services take
@@ -126,6 +128,10 @@ class OpenAICompletionsAdapter(OpenAICompatibleAdapter):
         request, options = call.request, self._options
         if request.tools:
             raise NotSupported("This model takes no tools.", param="tools")
+        if schema_wanted(request) is not None:
+            raise NotSupported("This model answers in free text only.", param="response_format")
+        refuse(request, *UNKNOWN)
+        refuse_tiers(request)
         asked: Json = {name: value for name, value in request.params.items() if name in PARAMS}
         asked["model"] = call.model
         asked[options.max_tokens_field] = request.max_tokens if request.max_tokens is not None else options.max_tokens

@@ -36,21 +36,52 @@ FIELD_PATH: Final = re.compile(r"[A-Za-z_$*][A-Za-z0-9_.$*\[\]-]{0,99}")
 # How services say that the conversation is too long, as a code or type or somewhere in the text, lower case.
 CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error", "context_window_exceeded"})
 CONTEXT_WORDS: Final = (
-    "maximum context length",  # OpenAI, vLLM
+    "maximum context length",  # OpenAI, vLLM, DeepSeek, Mistral, OpenRouter
     "context length exceeded",
+    "maximum context limit",
+    "exceed the configured limit",  # OpenAI
     "exceeds the available context size",  # llama.cpp
     "longer than the maximum model length",  # vLLM
+    "longer than the model's context length",  # SGLang, Together
     "maximum input length",  # SGLang, text-generation-inference
+    "maximum allowed input length",
+    "`inputs` tokens + `max_new_tokens` must be",  # text-generation-inference
+    "reduce the length of the messages",  # Groq
+    "maximum prompt length is",  # xAI
     "exceeds the model's context",
     "exceeds context window",
     "exceeds the context window",
+    "context window exceeds limit",  # MiniMax
+    "exceeded model token limit",  # Moonshot
+    "range of input length should be",  # DashScope
+    "prompt exceeds max length",  # Zhipu
     "prompt is too long",  # Anthropic and gateways before it
     "exceeds the maximum number of tokens",  # Gemini
     "exceeds the context length",  # Ollama
+    "greater than the context length",  # LM Studio
     "prompt too long",  # Ollama
     "exceed context limit",
     "input is too long",  # Bedrock
+    "too many input tokens",  # Bedrock
+    "too large for model with",  # Bedrock
     "input tokens exceeded",
+    "too many tokens",  # Cohere
+)
+GROUPED: Final = re.compile(r"(?<=\d),(?=\d{3})")
+# How many tokens there were and how many there may be, where they are told; lower case.
+SIZES: Final = (
+    re.compile(
+        r"length is (?P<window>\d{1,9}) tokens.{0,80}?(?:resulted in|requested|contains|has) "
+        r"(?:about |at least )?(?P<tokens>\d{1,9})"
+    ),
+    re.compile(r"too long: (?P<tokens>\d{1,9}) tokens > (?P<window>\d{1,9})"),
+    re.compile(r"token count \((?P<tokens>\d{1,9})\) exceeds .{0,60}\((?P<window>\d{1,9})\)"),
+    re.compile(r"\((?P<tokens>\d{1,9}) tokens\) .{0,60}\((?P<window>\d{1,9}) tokens\)"),
+    re.compile(r"limit of (?P<window>\d{1,9}) tokens.{0,40}?resulted in (?P<tokens>\d{1,9})"),
+    re.compile(r"contains (?P<tokens>\d{1,9}) tokens.{0,60}?with (?P<window>\d{1,9}) maximum"),
+    re.compile(r"token limit: (?P<window>\d{1,9}) \(requested: (?P<tokens>\d{1,9})\)"),
+    re.compile(r"max input tokens: (?P<window>\d{1,9}), request input token count: (?P<tokens>\d{1,9})"),
+    re.compile(r"length is (?P<window>\d{1,9})(?P<tokens>)"),
 )
 
 
@@ -60,6 +91,8 @@ class Complaint(msgspec.Struct, frozen=True):
     message: str = ""
     codes: frozenset[str] = frozenset()
     param: str | None = None
+    window: int | None = None  # llama.cpp says both as numbers of their own
+    tokens: int | None = None
 
 
 def complaint(error: Any) -> Complaint:
@@ -74,6 +107,8 @@ def complaint(error: Any) -> Complaint:
         message=message if isinstance(message, str) else "",
         codes=frozenset(codes),
         param=param if isinstance(param, str) else None,
+        window=_count(error.get("n_ctx")),
+        tokens=_count(error.get("n_prompt_tokens")),
     )
 
 
@@ -83,8 +118,11 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secret: str = 
     said = _read(body)
     wait = retry_after(headers.get("Retry-After"))
     if status in REJECTED and NO_CREDIT not in said.message.lower():
-        kind = ContextTooLong if _says_too_long(said) else UpstreamRejected
-        return kind(_shown(said.message, secret) or None, param=_field(said.param, secret))
+        message, param = _shown(said.message, secret) or None, _field(said.param, secret)
+        if not _says_too_long(said):
+            return UpstreamRejected(message, param=param)
+        window, tokens = sizes(said)
+        return ContextTooLong(message, param=param, window=window, tokens=tokens)
     if status == BUSY and OUT_OF_CREDIT not in said.codes:
         return UpstreamBusy(retry_after=wait)
     if status in TIMED_OUT:
@@ -130,6 +168,19 @@ def _read(body: bytes) -> Complaint:
 def _says_too_long(said: Complaint) -> bool:
     text = said.message.lower()
     return not CONTEXT_CODES.isdisjoint(said.codes) or any(words in text for words in CONTEXT_WORDS)
+
+
+def sizes(said: Complaint) -> tuple[int | None, int | None]:
+    """The context window and what the conversation takes of it, in tokens; None where it is not said."""
+    if said.window and said.tokens:
+        return said.window, said.tokens
+    text = GROUPED.sub("", said.message[: 2 * MAX_MESSAGE].lower())
+    found = next((match for pattern in SIZES if (match := pattern.search(text))), None)
+    return (int(found["window"]), int(found["tokens"]) if found["tokens"] else None) if found else (None, None)
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value < 10**9 else None
 
 
 def _shown(message: str, secret: str) -> str:

@@ -153,6 +153,7 @@ class Application:
         desk = SessionDesk(finder, changes, self.archive, self.past)
         self.snapshots = SessionSnapshots(finder, changes, every=settings.SNAPSHOT_EVERY)
         versions = SessionVersions(finder, self.sessions, changes, self.past)
+        self.sessions.fork = versions.fork
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
         router = RuleRouter(self._routes, tell=self.notices.tell)

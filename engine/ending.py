@@ -107,7 +107,7 @@ class Endings:
     async def _remember(self, turn: Turn, session: Session) -> None:
         """Adds a durable turn to its session. A store that is away does not undo the answer, and a retry by the caller
         would double it: the answer waits a moment, then goes out, and the turn is added when the store is back."""
-        said = [*turn.messages, turn.choices()[0].message]
+        said = [*(message for message in turn.messages if not message.passing), turn.choices()[0].message]
         append = partial(self._sessions.append, session, said, turn.answerer(), turn.id)
         if not await _done_within(append, (0.0, *retrying.STORE_PAUSES)):
             log.warning("turn %s is not in session %s yet: the store is away", turn.id, session.id)

@@ -14,7 +14,8 @@ State = Literal["completed", "refused", "failed", "cancelled", "aborted"]
 class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Written before the first byte of an answer leaves: who asked what, where it will go and why. `personal` is how
     many different values of which kind were masked before the model; the messages are as they were said. `parent` is
-    the version of the session the turn goes on from (0: it starts it), `profile` the user profile it brought."""
+    the version of the session the turn goes on from (0: it starts it), `profile` the user profile it brought, `echo`
+    the request's."""
 
     turn_id: str
     tenant_id: int
@@ -35,6 +36,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     personal: dict[str, int] = {}
     parent: int = 0
     profile: Json | None = None
+    echo: Json = {}
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,8 +102,9 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 SessionAction = Literal[
-    "patched", "deleted", "expired", "snapshot", "tagged", "restored", "branched", "summarised", "unsummarised"
-]
+    "patched", "deleted", "expired", "snapshot", "tagged", "restored", "branched", "summarised", "unsummarised",
+    "withdrawn",
+]  # fmt: skip
 
 
 class SessionEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,7 +127,7 @@ class SessionEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 class PastTurn(msgspec.Struct, frozen=True, kw_only=True):
     """A completed turn of a session, as the journal has it. `at` is when it was complete, `said` what it added to the
-    conversation: its new messages and the answer."""
+    conversation: its new messages, but for those that only pass, and the answer."""
 
     turn_id: str
     at: float

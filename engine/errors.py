@@ -6,6 +6,7 @@ EngineError
 │   ├── TenantRequired        whoever signs in has several tenants and named none
 │   ├── ContextTooLong        no reachable model has room for it
 │   ├── NotSupported          a good request for something that is not there yet
+│   ├── PreviousResponseNotFound  what it goes on from is not there for its caller
 │   ├── IdempotencyMismatch   its key came with another request before
 │   └── UpstreamRejected      the model's own service calls the request wrong
 ├── ContentBlocked            a sensitive-word list forbids the input
@@ -80,13 +81,32 @@ class TenantRequired(InvalidRequest):
 
 
 class ContextTooLong(InvalidRequest):
+    """`window` is the largest that was to be had, `tokens` what the conversation needs, where they are known."""
+
     code = "context_length_exceeded"
     text = "The conversation is longer than the context window of the model."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        window: int | None = None,
+        tokens: int | None = None,
+    ) -> None:
+        super().__init__(message, param=param)
+        self.window = window
+        self.tokens = tokens
 
 
 class NotSupported(InvalidRequest):
     code = "not_supported"
     text = "This is not supported."
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    code = "previous_response_not_found"
+    text = "The previous response was not found."
 
 
 class IdempotencyMismatch(InvalidRequest):

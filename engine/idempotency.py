@@ -120,6 +120,7 @@ def done_of(found: Recorded) -> Done:
         route={"instance": completion.instance, "rules": rules, "decision": completion.turn_id},
         created=int(intent.at),
         system_fingerprint=completion.system_fingerprint,
+        ended=completion.at,
     )
 
 

@@ -42,9 +42,9 @@ class Turn:
 
     __slots__ = (
         "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "counted", "cuts",
-        "decided", "end", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins", "policy",
-        "principal", "refused", "request", "reservation", "restorer", "retries", "retrying", "route", "session",
-        "source", "started", "time", "tries", "ttft", "vectors", "verdicts",
+        "decided", "end", "ended", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins",
+        "policy", "principal", "refused", "request", "reservation", "restorer", "retries", "retrying", "route",
+        "session", "source", "started", "time", "tries", "ttft", "vectors", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:
@@ -78,6 +78,7 @@ class Turn:
         self.restorer: Restorer | None = None  # of the call that is made, where something was masked for it
         self.personal: dict[str, int] = {}
         self.end: End | None = None
+        self.ended = 0.0  # when its completion was written
         self.decided = False
         self.intended = False
         self.completing: asyncio.Future[None] | None = None
@@ -180,6 +181,7 @@ class Turn:
             },
             created=int(self.time),
             system_fingerprint=self.end.system_fingerprint if self.end else None,
+            ended=self.ended,
             stop_sequence=self.end.stop_sequence if self.end else None,
         )
 
@@ -205,6 +207,7 @@ class Turn:
             personal=self.personal,
             parent=self.session.version if self.session is not None else 0,
             profile=self.session.profile_brought if self.session is not None else None,
+            echo=request.echo,
         )
 
     def _params(self) -> dict[str, object]:
@@ -214,10 +217,11 @@ class Turn:
 
     def completion(self, state: State, error: str, choices: list[Choice], usage: Usage) -> Completion:
         route = self.route
+        self.ended = time.time()
         return Completion(
             turn_id=self.id,
             tenant_id=self.principal.tenant_id,
-            at=time.time(),
+            at=self.ended,
             state=state,
             error=error,
             session_id=self.session_id,

@@ -40,8 +40,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message. `content` is text, a list of parts (`{"type": "text" | "image_url" | …}`) or nothing.
-    `extra_content` is no text: see `adapters.layouts` and `adapters.thoughts`, and `is_error` of a tool's result."""
+    """One message. `content` is text, a list of parts (`{"type": "text" | "image_url" | …}`) or nothing. `passing`: it
+    is for this turn alone, no session keeps it. `extra_content` is no text: see `adapters.layouts` and
+    `adapters.thoughts`, and `is_error` of a tool's result."""
 
     role: str
     content: Content = None
@@ -50,6 +51,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
+    passing: bool = False
     extra_content: Json | None = None
 
 
@@ -58,7 +60,9 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `messages` are the new ones when the turn is remembered, else all. `params` are the other sampling parameters of the
     OpenAI format, already reduced to known names: nothing else of a body reaches an adapter. `remember` opens a session
-    (a new one without `session_id`); `create_session` lets an unknown `session_id` start one instead of 404.
+    (a new one without `session_id`); `create_session` lets an unknown `session_id` start one instead of 404. `follows`
+    names a turn of the session, after which this one comes: where others followed it already, in a branch of the
+    session. `echo` is what no model is told and the caller is to be told again with the recorded turn.
     `instance_id` asks for that very model instance and no other; only consoles set it. `headers` are those of the
     HTTP request or handshake, names in lower case, for routing rules to read. `cache` is what the caller's
     Cache-Control says: `no-store` neither reads nor keeps an answer, `no-cache` does not read one. With the task
@@ -79,6 +83,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     remember: bool = False
     create_session: bool = False
+    follows: str | None = None
+    echo: Json = {}
     user: str | None = None
     user_profile: Json | None = None
     language: str | None = None
@@ -238,7 +244,7 @@ class Choice(msgspec.Struct, frozen=True):
 class Done(msgspec.Struct, frozen=True):
     """The terminal event: everything the client was sent, folded. Its completion entry is durable.
 
-    `route` is `{"instance", "rules", "decision"}`; `decision` is the turn's id.
+    `route` is `{"instance", "rules", "decision"}`; `decision` is the turn's id. `ended`: when the answer was complete.
     """
 
     id: str
@@ -249,6 +255,7 @@ class Done(msgspec.Struct, frozen=True):
     route: Json
     created: int
     system_fingerprint: str | None = None
+    ended: float = 0.0
     stop_sequence: str | None = None
 
     @property

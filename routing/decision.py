@@ -13,7 +13,7 @@ from engine.types import AUTO, Answerer, Constraints, Json
 from routing.demands import Demands
 from routing.features import Features
 from routing.selection import BUSY_SECONDS, EQUAL, HEALTHY, Selection
-from routing.table import Candidate, Pool, RoutingTable, View
+from routing.table import Candidate, Pool, RoutingTable, View, window_of
 
 FINAL: Final = frozenset({"tried", "context_window"})  # reasons that stay as they are however long one waits
 
@@ -136,7 +136,7 @@ def decide(table: RoutingTable, features: Features, constraints: Constraints | N
                 break
             before.append(step)
         else:
-            refusal = _refusal(before)
+            refusal = _refusal(before, features["prompt_tokens"])
             nobody = Decision(before[-1], None, first.rules, features, view.reads, before[:-1], answerer)
             refusal.decision = nobody.record()
             raise refusal
@@ -169,10 +169,11 @@ def _further(
             yield pool, "", {"context_window": None if window == inf else int(window)}
 
 
-def _refusal(steps: Sequence[Step]) -> ContextTooLong | Overloaded:
-    """Why nobody answers."""
+def _refusal(steps: Sequence[Step], tokens: int) -> ContextTooLong | Overloaded:
+    """Why nobody answers. `tokens` is the estimated size of the conversation."""
     if all(step.reasons == {"context_window"} for step in steps):
-        return ContextTooLong()
+        window = max(window_of(each.entry.instance) for step in steps for each in step.pool.candidates)
+        return ContextTooLong(window=int(window), tokens=tokens) if tokens > window else ContextTooLong()
     waits = [step.selection.wait for step in steps if not step.reasons <= FINAL]
     return Overloaded(retry_after=min(waits, default=BUSY_SECONDS))
 

@@ -94,7 +94,9 @@ class Talk:
     def __init__(self, past: Past, messages: Sequence[Message], profile: str = "", *, kept: bool = True) -> None:
         self._kept = kept
         new_system, self._asked = split_system(messages)
-        system = with_line(new_system or list(past.system), profile)
+        passing = [msgspec.structs.replace(message, passing=False) for message in new_system if message.passing]
+        lasting = [message for message in new_system if not message.passing]
+        system = with_line([*passing, *(lasting or past.system)], profile)
         self._system = with_line(system, NOTE.format(summary=_plain(past.summary))) if past.summary else system
         self._pinned = past.pinned
         old = [Piece((turn, n), each) for turn, said in enumerate(past.turns) for n, each in enumerate(said)]
@@ -143,7 +145,7 @@ class Talk:
         while fixed > usable and (place := next((n for n, each in enumerate(now) if each[1]), None)) is not None:
             fixed -= now.pop(place)[2]
         if fixed > room.window:
-            raise ContextTooLong
+            raise ContextTooLong(window=room.window, tokens=fixed)
         first = len(self._turns)
         while first > 0:
             said = (group for group in self._turns[first - 1] if not self._is_pinned(group))

@@ -112,7 +112,8 @@ class Finder:
 
     def doubtful(self, home: Home, session_id: str, fields: Sequence[bytes | None]) -> bool:
         """Whether the journal may know more of the session than the store: its server was another one when it was last
-        written, or a turn was let in and never came out. `fields` end with the values of `layout.STATE`."""
+        written, or a turn was let in and never came out. `fields` end with the values of `layout.STATE`, the last two
+        of which count."""
         era, holder = fields[-2:]
         now = self.stores.tenant(home.tenant_id).era(home.session(session_id))
         return bool(holder) or bool(now and era != now.encode())

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.entries import PastEvent, PastTurn, SessionEntry
+from engine.errors import VersionNotFound
 from engine.types import Json
 from sessions_app.records import Record
 from sessions_app.replaying import ENDS, NOTES, order, replay
@@ -54,6 +55,27 @@ def content(made: Sequence[Step], version: int) -> Record | None:
         first = max(place for place, step in enumerate(upto) if action_of(step.event) in HOLDS_ALL)
     record = replay(None, [step.event for step in upto[first:]]).record
     return msgspec.structs.replace(record, version=version, snapshots=[]) if record is not None else None
+
+
+def of_turn(made: Sequence[Step], turn_id: str) -> Step:
+    """What the turn made. Raises VersionNotFound: it is not among them, or it was withdrawn."""
+    found = None
+    for step in made:
+        event = step.event
+        if isinstance(event, PastTurn):
+            if event.turn_id == turn_id:
+                found = step
+        elif event.action == "withdrawn" and event.detail.get("turn") == turn_id:
+            raise VersionNotFound
+    if found is None:
+        raise VersionNotFound
+    return found
+
+
+def talked_since(made: Sequence[Step], step: Step) -> bool:
+    """Whether the conversation is another one since: settings and summaries leave it what it is."""
+    later = [each.event for each in made if each.version > step.version]
+    return any(isinstance(event, PastTurn) or event.action in HOLDS_ALL for event in later)
 
 
 def action_of(event: PastEvent) -> str:

@@ -24,7 +24,7 @@ from tenants.valkey import Script
 
 ABOUT: Final = ("version", "last_active", "model_version", "user_profile", "name")  # a line of a list; in this order
 FIELDS: Final = (*ABOUT, "system", "model", "instance", "model_changes", "pinned", "layers", "snapshots")
-STATE: Final = ("era", "holder")  # what OPEN and READ return behind FIELDS
+STATE: Final = ("recent", "era", "holder")  # what OPEN and READ return behind FIELDS
 CHANGES: Final = 20  # of its model that a session notes
 RECENT: Final = 8  # turns a session knows again
 MAX_WAITING: Final = 8  # turns that wait for a session

@@ -149,12 +149,18 @@ def _unsummarised(record: Record, entry: SessionEntry) -> Record:
     return _replace(record, layers=layers)
 
 
+def _withdrawn(record: Record, entry: SessionEntry) -> Record:
+    """`detail["turn"]` is the id of one that nothing goes on from any more; what was said stays said."""
+    return record
+
+
 CHANGED: Final[dict[str, Callable[[Record, SessionEntry], Record]]] = {
     "patched": _patched,
     "restored": _restored,
     "branched": _branched,
     "summarised": _summarised,
     "unsummarised": _unsummarised,
+    "withdrawn": _withdrawn,
 }
 
 

@@ -10,29 +10,34 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from engine.errors import StoreUnavailable
+from engine.errors import StoreUnavailable, VersionNotFound
 from engine.types import Answerer, ChatRequest, Instance, Json, Message, Principal
 from sessions_app import context, records, windows
 from sessions_app.context import Past, Talk
 from sessions_app.finding import SESSION_ID, Finder, NoSession
-from sessions_app.layout import APPEND, NOTED, Home, idle_member
+from sessions_app.layout import APPEND, NOTED, STATE, Home, idle_member
 from sessions_app.leases import Lease, Leases, Opened
 from sessions_app.records import Record
 from sessions_app.windows import Windows
 
 log = logging.getLogger(__name__)
 
+RECENT_FIELD: Final = STATE.index("recent") - len(STATE)  # among the values of an opened session
+
 AfterAppend = Callable[["OpenSession", int], None]
+Fork = Callable[[Principal, str, str], Awaitable[str | None]]
 
 
 @dataclass(slots=True, kw_only=True)
 class OpenSession:
     """A session as it was when the turn began. `profile_given`: the turn brought the profile, so it is kept. `key_home`
     is set where an API key speaks for a user it named: the key finds the session again by what is noted there. `lease`
-    None: it is only looked at. `record` None: it begins. `crowded`: it outgrew its share of the model's window."""
+    None: it is only looked at. `record` None: it begins. `crowded`: it outgrew its share of the model's window.
+    `last` is the turn, or whatever else, that made its version."""
 
     id: str
     home: Home
@@ -47,6 +52,7 @@ class OpenSession:
     user_profile: Json = field(default_factory=dict)
     profile_given: bool = False
     crowded: bool = False
+    last: str = ""
 
     @property
     def profile_brought(self) -> Json | None:
@@ -54,7 +60,8 @@ class OpenSession:
 
 
 class SessionStore:
-    """`after_append` is told each session that has a new turn, with its version."""
+    """`after_append` is told each session that has a new turn, with its version. `fork` is asked where to go on after a
+    turn (see `SessionVersions.fork`)."""
 
     def __init__(self, finder: Finder, leases: Leases | None = None, windows: Windows | None = None) -> None:
         self._finder = finder
@@ -62,6 +69,7 @@ class SessionStore:
         self._stores = finder.stores
         self._leases = leases or Leases(finder.stores)
         self.after_append: AfterAppend = lambda session, version: None
+        self.fork: Fork = _nowhere
 
     async def open(self, principal: Principal, request: ChatRequest, turn_id: str) -> OpenSession:
         await self._stores.settled(principal.tenant_id)
@@ -69,8 +77,10 @@ class SessionStore:
             session = self._begin(principal, turn_id)
         elif not turn_id:
             session = await self._look(principal, request, request.session_id)
-        else:
+        elif request.follows is None:
             session = await self._reopen(principal, request, request.session_id, turn_id)
+        else:
+            session = await self._follow(principal, request, request.session_id, turn_id, request.follows)
         if request.user_profile is not None:
             session.user_profile = request.user_profile
             session.profile_given = True
@@ -99,7 +109,28 @@ class SessionStore:
         lease = opened.lease
         if opened.found is None:
             return _new(principal, session_id, lease, version)
-        return _known(principal, session_id, lease.home, records.read(session_id, *opened.found), lease)
+        session = _known(principal, session_id, lease.home, records.read(session_id, *opened.found), lease)
+        recent = opened.found[0][RECENT_FIELD] or b""
+        session.last = recent.decode().partition(" ")[0]
+        return session
+
+    async def _follow(
+        self, principal: Principal, request: ChatRequest, session_id: str, turn_id: str, follows: str
+    ) -> OpenSession:
+        """Raises VersionNotFound: there is no such turn to go on from."""
+        session = await self._reopen(principal, request, session_id, turn_id)
+        assert session.lease is not None
+        if session.last == follows:
+            return session
+        try:
+            branch = await self.fork(principal, session_id, follows)
+        except BaseException:
+            self._leases.release(session.lease)
+            raise
+        if branch is None:
+            return session
+        self._leases.release(session.lease)
+        return await self._reopen(principal, request, branch, turn_id)
 
     async def _let_in(
         self, principal: Principal, session_id: str, turn_id: str, *, create: bool
@@ -218,6 +249,10 @@ class SessionStore:
     def stop(self) -> None:
         """Leases are no longer prolonged."""
         self._leases.close()
+
+
+async def _nowhere(principal: Principal, session_id: str, turn_id: str) -> str | None:
+    raise VersionNotFound
 
 
 def _lacking(opened: Opened | None) -> bool:

@@ -107,6 +107,32 @@ class SessionVersions:
         patched = await self._whole(self._patch(principal, session_id, changes, if_version))
         return records.whole(session_id, patched)
 
+    async def after_turn(self, principal: Principal, session_id: str, turn_id: str) -> Json:
+        """Like `read`, of the version that this turn made. Raises VersionNotFound too where it was withdrawn."""
+        home, now = await self._finder.find(principal, session_id)
+        made = await self._steps(home, session_id)
+        version = history.of_turn(made, turn_id).version
+        record = await self._at(home, session_id, now, version, made)
+        return {**records.whole(session_id, record), "state": "live" if record.version == now.version else "past"}
+
+    async def fork(self, principal: Principal, session_id: str, turn_id: str) -> str | None:
+        """Where a conversation goes on after this turn: None: in the session itself, where nothing was said since; else
+        in a branch with this id, made now. Raises VersionNotFound as `after_turn` does, AuditUnavailable."""
+        home, _ = await self._finder.find(principal, session_id)
+        made = await self._steps(home, session_id)
+        step = history.of_turn(made, turn_id)
+        if not history.talked_since(made, step):
+            return None
+        branch = await self.branch(principal, session_id, step.version)
+        return str(branch["session_id"])
+
+    async def withdraw(self, principal: Principal, session_id: str, turn_id: str) -> None:
+        """From now on nothing goes on from this turn; what was said after it stays as it is. Raises VersionNotFound as
+        `after_turn` does, AuditUnavailable."""
+        home, record = await self._finder.find(principal, session_id)
+        history.of_turn(await self._steps(home, session_id), turn_id)
+        await self._changes.make(principal, home, session_id, record, action="withdrawn", detail={"turn": turn_id})
+
     async def _patch(self, principal: Principal, session_id: str, changes: Json, if_version: int) -> Record:
         async with self._held(principal, session_id) as session:
             record = await self._expected(session, if_version)

@@ -14,8 +14,16 @@ from rs_bpe.bpe import openai
 PIECE: Final = 16_384  # characters counted at a time: the interpreter's lock is held meanwhile
 
 
+EMBEDDINGS: Final = "cl100k_base"  # what OpenAI's models for embeddings read
+ORDINARY: Final = {EMBEDDINGS: 100_256}  # so many tokens stand for text; beyond them `decode` is not safe to ask
+TORN: Final = 3  # tokens at either end that a sign may have been cut through
+UNREADABLE: Final = "\N{REPLACEMENT CHARACTER}"
+
+
 class Vocabulary(Protocol):
     def count(self, text: str) -> int: ...
+
+    def decode(self, tokens: list[int]) -> str | None: ...
 
 
 LOADERS: Final[dict[str, Callable[[], Vocabulary]]] = {
@@ -60,6 +68,21 @@ def count(name: str, text: str, limit: int) -> int:
         tokens += words.count(text[start:end])
         start = end
     return tokens
+
+
+def text_of(tokens: list[int], name: str = EMBEDDINGS) -> str | None:
+    """What tokens stand for; None: some are none, or make no text. Whoever cuts a long text into lists of tokens cuts
+    through signs too: what is left of one at an end becomes the sign for what cannot be read."""
+    if not all(0 <= token < ORDINARY[name] for token in tokens):
+        return None
+    words = vocabulary(name)
+    for lost in range(min(2 * TORN, len(tokens) - 1) + 1):
+        for front in range(max(0, lost - TORN), min(lost, TORN) + 1):
+            back = lost - front
+            text = words.decode(tokens[front : len(tokens) - back])
+            if text is not None:
+                return UNREADABLE * bool(front) + text + UNREADABLE * bool(back)
+    return None
 
 
 def _cut(text: str, start: int) -> int:

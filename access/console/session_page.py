@@ -30,6 +30,7 @@ ACTIONS: Final = {
     "branched": gettext_lazy("Branched"),
     "summarised": gettext_lazy("Summed up"),
     "unsummarised": gettext_lazy("Summary removed"),
+    "withdrawn": gettext_lazy("Answer withdrawn"),
 }
 
 

@@ -7,15 +7,16 @@ import asyncio
 import sys
 from array import array
 from base64 import b64encode
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeGuard
 
 import msgspec
 import orjson
 from msgspec import Meta
 
 from access import idempotency_keys, schemas
-from engine.errors import NotSupported
+from engine.errors import InvalidRequest
 from engine.types import AUTO, ChatRequest, Embeddings, Json, Message, RawHeaders
+from sessions_app import vocabularies
 
 MAX_INPUTS: Final = 2048
 MAX_DIMENSIONS: Final = 16_384
@@ -35,10 +36,12 @@ class EmbeddingsBody(msgspec.Struct, kw_only=True):
     user: schemas.Text | None = None
 
 
-def request_of(body: Json, *, request_id: str, headers: RawHeaders = ()) -> tuple[ChatRequest, Form]:
-    """What is asked, and how the vectors are to be written. Raises InvalidRequest."""
-    if _holds_tokens(body.get("input")):
-        raise NotSupported("input: send texts, not tokens: word lists cannot read tokens.", param="input")
+async def request_of(body: Json, *, request_id: str, headers: RawHeaders = ()) -> tuple[ChatRequest, Form]:
+    """What is asked, and how the vectors are to be written. Texts may come as tokens, which word lists could not read:
+    they become text again. Raises InvalidRequest."""
+    given = body.get("input")
+    if _holds_tokens(given):
+        body = {**body, "input": await asyncio.to_thread(_texts, given)}
     asked = schemas.fields(body, EmbeddingsBody)
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
     request = ChatRequest(
@@ -56,7 +59,7 @@ def request_of(body: Json, *, request_id: str, headers: RawHeaders = ()) -> tupl
     return request, asked.encoding_format or "float"
 
 
-def _holds_tokens(given: object) -> bool:
+def _holds_tokens(given: object) -> TypeGuard[list[Any]]:
     """One list of token numbers, or a list of such lists."""
     if not isinstance(given, list) or not given:
         return False
@@ -64,6 +67,22 @@ def _holds_tokens(given: object) -> bool:
     if isinstance(first, list):
         return bool(first) and type(first[0]) is int
     return type(first) is int
+
+
+def _texts(given: list[Any]) -> list[str]:
+    lists = given if isinstance(given[0], list) else [given]
+    if len(lists) > MAX_INPUTS:
+        raise InvalidRequest(f"input: has more than {MAX_INPUTS} texts.", param="input")
+    return [_text(tokens, "input" if lists is not given else f"input[{place}]") for place, tokens in enumerate(lists)]
+
+
+def _text(tokens: object, at: str) -> str:
+    if not isinstance(tokens, list) or not tokens or not all(type(token) is int for token in tokens):
+        raise InvalidRequest(f"{at}: must be a text, or a list of tokens.", param=at)
+    text = vocabularies.text_of(tokens)
+    if text is None or "\0" in text:
+        raise InvalidRequest(f"{at}: these are no tokens of {vocabularies.EMBEDDINGS}.", param=at)
+    return text
 
 
 async def answer(embeddings: Embeddings, form: Form) -> bytes:

@@ -77,8 +77,8 @@ class OpenAIEdge(WireEdge):
     async def _embed(self, call: Call) -> None:
         call.expect("POST", EMBEDDINGS)
         principal = await self.identify(call)
-        body = bodies.parse(await call.body())
-        request, form = embeddings.request_of(body, request_id=call.number, headers=call.scope["headers"])
+        body = bodies.parse(await call.body(), token_lists=True)
+        request, form = await embeddings.request_of(body, request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         with Watcher(call.receive) as watcher:
             done = await self._parts.engine.embed(principal, request)
@@ -121,7 +121,6 @@ class ChunkStream:
                 "object": "chat.completion.chunk",
                 "created": int(time.time()),
                 "model": start.model,
-                "system_fingerprint": None,
             }
         )
         self._before = b"data: " + head[:-1] + b',"choices":['
@@ -182,15 +181,17 @@ def _only_content(delta: Delta) -> bool:
 
 def completion(done: Done) -> Json:
     """The whole answer, a `chat.completion`."""
-    return {
+    body: Json = {
         "id": f"chatcmpl-{done.id}",
         "object": "chat.completion",
         "created": done.created,
         "model": done.model,
         "choices": [_choice(choice) for choice in done.choices],
         "usage": events.usage(done.usage),
-        "system_fingerprint": done.system_fingerprint,
     }
+    if done.system_fingerprint is not None:
+        body["system_fingerprint"] = done.system_fingerprint
+    return body
 
 
 def _choice(choice: Choice) -> Json:

@@ -40,9 +40,9 @@ class SessionChangeQuery(
 
 
 class SessionChangeLine(msgspec.Struct, kw_only=True):
-    """`action` is `patched`, `deleted`, `expired`, `snapshot`, `tagged`, `restored`, `branched`, `summarised` or
-    `unsummarised`; `version` is the session's before it. `actor` did it, `user` is whose session it is; both are empty
-    where the user was erased, and `detail` too."""
+    """`action` is `patched`, `deleted`, `expired`, `snapshot`, `tagged`, `restored`, `branched`, `summarised`,
+    `unsummarised` or `withdrawn`; `version` is the session's before it. `actor` did it, `user` is whose session it is;
+    both are empty where the user was erased, and `detail` too."""
 
     id: str
     at: float

@@ -77,8 +77,8 @@ class SnapshotPage(msgspec.Struct):
 
 class VersionLine(msgspec.Struct, kw_only=True):
     """What made a version: a `turn` with so many `messages`, or what `by` did: `patched` (`changed` says what),
-    `restored` and `branched` (`of` says from which version), `summarised`, `unsummarised`. Not `readable`: entries it
-    rests upon are no longer kept."""
+    `restored` and `branched` (`of` says from which version), `summarised`, `unsummarised`, `withdrawn`. Not `readable`:
+    entries it rests upon are no longer kept."""
 
     version: int
     at: float

@@ -264,7 +264,7 @@ def _turn(intent: AuditEntry, completion: AuditEntry, question: Opened, answer: 
         at=completion.at,
         parent=asked.parent,
         user=asked.user,
-        said=[*asked.messages, answered.choices[0].message],
+        said=[*(message for message in asked.messages if not message.passing), answered.choices[0].message],
         profile=asked.profile,
         answerer=answered.answerer,
     )

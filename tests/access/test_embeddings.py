@@ -6,6 +6,7 @@ from array import array
 from base64 import b64decode
 
 import pytest
+from rs_bpe.bpe import openai
 
 from access import openapi
 from access.edges import embeddings
@@ -20,6 +21,7 @@ from tests.conformance.badinput import EMBEDDING_CORPUS, TOO_LARGE
 from tests.conformance.edges import within
 
 PATH = "/v1/embeddings"
+CL100K = openai.cl100k_base()
 
 
 def failing(error):
@@ -95,11 +97,36 @@ async def test_it_refuses_what_is_too_large():
     assert (answer.status, code_of(answer)) == (413, "payload_too_large")
 
 
-@pytest.mark.parametrize("tokens", [[1, 2, 3], [[1, 2], [3]]])
-async def test_it_says_why_it_takes_no_tokens(tokens):
+async def test_it_reads_tokens_as_openais_models_do():
+    """As LangChain sends them; of a sign that was cut through a mark is left."""
+    site = build(ScriptedAdapter())
+    halves = CL100K.encode("龘")
+    tokens = [CL100K.encode("Hello 北京"), [*halves[1:], *CL100K.encode(" cut")]]
+    answer = await site.alice.post(PATH, {"input": tokens})
+    vectors = [one["embedding"] for one in answer.json["data"]]
+    assert vectors == [unit_vector("Hello 北京", 64), unit_vector("\N{REPLACEMENT CHARACTER} cut", 64)]
+    assert site.behind.journal.intents[0].messages[0].content == "Hello 北京"
+    one = await site.alice.post(PATH, {"input": CL100K.encode("word " * 8_000)[:8_192]})
+    assert one.status == 200 and len(one.json["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("tokens", "param"),
+    [
+        ([100_256], "input"),
+        ([[9906], [10**9]], "input[1]"),
+        ([[9906], [-1]], "input[1]"),
+        ([9906, "a"], "input"),
+        ([[9906], "a"], "input[1]"),
+        ([[9906], []], "input[1]"),
+        ([[9906]] * 2_049, "input"),
+        ([188], "input"),  # a NUL
+        ([9906] * 8_193, "input"),
+    ],
+)
+async def test_it_says_which_tokens_are_none(tokens, param):
     answer = await build(ScriptedAdapter()).alice.post(PATH, {"input": tokens})
-    assert (answer.status, code_of(answer)) == (400, "not_supported")
-    assert answer.json["error"]["param"] == "input" and "send texts" in answer.json["error"]["message"]
+    assert (answer.status, code_of(answer), answer.json["error"]["param"]) == (400, "invalid_request", param)
 
 
 async def test_it_needs_a_credential_and_the_scope():

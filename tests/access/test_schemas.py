@@ -125,3 +125,9 @@ def test_it_keeps_marks_of_prompt_caching() -> None:
     request = schemas.openai_request({"messages": [{"role": "user", "content": parts}]}, request_id="r")
     kept = [part.get("cache_control") for part in request.messages[0].content or ()]
     assert kept == [{"type": "ephemeral", "ttl": "1h"}, {"type": "ephemeral"}, None]
+
+
+def test_no_message_says_itself_that_it_only_passes():
+    messages = [{"role": "user", "content": "Hi", "passing": True}]
+    for request in (chat({"messages": messages}), openai({"messages": messages})):
+        assert request.messages == [Message("user", "Hi")]

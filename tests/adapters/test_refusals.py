@@ -88,10 +88,40 @@ def test_it_shows_a_field_of_the_request_and_no_other_text(param: str, shown: st
         {"code": 400, "message": "…", "type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 8},
         {"message": "The decoder prompt (length 5000) is longer than the maximum model length of 4096."},
         "prompt is too long: 210000 tokens > 200000 maximum",
+        "Range of input length should be [1, 30720]",
+        "Please reduce the length of the messages or completion.",
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens and 100 `max_new_tokens`",
+        "too many tokens: total number of tokens in the prompt exceeds the limit",
+        "tokens to keep from the initial prompt is greater than the context length",
     ],
 )
 def test_it_knows_a_conversation_that_is_too_long(error: Any) -> None:
     assert type(said(400, error)) is ContextTooLong
+
+
+@pytest.mark.parametrize(
+    ("error", "window", "tokens"),
+    [
+        ("This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens.",
+         4096, 5000),
+        ("This endpoint's maximum context length is 4096 tokens. However, you requested about 5000 tokens", 4096, 5000),
+        ("prompt is too long: 210000 tokens > 200000 maximum", 200000, 210000),
+        ("The input token count (1100) exceeds the maximum number of tokens allowed (1000).", 1000, 1100),
+        ("The input (300 tokens) is longer than the model's context length (262 tokens).", 262, 300),
+        ("Prompt contains 300,000 tokens and 0 draft tokens, too large for model with 131,072 maximum context length",
+         131072, 300000),
+        ("Your request exceeded model token limit: 8192 (requested: 9000)", 8192, 9000),
+        ("Too many input tokens. Max input tokens: 8192, request input token count: 9279", 8192, 9279),
+        ("Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 509178 tokens.",
+         272000, 509178),
+        ({"type": "exceed_context_size_error", "message": "…", "n_prompt_tokens": 9, "n_ctx": 8}, 8, 9),
+        ("maximum context length is 8", 8, None),
+        ("Input is too long for requested model.", None, None),
+    ],
+)  # fmt: skip
+def test_it_reads_how_long_it_is_and_may_be(error: Any, window: int | None, tokens: int | None) -> None:
+    refused = said(400, error)
+    assert isinstance(refused, ContextTooLong) and (refused.window, refused.tokens) == (window, tokens)
 
 
 def test_it_reads_an_error_without_envelope() -> None:

@@ -22,7 +22,7 @@ from tests.compliance.journals import KEYS, writer_on
 from tests.conformance.edges import HI
 from tests.engine.parts import MemorySessions, ScriptedModel
 
-CHAT, OPENAI, EMBEDDINGS = "/api/chat", "/v1/chat/completions", "/v1/embeddings"
+CHAT, OPENAI, EMBEDDINGS, RESPONSES = "/api/chat", "/v1/chat/completions", "/v1/embeddings", "/v1/responses"
 KEY = {"Idempotency-Key": "order-4711"}
 
 
@@ -76,20 +76,23 @@ async def workers(place_alias, monkeypatch):
         await each.stop()
 
 
-@pytest.mark.parametrize("path", [CHAT, OPENAI])
+EDGES = {CHAT: "rest", OPENAI: "openai", RESPONSES: "responses"}
+
+
+@pytest.mark.parametrize("path", EDGES)
 async def test_a_whole_answer_comes_again_at_any_worker(workers, path):
     both = await workers()
-    first = await both.post(path, {"messages": HI})
+    body = {"messages": HI} if path != RESPONSES else {"input": "Hi", "metadata": {"a": "b"}}
+    first = await both.post(path, body)
     assert first.status == 200 and "idempotent-replayed" not in first.headers
     for worker in (0, 1):
-        again = await both.post(path, {"messages": HI}, worker=worker)
+        again = await both.post(path, body, worker=worker)
         assert again.status == 200 and again.headers["idempotent-replayed"] == "true"
         assert again.json == first.json
         for name in ("x-clawdbot-decision", "x-clawdbot-model"):
             assert again.headers[name] == first.headers[name]
-    assert both.calls == 1 and both.sessions.attempts == (path == CHAT)
-    edge = "rest" if path == CHAT else "openai"
-    counted = f'clawdbot_idempotent_replays_total{{edge="{edge}",tenant="acme"}} 1.0'
+    assert both.calls == 1 and both.sessions.attempts == (path != OPENAI)
+    counted = f'clawdbot_idempotent_replays_total{{edge="{EDGES[path]}",tenant="acme"}} 1.0'
     assert all(counted in site.parts.metrics.text().decode() for site in both.sites)
 
 
@@ -104,6 +107,17 @@ async def test_a_stream_of_events_comes_again(workers):
     turn_id = first.headers["x-clawdbot-decision"]
     assert [event["id"] for event in after] == [f"{turn_id}.{number}" for number in range(4)]
     assert both.calls == 1
+
+
+async def test_a_streamed_response_comes_again(workers):
+    both = await workers()
+    body = {"input": "And now?", "stream": True, "instructions": "Be kind.", "store": True}
+    told, again = await both.post(RESPONSES, body), await both.post(RESPONSES, body, worker=1)
+    assert again.headers["idempotent-replayed"] == "true"
+    before, after = (json.loads(sse(answer.body)[-1]["data"])["response"] for answer in (told, again))
+    assert before == after and before["output"][0]["content"][0]["text"] == "Hello" and both.calls == 1
+    other = {**body, "instructions": "Be rude."}
+    assert (await both.post(RESPONSES, other)).status == 422
 
 
 async def test_a_stream_that_is_told_again_is_resumed_as_it_was(workers):

@@ -30,6 +30,7 @@ class Sessions(SessionStore, SessionDesk):
         self.changes = SessionChanges(finder, journal, past)
         SessionDesk.__init__(self, finder, self.changes, archive, past)
         self.versions = SessionVersions(finder, self, self.changes, past or MemoryPast(journal))
+        self.fork = self.versions.fork
         self.snapshots = SessionSnapshots(finder, self.changes, every=every)
         self.after_append = self.snapshots.after_append
 
@@ -72,7 +73,7 @@ class MemoryPast:
             for entry in found
             if entry.user == user
             and entry.parent >= after
-            and (isinstance(entry, SessionEntry) or (entry.turn_id in ends and ends[entry.turn_id].choices))
+            and (isinstance(entry, SessionEntry) or _completed(ends.get(entry.turn_id)))
         ]
         return sorted(events, key=order)
 
@@ -88,13 +89,17 @@ class MemoryPast:
         return list(found.items())
 
 
+def _completed(end):
+    return end is not None and end.state == "completed" and end.choices
+
+
 def _turn(intent, completion):
     return PastTurn(
         turn_id=intent.turn_id,
         at=completion.at,
         parent=intent.parent,
         user=intent.user,
-        said=[*intent.messages, completion.choices[0].message],
+        said=[*(message for message in intent.messages if not message.passing), completion.choices[0].message],
         profile=intent.profile,
         answerer=completion.answerer,
     )

@@ -264,3 +264,12 @@ def near_pin(past, place):
 def test_turns_are_the_whole_conversation(messages):
     pieces = [Piece((0, n), said(role, words)) for n, (role, words) in enumerate(messages)]
     assert [piece for turn in turns_of(pieces) for piece in turn] == pieces
+
+
+def test_what_only_passes_goes_first_and_replaces_no_system_prompt():
+    passing = Message("system", "For now.", passing=True)
+    sent = Message("system", "For now.")
+    assert fit(PAST, [passing, *ASKED], None)[:2] == [sent, SYSTEM]
+    other = Message("developer", "Be brief.")
+    assert fit(PAST, [passing, other, *ASKED], None)[:3] == [sent, other, HISTORY[0]]
+    assert fit(Past(), [passing, *ASKED], None, "Profile.") == [Message("system", "For now.\n\nProfile."), *ASKED]

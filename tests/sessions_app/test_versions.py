@@ -303,3 +303,45 @@ async def test_the_index_of_a_user_has_a_branch(store, stores):
     branch = await store.versions.branch(ME, "s")
     home = Home(ACME.id, ME.user)
     assert await stores.tenant(ACME.id).call("ZSCORE", home.index, branch["session_id"]) is not None
+
+
+async def following(store, follows, text):
+    """A turn after that one; the session it went on in."""
+    request = ChatRequest(messages=[], session_id="s", follows=follows, remember=True)
+    session = await store.open(ME, request)
+    await store.close(session)
+    return session.id, [message.content for message in session.history if message.role == "user"]
+
+
+async def test_a_turn_goes_on_after_the_one_it_names(store):
+    await talk(store, "one", "two")
+    first, second = (line["turn_id"] for line in reversed((await store.versions.list(ME, "s"))["versions"]))
+    assert await following(store, second, "three") == ("s", ["one", "two"])
+    await store.patch(ME, "s", {"name": "Trip"})
+    assert await following(store, second, "three") == ("s", ["one", "two"])
+    branch, said = await following(store, first, "deux")
+    assert branch != "s" and said == ["one"]
+    assert texts(await store.versions.after_turn(ME, "s", first)) == ["one"]
+    for unknown in ("0" * 32, ""):
+        with pytest.raises(VersionNotFound):
+            await following(store, unknown, "x")
+    with pytest.raises(SessionNotFound):
+        await store.versions.after_turn(CHARLIE.principal, "s", first)
+
+
+async def test_nothing_goes_on_after_a_turn_that_was_withdrawn(store, stores):
+    await talk(store, "one", "two")
+    first, second = (line["turn_id"] for line in reversed((await store.versions.list(ME, "s"))["versions"]))
+    for turn_id in (first, second):
+        await store.versions.withdraw(ME, "s", turn_id)
+    for _ in range(2):
+        for turn_id in (first, second):
+            for ask in (store.versions.after_turn, store.versions.withdraw):
+                with pytest.raises(VersionNotFound):
+                    await ask(ME, "s", turn_id)
+            with pytest.raises(VersionNotFound):
+                await following(store, turn_id, "x")
+        assert texts(await store.read(ME, "s")) == ["one", "two"]
+        await stores.tenant(ACME.id).call("FLUSHALL")
+    with pytest.raises(SessionNotFound):
+        await store.versions.withdraw(BOB.principal, "s", first)
