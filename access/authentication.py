@@ -5,6 +5,7 @@ With both headers the key counts: SDKs that insist on a bearer token send a dumm
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -51,6 +52,23 @@ class Authenticator:
         self._tenants = tenants
         self._proxies = trusted_proxies
         self._clock = clock
+        self._table = tenants.value
+        self._tables = 0
+
+    def changes(self) -> int:
+        """Another number than before if a credential may mean something else since then."""
+        table = self._tenants.value
+        if table is not self._table:
+            self._table, self._tables = table, self._tables + 1
+        return self._tables + self._credentials.keys.applied + self._credentials.members.applied
+
+    def expires_at(self, headers: RawHeaders) -> float:
+        """When a credential that was accepted ends by itself, in Unix seconds, as far as memory knows."""
+        secret = _credential(headers)
+        if secret.startswith(keys.PREFIX):
+            key = self._credentials.keys.cached(keys.digest(secret))
+            return math.inf if key is None or key.expires_at is None else key.expires_at
+        return self._tokens.verify(secret).exp
 
     def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
         """The caller, if memory alone can tell; None: await `authenticate`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from access.asgi import RawHeaders
+from access.connections import Authenticator, Connections
 from access.generations import Generations
 from access.management.rows import Rows
 from access.metrics import Metrics
@@ -20,16 +20,6 @@ from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Json, Message, Principal
 from routing.table import PublicModel
 from sessions_app.browsing import Active
-
-
-class Authenticator(Protocol):
-    """Who is calling (see `access.authentication`)."""
-
-    def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
-        """The answer from memory alone; None: it takes `authenticate`. Raises like that."""
-
-    async def authenticate(self, headers: RawHeaders, peer: str | None) -> Principal:
-        """Raises Unauthenticated, IpNotAllowed, TenantSuspended, StoreUnavailable."""
 
 
 class SessionStore(Protocol):
@@ -127,6 +117,7 @@ class RouteReader(Protocol):
 class Parts:
     engine: Engine
     authenticator: Authenticator
+    connections: Connections
     sessions: SessionStore
     summaries: SessionSummaries
     sight: SessionSight

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
+from access.connections import Connections
 from access.console.bridge import SCOPE_KEY, EngineBridge, SessionParts
 from access.gateway import Gateway
 from access.generations import Generations
@@ -183,6 +184,13 @@ class Application:
         canceller = Canceller(running, self.reader.turn, self.bus.tell)
         self.bus.on("cancel", canceller.heard)
         self.bus.on("reader", self.generations.heard)
+        authenticator = Authenticator(
+            self.credentials,
+            TokenVerifier(settings.SIMPLE_JWT),
+            self.tenants,
+            TrustedProxies(settings.TRUSTED_PROXIES),
+        )
+        self.connections = Connections(authenticator)
         self.parts = parts = Parts(
             engine=self.engine,
             running=running,
@@ -190,12 +198,8 @@ class Application:
             resuming=Resuming(self.generations, self.reader.turn, self.bus.tell),
             canceller=canceller,
             watching=watching,
-            authenticator=Authenticator(
-                self.credentials,
-                TokenVerifier(settings.SIMPLE_JWT),
-                self.tenants,
-                TrustedProxies(settings.TRUSTED_PROXIES),
-            ),
+            authenticator=authenticator,
+            connections=self.connections,
             sessions=desk,
             versions=versions,
             snapshots=self.snapshots,
@@ -258,6 +262,11 @@ class Application:
             await self.summaries.stop()
             await self.engine.drain()
             await self.snapshots.drain()
+
+    def retire(self) -> None:
+        """Connections that do nothing are told to go elsewhere, the others as soon as they do nothing."""
+        if self._started:
+            self.connections.retire()
 
     async def shutdown(self) -> None:
         """Closes what `startup` opened, in the opposite order; what still waits is committed first."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from access.asgi import RawHeaders, respond
+from access.connections import Connections
 from access.gateway import Gateway
 from access.generations import Generations
 from access.health import Health
@@ -42,6 +44,7 @@ class KnownKeys:
         )
         self.revoked: set[str] = set()
         self.away: EngineError | None = None
+        self.expiry = math.inf
 
     def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
         if self.away is not None:
@@ -55,6 +58,12 @@ class KnownKeys:
         principal = self.cached(headers, peer)
         assert principal is not None
         return principal
+
+    def changes(self) -> int:
+        return hash((frozenset(self.revoked), self.away))
+
+    def expires_at(self, headers: RawHeaders) -> float:
+        return self.expiry
 
 
 class PlainRoutes:
@@ -185,6 +194,7 @@ def build(
         canceller=Canceller(running, reader, tell),
         watching=watching,
         authenticator=keys,
+        connections=Connections(keys),
         sessions=sessions,
         versions=getattr(sessions, "versions", None),
         summaries=summarised(sessions, engine),
