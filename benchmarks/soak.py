@@ -48,7 +48,7 @@ def resume(cuts: int = 1_000) -> bool:
 
 
 def idle_sockets() -> bool:
-    """10,000 idle sockets, then floods, junk and slow readers: nothing else slows by more than half, memory is bounded."""
+    """10,000 idle sockets, floods, junk, slow readers: nothing else slows by more than half, memory is bounded."""
     return subprocess.run([sys.executable, "-m", "benchmarks.idle_sockets"], cwd=ROOT).returncode == 0
 
 

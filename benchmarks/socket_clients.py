@@ -1,9 +1,9 @@
 """WebSocket clients by the thousand, good and bad ones: `python -m benchmarks.socket_clients KIND PORT KEY COUNT`.
 
-`idle` opens sockets, answers pings and does nothing else. Those that are ended open again at once: `flood` sends messages
-without pause, `fragments` the smallest pieces of a message that never ends, `junk` random bytes, `large` frames that
-are too big, `slow` asks for turns and reads nothing. Prints `open N` once all are, and goes on until its standard input
-ends; then it prints how often it had to open again."""
+`idle` opens sockets, answers pings and does nothing else. The others open again at once when they are ended: `flood`
+sends messages without pause, `fragments` the smallest pieces of a message that never ends, `junk` random bytes, `large`
+frames that are too big, `knock` leaves by itself, `slow` asks for turns and reads nothing. Prints `open N` once all
+are, and goes on until its standard input ends; then it prints how often it had to open again."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ SAYS: Final[dict[str, Callable[[], bytes]]] = {
     "flood": lambda: frame(0x81, b'{"type":"ping"}') * 2_000,
     "fragments": lambda: frame(0x01) + frame(0x00) * 20_000,
     "junk": lambda: os.urandom(50_000),
+    "knock": lambda: NOTHING,
     "large": lambda: frame(0x81, b"x" * 1_000_000),
     "slow": lambda: CHAT * 8,
 }
@@ -69,6 +70,8 @@ class Client(asyncio.Protocol):
                 self.transport.write(said)
             if self.herd.kind == "slow":
                 self.transport.pause_reading()
+            elif self.herd.kind == "knock":
+                self.transport.abort()
 
     def _answer(self, data: bytes) -> None:
         if self.herd.kind == "idle" and data[0] == 0x89:

@@ -30,10 +30,10 @@ class Limits(msgspec.Struct, frozen=True):
     keep_alive: int = 75
     websocket_message: int = 256 * 1024
     websocket_message_time: float = 30.0
-    websocket_frames: int = 200  # a second: fragments, pings and pongs too
+    websocket_frames: int = 100  # a second: fragments, pings and pongs too
     websocket_lag: float = 10.0
-    ping_interval: float = 30.0
-    ping_timeout: float = 25.0
+    ping_interval: float = 40.0
+    ping_timeout: float = 20.0
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -49,7 +49,8 @@ class KnownKeys:
     def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
         if self.away is not None:
             raise self.away
-        given = dict(headers).get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
+        shown = dict(headers)
+        given = shown.get(b"x-api-key", shown.get(b"authorization", b"")).decode("latin-1").removeprefix("Bearer ")
         if given not in self.people or given in self.revoked:
             raise Unauthenticated
         return self.people[given]
