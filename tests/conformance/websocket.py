@@ -367,7 +367,9 @@ class LiveWebSocketSuite(WebSocketSuite):
                 await other.send({"type": "chat", "message": "Again", "session_id": session_id})
                 turn_id = (await until(other, "done"))[0]["id"]
                 turn, *rest = await until(line, "done", "error")
-                assert (turn["type"], turn["turn_id"], turn["messages"][-1]["content"]) == ("turn", turn_id, "Again")
+                assert (turn["type"], turn["turn_id"], turn["messages"][-1]["content"]) == ("turn", turn_id, "Again"), (
+                    turn
+                )
                 assert {frame["turn_id"] for frame in rest} == {turn_id} and not any("ref" in frame for frame in rest)
                 await line.send({"type": "unwatch", "session_id": session_id})
                 assert await line.frame() == {"type": "unwatched", "session_id": session_id}
