@@ -10,12 +10,13 @@ from access import errors
 from access.asgi import RawHeaders, Scope, Send
 from access.tickets import CREDENTIALS, Tickets
 from engine.errors import EngineError, InvalidRequest, Unauthenticated
-from tenants import keys
+from tenants import keys, visitor_tickets
 
 _JWT: Final = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*\Z", re.ASCII)
 _NAMES: Final = frozenset(
     {"access_token", "api-key", "api_key", "apikey", "authorization", "bearer", "jwt", "key", "token", "x-api-key"}
 )
+_SECRETS: Final = (keys.PREFIX, visitor_tickets.PREFIX)
 
 
 async def credential(scope: Scope, tickets: Tickets) -> tuple[RawHeaders, str | None]:
@@ -39,7 +40,7 @@ def _ticket_in(query: bytes) -> str | None:
     ticket = None
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         secret = value.strip().removeprefix("Bearer ").removeprefix("bearer ")
-        if name.lower() in _NAMES or secret.startswith(keys.PREFIX) or _JWT.match(secret):
+        if name.lower() in _NAMES or secret.startswith(_SECRETS) or _JWT.match(secret):
             raise InvalidRequest(
                 "A key or token must not be in a URL, where it is logged: replace it. Send the new one as a header or "
                 "sub-protocol, or get a ticket from POST /api/ws-ticket."

@@ -97,7 +97,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     # What `access.connections` says --------------------------------------------------------------------------------
 
     def holds(self, principal: Principal) -> None:
-        require_scope(principal, "chat")
+        require_scope(principal, "chat", "visit")
         self._principal = principal
 
     def lost(self, error: EngineError) -> None:

@@ -215,7 +215,7 @@ class WebSocketSuite:
                 async with asyncio.timeout(5):
                     assert await code_of(line) == 4401
 
-    @holds("A refused handshake is", "A key or a JWT in the query")
+    @holds("A refused handshake is", "A key, a JWT or a visitor's ticket in the query")
     @pytest.mark.parametrize(
         ("path", "status", "code"),
         [
