@@ -1,4 +1,5 @@
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -47,6 +48,8 @@ def gate(transactional_db, cast):
     yield SimpleNamespace(
         authenticate=authenticator.authenticate,
         cached=authenticator.cached,
+        changes=authenticator.changes,
+        expires_at=authenticator.expires_at,
         look=lambda: asyncio.to_thread(live.look),
         now=now,
     )
@@ -165,6 +168,28 @@ async def test_it_refuses_a_revoked_key_and_a_removed_member_after_the_change_is
     for headers in (bearer(ALICE.key), bearer(token(ALICE))):
         await refused(gate, headers)
     assert await gate.authenticate(bearer(BOB.key), PEER)
+
+
+async def test_it_says_when_a_credential_ends_by_itself(gate, cast):
+    assert gate.expires_at(bearer(ALICE.key)) == math.inf
+    cast.bob_key.expires_at = time_of(2_000_000_000)
+    await cast.bob_key.asave()
+    await gate.authenticate(bearer(BOB.key), PEER)
+    assert gate.expires_at(bearer(BOB.key)) == gate.expires_at(api_key(BOB.key)) == 2_000_000_000
+    assert 0 < gate.expires_at(bearer(token(ALICE))) - gate.now[0] < 86_400
+    assert 0 < gate.expires_at(bearer(ticket())) - gate.now[0] <= 60
+
+
+async def test_it_says_that_a_credential_may_mean_something_else(gate, cast):
+    await gate.authenticate(bearer(ALICE.key), PEER)
+    before = gate.changes()
+    await gate.look()
+    assert gate.changes() == before
+    for change in (cast.alice_key, cast.alice, cast.acme):
+        await change.asave()
+        await gate.look()
+        assert gate.changes() > before
+        before = gate.changes()
 
 
 async def test_it_refuses_everybody_of_a_suspended_tenant_and_nobody_else(gate, cast):
