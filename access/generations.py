@@ -167,8 +167,9 @@ class Generation:
         return self.start
 
     @contextmanager
-    def reading(self, drop: Callable[[], None], first: int = 0) -> Iterator[Reader]:
-        """A reader from the event `first` on. `drop` is called when it stalls; it is to leave then."""
+    def reading(self, drop: Callable[[], None] | None, first: int = 0) -> Iterator[Reader]:
+        """A reader from the event `first` on. `drop` is called when it stalls; it is to leave then. None: its server
+        ends who reads too slowly."""
         reader = Reader(self, first, drop)
         self._readers.append(reader)
         self._stop_timer()
@@ -389,7 +390,7 @@ class Generations:
         late = time.monotonic() - STALLED
         for generation in list(self._alive):
             for reader in list(generation.readers):
-                if 0.0 < reader.busy < late:
+                if reader.drop is not None and 0.0 < reader.busy < late:
                     reader.drop()
         if self._alive:
             self._watch = asyncio.get_running_loop().call_later(STALLED / 4, self._look)

@@ -97,6 +97,10 @@ class Metrics:
         for collector in (*turns, self._replayed, self._masked, self._hits, self._held, self._held_for, self._commits):
             self.registry.register(collector)
         self.sockets = Gauge("clawdbot_websockets", "Open WebSocket connections", registry=self.registry)
+        self._closed = Counts("clawdbot_websockets_closed", "WebSocket connections that ended, by why", ["reason"])
+        self._refused = Counts("clawdbot_websockets_refused", "WebSocket handshakes that were refused", ["code"])
+        self.registry.register(self._closed)
+        self.registry.register(self._refused)
 
         self._waiting = {
             "entries": Gauge("clawdbot_journal_waiting_entries", "Entries not yet committed", registry=self.registry),
@@ -114,6 +118,13 @@ class Metrics:
     def commit(self, outcome: str, seconds: float) -> None:
         """A commit of the journal: `durable` or `failed`."""
         self._commits.observe(outcome, seconds)
+
+    def socket_closed(self, reason: str) -> None:
+        self._closed.values[(reason,)] += 1
+
+    def socket_refused(self, code: str) -> None:
+        """`code` is the error's."""
+        self._refused.values[(code,)] += 1
 
     def request(self, path: str, method: str, status: int) -> None:
         """Counts an HTTP answer. `path` is the route's template."""

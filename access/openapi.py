@@ -49,6 +49,7 @@ from access.management.session_versions import (
     SnapshotPage,
     SnapshotPatch,
 )
+from access.management.visitor_operations import VISITOR_OPERATIONS
 from access.management.word_operations import WORD_OPERATIONS
 from access.operations import MANAGE_ERRORS, ONCE, TURN_ERRORS, Operation
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
@@ -287,6 +288,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="post", summary="A ticket for /ws/chat", answer=TicketAnswer,
                   text="For browsers, which can send no header with a WebSocket."),
     ],
+    **VISITOR_OPERATIONS,
     **WORD_OPERATIONS,
     "/v1/chat/completions": [
         Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,
@@ -309,7 +311,8 @@ OPENAI: Final = "OpenAI format"
 FORMATS: Final = {"messages": "Anthropic format"}
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
                "jobs": "jobs", "audit": "audit", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
-               "words": "sensitive words", "erasures": "compliance"}  # fmt: skip
+               "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
+               "visitor-tickets": "chat", "chat-site": "chat"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:
@@ -349,6 +352,8 @@ def _operation(path: str, one: Operation) -> Json:
         "responses": {str(one.status): _answer(one)}
         | {str(status): {"description": "An error.", "content": _content(ErrorAnswer)} for status in one.errors},
     }
+    if one.open:
+        operation["security"] = []
     if one.text:
         operation["description"] = one.text
     if one.body is not None:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from access.asgi import RawHeaders
+from access.connections import Authenticator, Connections
 from access.generations import Generations
 from access.management.rows import Rows
 from access.metrics import Metrics
 from access.resuming import Resuming
 from access.tickets import Tickets
 from access.turns import Canceller, RunningTurns, TurnReader
+from access.visiting import Visiting
 from access.watching import Watching
 from compliance.guard import GuardTable
 from engine.engine import Engine
@@ -20,16 +21,7 @@ from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Json, Message, Principal
 from routing.table import PublicModel
 from sessions_app.browsing import Active
-
-
-class Authenticator(Protocol):
-    """Who is calling (see `access.authentication`)."""
-
-    def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
-        """The answer from memory alone; None: it takes `authenticate`. Raises like that."""
-
-    async def authenticate(self, headers: RawHeaders, peer: str | None) -> Principal:
-        """Raises Unauthenticated, IpNotAllowed, TenantSuspended, StoreUnavailable."""
+from tenants.origins import Origins
 
 
 class SessionStore(Protocol):
@@ -131,6 +123,7 @@ class RouteReader(Protocol):
 class Parts:
     engine: Engine
     authenticator: Authenticator
+    connections: Connections
     sessions: SessionStore
     summaries: SessionSummaries
     sight: SessionSight
@@ -140,6 +133,8 @@ class Parts:
     router: RouteReader
     read_turn: TurnReader
     tickets: Tickets
+    visiting: Visiting
+    origins: Origins
     metrics: Metrics
     running: RunningTurns
     generations: Generations

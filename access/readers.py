@@ -34,7 +34,7 @@ class Reader:
 
     __slots__ = ("_failure", "_generation", "_held", "_send", "busy", "drop", "position")
 
-    def __init__(self, generation: Followed, first: int, drop: Callable[[], None]) -> None:
+    def __init__(self, generation: Followed, first: int, drop: Callable[[], None] | None) -> None:
         self._generation = generation
         self._send: Push | None = None
         self._held: tuple[Sending, object] | None = None

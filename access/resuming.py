@@ -37,7 +37,7 @@ class Resuming:
         self._tell = tell
 
     async def follow(
-        self, principal: Principal, turn_id: str, first: int, language: str, drop: Callable[[], None]
+        self, principal: Principal, turn_id: str, first: int, language: str, drop: Callable[[], None] | None
     ) -> AsyncGenerator[list[bytes], None]:
         """The turn's frames from the event `first` on, as they come; an empty list at first: the turn runs. Nothing at
         all: it is over and the reader has had everything. `drop` as in `Generation.reading`. Raises TurnNotFound for
@@ -128,22 +128,26 @@ class _Away:
 
     async def _stored(self) -> tuple[list[bytes], bool]:
         """What the store has of what is wanted, and whether that was the end."""
+        name = self._turn_id.encode("ascii")
         try:
             if self._owner is None:
                 self._owner = await self._shelf.find(self._principal, self._turn_id)
             if self._owner is None:
                 return [], False
-            kept = await self._shelf.get(self._owner, self._turn_id, self._place)
+            while True:
+                kept = await self._shelf.get(self._owner, self._turn_id, self._place)
+                if not kept.startswith(b"id: %b.%d\n" % (name, self._seen)):
+                    return [], False  # nothing, or the end alone of what the store has lost and will be sent again
+                found = frames.split(kept)
+                skipped = max(0, self._next - self._seen)
+                self._place += len(kept)
+                self._seen += len(found)
+                self._next = max(self._next, self._seen)
+                over = frames.is_last(found[-1])
+                if over or skipped < len(found):
+                    return found[skipped:], over
         except EngineError:
             return [], False
-        if not kept.startswith(b"id: %b.%d\n" % (self._turn_id.encode("ascii"), self._seen)):
-            return [], False  # nothing, or the end alone of what the store has lost and will be sent again
-        found = frames.split(kept)
-        skipped = max(0, self._next - self._seen)
-        self._place += len(kept)
-        self._seen += len(found)
-        self._next = max(self._next, self._seen)
-        return found[skipped:], frames.is_last(found[-1])
 
     async def _first_record(self) -> TurnRecord | None:
         """None: the store has some of it and the journal cannot be read now. Raises as `_record`."""

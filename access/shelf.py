@@ -19,7 +19,8 @@ class Shelf(Protocol):
 
     async def find(self, principal: Principal, turn_id: str) -> Principal | None: ...
 
-    async def get(self, owner: Principal, turn_id: str, place: int) -> bytes: ...
+    async def get(self, owner: Principal, turn_id: str, place: int) -> bytes:
+        """Whole events from `place` on, not all of them if they are many; none: there are no more."""
 
 
 class NoShelf:

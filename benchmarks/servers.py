@@ -58,6 +58,8 @@ class Bare:
 
     async def drain(self) -> None: ...
 
+    def retire(self) -> None: ...
+
     def ready(self) -> bool:
         return True
 

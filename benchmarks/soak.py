@@ -47,10 +47,16 @@ def resume(cuts: int = 1_000) -> bool:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "RESUME_CUTS": str(cuts)}).returncode == 0
 
 
+def idle_sockets() -> bool:
+    """10,000 idle sockets, floods, junk, slow readers: nothing else slows by more than half, memory is bounded."""
+    return subprocess.run([sys.executable, "-m", "benchmarks.idle_sockets"], cwd=ROOT).returncode == 0
+
+
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
     "idempotency": idempotency,
+    "idle-sockets": idle_sockets,
     "resume": resume,
     "session-store": session_store,
     "sessions-race": sessions_race,

@@ -15,6 +15,8 @@ from tenants.isolation import Stores
 from tenants.valkey import Reply
 
 KEPT: Final = 600  # seconds after the last event
+PART: Final = 64 * 1024  # bytes read at once
+END: Final = b"\n\n"  # of an event
 
 
 class EventStore:
@@ -57,9 +59,18 @@ class EventStore:
         return principal if await here else None
 
     async def get(self, owner: Principal, turn_id: str, place: int) -> bytes:
-        """What is there behind the first `place` bytes. Raises StoreUnavailable."""
-        key = Home(owner.tenant_id, owner.user).events(turn_id)
-        return bytes(await self._stores.tenant(owner.tenant_id).call("GETRANGE", key, place, -1))
+        """Whole events behind the first `place` bytes: about `PART` of them, so that who comes back to a long turn and
+        reads slowly is held no heap. Raises StoreUnavailable."""
+        store, key = self._stores.tenant(owner.tenant_id), Home(owner.tenant_id, owner.user).events(turn_id)
+        most = PART
+        while True:
+            found = bytes(await store.call("GETRANGE", key, place, place + most - 1))
+            end = len(found) if len(found) < most else found.rfind(END) + len(END)
+            if end >= len(END):
+                return found[:end]
+            if not found:
+                return found
+            most *= 4
 
 
 def _as(principal: Principal, user: str) -> Principal:

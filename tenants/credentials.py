@@ -86,6 +86,7 @@ class RowCache(Generic[K, V]):
         self._waiting: dict[K, Future[V | _Failure | None]] = {}
         self._lock = threading.Lock()
         self._generation = 0
+        self.applied = 0  # changes, so far
         self.cached: Callable[[K], V | None] = self._present.get
         """The row if it is in memory; None says nothing about whether it exists. Cheap, for every request."""
 
@@ -166,6 +167,7 @@ class RowCache(Generic[K, V]):
                 self._present.drop(key)
             else:
                 self._present.replace(key, value)
+        self.applied += 1
 
 
 class Reader:

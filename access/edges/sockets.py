@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Callable, Coroutine
+from typing import Final
 
 import msgspec
 import orjson
 
 from access import schemas
 from access.generations import Generation
-from engine.errors import InvalidRequest
+from engine.errors import EngineError, InvalidRequest
 from engine.types import Json
+
+log = logging.getLogger(__name__)
+
+# Why a socket was closed, by close code; every other one is the client's.
+REASONS: Final = {
+    1002: "malformed",
+    1007: "malformed",
+    1008: "slow",
+    1009: "too_big",
+    1011: "unresponsive",
+    1012: "restart",
+    4401: "revoked",
+    4403: "forbidden",
+    4429: "flood",
+}
 
 Ref = str | int | None
 
@@ -72,3 +90,17 @@ def ref_of(frame: Json) -> Ref:
     if ref is None or (isinstance(ref, str) and len(ref) <= 128) or type(ref) is int:
         return ref
     raise InvalidRequest("ref must be a string of at most 128 characters or a whole number.", param="ref")
+
+
+def reason_of(code: int) -> str:
+    return REASONS.get(code, "client")
+
+
+async def unless_trouble(work: Callable[[], Coroutine[object, object, None]]) -> None:
+    """What a socket is shown beside its own turns; it lives without it."""
+    try:
+        await work()
+    except (EngineError, OSError):
+        return
+    except Exception:
+        log.exception("a turn of a watched session could not be shown")

@@ -9,13 +9,11 @@ elsewhere. `docs/websocket.md` is the contract.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Final
-from urllib.parse import parse_qs
 
 import msgspec
 import orjson
@@ -26,23 +24,21 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from access import asgi, bodies, cache_control, errors, frames, idempotency_keys, languages, schemas, watching
 from access.asgi import Event, RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope, with_user
-from access.edges.sockets import Allowance, Ref, Shown, WatchFields, ref_of, whose
+from access.edges import opening
+from access.edges.sockets import Allowance, Ref, Shown, WatchFields, reason_of, ref_of, unless_trouble, whose
 from access.generations import Generation
 from access.parts import Parts
-from access.tickets import CREDENTIALS
 from access.watching import Audience
-from engine.errors import EngineError, Forbidden, InvalidRequest, RateLimited, TurnNotFound, Unauthenticated
+from engine.errors import EngineError, InvalidRequest, Overloaded, RateLimited, TurnNotFound
 from engine.types import Json, Principal
-
-log = logging.getLogger(__name__)
 
 MAX_FRAME = 256 * 1024
 FRAMES_A_SECOND = 20
 TURNS_AT_ONCE = 8
-CHECK_EVERY = 0.5  # seconds between two looks at the credential
 KNOWN: Final = 64  # turns a socket knows that it shows or has shown
 SHOWN_AT_ONCE: Final = 16  # turns of watched sessions
-SLOW, TOO_BIG, FLOOD = 1008, 1009, 4429
+LOST: Final = 1005  # closed without a code
+TOO_BIG, RESTART, FLOOD = 1009, 1012, 4429
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -53,20 +49,29 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def __init__(self, parts: Parts) -> None:
         super().__init__()
         self._parts = parts
-        self._credential: RawHeaders = []
+        self.headers: RawHeaders = []  # the handshake's, and what its ticket or sub-protocol stands for
+        self.address: str | None = None
         self._principal: Principal | None = None
         self._turns: dict[object, Shown] = {}  # by ref; a turn leaves by `_forget`
         self._known: dict[str, None] = {}  # turns by id, the last one last
         self._others: set[asyncio.Task[None]] = set()  # which show turns of watched sessions, or join them
         self._audience = Audience(self._heard)
-        self._guard: asyncio.Task[None] | None = None
+        self._answering = 0
+        self._retired = False
+        self._code: int | None = None  # it was open, and this is why it is over
         self._allowance = Allowance(FRAMES_A_SECOND)
         self._over = False
         self._closing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One frame after the other; Channels' own loop makes a task for each."""
+        self.scope, self.base_send = scope, send
+        self.address = asgi.peer(scope)
         try:
-            await super().__call__(scope, receive, send)
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            return
         finally:
             await self._leave()
 
@@ -78,58 +83,38 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def websocket_connect(self, message: Event) -> None:
         try:
-            protocol = await self._find_credential()
-            await self._identify()
+            self.headers, protocol = await opening.credential(self.scope, self._parts.tickets)
+            self.holds(await self._parts.authenticator.authenticate(self.headers, self.address))
         except EngineError as error:
-            await self._refuse(error)
+            self._parts.metrics.socket_refused(error.code)
+            await opening.refuse(self.base_send, error, self.scope)
             raise StopConsumer from None
         await self.accept(protocol)
+        self._code = LOST
         self._parts.metrics.sockets.inc()
-        self._guard = asyncio.get_running_loop().create_task(self._keep_checking())
+        self._parts.connections.add(self)
 
-    async def _find_credential(self) -> str | None:
-        """Header, sub-protocols `bearer, <token>`, or `?ticket=`. Returns the sub-protocol to select."""
-        headers: RawHeaders = self.scope["headers"]
-        offered = self.scope.get("subprotocols") or []
-        if any(name in CREDENTIALS for name, _ in headers):
-            self._credential = headers
-            return "bearer" if "bearer" in offered else None
-        if len(offered) > 1 and offered[0] == "bearer":
-            self._credential = [*headers, (b"authorization", b"Bearer " + offered[1].encode("latin-1", "replace"))]
-            return "bearer"
-        ticket = parse_qs(self.scope.get("query_string", b"").decode("latin-1")).get("ticket")
-        if not ticket:
-            raise Unauthenticated
-        self._credential = [*headers, *await self._parts.tickets.redeem(ticket[0])]
-        return None
+    # What `access.connections` says --------------------------------------------------------------------------------
 
-    async def _identify(self) -> None:
-        principal = await self._parts.authenticator.authenticate(self._credential, asgi.peer(self.scope))
-        require_scope(principal, "chat")
+    def holds(self, principal: Principal) -> None:
+        require_scope(principal, "chat", "visit")
         self._principal = principal
 
-    async def _refuse(self, error: EngineError) -> None:
-        """An HTTP answer in place of the handshake, where the server can (ASGI's denial response)."""
-        if "websocket.http.response" not in (self.scope.get("extensions") or {}):
-            await self.close(errors.translation(error).close)
-            return
-        await errors.deny(self.base_send, error, self.scope)
+    def lost(self, error: EngineError) -> None:
+        self._end_soon(errors.translation(error).close)
 
-    async def _keep_checking(self) -> None:
-        """A credential that is revoked while the socket is open closes it."""
-        while True:
-            await asyncio.sleep(CHECK_EVERY)
-            try:
-                await self._identify()
-            except (Unauthenticated, Forbidden) as error:
-                await self._end(errors.translation(error).close)
-                return
-            except EngineError:
-                continue  # nobody can say right now: what was allowed stays so
+    def retire(self) -> None:
+        self._retired = True
+        if not self._answering:
+            self._end_soon(RESTART, stop=False)
 
     # Frames ------------------------------------------------------------------------------------------------------
 
     async def websocket_disconnect(self, message: Event) -> None:
+        if not self._over and self._code is not None:
+            self._code = message.get("code", LOST)
+            if self._code == FLOOD:
+                self._stop()
         raise StopConsumer
 
     async def websocket_receive(self, message: Event) -> None:
@@ -174,6 +159,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 raise InvalidRequest("type must be chat, cancel, resume, watch, unwatch or ping.", param="type")
 
     def _chat(self, frame: Json, ref: Ref) -> None:
+        self._stay()
         headers: RawHeaders = self.scope["headers"]
         key_given = schemas.fields(frame, idempotency_keys.KeyField).idempotency_key
         asked = schemas.chat_request(
@@ -194,9 +180,22 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _begin(self, key: object, shown: Shown, work: Coroutine[object, object, None]) -> None:
         self._turns[key] = shown
+        self._answering += 1
         shown.task = asyncio.get_running_loop().create_task(work)
+        shown.task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._answering -= 1
+        if self._retired and not self._answering:
+            self._end_soon(RESTART, stop=False)
+
+    def _stay(self) -> None:
+        """Raises Overloaded: nothing is begun on a socket that is about to be closed."""
+        if self._retired:
+            raise Overloaded("This server is being replaced. Connect again.", retry_after=1)
 
     def _resume(self, frame: Json, ref: Ref) -> None:
+        self._stay()
         turn_id, last = frame.get("turn_id"), frame.get("last_event_id")
         if not isinstance(turn_id, str) or not frames.TURN_ID.match(turn_id):
             raise TurnNotFound(param="turn_id")
@@ -250,7 +249,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _answer(self, key: object, shown: Shown, generation: Generation) -> None:
         """Of one that this socket began."""
         try:
-            with generation.reading(self._slow) as reader:
+            with generation.reading(None) as reader:
                 start = await generation.opened()
                 self._know(start.id)
                 self._join(generation.principal, start.session_id)
@@ -288,7 +287,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     ) -> bool:
         """Whether there was anything. `ends` is called before the last event is sent."""
         missing = False
-        following = self._parts.resuming.follow(self._caller, turn_id, first, language, self._slow)
+        following = self._parts.resuming.follow(self._caller, turn_id, first, language, None)
         async with aclosing(following):
             async for given in following:
                 if not missing:
@@ -332,7 +331,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._pass_on(turn_id, 0, self._language({}), b'"turn_id":"%b",' % turn_id.encode("ascii"))
 
     def _beside(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
-        task = asyncio.get_running_loop().create_task(_unless_trouble(work))
+        task = asyncio.get_running_loop().create_task(unless_trouble(work))
         self._others.add(task)
         task.add_done_callback(self._others.discard)
 
@@ -344,11 +343,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 return
             await self.base_send({"type": "websocket.send", "text": frames.as_socket(frame, named)})
 
-    def _slow(self) -> None:
-        """It does not read what it is sent: it may come back."""
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._end(SLOW, stop=False))
-
     async def _say(self, kind: str, ref: Ref, body: Json) -> None:
         if self._over:
             return
@@ -359,36 +353,38 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     # The end -----------------------------------------------------------------------------------------------------
 
+    def _end_soon(self, code: int, *, stop: bool = True) -> None:
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._end(code, stop=stop))
+
     async def _end(self, code: int, *, stop: bool = True) -> None:
         """Closes from our side; what runs is cancelled first, or (without `stop`) left alone."""
         if self._over:
             return
         self._over = True
+        if self._code is not None:
+            self._code = code
+        if stop:
+            self._stop()
         for shown in list(self._turns.values()):
-            if stop and shown.generation is not None:
-                shown.generation.cancel()
             shown.leave()
         with suppress(OSError):  # it is gone, perhaps because it read nothing
             await self.close(code)
 
+    def _stop(self) -> None:
+        for shown in self._turns.values():
+            if shown.generation is not None:
+                shown.generation.cancel()
+
     async def _leave(self) -> None:
         self._over = True
+        self._parts.connections.remove(self)
+        if self._code is not None:
+            self._parts.metrics.sockets.dec()
+            self._parts.metrics.socket_closed(reason_of(self._code))
         tasks = [shown.task for shown in self._turns.values() if shown.task is not None]
         tasks += self._others
-        if self._guard is not None:
-            self._parts.metrics.sockets.dec()
-            tasks.append(self._guard)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._audience.close()
-
-
-async def _unless_trouble(work: Callable[[], Coroutine[object, object, None]]) -> None:
-    """What a socket is shown beside its own turns; it lives without it."""
-    try:
-        await work()
-    except (EngineError, OSError):
-        return
-    except Exception:
-        log.exception("a turn of a watched session could not be shown")

@@ -10,9 +10,10 @@ import fcntl
 import socket
 import struct
 import termios
+from collections.abc import Callable
 from typing import Any
 
-MAX_BYTES = 64 * 1024  # more is not kept back
+MAX_BYTES = 64 * 1024  # more is not kept back, counting what the transport has
 WRITE_IDLE = 30.0  # seconds in which a client may take nothing of what waits for it
 
 
@@ -20,14 +21,15 @@ class Burst:
     """A transport that sends at once what one step of the event loop writes. Everything else is the transport's own.
 
     `flush` may be called where it is known that nothing more will come in this step. Its protocol says when it is
-    `held_up`, and when it is `lost`; from the one to the other a client that takes nothing for `idle` seconds is
-    aborted."""
+    `held_up`, when it has `caught_up`, and when it is `lost`; in between a client that takes nothing for `idle` seconds
+    is aborted, or what else was `agreed`."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, idle: float = WRITE_IDLE) -> None:
         self._transport = transport
         self._loop = loop
         self._idle = idle
-        self._written = 0
+        self._agreed: tuple[float, int, Callable[[], None]] = idle, 1, self.reset
+        self.written = 0
         self._taken = 0
         self._watch: asyncio.TimerHandle | None = None
         self._parts: list[bytes] = []
@@ -42,7 +44,7 @@ class Burst:
     def write(self, data: bytes) -> None:
         self._parts.append(data)
         self._size += len(data)
-        if self._size > MAX_BYTES:
+        if self._size + self._transport.get_write_buffer_size() > MAX_BYTES:
             self.flush()
         elif not self._due:
             self._due = True
@@ -57,7 +59,7 @@ class Burst:
             self._parts, self._size = [], 0
             if not self._transport.is_closing():
                 data = parts[0] if len(parts) == 1 else b"".join(parts)
-                self._written += len(data)
+                self.written += len(data)
                 self._transport.write(data)
 
     def _end_of_step(self) -> None:
@@ -71,6 +73,7 @@ class Burst:
     def close(self) -> None:
         self.flush()
         self._transport.close()
+        self.agree(self._idle, 1, self.reset)
         self.held_up()  # what waits is still sent
 
     def abort(self) -> None:
@@ -79,11 +82,23 @@ class Burst:
 
     # Clients that do not read ------------------------------------------------------------------------------------
 
+    def agree(self, seconds: float, least: int, late: Callable[[], None]) -> None:
+        """From now on: who is held up and takes less than `least` bytes in `seconds` is `late`."""
+        self._agreed = seconds, least, late
+        if self._watch is not None:
+            self.lost()
+            self.held_up()
+
     def held_up(self) -> None:
         """More waits to be sent than should."""
         if self._watch is None and self._transport.get_write_buffer_size():
-            self._taken = self._count_taken()
-            self._watch = self._loop.call_later(self._idle, self._look)
+            self._taken = self.taken()
+            self._watch = self._loop.call_later(self._agreed[0], self._look)
+
+    def caught_up(self) -> None:
+        """What waits is little again."""
+        if not self._transport.is_closing():
+            self.lost()
 
     def lost(self) -> None:
         """There is no connection any more."""
@@ -95,24 +110,25 @@ class Burst:
         self._watch = None
         if not self._transport.get_write_buffer_size():
             return
-        taken = self._count_taken()
-        if taken <= self._taken:
-            self._reset()
+        seconds, least, late = self._agreed
+        taken = self.taken()
+        if taken - self._taken < least:
+            late()
             return
         self._taken = taken
-        self._watch = self._loop.call_later(self._idle, self._look)
+        self._watch = self._loop.call_later(seconds, self._look)
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
         """Throws away what waits, the kernel's part too."""
         connection = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError, AttributeError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.abort()
 
-    def _count_taken(self) -> int:
+    def taken(self) -> int:
         """Bytes the other end has acknowledged: a slow one empties the kernel's buffer long before there is room."""
         waiting = self._transport.get_write_buffer_size()
         connection = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError, AttributeError, ValueError):
             waiting += struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]
-        return self._written - waiting
+        return self.written - waiting

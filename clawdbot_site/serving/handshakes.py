@@ -16,7 +16,6 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 from websockets.typing import StatusLike
 
-from clawdbot_site.serving.bursts import Burst
 from clawdbot_site.serving.limits import HEADERS_TOO_LARGE, Refusal
 
 REFUSALS: Final = {
@@ -54,16 +53,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         await self._serve(scope, receive, send)
         if self.close_sent:  # also by an HTTP answer in place of the handshake, which uvicorn calls an error otherwise
             self.handshake_complete = True
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if isinstance(self.transport, Burst):
-            self.transport.held_up()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if isinstance(self.transport, Burst):
-            self.transport.lost()
-        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -29,6 +29,11 @@ class Limits(msgspec.Struct, frozen=True):
     write_idle: float = WRITE_IDLE
     keep_alive: int = 75
     websocket_message: int = 256 * 1024
+    websocket_message_time: float = 30.0
+    websocket_frames: int = 100  # a second: fragments, pings and pongs too
+    websocket_lag: float = 10.0
+    ping_interval: float = 40.0
+    ping_timeout: float = 20.0
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """One web worker: a uvicorn server that finishes what it has begun before it goes.
 
 On SIGTERM: readiness is false at once; after `drain_delay` (the time a load balancer needs to notice) the listeners
-close; turns in flight get `drain_timeout` together; then uvicorn's own shutdown closes WebSockets with 1012.
+close, and so do idle WebSockets, with 1012; turns in flight get `drain_timeout` together; then uvicorn's own shutdown
+closes the WebSockets that are left with 1012.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any, Protocol
 import msgspec
 import uvicorn
 
-from clawdbot_site.serving.handshakes import WebSocketProtocol
 from clawdbot_site.serving.limits import ConnectionState, LimitedHttpProtocol, Limits
+from clawdbot_site.serving.sockets import SocketProtocol
 
 log = logging.getLogger("clawdbot.server")
 
@@ -41,6 +42,9 @@ class Served(Protocol):
 
     async def drain(self) -> None:
         """From the call on `ready()` is false; returns when no turn is running. Called more than once."""
+
+    def retire(self) -> None:
+        """No connection will come any more: those that are open and do nothing are told to go elsewhere."""
 
     def ready(self) -> bool: ...
 
@@ -68,8 +72,10 @@ class DrainingServer(uvicorn.Server):
                 served.app,
                 loop="uvloop",
                 http=LimitedHttpProtocol,
-                ws=WebSocketProtocol,
+                ws=SocketProtocol,
                 ws_max_size=limits.websocket_message,
+                ws_ping_interval=limits.ping_interval,
+                ws_ping_timeout=limits.ping_timeout,
                 ws_per_message_deflate=False,  # deltas are small; a deflate window costs more than it saves
                 lifespan="off",
                 interface="asgi3",
@@ -115,6 +121,7 @@ class DrainingServer(uvicorn.Server):
             server.close()
         for listener in sockets:
             listener.close()
+        self._served.retire()
         for connection in list(self.server_state.connections):
             if isinstance(connection, LimitedHttpProtocol):
                 connection.shutdown()  # idle: closed; busy: closed after its answer

@@ -8,8 +8,6 @@ import json
 import pytest
 from channels.layers import get_channel_layer
 
-from access import generations
-from access.edges import websocket
 from access.watching import MOST, Watching, group
 from engine.errors import SessionNotFound
 from engine.snapshots import Cell
@@ -17,7 +15,7 @@ from engine.types import ChatRequest, Delta
 from sessions_app.streams import EventStore
 from tenants.isolation import Stores
 from tenants.valkey import Connection
-from tests.access.asgi_client import Closed, Socket, scope_of
+from tests.access.asgi_client import Socket, scope_of
 from tests.access.parts import Recorded, build
 from tests.cast import ALICE, BOB, CHARLIE, tenant_table
 from tests.conformance.edges import FRAGMENTS, HI, within
@@ -260,31 +258,6 @@ async def test_a_socket_that_is_gone_leaves_no_group(workers):
     assert layer.groups and layer.channels
     await socket.leave()
     assert not layer.groups and not layer.channels
-
-
-async def test_it_closes_on_a_reader_that_stalls(workers, monkeypatch):
-    monkeypatch.setattr(generations, "STALLED", 0.1)
-    model = ScriptedModel(["a", 0.01, "b", asyncio.Event()])
-    site = build(model, grace=5)
-
-    async def stuck(scope, receive, send):
-        async def sending(event):
-            if '"b"' in event.get("text", ""):
-                await asyncio.Event().wait()
-            await send(event)
-
-        await site.app(scope, receive, sending)
-
-    socket = Socket(stuck, scope_of("websocket", "/ws/chat", site.alice.headers))
-    await socket.connect()
-    socket.send({"type": "chat", "messages": HI})
-    with pytest.raises(Closed) as closed:
-        while True:
-            await socket.frame()
-    assert closed.value.code == websocket.SLOW
-    assert not site.behind.journal.completions and not model.closed  # it may come back
-    await socket.leave()
-    await site.parts.generations.stop()
 
 
 async def test_what_it_was_sent_is_plain_json(workers):

@@ -1,11 +1,13 @@
 import asyncio
 import json
+import re
+import time
 
 import pytest
 
 from engine.errors import IpNotAllowed, StoreUnavailable
 from tests.access.asgi_client import Client, Closed, Refused, Socket, scope_of
-from tests.access.parts import build
+from tests.access.parts import CHAT_ONLY, build
 from tests.cast import ALICE
 from tests.conformance.edges import HI, within
 from tests.engine.parts import ScriptedModel
@@ -189,12 +191,28 @@ async def test_it_stays_open_while_nobody_can_say_who_is_calling():
         assert (await socket.frame())["type"] == "pong"
 
 
-async def test_it_counts_open_sockets():
+async def test_it_counts_open_sockets_and_why_they_ended():
     site = build()
+    async with site.stranger.socket() as socket:
+        with pytest.raises(Refused):
+            await socket.connect()
     async with site.alice.socket() as socket:
         await socket.connect()
         assert b"clawdbot_websockets 1.0" in site.parts.metrics.text()
-    assert b"clawdbot_websockets 0.0" in site.parts.metrics.text()
+    async with site.alice.socket() as socket:
+        await socket.connect()
+        for _ in range(30):
+            socket.send({"type": "ping"})
+        assert await closing_code(socket) == 4429
+    for code in (1008, 1011, 1012, 3000):
+        socket = Socket(site.app, scope_of("websocket", "/ws/chat", site.alice.headers))
+        await socket.connect()
+        await socket.leave(code)
+    said = site.parts.metrics.text()
+    assert b"clawdbot_websockets 0.0" in said
+    assert b'clawdbot_websockets_refused_total{code="unauthenticated"} 1.0' in said
+    counted = dict(re.findall(rb'clawdbot_websockets_closed_total{reason="(\w+)"} (\d)', said))
+    assert counted == {b"client": b"2", b"flood": b"1", b"slow": b"1", b"unresponsive": b"1", b"restart": b"1"}
 
 
 async def test_it_leaves_a_client_alone_that_only_connects():
@@ -246,3 +264,84 @@ async def test_a_ref_used_again_while_its_last_frame_is_on_the_way_stays_known()
     socket.send({"type": "cancel", "ref": 1})
     assert (await socket.until("error"))[-1]["code"] == "cancelled"
     await socket.leave()
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiIxIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"ticket={ALICE.key}",
+        f"ticket={JWT}",
+        f"x={ALICE.key}",
+        "token=abc",
+        f"Authorization=Bearer%20{JWT}",
+        "api_key=",
+    ],
+)
+@pytest.mark.parametrize("with_header", [False, True])
+async def test_it_takes_no_key_in_the_address_even_beside_a_good_one(query, with_header):
+    site = build()
+    client = site.alice if with_header else site.stranger
+    async with client.socket(f"/ws/chat?{query}") as socket:
+        with pytest.raises(Refused) as refusal:
+            await socket.connect()
+    error = json.loads(refusal.value.body)["error"]
+    assert refusal.value.status == 400 and error["code"] == "invalid_request" and "URL" in error["message"]
+    assert ALICE.key not in error["message"] and JWT not in error["message"]
+
+
+async def test_it_closes_when_its_credential_expires():
+    site = build()
+    site.keys.expiry = time.time() + 0.6
+    async with site.alice.socket() as socket:
+        await socket.connect()
+        await asyncio.sleep(0.45)  # its end was read
+        site.keys.revoked.add(ALICE.key)
+        site.keys.changes = lambda: 0  # and nothing else tells
+        assert await closing_code(socket) == 4401
+
+
+async def test_it_closes_when_its_credential_may_no_longer_chat():
+    site = build()
+    async with site.alice.socket() as socket:
+        await socket.connect()
+        site.keys.people[ALICE.key] = site.keys.people[CHAT_ONLY]
+        site.keys.revoked.add("another one")
+        assert await closing_code(socket) == 4403
+
+
+async def test_a_server_that_is_replaced_sends_idle_sockets_away_and_others_after_their_turns():
+    gate = asyncio.Event()
+    site = build(ScriptedModel(["a", gate, "b"]))
+    async with site.alice.socket() as idle, site.alice.socket() as busy, site.alice.socket() as late:
+        await idle.connect()
+        await busy.connect()
+        busy.send({"type": "chat", "ref": 1, "messages": HI})
+        await busy.until("delta")
+        site.parts.connections.retire()
+        assert await closing_code(idle) == 1012
+        await late.connect()
+        assert await closing_code(late) == 1012
+        busy.send({"type": "chat", "ref": 2, "messages": HI})
+        refused = await busy.frame()
+        assert (refused["ref"], refused["code"], refused["retryable"]) == (2, "overloaded", True)
+        busy.send({"type": "ping", "ref": 3})
+        assert (await busy.frame())["type"] == "pong"
+        gate.set()
+        assert (await busy.until("done"))[-1]["message"]["content"] == "ab"
+        assert await closing_code(busy) == 1012
+    assert site.behind.journal.states == ["completed"]
+
+
+async def test_a_flood_that_the_server_ends_cancels_as_one_that_the_edge_ends():
+    model = ScriptedModel(["a", asyncio.Event()])
+    site = build(model, grace=60)
+    socket = Socket(site.app, scope_of("websocket", "/ws/chat", site.alice.headers))
+    await socket.connect()
+    socket.send({"type": "chat", "messages": HI})
+    await socket.until("delta")
+    await socket.leave(4429)
+    await within(0.5, lambda: model.closed)
+    assert site.behind.journal.states == ["cancelled"]

@@ -132,18 +132,6 @@ def test_it_ends_a_connection_that_takes_nothing(connection):
         wait_for_reset(client)
 
 
-def test_it_ends_a_socket_that_takes_nothing():
-    with running("1", "0.4") as server, server.open() as client:
-        client.sendall(
-            b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-            b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n"
-        )
-        assert b" 101 " in read_until(client, b"\r\n\r\n")
-        client.sendall(b"\x81\x85\0\0\0\0flood")
-        wait_for_reset(client)
-        assert server.process.stdout.readline() == "socket left\n"
-
-
 def test_a_slow_client_gets_all(server):
     with server.open() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
@@ -208,14 +196,6 @@ def test_it_refuses_a_huge_path(server, path):
 )
 def test_it_refuses_what_is_not_http(server, request_bytes):
     assert refusal(server.exchange(request_bytes)) == (400, "invalid_request")
-
-
-def test_it_closes_a_socket_whose_message_is_too_big(server):
-    with connect(f"ws://127.0.0.1:{server.port}/", max_size=None) as client:
-        client.send("x" * 300_000)
-        with pytest.raises(ConnectionClosed) as closed:
-            client.recv()
-    assert closed.value.rcvd.code == 1009
 
 
 def test_it_delivers_every_event_of_a_stream_after_sigterm():

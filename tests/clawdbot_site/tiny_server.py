@@ -3,6 +3,7 @@
 Prints `port N`, then `ready` once all workers are."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -14,6 +15,8 @@ from clawdbot_site.serving.webserver import serve
 
 EVENTS = 20
 FLOOD = 32 << 20
+EVENT = 4096
+MANY = 4096  # of each of eight writers
 
 
 def say(*words: object) -> None:
@@ -35,6 +38,8 @@ class Tiny:
         self.draining = True
         while self.turns:
             await asyncio.sleep(0.01)
+
+    def retire(self) -> None: ...
 
     def ready(self) -> bool:
         return not self.draining
@@ -88,10 +93,18 @@ class Tiny:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                say("socket left")
+                say("socket left", message["code"])
                 return
             if message.get("text") == "flood":
                 await send({"type": "websocket.send", "bytes": os.urandom(FLOOD)})
+                continue
+            if message.get("text") == "much":
+                writers = [asyncio.create_task(self.write(send, letter)) for letter in "abcdefgh"]
+                sent = await asyncio.gather(*writers, return_exceptions=True)
+                say("sent", sum(each for each in sent if isinstance(each, int)))
+                continue
+            if message.get("text", "").startswith("echo"):
+                await send({"type": "websocket.send", "text": message["text"]})
                 continue
             self.turns += 1
             try:
@@ -100,6 +113,15 @@ class Tiny:
                     await asyncio.sleep(0.05)
             finally:
                 self.turns -= 1
+
+    async def write(self, send, letter: str) -> int:
+        """Many events, as fast as they are taken; how many were."""
+        sent = 0
+        with contextlib.suppress(OSError):
+            for _ in range(MANY):
+                await send({"type": "websocket.send", "text": letter * EVENT})
+                sent += 1
+        return sent
 
 
 def main() -> None:
@@ -110,7 +132,15 @@ def main() -> None:
         Tiny,
         listener,
         workers=int(sys.argv[1]),
-        limits=Limits(header_time=time, body_idle=time, write_idle=time),
+        limits=Limits(
+            header_time=time,
+            body_idle=time,
+            write_idle=time,
+            websocket_lag=time,
+            websocket_message_time=time,
+            ping_interval=4 * time,
+            ping_timeout=4 * time,
+        ),
         drain=Drain(delay=0.5, timeout=10),
         all_ready=lambda: say("ready"),
     )

@@ -121,6 +121,8 @@ MANAGED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/words/{list_id}/export": [("GET", "/api/words/{words}/export", None)],
     "/api/words/{list_id}/hits": [("GET", "/api/words/{words}/hits", None)],
 }
+# Routes for visitors, who have a cast of their own in test_visitors.py.
+VISITING = {"/api/visitors", "/api/visitor-tickets", "/api/chat-site"}
 # What these say of somebody's names nothing: only that there is one, to who may know.
 NAMELESS = {"/api/words/{words}/versions", "/api/words/{words}/hits"}
 # Routes for who audits the tenant.
@@ -132,7 +134,8 @@ AUDITED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/audit/exports": [("POST", "/api/audit/exports", {})],
 }
 # Django's own: what people sign in to or with (tested in test_conversation.py), and the API's description.
-OUTSIDE = {"", "^(?:admin)?$", "admin/", "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$"}
+OUTSIDE = {"", "^(?:admin)?$", "admin/", "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$",
+           "^chat/?$", "^chat/embed/?$", "^chat/token/?$", "widget.js"}  # fmt: skip
 
 
 JOB = (
@@ -255,7 +258,7 @@ def names(cast: Cast) -> dict[str, str]:
 def test_every_route_has_a_row():
     wire = {openai.COMPLETIONS, openai.EMBEDDINGS, openai.MODELS, openai.MODEL, *responses.PATHS}
     wire |= {messages.MESSAGES, messages.COUNT}
-    assert set(ROUTES) | wire == {*OWNED, *ANYBODYS, *MANAGED, *AUDITED}
+    assert set(ROUTES) | wire == {*OWNED, *ANYBODYS, *MANAGED, *AUDITED, *VISITING}
     assert {template for template in ROUTES if "{" in template} <= {*OWNED, *MANAGED}
     found = set()
     for pattern in get_resolver("clawdbot_site.urls").url_patterns:
