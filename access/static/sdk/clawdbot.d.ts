@@ -42,6 +42,8 @@ declare class ClawdbotError extends Error {
     readonly requestId?: string;
     /** The turn, where it is on record. */
     readonly turnId?: string;
+    /** Of `idempotency_running`: the turn that answers it. */
+    readonly running?: string;
     /** The HTTP status, where there was one; 0: no answer at all. */
     readonly status?: number;
     constructor(code: string, message: string, about?: Partial<ClawdbotError>);
@@ -228,7 +230,8 @@ declare class Turn implements AsyncIterable<TurnEvent> {
     cancel(): void;
     /** The whole answer as text (of its first choice). */
     text(): Promise<string>;
-    [Symbol.asyncIterator](): AsyncIterator<TurnEvent, void>;
+    /** By hand: some engines of React Native know no asynchronous generators. */
+    [Symbol.asyncIterator](): AsyncIterator<TurnEvent, undefined>;
     /** `missed`: of a stream that is only in the journal its reader is sent the end alone. */
     private finish;
     private tell;
@@ -353,6 +356,8 @@ declare class Clawdbot {
     private unhook;
     constructor(options: ClawdbotOptions);
     get state(): State;
+    /** Opens the connection before there is anything to say, and keeps it. */
+    connect(): void;
     /** Asks. The answer comes whatever becomes of the connection, once. Waits its turn while there is none. */
     chat(request: ChatRequest, { signal }?: {
         signal?: AbortSignalLike;

@@ -61,6 +61,11 @@ export class Clawdbot {
     return this.dispatch.link.state;
   }
 
+  /** Opens the connection before there is anything to say, and keeps it. */
+  connect(): void {
+    this.dispatch.connect();
+  }
+
   /** Asks. The answer comes whatever becomes of the connection, once. Waits its turn while there is none. */
   chat(request: ChatRequest, { signal }: { signal?: AbortSignalLike } = {}): Turn {
     const { user, language } = this.options;

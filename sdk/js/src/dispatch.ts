@@ -39,6 +39,7 @@ export class Dispatch {
   private turns = new Map<number, Turn>(); // by ref, the oldest first
   private watches = new Map<string, Watch>(); // by session
   private doomed = new Set<string>(); // cancelled while nobody could be told
+  private kept = false;
   private closed = false;
 
   constructor(
@@ -53,10 +54,15 @@ export class Dispatch {
       parted: () => this.parted(),
       refused: (error: ClawdbotError) => this.end(error),
       changed,
-      wanted: () => this.turns.size + this.watches.size > 0,
+      wanted: () => this.kept || this.turns.size + this.watches.size > 0,
       expires: () => (options.token as { expires?: number }).expires ?? 0,
     };
     this.link = new Link(host, api, options.heartbeat ?? 15_000, options.WebSocket === undefined ? platform.WebSocket : options.WebSocket);
+  }
+
+  connect(): void {
+    this.kept = true;
+    this.link.want();
   }
 
   chat(request: ChatRequest): Turn {
@@ -105,8 +111,9 @@ export class Dispatch {
   /** By its user. */
   cancelled(turn: Turn): void {
     const cancelled = () => {
-      if (!turn.over && turn.turnId) this.doom(turn.turnId);
-      this.fail(turn, new ClawdbotError("cancelled", "The turn was cancelled.", { turnId: turn.turnId || undefined }));
+      if (turn.over) return;
+      if (turn.turnId) this.doom(turn.turnId);
+      this.stop(turn, new ClawdbotError("cancelled", "The turn was cancelled.", { turnId: turn.turnId || undefined }));
     };
     if (turn.leave || !turn.placed || !this.onSocket) return cancelled();
     this.send(turn.turnId ? { type: "cancel", turn_id: turn.turnId } : { type: "cancel", ref: turn.ref });
@@ -157,8 +164,14 @@ export class Dispatch {
     this.place();
   }
 
+  /** What was on the socket has to be put somewhere again; what is read over HTTP goes on. */
   private parted(): void {
-    for (const turn of this.turns.values()) turn.placed = !!turn.leave;
+    for (const turn of this.turns.values()) if (!turn.leave) this.lift(turn);
+  }
+
+  private lift(turn: Turn): void {
+    platform.clearTimeout(turn.pause);
+    turn.placed = false;
   }
 
   // What the socket says ------------------------------------------------------------------------------------------
@@ -169,10 +182,12 @@ export class Dispatch {
     if (turn) return this.deliver(turn, frame);
     const [id, watch] = [...this.watches].find(([, { ref }]) => ref === frame.ref) ?? [];
     if (!watch) return;
-    if (frame.type === "error") {
+    if (frame.type !== "error") watch.settle!.done();
+    else if (frame.retryable) platform.setTimeout(() => this.watches.get(id!) === watch && this.say("watch", id!, watch), PAUSE);
+    else {
       this.watches.delete(id!);
       watch.settle!.fail(told(frame));
-    } else watch.settle!.done();
+    }
   }
 
   private foreign(turnId: unknown): Turn | undefined {
@@ -189,31 +204,37 @@ export class Dispatch {
     this.shared(shared);
   }
 
-  private deliver(turn: Turn, frame: any): void {
+  private deliver(turn: Turn, { ref, turn_id, ...frame }: any): void {
     if (frame.type === "over") this.again(turn);
-    else if (frame.type === "error") this.trouble(turn, told(frame), !!frame.event_id);
+    else if (frame.type === "error") this.trouble(turn, told(frame, undefined, turn_id), !!frame.event_id);
     else turn.take(frame);
     if (turn.over) this.forget(turn);
   }
 
   /** `itself`: the turn's own end; otherwise only this attempt to ask or to read has failed. */
   private trouble(turn: Turn, error: ClawdbotError, itself: boolean): void {
-    const running = error.code === "idempotency_running";
-    if (!itself && (running || (turn.turnId && error.retryable)) && turn.attempts++ < ATTEMPTS) this.later(turn);
-    else this.fail(turn, error);
+    const running = !turn.turnId && error.code === "idempotency_running";
+    if (itself || !(running || (turn.turnId && error.retryable)) || turn.attempts++ >= ATTEMPTS) {
+      return this.fail(turn, error);
+    }
+    if (!running || !error.running) return this.later(turn);
+    turn.named(error.running); // it was heard before the connection was lost
+    this.lift(turn);
+    this.place();
   }
 
   /** Nothing is missing but its end, which was not told: from the beginning, of which only that is new. */
   private again(turn: Turn): void {
+    if (!turn.lastId) return this.fail(turn, new ClawdbotError("turn_not_found", "The turn has no events."));
     turn.last--;
     turn.lastId = undefined;
-    turn.placed = false;
+    this.lift(turn);
     this.place();
   }
 
   private later(turn: Turn): void {
-    platform.setTimeout(() => {
-      turn.placed = false;
+    turn.pause = platform.setTimeout(() => {
+      this.lift(turn);
       this.place();
     }, PAUSE);
   }
@@ -223,14 +244,14 @@ export class Dispatch {
   private async read(turn: Turn): Promise<void> {
     const abort = platform.AbortController && new platform.AbortController();
     let left = false;
-    turn.leave = () => {
+    const leave = (turn.leave = () => {
       left = true;
       abort?.abort();
-    };
+    });
     try {
       const response = await this.ask(turn, abort?.signal);
       if (response.status === 204) return this.again(turn);
-      for await (const event of events(response)) if (!left) this.deliver(turn, event);
+      await events(response, (event) => left || this.deliver(turn, event));
       if (!left && !turn.over) throw new Error("The stream was cut.");
     } catch (error) {
       if (left) return;
@@ -239,9 +260,8 @@ export class Dispatch {
         this.later(turn);
         this.link.failed();
       }
-      if (turn.over) this.forget(turn);
     } finally {
-      turn.leave = undefined;
+      if (turn.leave === leave) turn.leave = undefined; // it may be read again already
     }
   }
 
@@ -264,8 +284,12 @@ export class Dispatch {
     this.forget(turn);
   }
 
-  private forget(turn: Turn): void {
+  private stop(turn: Turn, error: ClawdbotError): void {
     turn.leave?.();
+    this.fail(turn, error);
+  }
+
+  private forget(turn: Turn): void {
     if (this.turns.delete(turn.ref)) this.place();
   }
 
@@ -273,7 +297,7 @@ export class Dispatch {
     const { watches } = this;
     this.watches = new Map();
     for (const watch of watches.values()) watch.settle!.fail(error);
-    for (const turn of [...this.turns.values()]) this.fail(turn, error);
+    for (const turn of [...this.turns.values()]) this.stop(turn, error);
   }
 
   private doom(turnId: string): void {

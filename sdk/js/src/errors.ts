@@ -7,6 +7,8 @@ export class ClawdbotError extends Error {
   readonly requestId?: string;
   /** The turn, where it is on record. */
   readonly turnId?: string;
+  /** Of `idempotency_running`: the turn that answers it. */
+  readonly running?: string;
   /** The HTTP status, where there was one; 0: no answer at all. */
   readonly status?: number;
 
@@ -17,6 +19,7 @@ export class ClawdbotError extends Error {
     this.retryable = !!about.retryable;
     this.requestId = about.requestId;
     this.turnId = about.turnId;
+    this.running = about.running;
     this.status = about.status;
   }
 }
@@ -27,6 +30,7 @@ export function told(error: any, status?: number, turnId?: string | null): Clawd
     retryable: error?.retryable ?? (status === 429 || status! > 500),
     requestId: error?.request_id,
     turnId: error?.turn_id ?? turnId ?? undefined,
+    running: error?.running,
     status,
   });
 }

@@ -27,6 +27,7 @@ const CONNECT_TIME = 10_000;
 const PONG_TIME = 10_000;
 const WAKE_TIME = 4_000;
 const RENEW_BEFORE = 45_000; // after VisitorToken's own time, so that it gives a new one
+const EAGER = 2_000; // after an attempt, somebody who asks is worth another one
 const STABLE = 5_000; // a socket that lived so long was a good one
 const LONGEST = 30_000;
 const SOCKET_AGAIN = 300_000; // between attempts at a socket while HTTP serves
@@ -49,6 +50,7 @@ export class Link {
   private unopened = 0;
   private renew = false;
   private openedAt = 0;
+  private tried = 0;
   private heard = false;
   private pinged = false;
   private outbox: string[] = [];
@@ -63,7 +65,7 @@ export class Link {
 
   /** There is something to talk about. */
   want(): void {
-    if (this.state === "idle") void this.open();
+    if (this.state === "idle" || (this.state === "waiting" && Date.now() - this.tried > EAGER)) void this.open();
   }
 
   /** The network may have changed: look now. */
@@ -91,6 +93,8 @@ export class Link {
     this.drop();
     this.set("connecting");
     const attempt = this.attempt;
+    this.tried = Date.now();
+    this.after(CONNECT_TIME, () => this.lost(0));
     let socket: WebSocketLike;
     try {
       const token = await this.api.token(this.renew);
@@ -102,7 +106,6 @@ export class Link {
       return;
     }
     this.socket = socket;
-    this.after(CONNECT_TIME, () => this.lost(0));
     socket.onopen = () => attempt === this.attempt && this.opened(false);
     socket.onclose = (event) => attempt === this.attempt && this.lost(event?.code);
     socket.onerror = () => {}; // a close follows
@@ -110,11 +113,13 @@ export class Link {
       if (attempt !== this.attempt) return;
       this.heard = true;
       this.pinged = false;
+      this.failures = 0;
       this.host.heard(JSON.parse(event.data));
     };
   }
 
   private opened(http: boolean): void {
+    platform.clearTimeout(this.timer);
     this.http = http;
     this.heard = true;
     this.pinged = this.renew = false;
@@ -131,7 +136,7 @@ export class Link {
   private look = (): void => {
     const expires = this.host.expires();
     if (expires && expires - RENEW_BEFORE < Date.now()) return this.lost(EXPIRED);
-    if (!this.heard) return this.pinged ? this.lost(0) : this.ping(PONG_TIME);
+    if (!this.heard) return this.pinged ? this.lost(0) : this.ping(Math.min(PONG_TIME, this.heartbeat));
     this.heard = false;
     this.after(this.heartbeat, this.look);
   };
@@ -156,6 +161,7 @@ export class Link {
   /** No socket could be opened, and nobody is told why: an ordinary call is. */
   private async diagnose(): Promise<void> {
     const attempt = this.attempt;
+    this.after(CONNECT_TIME, () => this.wait(0));
     let refusal: unknown;
     try {
       await this.api.open("POST", "/api/ws-ticket", { body: {} });

@@ -68,18 +68,15 @@ export function unique(): string {
   );
 }
 
-/** The pieces of an answer's body as text; React Native has it only whole. @internal */
-export async function* pieces(response: ResponseLike): AsyncGenerator<string> {
+/** Hands over an answer's body as text, piece by piece; React Native has it only whole. @internal */
+export async function pieces(response: ResponseLike, take: (piece: string) => void): Promise<void> {
   const body = response.body as { getReader?(): Reader } | null | undefined;
-  if (!body?.getReader || !platform.TextDecoder) {
-    yield await response.text();
-    return;
-  }
+  if (!body?.getReader || !platform.TextDecoder) return take(await response.text());
   const reader = body.getReader();
   const decoder = new platform.TextDecoder();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    yield decoder.decode(value, { stream: true });
+    take(decoder.decode(value, { stream: true }));
   }
 }

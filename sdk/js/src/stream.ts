@@ -1,9 +1,9 @@
 import { pieces, type ResponseLike } from "./platform";
 
-/** Server-sent events as frames of the socket: with `type` and `event_id`. @internal */
-export async function* events(response: ResponseLike): AsyncGenerator<any> {
+/** Server-sent events as the socket would have them: with `type` and `event_id`. @internal */
+export async function events(response: ResponseLike, take: (event: any) => void): Promise<void> {
   let rest = "";
-  for await (const piece of pieces(response)) {
+  await pieces(response, (piece) => {
     const blocks = (rest + piece).split("\n\n");
     rest = blocks.pop()!;
     for (const block of blocks) {
@@ -12,7 +12,7 @@ export async function* events(response: ResponseLike): AsyncGenerator<any> {
         const at = line.indexOf(": ");
         if (at > 0) fields[line.slice(0, at)] = line.slice(at + 2);
       }
-      if (fields.data) yield { ...JSON.parse(fields.data), type: fields.event, event_id: fields.id };
+      if (fields.data) take({ ...JSON.parse(fields.data), type: fields.event, event_id: fields.id });
     }
-  }
+  });
 }

@@ -1,4 +1,5 @@
 import { ClawdbotError } from "./errors";
+import { platform, type Timer } from "./platform";
 import type { DoneEvent, TurnEvent } from "./types";
 
 /** A chat as it is sent, and sent again. @internal */
@@ -31,6 +32,8 @@ export class Turn implements AsyncIterable<TurnEvent> {
   /** Ends what reads it over HTTP. @internal */ leave?: () => void;
   /** @internal */ over = false;
   /** Begun elsewhere and shown here: its frames have no ref. @internal */ foreign = false;
+  /** Its user wants it to end. @internal */ stopping = false;
+  /** Until it is tried again. @internal */ pause?: Timer;
   /** How often the same had to be asked again. @internal */ attempts = 0;
 
   private events: TurnEvent[] = [];
@@ -56,7 +59,9 @@ export class Turn implements AsyncIterable<TurnEvent> {
 
   /** Stops it, wherever it runs. It ends with the error `cancelled`. */
   cancel(): void {
-    if (!this.over) this.client.cancelled(this);
+    if (this.over || this.stopping) return;
+    this.stopping = true;
+    this.client.cancelled(this);
   }
 
   /** The whole answer as text (of its first choice). */
@@ -65,13 +70,18 @@ export class Turn implements AsyncIterable<TurnEvent> {
     return typeof content === "string" ? content : this.written.join("");
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<TurnEvent, void> {
-    for (let next = 0; ; ) {
-      if (next < this.events.length) yield this.events[next++]!;
-      else if (this.error) throw this.error;
-      else if (this.over) return;
-      else await new Promise<void>((resolve) => this.waiting.push(resolve));
-    }
+  /** By hand: some engines of React Native know no asynchronous generators. */
+  [Symbol.asyncIterator](): AsyncIterator<TurnEvent, undefined> {
+    let at = 0;
+    const next = async (): Promise<IteratorResult<TurnEvent, undefined>> => {
+      while (at >= this.events.length) {
+        if (this.error) throw this.error;
+        if (this.over) return { done: true, value: undefined };
+        await new Promise<void>((resolve) => this.waiting.push(resolve));
+      }
+      return { done: false, value: this.events[at++]! };
+    };
+    return { next };
   }
 
   /** @internal */
@@ -100,6 +110,7 @@ export class Turn implements AsyncIterable<TurnEvent> {
     if (this.over) return;
     this.over = true;
     this.error = error;
+    platform.clearTimeout(this.pause);
     this.settle.fail(error);
     this.tell();
   }
