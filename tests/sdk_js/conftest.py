@@ -113,7 +113,7 @@ def script(node: str, product: Product, network: Network, tmp_path: Path) -> Scr
     return Script(node, tmp_path, {"url": network.url, "key": product.key, "heartbeat": 15_000})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: its driver has an event loop in this thread, beside which no other may run
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:

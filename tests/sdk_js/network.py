@@ -25,7 +25,7 @@ class Network:
         self.cuts = 0
         self.connections = 0
         self._to = port
-        self._loop = loop
+        self.loop = loop
         self._down = False
         self._silent = False
         self._left: int | None = None
@@ -59,7 +59,7 @@ class Network:
             work()
             done.set_result(None)
 
-        self._loop.call_soon_threadsafe(run)
+        self.loop.call_soon_threadsafe(run)
         done.result(10)
 
     def _arm(self, count: int, back_in: float) -> None:
@@ -108,7 +108,7 @@ class Network:
                 if self._left <= 0:
                     back_in = self._back_in
                     self._cut()
-                    self._loop.call_later(back_in, self._restore)
+                    self.loop.call_later(back_in, self._restore)
                     raise ConnectionAbortedError
                 continue
             if answer and self.every:
@@ -124,19 +124,21 @@ class Network:
 
 @contextmanager
 def network_before(port: int) -> Iterator[Network]:
-    loop = asyncio.new_event_loop()
-    network = Network(port, loop)
-    loop.run_until_complete(network.open())
-    over = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(over.wait(),))
+    """On a loop of its own, in a thread: the test's thread may have one already."""
+    opened: Future[tuple[Network, asyncio.Event]] = Future()
+
+    async def run() -> None:
+        network, over = Network(port, asyncio.get_running_loop()), asyncio.Event()
+        await network.open()
+        opened.set_result((network, over))
+        await over.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
+    network, over = opened.result(10)
     try:
         yield network
     finally:
         network.cut()
-        loop.call_soon_threadsafe(over.set)
+        network.loop.call_soon_threadsafe(over.set)
         thread.join(10)
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.01))
-        loop.close()
