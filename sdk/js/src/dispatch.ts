@@ -22,7 +22,10 @@ const AT_ONCE = 8; // turns on one socket
 const AT_ONCE_OVER_HTTP = 4; // a browser has six connections to a host
 const MAX_FRAME = 256 * 1024;
 const PAUSE = 1_000; // before the same is asked again
-const ATTEMPTS = 600;
+const LONGEST_PAUSE = 5; // of these
+const ATTEMPTS = 100;
+const BUSY_ATTEMPTS = 10; // at a gateway that says it takes nothing now
+const USED = 8; // sessions that a new connection watches, as the gateway does of those that were used on the old one
 const CANCEL_TIME = 3_000; // then a turn ends as cancelled even if nobody said so
 
 interface Watch {
@@ -38,6 +41,7 @@ export class Dispatch {
   private refs = 0;
   private turns = new Map<number, Turn>(); // by ref, the oldest first
   private watches = new Map<string, Watch>(); // by session
+  private used = new Map<string, string | undefined>(); // sessions of chats, and for whom
   private doomed = new Set<string>(); // cancelled while nobody could be told
   private kept = false;
   private closed = false;
@@ -67,7 +71,8 @@ export class Dispatch {
 
   chat(request: ChatRequest): Turn {
     const key = request.idempotency_key ?? unique();
-    const turn = this.turn({ key, body: JSON.stringify({ ...request, idempotency_key: key }), cache: request.cache });
+    const { cache, user } = request;
+    const turn = this.turn({ key, cache, user, body: JSON.stringify({ ...request, idempotency_key: key }) });
     const queued = [...this.turns.values()].filter((other) => !other.placed).length;
     if (queued > (this.options.maxQueue ?? 100)) {
       this.fail(turn, new ClawdbotError("queue_full", "Too many chats wait for a connection.", { retryable: true }));
@@ -160,8 +165,9 @@ export class Dispatch {
 
   private connected(): void {
     for (const id of this.doomed) this.doom(id);
-    for (const [id, watch] of this.watches) this.say("watch", id, watch);
     this.place();
+    for (const [id, watch] of this.watches) this.say("watch", id, watch);
+    for (const [id, user] of this.used) if (!this.watches.has(id)) this.say("watch", id, { user });
   }
 
   /** What was on the socket has to be put somewhere again; what is read over HTTP goes on. */
@@ -184,10 +190,7 @@ export class Dispatch {
     if (!watch) return;
     if (frame.type !== "error") watch.settle!.done();
     else if (frame.retryable) platform.setTimeout(() => this.watches.get(id!) === watch && this.say("watch", id!, watch), PAUSE);
-    else {
-      this.watches.delete(id!);
-      watch.settle!.fail(told(frame));
-    }
+    else watch.settle!.fail(told(frame)); // the next connection may find it: a session begins with its first turn
   }
 
   private foreign(turnId: unknown): Turn | undefined {
@@ -208,17 +211,23 @@ export class Dispatch {
     if (frame.type === "over") this.again(turn);
     else if (frame.type === "error") this.trouble(turn, told(frame, undefined, turn_id), !!frame.event_id);
     else turn.take(frame);
+    if (frame.type === "start" && turn.asked && frame.session_id) this.use(frame.session_id, turn.asked.user);
     if (turn.over) this.forget(turn);
+  }
+
+  private use(sessionId: string, user?: string): void {
+    this.used.delete(sessionId);
+    this.used.set(sessionId, user);
+    if (this.used.size > USED) this.used.delete([...this.used.keys()][0]!);
   }
 
   /** `itself`: the turn's own end; otherwise only this attempt to ask or to read has failed. */
   private trouble(turn: Turn, error: ClawdbotError, itself: boolean): void {
-    const running = !turn.turnId && error.code === "idempotency_running";
-    if (itself || !(running || (turn.turnId && error.retryable)) || turn.attempts++ >= ATTEMPTS) {
-      return this.fail(turn, error);
-    }
-    if (!running || !error.running) return this.later(turn);
-    turn.named(error.running); // it was heard before the connection was lost
+    const { code, running, retryable } = error;
+    const most = turn.turnId ? retryable && ATTEMPTS : code === "overloaded" ? BUSY_ATTEMPTS : code === "idempotency_running" && ATTEMPTS;
+    if (itself || !most || turn.attempts++ >= most) return this.fail(turn, error);
+    if (turn.turnId || !running) return this.later(turn);
+    turn.named(running); // it was heard before the connection was lost
     this.lift(turn);
     this.place();
   }
@@ -236,7 +245,7 @@ export class Dispatch {
     turn.pause = platform.setTimeout(() => {
       this.lift(turn);
       this.place();
-    }, PAUSE);
+    }, PAUSE * Math.min(turn.attempts || 1, LONGEST_PAUSE));
   }
 
   // Over HTTP -----------------------------------------------------------------------------------------------------
@@ -306,7 +315,7 @@ export class Dispatch {
     this.api.open("POST", `/api/turns/${turnId}/cancel`).then(done, (error: ClawdbotError) => error.status && done());
   }
 
-  private say(type: string, session_id: string, { ref, user }: Watch): void {
+  private say(type: string, session_id: string, { ref, user }: Pick<Watch, "user"> & Partial<Watch>): void {
     if (this.onSocket) this.send({ type, session_id, user, ref });
   }
 

@@ -7,6 +7,7 @@ export interface Asked {
   key: string;
   body: string;
   cache?: string;
+  user?: string;
 }
 
 /** What a turn needs of its client. @internal */

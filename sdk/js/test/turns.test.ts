@@ -72,7 +72,7 @@ test("a cut in the middle neither loses nor doubles a piece", async () => {
   const turn = c.chat({ message: "Hi" });
   Socket.last.say(start(1), delta(1, 1, "a"), delta(1, 2, "b"));
   const socket = await reconnected();
-  expect(socket.sent).toEqual([{ type: "resume", turn_id: "t1", last_event_id: "t1.2", ref: 1 }]);
+  expect(socket.sent[0]).toEqual({ type: "resume", turn_id: "t1", last_event_id: "t1.2", ref: 1 });
   socket.say(delta(1, 2, "b"), delta(1, 3, "c"), done(1, 4, "abc"));
   expect((await all(turn)).map((event) => event.content ?? event.type)).toEqual(["start", "a", "b", "c", "done"]);
 });
@@ -256,7 +256,7 @@ test("turns that begin elsewhere are shown, and go on after a cut", async () => 
   expect(heard).toEqual(told);
   expect(heard[0]).toMatchObject({ turn_id: "t7", session_id: "s1", messages });
   const socket = await reconnected();
-  expect(socket.sent.map(({ type }) => type)).toEqual(["watch", "resume"]);
+  expect(socket.sent.map(({ type }) => type)).toEqual(["resume", "watch"]);
   const [resume] = socket.of("resume");
   expect(resume).toMatchObject({ turn_id: "t7", last_event_id: "t7.1" });
   socket.say(done(resume.ref, 2, "ab", "t7"));
@@ -265,12 +265,56 @@ test("turns that begin elsewhere are shown, and go on after a cut", async () => 
   expect(socket.of("unwatch")[0]).toMatchObject({ session_id: "s1", user: "ada" });
 });
 
-test("a session that cannot be watched says why", async () => {
+test("a session that cannot be watched says why, and may be there later", async () => {
   const c = await opened();
-  const watching = c.watch("s1", () => {});
+  const heard: string[] = [];
+  const watching = c.watch("s1", ({ turn_id }) => heard.push(turn_id));
   Socket.last.say({ type: "error", ref: 1, code: "session_not_found", message: "", retryable: false });
   expect((await failure(watching)).code).toBe("session_not_found");
-  expect((await reconnected()).sent).toEqual([]);
+  Socket.last.say({ type: "turn", turn_id: "t7", session_id: "s1", messages: [] });
+  expect(heard).toEqual(["t7"]);
+  expect((await reconnected()).of("watch")).toEqual([{ type: "watch", session_id: "s1", ref: 1 }]);
+});
+
+test("a watch that failed for now is tried again", async () => {
+  const c = await opened();
+  const watching = c.watch("s1", () => {});
+  Socket.last.say({ type: "error", ref: 1, code: "store_unavailable", message: "", retryable: true });
+  await later(1_000);
+  expect(Socket.last.of("watch").length).toBe(2);
+  Socket.last.say({ type: "watching", ref: 1, session_id: "s1" });
+  await watching;
+});
+
+test("sessions that were used are watched by the next connection, too", async () => {
+  const c = await opened();
+  for (let number = 1; number <= 10; number++) {
+    c.chat({ message: "Hi", user: "ada" });
+    Socket.last.say({ ...start(number, `t${number}`), session_id: `s${number}` }, done(number, 1, "x", `t${number}`));
+  }
+  expect((await reconnected()).of("watch").map(({ session_id, user }) => [session_id, user])).toEqual(
+    [3, 4, 5, 6, 7, 8, 9, 10].map((number) => [`s${number}`, "ada"]),
+  );
+});
+
+test("a gateway that takes nothing now is asked again, so often and no more", async () => {
+  const c = await opened();
+  const turn = c.chat({ message: "Hi" });
+  const busy = { type: "error", ref: 1, code: "overloaded", message: "", retryable: true };
+  for (let attempt = 1; attempt <= 10; attempt++) {
+    Socket.last.say(busy);
+    await later(5_000);
+    expect(Socket.last.of("chat").length).toBe(attempt + 1);
+  }
+  Socket.last.say(busy);
+  expect((await failure(turn.done)).code).toBe("overloaded");
+});
+
+test("any other refusal is the caller's to judge", async () => {
+  const c = await opened();
+  const turn = c.chat({ message: "Hi" });
+  Socket.last.say({ type: "error", ref: 1, code: "rate_limited", message: "", retryable: true });
+  expect(await failure(turn.done)).toMatchObject({ code: "rate_limited", retryable: true });
 });
 
 test("a closed client is over", async () => {
