@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.templatetags.static import static
 
+from access import shared_files
 from clawdbot_site import databases, env, objects
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -29,6 +30,7 @@ DRAIN_DELAY = env.seconds("DRAIN_DELAY", 0)
 DRAIN_TIMEOUT = env.seconds("DRAIN_TIMEOUT", 75)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]") + [HOST]
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+CORS_ORIGINS = env.origins("CORS_ORIGINS")
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
@@ -166,6 +168,7 @@ TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing to collect before the first start
 WHITENOISE_MAX_AGE = 3600
+WHITENOISE_ADD_HEADERS_FUNCTION = shared_files.mark
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 LOGIN_REDIRECT_URL = "/admin/"

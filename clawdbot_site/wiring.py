@@ -25,6 +25,7 @@ from access.parts import Parts
 from access.resuming import Resuming
 from access.tickets import Tickets
 from access.turns import Canceller, RunningTurns
+from access.visiting import Visiting
 from access.watching import Watching
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
@@ -73,10 +74,13 @@ from tenants.isolation import PLATFORM_DATABASE, Stores
 from tenants.keyring import KeyTable
 from tenants.limits import Limits
 from tenants.live import LiveConfig
+from tenants.origins import Origins
 from tenants.proxies import TrustedProxies
 from tenants.stored_keys import compile_keys
 from tenants.tokens import TokenVerifier
 from tenants.valkey import Connection
+from tenants.visitor_limits import VisitorLimits
+from tenants.visitor_tickets import VisitorTickets
 
 HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
 
@@ -94,6 +98,16 @@ class Application:
         self.sealer = Sealer(self._tenant_keys)
         self.live = LiveConfig(settings.VALKEY_NODES[0])
         self.credentials = Credentials()
+        self.origins = Origins(self.tenants, settings.CORS_ORIGINS)
+        self.visitor_tickets = VisitorTickets(settings.SIMPLE_JWT)
+        self.authenticator = Authenticator(
+            self.credentials,
+            TokenVerifier(settings.SIMPLE_JWT),
+            self.tenants,
+            TrustedProxies(settings.TRUSTED_PROXIES),
+            tickets=self.visitor_tickets,
+            origins=self.origins,
+        )
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
@@ -130,6 +144,10 @@ class Application:
         self._routes.swap(table)
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(close_replaced(replaced, table), self._loop)
+
+    def _visiting(self) -> Visiting:
+        limits = VisitorLimits(self.stores.platform())
+        return Visiting(self.tenants, self.visitor_tickets, self.origins, self.authenticator.address, limits)
 
     async def startup(self) -> None:
         """Raises what keeps a worker from starting: no database, an unusable journal."""
@@ -190,12 +208,9 @@ class Application:
             resuming=Resuming(self.generations, self.reader.turn, self.bus.tell),
             canceller=canceller,
             watching=watching,
-            authenticator=Authenticator(
-                self.credentials,
-                TokenVerifier(settings.SIMPLE_JWT),
-                self.tenants,
-                TrustedProxies(settings.TRUSTED_PROXIES),
-            ),
+            authenticator=self.authenticator,
+            visiting=self._visiting(),
+            origins=self.origins,
             sessions=desk,
             versions=versions,
             snapshots=self.snapshots,
@@ -216,6 +231,7 @@ class Application:
         self.notices.start()
         self.bus.start()
         self.prober.start()
+        self._visits = loop.create_task(parts.visiting.keep_watch(running))
         health = Health(
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
             started={"started": self._accepts},
@@ -266,6 +282,7 @@ class Application:
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
         await self.summaries.stop()
+        self._visits.cancel()
         await self.generations.stop()
         await self.engine.drain()
         await self.snapshots.drain()

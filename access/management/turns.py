@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from rest_framework.request import Request
@@ -23,7 +23,7 @@ class TurnDetail(LeanView):
     """GET: the recorded turn, the decision that routed it in the end and the calls that failed before. A caller sees
     its own turns, with the scope `audit` the whole tenant's; whose call was shared is told if that may be seen too."""
 
-    needs = ("chat", "audit")
+    needs: ClassVar[tuple[str, ...]] = ("chat", "audit", "visit")
     http_method_names = ["get"]
 
     async def get(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:
@@ -42,7 +42,7 @@ class TurnDetail(LeanView):
             completion = msgspec.structs.replace(completion, decision=decision)
         if completion is not None and completion.vectors:  # kept for their caller alone, and long
             completion = msgspec.structs.replace(completion, vectors=[])
-        return {
+        told = {
             "id": turn_id,
             "state": completion.state if completion is not None else "in_flight",
             "erased": record.erased,
@@ -53,6 +53,7 @@ class TurnDetail(LeanView):
             "completion": completion,
             "partial": record.partial,
         }
+        return told if self.principal.kind != "visitor" else _without_reasons(told)
 
     def _may_see(self, record: TurnRecord) -> bool:
         return record.intent.subject == self.principal.subject or "audit" in self.principal.scopes
@@ -64,9 +65,18 @@ class TurnDetail(LeanView):
             return False
 
 
+def _without_reasons(told: Json) -> Json:
+    """What was said and which model answered: how a tenant arranges its models is nothing for visitors."""
+    kept = {"model": told["decision"].get("model")}
+    ends = {name: told[name] for name in ("intent", "completion") if told[name] is not None}
+    shown = {name: msgspec.structs.replace(end, instance="", decision=kept) for name, end in ends.items()}
+    return {**told, **shown, "decision": kept, "retries": []}
+
+
 class TurnCancel(LeanView):
     """POST: stops a turn, whichever worker answers it; its own answer ends with the error `cancelled`."""
 
+    needs = ("chat", "visit")
     http_method_names = ["post"]
 
     async def post(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:
@@ -79,6 +89,7 @@ class TurnCancel(LeanView):
 class TurnEvents(LeanView):
     """GET: the events of a caller's own turn from the one on that follows `Last-Event-ID`, then the live ones."""
 
+    needs = ("chat", "visit")
     http_method_names = ["get"]
 
     async def get(self, request: Request, turn_id: str, **kwargs: Any) -> ResumedStream:
