@@ -214,3 +214,44 @@ def test_a_key_that_is_revoked_ends_its_turns(script: Script, upstream: Upstream
     until(lambda: asked(upstream), "the model is asked")
     product.operate("services.revoke_api_key(key=key)")
     assert ended(process)["code"] in ("unauthenticated", "cancelled")  # of its turn, or of the next connection
+
+
+def test_a_visitor_comes_back_to_their_conversations(script: Script, upstream: Upstream, product: Product):
+    product.operate("tenant = Tenant.objects.get(); ChatSite(tenant=tenant, visitors='anyone').save()")
+    slug = product.operate("value = tenant.slug")
+    with product.http(key="") as http:
+        wanted = [201] * 6  # of either worker
+        until(lambda: [http.post("/api/visitors", json={"tenant": slug}).status_code for _ in wanted] == wanted, "open")
+    value = script.run(
+        """
+        const shelf = new Map();
+        const store = { getItem: (key) => shelf.get(key) ?? null, setItem: (key, value) => void shelf.set(key, value) };
+        const visit = (store) => {
+            const token = Clawdbot.visitor({ baseUrl: given.url, tenant: given.slug, store });
+            return [new Clawdbot({ baseUrl: given.url, token }), token];
+        };
+        const sessions = async (client) => (await client.sessions.list()).sessions.map((line) => line.session_id);
+        const [first, token] = visit(store);
+        const happened = await all(first.chat({ message: "Hi" }));
+        const [again] = visit(store);
+        await token(true);
+        const [renewed, [stranger]] = [await sessions(first), visit(null)];
+        const seen = [await sessions(again), renewed, await sessions(stranger)];
+        const nosy = await failure(stranger.resume(happened[0].id).done);
+        for (const each of [first, again, stranger]) each.close();
+        return { happened, seen, lasts: token.expires - Date.now() > 0, nosy: nosy.code };
+        """,
+        slug=slug,
+    )
+    is_whole(value["happened"])
+    session_id = value["happened"][0]["session_id"]
+    assert (value["seen"], value["lasts"], value["nosy"]) == ([[session_id], [session_id], []], True, "turn_not_found")
+
+
+def test_a_tenant_that_takes_no_visitors_says_so(script: Script):
+    error = script.run("""
+        const token = Clawdbot.visitor({ baseUrl: given.url, tenant: "nobody", store: null });
+        const visitor = new Clawdbot({ baseUrl: given.url, token });
+        return failure(visitor.chat({ message: "Hi" }).done);
+    """)
+    assert error["status"] == 403

@@ -208,8 +208,13 @@ export interface Model {
     owned_by: string;
 }
 
-/** `renew`: the last token was refused, so one that is kept must not be given again. */
-export type TokenSource = string | ((renew?: boolean) => string | Promise<string>);
+/**
+ * `renew`: the last token was refused, so one that is kept must not be given again. `expires`: when the last one
+ * does, in milliseconds since 1970. Where it is there, the connection is opened anew with a newer one up to 45 seconds before.
+ */
+export type TokenSource = string | (((renew?: boolean) => string | Promise<string>) & {
+    readonly expires?: number;
+});
 
 /**
  * One question and its answer as it comes: `for await (const event of turn)`. Every loop gets all events from the first
@@ -313,10 +318,10 @@ export interface VisitorOptions {
     store?: StorageLike | null;
     fetch?: FetchLike;
 }
-/** A visitor's token, renewed a minute before it expires. */
+/** A visitor's token, renewed before it expires. */
 export interface VisitorToken {
     (renew?: boolean): Promise<string>;
-    /** When the present one expires, in milliseconds since 1970; 0: there is none yet. */
+    /** When the present one does, in milliseconds since 1970; 0: there is none yet. */
     readonly expires: number;
 }
 /** A token function for `new Clawdbot`. */

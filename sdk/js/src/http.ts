@@ -1,8 +1,11 @@
 import { ClawdbotError, offline, told } from "./errors";
 import { platform, type FetchLike, type ResponseLike } from "./platform";
 
-/** `renew`: the last token was refused, so one that is kept must not be given again. */
-export type TokenSource = string | ((renew?: boolean) => string | Promise<string>);
+/**
+ * `renew`: the last token was refused, so one that is kept must not be given again. `expires`: when the last one
+ * does, in milliseconds since 1970. Where it is there, the connection is opened anew with a newer one up to 45 seconds before.
+ */
+export type TokenSource = string | (((renew?: boolean) => string | Promise<string>) & { readonly expires?: number });
 
 /** `{a: 1, b: undefined}` as `?a=1`. @internal */
 export function query(fields: Record<string, unknown>): string {

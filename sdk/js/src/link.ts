@@ -19,16 +19,16 @@ export interface Host {
   changed(state: State): void;
   /** Whether there is anything to connect for. */
   wanted(): boolean;
-  /** When the token expires, in milliseconds since 1970; 0: nobody knows. */
+  /** When the last token expires, in milliseconds since 1970; 0: nobody knows. */
   expires(): number;
 }
 
 const CONNECT_TIME = 10_000;
 const PONG_TIME = 10_000;
 const WAKE_TIME = 4_000;
-const RENEW_BEFORE = 45_000; // after VisitorToken's own time, so that it gives a new one
 const EAGER = 2_000; // after an attempt, somebody who asks is worth another one
 const STABLE = 5_000; // a socket that lived so long was a good one
+const RENEWAL = 45_000; // before the end of a token, when its source has a new one
 const LONGEST = 30_000;
 const SOCKET_AGAIN = 300_000; // between attempts at a socket while HTTP serves
 const FRAMES_A_SECOND = 16; // the gateway closes at more than 20
@@ -49,6 +49,7 @@ export class Link {
   private failures = 0;
   private unopened = 0;
   private renew = false;
+  private stale = 0; // of the token this socket was opened with
   private openedAt = 0;
   private tried = 0;
   private heard = false;
@@ -99,6 +100,8 @@ export class Link {
     try {
       const token = await this.api.token(this.renew);
       if (attempt !== this.attempt) return;
+      const expires = this.host.expires();
+      this.stale = expires && expires - Math.min(RENEWAL, (expires - Date.now()) / 3);
       if (!this.WebSocket) return this.opened(true);
       socket = new this.WebSocket(this.api.base.replace(/^http/, "ws") + "/ws/chat", ["bearer", token]);
     } catch (error) {
@@ -134,8 +137,7 @@ export class Link {
 
   /** Is anybody there? Every `heartbeat`, and sooner after a ping. */
   private look = (): void => {
-    const expires = this.host.expires();
-    if (expires && expires - RENEW_BEFORE < Date.now()) return this.lost(EXPIRED);
+    if (this.stale && this.stale <= Date.now()) return this.lost(0); // before the gateway does, which would end its turns
     if (!this.heard) return this.pinged ? this.lost(0) : this.ping(Math.min(PONG_TIME, this.heartbeat));
     this.heard = false;
     this.after(this.heartbeat, this.look);

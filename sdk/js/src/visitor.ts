@@ -12,10 +12,10 @@ export interface VisitorOptions {
   fetch?: FetchLike;
 }
 
-/** A visitor's token, renewed a minute before it expires. */
+/** A visitor's token, renewed before it expires. */
 export interface VisitorToken {
   (renew?: boolean): Promise<string>;
-  /** When the present one expires, in milliseconds since 1970; 0: there is none yet. */
+  /** When the present one does, in milliseconds since 1970; 0: there is none yet. */
   readonly expires: number;
 }
 
@@ -23,9 +23,11 @@ interface Ticket {
   token: string;
   visitor: string;
   expires: number;
+  /** From when on a new one is asked for. */
+  stale: number;
 }
 
-const EARLY = 60_000;
+const EARLY = 60; // seconds before its end; of a short life half
 
 /** @internal */
 export const origin = (given?: string): string => (given ?? platform.location?.origin ?? "").replace(/\/+$/, "");
@@ -45,17 +47,19 @@ export function visitor({ baseUrl, tenant, store = kept(), fetch }: VisitorOptio
     });
     const said = await parsed(response);
     if (!response.ok) throw told(said?.error, response.status);
-    ticket = { token: said.token, visitor: said.visitor, expires: Date.now() + said.expires_in * 1000 };
+    const { token, expires_in: life } = said;
+    const expires = Date.now() + life * 1000;
+    ticket = { token, visitor: said.visitor, expires, stale: expires - Math.min(EARLY, life / 2) * 1000 };
     try {
       store?.setItem(place, JSON.stringify(ticket));
     } catch {
       // full, or forbidden: this visitor will be a new one next time
     }
-    return ticket.token;
+    return token;
   }
 
   const token = async (renew?: boolean): Promise<string> => {
-    if (!renew && ticket && ticket.expires - EARLY > Date.now()) return ticket.token;
+    if (!renew && ticket && ticket.stale > Date.now()) return ticket.token;
     return (asking ??= ask().finally(() => (asking = undefined)));
   };
   return Object.defineProperty(token, "expires", { get: () => ticket?.expires ?? 0 }) as VisitorToken;

@@ -33,6 +33,18 @@ test("a visitor has one token until a minute before it expires", async () => {
   expect(calls[1]!.body).toEqual({ tenant: "shop", previous: "v1" });
 });
 
+test("a short life is halved", async () => {
+  const { calls, fetch } = fetching(() => ({ json: { token: "v", expires_in: 60, visitor: "x" } }));
+  const token = Clawdbot.visitor({ ...about, fetch, store: memory() });
+  await token();
+  await later(29_999);
+  await token();
+  expect(calls.length).toBe(1);
+  await later(1);
+  await token();
+  expect(calls.length).toBe(2);
+});
+
 test("who returns is the same visitor, at each gateway and tenant another one", async () => {
   const store = memory();
   const { calls, fetch } = desk();
