@@ -227,8 +227,8 @@ class ModelListAnswer(msgspec.Struct):
 
 
 class ErrorInside(msgspec.Struct):
-    """`code` is stable; `retryable`: the same request may succeed later; `param` names the field at fault; `running`: the
-    turn that answers a request which was sent again."""
+    """`code` is stable; `retryable`: the same request may succeed later; `param` names the field at fault;
+    `running`: the turn that answers a request which was sent again."""
 
     code: str
     message: str
