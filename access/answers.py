@@ -227,13 +227,15 @@ class ModelListAnswer(msgspec.Struct):
 
 
 class ErrorInside(msgspec.Struct):
-    """`code` is stable; `retryable`: the same request may succeed later; `param` names the field at fault."""
+    """`code` is stable; `retryable`: the same request may succeed later; `param` names the field at fault;
+    `running`: the turn that answers a request which was sent again."""
 
     code: str
     message: str
     request_id: str
     retryable: bool
     param: str | None = None
+    running: str | None = None
 
 
 class ErrorAnswer(msgspec.Struct):

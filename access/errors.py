@@ -105,7 +105,8 @@ def public(error: BaseException) -> EngineError:
 
 
 def body(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
-    """`{"error": {"code", "message", "request_id", "retryable"}}`, with `param` where a field is at fault.
+    """`{"error": {"code", "message", "request_id", "retryable"}}`, with `param` where a field is at fault, and
+    `running`, the turn that answers a request which was sent again, where that is known.
     `language` is one of `access.languages.wanted`."""
     inner = _said(error, request_id, language)
     if error.param is not None:
@@ -126,7 +127,10 @@ def event(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
 
 def _said(error: EngineError, request_id: str, language: str) -> Json:
     message = languages.said(error, language)
-    return {"code": error.code, "message": message, "request_id": request_id, "retryable": error.retryable}
+    said: Json = {"code": error.code, "message": message, "request_id": request_id, "retryable": error.retryable}
+    if isinstance(error, errors.IdempotencyRunning) and error.running is not None:
+        said["running"] = error.running
+    return said
 
 
 def openai_body(error: EngineError, language: str = ENGLISH) -> Json:

@@ -219,8 +219,12 @@ class IdempotencyRunning(Conflict):
     text = "The first request with this idempotency key is still being answered."
     retryable = True
 
-    def __init__(self, message: str | None = None, *, retry_after: float | None = 1.0) -> None:
+    def __init__(
+        self, message: str | None = None, *, retry_after: float | None = 1.0, running: str | None = None
+    ) -> None:
+        """`running`: the turn that answers it, which its caller may resume."""
         super().__init__(message, retry_after=retry_after)
+        self.running = running
 
 
 class RateLimited(EngineError):

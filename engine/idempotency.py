@@ -48,7 +48,7 @@ class Never:
 
 
 class Repeats:
-    """One an engine. What a turn of this process holds, others of it hear of at once."""
+    """One an engine. What a turn of this process holds and the journal does not know yet, others of it hear of too."""
 
     def __init__(self, once: Once, meter: Meter, aside: Aside) -> None:
         self._once = once
@@ -63,7 +63,6 @@ class Repeats:
         name = (principal.tenant_id, principal.subject, request.idempotency)
         size = length(request.messages) + length_of(request.tools) + length_of(request.metadata)
         asked = await self._aside.read(size, lambda: fingerprint(request))
-        self._check(name, asked)
         found = await self._once.find(principal, request.idempotency, asked)
         if isinstance(found, Recorded):
             self._meter.replayed(tenant=principal.tenant, edge=request.edge)

@@ -77,7 +77,7 @@ def find(tenant_id: int, digest: str, asked: str) -> Claim | Recorded:
     if held.fingerprint != asked:
         raise IdempotencyMismatch()
     if completion is None:
-        raise IdempotencyRunning()
+        raise IdempotencyRunning(running=held.turn_id)
     if record.unreadable:
         raise StoreUnavailable()
     return Recorded(record.intent, completion)

@@ -53,6 +53,12 @@ def test_it_builds_the_one_body():
     }
 
 
+def test_it_says_which_turn_answers_a_request_that_came_again():
+    error = tree.IdempotencyRunning(running="t1")
+    assert errors.body(error, "r")["error"]["running"] == errors.event(error, "r")["running"] == "t1"
+    assert "running" not in errors.event(tree.IdempotencyRunning(), "r")
+
+
 def test_it_builds_openais_envelope():
     assert errors.openai_body(tree.ModelNotFound(param="model")) == {
         "error": {

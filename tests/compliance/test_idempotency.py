@@ -59,8 +59,9 @@ async def held(known, writer, key="k", who=WHO, asked=ASKED):
 async def test_the_answer_of_its_turn_is_found(known, journal):
     assert isinstance(await known.find(WHO, "k", ASKED), Claim)
     turn = await held(known, journal)
-    with pytest.raises(IdempotencyRunning):
+    with pytest.raises(IdempotencyRunning) as running:
         await known.find(WHO, "k", ASKED)
+    assert running.value.running == turn.turn_id
     end = completion(turn, "completed")
     await journal.completion(end)
     assert await known.find(WHO, "k", ASKED) == Recorded(turn, end)

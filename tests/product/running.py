@@ -43,7 +43,7 @@ from compliance.wordlists import replace_words
 from routing.models import ModelInstance, RoutingRule
 from routing.services import save_instance
 from tenants import services
-from tenants.models import ApiKey, Member, Tenant, TenantKey, User
+from tenants.models import ApiKey, ChatSite, Member, Tenant, TenantKey, User
 names = dict(globals())
 for line in sys.stdin:
     try:

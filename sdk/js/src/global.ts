@@ -1,0 +1,2 @@
+// The plain script: the class itself is the global `Clawdbot`, its error `Clawdbot.Error`.
+export { Clawdbot as default } from "./client";

@@ -1,0 +1,10 @@
+export { Clawdbot, type ClawdbotOptions } from "./client";
+export type { SharedTurn, Watcher } from "./dispatch";
+export { ClawdbotError } from "./errors";
+export type { TokenSource } from "./http";
+export type { State } from "./link";
+export type { AbortSignalLike, FetchLike, ResponseLike, StorageLike, WebSocketClass, WebSocketLike } from "./platform";
+export type { Sessions, Snapshots } from "./sessions";
+export type { Turn } from "./turn";
+export type * from "./types";
+export type { VisitorOptions, VisitorToken } from "./visitor";
