@@ -86,10 +86,8 @@ export class Account {
   }
 
   async _fromConsole() {
-    const csrf = document.querySelector("meta[name=csrf-token]")?.content;
-    if (!csrf) return false;
     try {
-      return this._member(await post("/chat/token", { tenant: this.site.tenant }, { "X-CSRFToken": csrf }), this.site.member.username);
+      return this._member(await post("/chat/token", { tenant: this.site.tenant }, { "X-CSRFToken": this.site.csrf ?? "" }), this.site.member.username);
     } catch (error) {
       if (error instanceof Refused && error.status < 500) return false;
       throw error;

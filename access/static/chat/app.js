@@ -10,7 +10,7 @@ import { textOf } from "./history.js";
 import { Sidebar, menu } from "./sidebar.js";
 import { signInForm } from "./sign_in.js";
 import { showSnapshots } from "./snapshots.js";
-import { speak, t } from "./strings.js";
+import { locale, speak, t } from "./strings.js";
 import { paint } from "./theme.js";
 import { Thread } from "./thread.js";
 import { showWhy } from "./why.js";
@@ -351,6 +351,8 @@ class App {
 
 const root = document.getElementById("root");
 const site = JSON.parse(document.getElementById("site").textContent);
+site.language = new URLSearchParams(location.search).get("language") ?? site.language; // the widget's page may choose
 speak(site.language);
+document.documentElement.lang = locale();
 paint(site.colors);
 new App(site, new Embedding()).start();

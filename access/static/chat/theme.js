@@ -2,6 +2,7 @@
 
 const READABLE = 4.5;
 const LIGHT = [255, 255, 255];
+const BLACK = [0, 0, 0];
 const DARK = [23, 23, 27];
 
 const parsed = (text) => {
@@ -28,7 +29,7 @@ export function contrast(one, other) {
 /** The colour itself if it can be read on `ground`, else as near to it as can be. */
 export function readable(colour, ground) {
   const from = parsed(colour);
-  const towards = luminance(parsed(ground)) > 0.18 ? [0, 0, 0] : LIGHT;
+  const towards = luminance(parsed(ground)) > 0.18 ? BLACK : LIGHT;
   for (let share = 0; share < 1; share += 0.05) {
     const tried = written(mixed(from, towards, share));
     if (contrast(tried, ground) >= READABLE) return tried;
@@ -46,9 +47,10 @@ export function paint(colors = {}, root = document.documentElement) {
     const dark = luminance(own) < 0.18;
     root.dataset.theme = dark ? "dark" : "light";
     set(root, "--bg", ground);
-    set(root, "--surface", written(mixed(own, dark ? LIGHT : [0, 0, 0], 0.04)));
+    // Surfaces lie further from the text than the ground does: what can be read there can be read on them.
+    set(root, "--surface", written(dark ? mixed(own, BLACK, 0.25) : mixed(own, LIGHT, 0.55)));
     set(root, "--text", readable(dark ? "#ececf1" : "#1b1b1f", ground));
-    set(root, "--muted", readable(dark ? "#a9a9b6" : "#5b5b66", written(mixed(own, dark ? LIGHT : [0, 0, 0], 0.08))));
+    set(root, "--muted", readable(dark ? "#a9a9b6" : "#5b5b66", ground));
   }
   set(root, "--accent", accent);
   set(root, "--on-accent", contrast(accent, "#ffffff") >= READABLE ? "#ffffff" : readable("#17171b", accent));
