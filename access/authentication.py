@@ -1,6 +1,7 @@
 """From a request's headers to a `Principal`, the same for every edge.
 
-`Authorization: Bearer cb_…` or `X-API-Key: cb_…` is an API key, `Authorization: Bearer <JWT>` a member who signed in.
+`Authorization: Bearer cb_…` or `X-API-Key: cb_…` is an API key, `Bearer cv_…` a visitor's ticket, `Bearer <JWT>` a
+member who signed in.
 With both headers the key counts: SDKs that insist on a bearer token send a dummy."""
 
 from __future__ import annotations
@@ -10,19 +11,29 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from engine.errors import Forbidden, IpNotAllowed, StoreUnavailable, TenantSuspended, Unauthenticated
+from engine.errors import (
+    Forbidden,
+    IpNotAllowed,
+    OriginNotAllowed,
+    StoreUnavailable,
+    TenantSuspended,
+    Unauthenticated,
+)
 from engine.snapshots import Cell
 from engine.types import Principal
-from tenants import keys
+from tenants import keys, visitor_tickets
 from tenants.credentials import Credentials, KeyView, MemberView
 from tenants.directory import TenantTable, TenantView
-from tenants.networks import contains
+from tenants.networks import contains, place
+from tenants.origins import Origins
 from tenants.proxies import TrustedProxies, UntrustedChain
 from tenants.tokens import Claims, TokenVerifier
+from tenants.visitor_tickets import Visitor, VisitorTickets
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 KEY_ROLE = "developer"
+VISITOR_SCOPES = frozenset({"visit"})  # not "chat": whatever takes visitors says so
 ROLE_SCOPES = {
     "owner": frozenset({"chat", "sessions", "audit", "manage"}),
     "admin": frozenset({"chat", "sessions", "audit", "manage"}),
@@ -35,8 +46,8 @@ ROLE_SCOPES = {
 class Authenticator:
     """One a process. `headers` are ASGI's (names in lower case), `peer` the other end's address, None on a unix socket.
 
-    Raises Unauthenticated, TenantSuspended, IpNotAllowed; StoreUnavailable when a credential that is not in memory
-    cannot be looked up."""
+    Raises Unauthenticated, TenantSuspended, IpNotAllowed; OriginNotAllowed for a visitor on another's web page;
+    StoreUnavailable when a credential that is not in memory cannot be looked up."""
 
     def __init__(
         self,
@@ -44,12 +55,17 @@ class Authenticator:
         tokens: TokenVerifier,
         tenants: Cell[TenantTable],
         trusted_proxies: TrustedProxies,
+        *,
+        tickets: VisitorTickets,
+        origins: Origins,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._credentials = credentials
         self._tokens = tokens
         self._tenants = tenants
         self._proxies = trusted_proxies
+        self._tickets = tickets
+        self._origins = origins
         self._clock = clock
 
     def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
@@ -58,6 +74,8 @@ class Authenticator:
         if secret.startswith(keys.PREFIX):
             key = self._credentials.keys.cached(keys.digest(secret))
             return None if key is None else self._by_key(key, headers, peer)
+        if secret.startswith(visitor_tickets.PREFIX):
+            return self._by_ticket(self._tickets.verify(secret), headers, peer)
         claims = self._tokens.verify(secret)
         member = self._credentials.members.cached(claims.member)
         return None if member is None else self._by_token(claims, member, headers, peer)
@@ -109,6 +127,40 @@ class Authenticator:
             scopes=ROLE_SCOPES[member.role],
             member_id=member.id,
         )
+
+    def _by_ticket(self, visitor: Visitor, headers: RawHeaders, peer: str | None) -> Principal:
+        """From memory alone. Tickets end with the tenant's wish to have visitors."""
+        known = self._tenants.value.by_slug.get(visitor.tenant)
+        if known is None or not known.site.takes(signed=visitor.signed):
+            raise Unauthenticated("The ticket is not valid any more.")
+        tenant = self._admit(known.id, headers, peer)
+        if not self._origins.allows(headers, tenant):
+            raise OriginNotAllowed
+        name = f"visitor:{visitor.visitor}"
+        return Principal(
+            tenant_id=tenant.id,
+            tenant=tenant.slug,
+            kind="visitor",
+            subject=name,
+            user=name,
+            role="visitor",
+            scopes=VISITOR_SCOPES,
+            address=self._place(headers, peer),
+        )
+
+    def address(self, tenant: TenantView, headers: RawHeaders, peer: str | None) -> str:
+        """Where a visitor of the tenant calls from, as limits count it: an IPv4 address, the /64 network of an IPv6
+        one, empty where nobody can say. Raises IpNotAllowed."""
+        if tenant.networks:
+            self._check_address(tenant, headers, peer)
+        return self._place(headers, peer)
+
+    def _place(self, headers: RawHeaders, peer: str | None) -> str:
+        try:
+            address = self._proxies.caller(peer, headers)
+        except UntrustedChain:
+            raise IpNotAllowed from None
+        return place(address) if address is not None else ""
 
     def _admit(self, tenant_id: int, headers: RawHeaders, peer: str | None) -> TenantView:
         tenant = self._tenants.value.by_id.get(tenant_id)

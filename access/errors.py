@@ -48,6 +48,8 @@ TABLE: dict[type[EngineError], Translation] = {
     errors.Forbidden: Translation(403, 4403, "PERMISSION_DENIED", "permission_error"),
     errors.IpNotAllowed: Translation(403, 4403, "PERMISSION_DENIED", "permission_error"),
     errors.TenantSuspended: Translation(403, 4403, "PERMISSION_DENIED", "permission_error"),
+    errors.OriginNotAllowed: Translation(403, 4403, "PERMISSION_DENIED", "permission_error"),
+    errors.VisitorsOff: Translation(403, 4403, "PERMISSION_DENIED", "permission_error"),
     errors.NotFound: Translation(404, 4404, "NOT_FOUND", "invalid_request_error"),
     errors.MethodNotAllowed: Translation(405, 4400, "UNIMPLEMENTED", "invalid_request_error"),
     errors.Conflict: Translation(409, 4409, "ABORTED", "conflict_error"),
@@ -149,6 +151,14 @@ def response(error: EngineError, request_id: str, language: str = ENGLISH) -> Ht
         content_type="application/json",
         headers=dict(headers(error)),
     )
+
+
+async def refuse(send: asgi.Send, error: EngineError, scope: asgi.Scope, more: Headers) -> None:
+    """The same as a whole bare answer, with `more` headers."""
+    named = dict(scope["headers"])
+    number, language = asgi.request_id(named), languages.wanted(None, named.get(b"accept-language"))
+    said = [(b"x-request-id", number.encode("ascii")), *raw_headers(error), *more]
+    await asgi.respond(send, translation(error).status, orjson.dumps(body(error, number, language)), said)
 
 
 async def deny(send: asgi.Send, error: EngineError, scope: asgi.Scope) -> None:

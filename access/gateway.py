@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from access import errors
 from access.asgi import App, Event, Receive, Scope, Send
+from access.cors import CrossOrigin
 from access.edges.openai import OpenAIEdge
 from access.edges.websocket import ChatConsumer
 from access.health import Health
@@ -16,6 +17,7 @@ from access.urls import urlpatterns
 from engine.errors import NotFound
 
 OTHER = "other"
+CALLED_FROM_PAGES = ("/api/", "/v1/")
 SECTIONS = frozenset({"admin", "api", "chat", "console", "static"})
 
 
@@ -25,6 +27,7 @@ class Gateway:
 
     def __init__(self, parts: Parts, *, django: App, lifespan: App, health: Health, metrics_token: str) -> None:
         self._metrics = parts.metrics
+        self._cross_origin = CrossOrigin(parts.origins)
         self._openai = OpenAIEdge(parts)
         self._lean = LeanHandler(urlpatterns(parts), django)
         self._django = django
@@ -56,11 +59,18 @@ class Gateway:
             await send(event)
 
         try:
-            await self._edge_of(scope["path"])(scope, receive, counted)
+            await self._serve(scope, receive, counted)
         finally:
             self._metrics.request(
                 scope.get("route") or _section(scope["path"]), _method(scope["method"]), status or 499
             )
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        edge = self._edge_of(scope["path"])
+        if scope["path"].startswith(CALLED_FROM_PAGES):
+            await self._cross_origin(edge, scope, receive, send)
+        else:
+            await edge(scope, receive, send)
 
     def _edge_of(self, path: str) -> App:
         if path.startswith("/v1/"):

@@ -35,6 +35,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "This credential does not allow the request.": ("该凭据无权执行此请求。", "該憑證無權執行此請求。"),
     "Requests from this address are not allowed.": ("不允许来自该地址的请求。", "不允許來自該位址的請求。"),
     "This tenant is suspended.": ("该租户已被停用。", "該租戶已被停用。"),
+    "Requests from this web page are not allowed.": ("不允许来自该网页的请求。", "不允許來自該網頁的請求。"),
+    "This chat takes no visitors.": ("此聊天不接待访客。", "此聊天不接待訪客。"),
     "There is nothing at this address.": ("该地址不存在任何内容。", "該位址不存在任何內容。"),
     "There is no such model.": ("没有这个模型。", "沒有這個模型。"),
     "There is no such session.": ("没有这个会话。", "沒有這個會話。"),

@@ -11,7 +11,7 @@ MANAGE_ERRORS: Final = (401, 403, 503)
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one route. `answer` None: no body; dict: any object. `takes` and `gives` are the content types of
-    plain text."""
+    plain text. `open`: no credential is needed."""
 
     method: str
     summary: str
@@ -25,3 +25,4 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     streams: bool = False
     takes: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
+    open: bool = False

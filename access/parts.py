@@ -13,6 +13,7 @@ from access.metrics import Metrics
 from access.resuming import Resuming
 from access.tickets import Tickets
 from access.turns import Canceller, RunningTurns, TurnReader
+from access.visiting import Visiting
 from access.watching import Watching
 from compliance.guard import GuardTable
 from engine.engine import Engine
@@ -20,6 +21,7 @@ from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Json, Message, Principal
 from routing.table import PublicModel
 from sessions_app.browsing import Active
+from tenants.origins import Origins
 
 
 class Authenticator(Protocol):
@@ -136,6 +138,8 @@ class Parts:
     router: RouteReader
     read_turn: TurnReader
     tickets: Tickets
+    visiting: Visiting
+    origins: Origins
     metrics: Metrics
     running: RunningTurns
     generations: Generations

@@ -37,10 +37,7 @@ class LeanView(APIView):
         self.args, self.kwargs = args, kwargs
         self.request = wrapped = self.initialize_request(request, *args, **kwargs)
         try:
-            scope = cast(Scope, request.scope)
-            self.principal = await self.parts.authenticator.authenticate(scope["headers"], peer(scope))
-            wrapped.user = self.principal  # type: ignore[assignment]
-            actors.become(Actor(self.principal.subject, "", request.request_id))
+            await self.identify(cast(Scope, request.scope), request.request_id)
             self.initial(wrapped, *args, **kwargs)
             method = request.method.lower() if request.method else ""
             handler = getattr(self, method, None) if method in self.http_method_names else None
@@ -48,6 +45,13 @@ class LeanView(APIView):
         except Exception as error:  # noqa: BLE001  # the border: DRF's handler turns every error into the one shape
             response = self.handle_exception(error)
         return response
+
+    async def identify(self, scope: Scope, request_id: str) -> None:
+        """Learns who asks. Raises what `access.authentication` does."""
+        self.principal = await self.parts.authenticator.authenticate(scope["headers"], peer(scope))
+        scope["tenant_id"] = self.principal.tenant_id  # for access.cors
+        self.request.user = self.principal  # type: ignore[assignment]
+        actors.become(Actor(self.principal.subject, "", request_id))
 
     async def refuse_method(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse | Reply:
         self.http_method_not_allowed(request, *args, **kwargs)
@@ -81,3 +85,13 @@ class LeanView(APIView):
         """As the server gave them: a name may occur twice."""
         headers: RawHeaders = self.lean_request.scope["headers"]
         return headers
+
+
+class OpenView(LeanView):
+    """For anybody, without a credential: `principal` is not set. What comes with one all the same is not looked at."""
+
+    async def identify(self, scope: Scope, request_id: str) -> None:
+        actors.become(Actor("anybody", "", request_id))
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        APIView.initial(self, request, *args, **kwargs)

@@ -29,6 +29,7 @@ DRAIN_DELAY = env.seconds("DRAIN_DELAY", 0)
 DRAIN_TIMEOUT = env.seconds("DRAIN_TIMEOUT", 75)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]") + [HOST]
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+CORS_ORIGINS = env.origins("CORS_ORIGINS")
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()

@@ -1,5 +1,5 @@
-"""Django's own pages: the platform console, tokens, the API's description. The request path's routes are in
-`access/gateway.py` and `access/urls.py`."""
+"""Django's own pages: the platform console, the web chat, tokens, the API's description. The request path's routes are
+in `access/gateway.py` and `access/urls.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from access import errors
+from access import chat_pages, errors
 from access.console.platform import platform_site
 from access.management import tokens
 from engine.errors import EngineError, InvalidRequest, NotFound
@@ -32,6 +32,7 @@ def internal_error(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     re_path(r"^(?:admin)?$", RedirectView.as_view(url="/admin/")),
     path("admin/", platform_site().urls),
+    *chat_pages.urlpatterns,
     path("api/", include(tokens.urlpatterns)),
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

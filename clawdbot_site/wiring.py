@@ -25,6 +25,7 @@ from access.parts import Parts
 from access.resuming import Resuming
 from access.tickets import Tickets
 from access.turns import Canceller, RunningTurns
+from access.visiting import Visiting
 from access.watching import Watching
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
@@ -73,10 +74,13 @@ from tenants.isolation import PLATFORM_DATABASE, Stores
 from tenants.keyring import KeyTable
 from tenants.limits import Limits
 from tenants.live import LiveConfig
+from tenants.origins import Origins
 from tenants.proxies import TrustedProxies
 from tenants.stored_keys import compile_keys
 from tenants.tokens import TokenVerifier
 from tenants.valkey import Connection
+from tenants.visitor_limits import VisitorLimits
+from tenants.visitor_tickets import VisitorTickets
 
 HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
 
@@ -183,6 +187,16 @@ class Application:
         canceller = Canceller(running, self.reader.turn, self.bus.tell)
         self.bus.on("cancel", canceller.heard)
         self.bus.on("reader", self.generations.heard)
+        origins = Origins(self.tenants, settings.CORS_ORIGINS)
+        tickets = VisitorTickets(settings.SIMPLE_JWT)
+        authenticator = Authenticator(
+            self.credentials,
+            TokenVerifier(settings.SIMPLE_JWT),
+            self.tenants,
+            TrustedProxies(settings.TRUSTED_PROXIES),
+            tickets=tickets,
+            origins=origins,
+        )
         self.parts = parts = Parts(
             engine=self.engine,
             running=running,
@@ -190,12 +204,11 @@ class Application:
             resuming=Resuming(self.generations, self.reader.turn, self.bus.tell),
             canceller=canceller,
             watching=watching,
-            authenticator=Authenticator(
-                self.credentials,
-                TokenVerifier(settings.SIMPLE_JWT),
-                self.tenants,
-                TrustedProxies(settings.TRUSTED_PROXIES),
+            authenticator=authenticator,
+            visiting=Visiting(
+                self.tenants, tickets, origins, authenticator.address, VisitorLimits(self.stores.platform())
             ),
+            origins=origins,
             sessions=desk,
             versions=versions,
             snapshots=self.snapshots,

@@ -12,7 +12,9 @@ EngineError
 ├── Unauthenticated           no credential, or none we accept
 ├── Forbidden                 a good credential, not enough for this
 │   ├── IpNotAllowed
-│   └── TenantSuspended
+│   ├── OriginNotAllowed      the web page that asks is not one the tenant allows
+│   ├── TenantSuspended
+│   └── VisitorsOff           the tenant takes no visitors, or there is no such tenant
 ├── NotFound
 │   ├── ModelNotFound
 │   ├── SessionNotFound
@@ -119,9 +121,19 @@ class IpNotAllowed(Forbidden):
     text = "Requests from this address are not allowed."
 
 
+class OriginNotAllowed(Forbidden):
+    code = "origin_not_allowed"
+    text = "Requests from this web page are not allowed."
+
+
 class TenantSuspended(Forbidden):
     code = "tenant_suspended"
     text = "This tenant is suspended."
+
+
+class VisitorsOff(Forbidden):
+    code = "visitors_off"
+    text = "This chat takes no visitors."
 
 
 class NotFound(EngineError):

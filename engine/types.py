@@ -21,17 +21,19 @@ Source = Literal["model", "cache", "shared", "plugin"]  # where an answer came f
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is calling. `user` is the audit's: a member's id, or what an API key's caller says, namespaced by the key."""
+    """Who is calling. `user` is the audit's: a member's id, `visitor:` and a visitor's, or what an API key's caller
+    says, namespaced by the key. `address` is where a visitor calls from, for limits; empty: nobody can say."""
 
     tenant_id: int
     tenant: str
-    kind: Literal["key", "member", "system"]
+    kind: Literal["key", "member", "visitor", "system"]
     subject: str
     user: str
     role: str = "member"
     scopes: frozenset[str] = frozenset()
     key_id: int | None = None
     member_id: int | None = None
+    address: str = ""
 
     @property
     def nameless(self) -> bool:

@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Final
 
 import msgspec
 
-from engine.types import CachePolicy
-from tenants.models import IpRule, Tenant
+from engine.types import AUTO, CachePolicy
+from tenants.models import ChatSite, IpRule, Tenant
 from tenants.networks import Network, parse_network
+
+
+class SiteView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a tenant's chat shows itself, and whom it takes. `visitors`: `off`, `signed` (only with a ticket the tenant
+    itself asked for) or `anyone`; `models` are what they may name besides `auto`; `ticket_life` is in seconds."""
+
+    name: str = ""
+    greeting: str = ""
+    accent: str = "#2563eb"
+    background: str = "#ffffff"
+    visitors: str = "off"
+    origins: frozenset[str] = frozenset()
+    models: tuple[str, ...] = ()
+    ticket_life: int = 3600
+    visitor_requests: int = 10
+    address_requests: int = 30
+
+    def takes(self, *, signed: bool) -> bool:
+        """Whether a ticket counts: `signed` by the tenant itself, or one for anybody."""
+        return self.visitors == "anyone" or (signed and self.visitors == "signed")
+
+    def offers(self, model: str) -> bool:
+        """Whether a visitor may name this model."""
+        return model == AUTO or model in self.models
+
+
+NO_SITE: Final = SiteView()
 
 
 class TenantView(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,25 +62,46 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     concurrent_turns: int | None = None
     cache: CachePolicy = CachePolicy()
     networks: tuple[Network, ...] = ()
+    site: SiteView = NO_SITE
 
 
 class TenantTable(msgspec.Struct, frozen=True):
-    """Every tenant, suspended ones too, by id and by slug."""
+    """Every tenant, suspended ones too, by id and by slug, and the origins any active one allows."""
 
     by_id: dict[int, TenantView] = {}
     by_slug: dict[str, TenantView] = {}
+    origins: frozenset[str] = frozenset()
 
 
 def compile_tenants() -> TenantTable:
-    """Reads the table from the database; two queries. Blocking: for a thread, never for the event loop."""
+    """Reads the table from the database; three queries. Blocking: for a thread, never for the event loop."""
     networks: defaultdict[int, list[Network]] = defaultdict(list)
     for tenant_id, network in IpRule.objects.everywhere().order_by("id").values_list("tenant_id", "network"):
         networks[tenant_id].append(parse_network(network))
-    views = [_view(tenant, tuple(networks[tenant.pk])) for tenant in Tenant.objects.all()]
-    return TenantTable({view.id: view for view in views}, {view.slug: view for view in views})
+    sites = {site.tenant_id: _site(site) for site in ChatSite.objects.everywhere()}
+    views = [
+        _view(tenant, tuple(networks[tenant.pk]), sites.get(tenant.pk, NO_SITE)) for tenant in Tenant.objects.all()
+    ]
+    origins = frozenset().union(*(view.site.origins for view in views if view.is_active))
+    return TenantTable({view.id: view for view in views}, {view.slug: view for view in views}, origins)
 
 
-def _view(tenant: Tenant, networks: tuple[Network, ...]) -> TenantView:
+def _site(site: ChatSite) -> SiteView:
+    return SiteView(
+        name=site.name,
+        greeting=site.greeting,
+        accent=site.accent,
+        background=site.background,
+        visitors=site.visitors,
+        origins=frozenset(site.origins),
+        models=tuple(site.visitor_models),
+        ticket_life=site.ticket_minutes * 60,
+        visitor_requests=site.visitor_requests_per_minute,
+        address_requests=site.address_requests_per_minute,
+    )
+
+
+def _view(tenant: Tenant, networks: tuple[Network, ...], site: SiteView) -> TenantView:
     return TenantView(
         id=tenant.pk,
         slug=tenant.slug,
@@ -73,4 +122,5 @@ def _view(tenant: Tenant, networks: tuple[Network, ...]) -> TenantView:
         concurrent_turns=tenant.concurrent_turns,
         cache=CachePolicy(ttl=tenant.cache_ttl or 0, sampled=tenant.cache_sampled, coalesce=tenant.coalesce),
         networks=networks,
+        site=site,
     )

@@ -25,13 +25,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from engine.errors import RateLimited, StoreUnavailable, TenantSuspended
+from engine.errors import ModelNotFound, RateLimited, StoreUnavailable, TenantSuspended
 from engine.ports import Admission, Reservation
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Instance, Principal, Usage
 from tenants.directory import TenantTable, TenantView
 from tenants.isolation import Stores
 from tenants.valkey import Reply, Script
+from tenants.visitor_limits import VisitorLimits
 
 log = logging.getLogger(__name__)
 
@@ -163,6 +164,7 @@ class Limits:
         self._answer_tokens = answer_tokens
         self._held: defaultdict[str, set[str]] = defaultdict(set)
         self._over: defaultdict[str, list[str]] = defaultdict(list)  # by slots: turns that ended
+        self._visitors = VisitorLimits(stores.platform())
         self._owed: defaultdict[int, int] = defaultdict(int)  # by tenant: tokens used beyond the estimates
         self._renewal: asyncio.TimerHandle | None = None
         self._departure: asyncio.TimerHandle | None = None
@@ -171,6 +173,10 @@ class Limits:
         if principal.kind == "system":  # the platform's operator, at a test button
             return UNLIMITED
         view = self._view(principal)
+        if principal.kind == "visitor":
+            if not view.site.offers(request.model):
+                raise ModelNotFound(param="model")
+            await self._visitors.turn(view, principal.subject, principal.address)
         requests, turns = view.requests_per_minute, view.concurrent_turns
         if requests is None and turns is None:
             return UNLIMITED

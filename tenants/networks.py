@@ -32,5 +32,11 @@ def parse_network(text: str) -> Network:
     return network
 
 
+@lru_cache(4096)
+def place(address: Address) -> str:
+    """What counts as one caller: an IPv4 address, or the /64 network of an IPv6 one, in which a host has all."""
+    return str(address if address.version == 4 else ip_network((int(address), 64), strict=False))
+
+
 def contains(networks: Iterable[Network], address: Address) -> bool:
     return any(address in network for network in networks)

@@ -10,11 +10,13 @@ from django.core.exceptions import ValidationError
 
 from tenants import profile_template
 from tenants.networks import parse_network
+from tenants.origin_names import parse_origin
 
 SCOPES = ("chat", "sessions", "audit", "manage")
 DEFAULT_SCOPES = frozenset({"chat", "sessions"})
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_COLOUR = re.compile(r"#[0-9a-f]{6}\Z")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and halves of characters
 
 
@@ -61,3 +63,52 @@ def clean_profile_template(template: str) -> str:
     except ValueError as error:
         raise ValidationError({"profile_template": str(error)}) from None
     return template
+
+
+MAX_ORIGINS = 50
+MAX_MODELS = 50
+
+
+def clean_line(field: str, text: str) -> str:
+    """One line, perhaps empty."""
+    if _UNSEEN.search(text):
+        raise ValidationError({field: "Leave out control characters."})
+    return text.strip()
+
+
+def clean_lines(field: str, text: str) -> str:
+    text = text.replace("\r\n", "\n").strip()
+    clean_line(field, text.replace("\n", ""))
+    return text
+
+
+def clean_colour(field: str, colour: str) -> str:
+    colour = colour.strip().lower()
+    if not _COLOUR.match(colour):
+        raise ValidationError({field: "Write a colour as #rrggbb, such as #2563eb."})
+    return colour
+
+
+def clean_origins(origins: object) -> list[str]:
+    """As browsers send them, each once, in the order given. See `tenants.origin_names`."""
+    found: dict[str, None] = {}
+    for text in _texts("origins", origins, MAX_ORIGINS):
+        try:
+            found[parse_origin(text)] = None
+        except ValueError as error:
+            raise ValidationError({"origins": str(error)}) from None
+    return list(found)
+
+
+def clean_model_names(names: object) -> list[str]:
+    """Public names, each once; `auto` needs no mention."""
+    texts = [clean_line("visitor_models", text) for text in _texts("visitor_models", names, MAX_MODELS)]
+    return list(dict.fromkeys(text for text in texts if text not in ("", "auto")))
+
+
+def _texts(field: str, given: object, most: int) -> list[str]:
+    if not isinstance(given, list) or not all(isinstance(text, str) and len(text) <= 255 for text in given):
+        raise ValidationError({field: "A list of short texts is needed."})
+    if len(given) > most:
+        raise ValidationError({field: f"At most {most}."})
+    return given

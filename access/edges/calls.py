@@ -114,8 +114,10 @@ class WireEdge:
         """Answers one request. Raises EngineError, ClientGone."""
         raise NotImplementedError
 
-    async def identify(self, call: Call) -> Principal:
+    async def identify(self, call: Call, *scopes: str) -> Principal:
+        """The caller, with one of the scopes; `chat` unless told."""
         authenticator, headers, peer = self._parts.authenticator, call.scope["headers"], asgi.peer(call.scope)
         principal = authenticator.cached(headers, peer) or await authenticator.authenticate(headers, peer)
-        require_scope(principal, "chat")
+        call.scope["tenant_id"] = principal.tenant_id  # for access.cors
+        require_scope(principal, *(scopes or ("chat",)))
         return principal

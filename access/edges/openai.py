@@ -92,8 +92,10 @@ class OpenAIEdge(WireEdge):
         if path != MODELS and not path.startswith(f"{MODELS}/"):
             raise NotFound
         call.expect("GET", MODELS if path == MODELS else MODEL)
-        principal = await self.identify(call)
+        principal = await self.identify(call, "chat", "visit")
         models = self._parts.router.public_models(principal.tenant_id)
+        if principal.kind == "visitor":
+            models = self._parts.visiting.models(principal, models)
         if path == MODELS:
             await call.answer({"object": "list", "data": [_model(model) for model in models]})
             return

@@ -22,6 +22,7 @@ NO_STORE = (b"cache-control", b"no-store")
 class ChatView(LeanView):
     """Answers a turn. Errors before the first event have their HTTP status; after it they are an `error` event."""
 
+    needs = ("chat", "visit")
     http_method_names = ["post"]
 
     async def post(self, request: Request, *args: Any, **kwargs: Any) -> Reply:

@@ -105,7 +105,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _identify(self) -> None:
         principal = await self._parts.authenticator.authenticate(self._credential, asgi.peer(self.scope))
-        require_scope(principal, "chat")
+        require_scope(principal, "chat", "visit")
         self._principal = principal
 
     async def _refuse(self, error: EngineError) -> None:

@@ -28,6 +28,7 @@ class LayerBody(msgspec.Struct, forbid_unknown_fields=True):
 class LayerList(SessionView):
     """GET: the session's summaries, the oldest first. POST `{through?}`: makes one now, 201."""
 
+    needs = ("sessions",)
     http_method_names = ["get", "post"]
 
     async def get(self, request: Request, session_id: str, **kwargs: Any) -> JsonReply:
@@ -42,6 +43,7 @@ class LayerList(SessionView):
 class LayerDetail(SessionView):
     """DELETE: undoes a summary; models are sent the turns again."""
 
+    needs = ("sessions",)
     http_method_names = ["delete"]
 
     async def delete(self, request: Request, session_id: str, layer_id: str, **kwargs: Any) -> HttpResponse:
@@ -52,6 +54,7 @@ class LayerDetail(SessionView):
 class SessionWindow(PlacesView):
     """GET `?model=`: which of the session's messages a model would be sent. All of it is counted for that."""
 
+    needs = ("sessions",)
     http_method_names = ["get"]
 
     async def get(self, request: Request, session_id: str, **kwargs: Any) -> JsonReply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from django.http import HttpResponse
@@ -23,7 +23,7 @@ MAX_USER = 256
 class SessionView(LeanView):
     """`?user=` names one of the users an API key speaks for, as the body of a turn does."""
 
-    needs = ("sessions",)
+    needs: ClassVar[tuple[str, ...]] = ("sessions", "visit")
 
     @property
     def owner(self) -> Principal:

@@ -12,6 +12,7 @@ from access.views import LeanView
 
 
 class WebSocketTicket(LeanView):
+    needs = ("chat", "visit")
     http_method_names = ["post"]
 
     async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:

@@ -22,6 +22,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 from access import bodies, schemas
 from access.errors import exception_handler
 from engine.errors import Forbidden, StoreUnavailable, TenantRequired, TenantSuspended, Unauthenticated
+from engine.types import Json
 from tenants.models import Member, User
 from tenants.tokens import MAX_LENGTH, TokenVerifier
 
@@ -33,6 +34,10 @@ Word = Annotated[str, Meta(min_length=1, max_length=1024)]
 class SignIn(msgspec.Struct, forbid_unknown_fields=True):
     username: Annotated[str, Meta(min_length=1, max_length=150)]
     password: Word
+    tenant: Annotated[str, Meta(min_length=1, max_length=63)] | None = None
+
+
+class Membership(msgspec.Struct, forbid_unknown_fields=True):
     tenant: Annotated[str, Meta(min_length=1, max_length=63)] | None = None
 
 
@@ -81,8 +86,7 @@ class TokenView(_TokenView):
         user = authenticate(request._request, username=body.username, password=body.password)
         if not isinstance(user, User):
             raise Unauthenticated("Wrong username or password.")
-        member = _membership(user, body.tenant)
-        return Response({"access": _token(AccessToken(), member), "refresh": _token(RefreshToken(), member)})
+        return Response(pair(membership(user, body.tenant)))
 
 
 class TokenRefreshView(_TokenView):
@@ -107,8 +111,9 @@ class TokenRefreshView(_TokenView):
         return Response({"access": _token(AccessToken(), member)})
 
 
-def _membership(user: User, slug: str | None) -> Member:
-    """The membership the user signs in to. Whether a tenant exists is not told to outsiders."""
+def membership(user: User, slug: str | None) -> Member:
+    """The membership the user signs in to. Whether a tenant exists is not told to outsiders. Raises TenantRequired,
+    TenantSuspended, Forbidden."""
     members = Member.objects.everywhere().filter(user=user, is_active=True).select_related("tenant", "user")
     found = [member for member in members.order_by("id") if slug in (None, member.tenant.slug)]
     active = [member for member in found if member.tenant.is_active]
@@ -117,6 +122,11 @@ def _membership(user: User, slug: str | None) -> Member:
     if active:
         return active[0]
     raise TenantSuspended if found else Forbidden("You do not belong to this tenant.")
+
+
+def pair(member: Member) -> Json:
+    """`{access, refresh}` for a member."""
+    return {"access": _token(AccessToken(), member), "refresh": _token(RefreshToken(), member)}
 
 
 def _token(token: Token, member: Member) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from rest_framework.request import Request
@@ -23,7 +23,7 @@ class TurnDetail(LeanView):
     """GET: the recorded turn, the decision that routed it in the end and the calls that failed before. A caller sees
     its own turns, with the scope `audit` the whole tenant's; whose call was shared is told if that may be seen too."""
 
-    needs = ("chat", "audit")
+    needs: ClassVar[tuple[str, ...]] = ("chat", "audit", "visit")
     http_method_names = ["get"]
 
     async def get(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:
@@ -67,6 +67,7 @@ class TurnDetail(LeanView):
 class TurnCancel(LeanView):
     """POST: stops a turn, whichever worker answers it; its own answer ends with the error `cancelled`."""
 
+    needs = ("chat", "visit")
     http_method_names = ["post"]
 
     async def post(self, request: Request, turn_id: str, **kwargs: Any) -> JsonReply:
@@ -79,6 +80,7 @@ class TurnCancel(LeanView):
 class TurnEvents(LeanView):
     """GET: the events of a caller's own turn from the one on that follows `Last-Event-ID`, then the live ones."""
 
+    needs = ("chat", "visit")
     http_method_names = ["get"]
 
     async def get(self, request: Request, turn_id: str, **kwargs: Any) -> ResumedStream:

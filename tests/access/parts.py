@@ -16,19 +16,26 @@ from access.resuming import Resuming
 from access.shelf import Shelf
 from access.tickets import Tickets
 from access.turns import Canceller, RunningTurns, Tell, TurnReader
+from access.visiting import Visiting
 from access.watching import Watching
 from compliance.journal.reader import TurnRecord
 from engine.errors import EngineError, TurnNotFound, Unauthenticated
+from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Message, Principal
 from routing.table import PublicModel
 from sessions_app.sight import Sight
 from sessions_app.summarising import Summaries
 from sessions_app.windows import Windows
+from tenants.directory import TenantTable
+from tenants.origins import Origins
+from tenants.visitor_limits import VisitorLimits
+from tenants.visitor_tickets import VisitorTickets
 from tests.access.asgi_client import Client
 from tests.cast import ALICE, BOB, CHARLIE
 from tests.engine import parts as engine_parts
 from tests.engine.parts import MemoryAnswers, MemoryJournal, ScriptedModel
 
+VISITOR_TICKETS = VisitorTickets({"SIGNING_KEY": "k" * 64, "ISSUER": "clawdbot"})
 CHAT_ONLY = "cb_chat_only"
 
 
@@ -170,6 +177,8 @@ def build(
     keys, store = KnownKeys(), TicketStore()
     running, reader = RunningTurns(), read_turn or Recorded(behind.journal)
     watching = watching or Watching()
+    tenants = Cell(TenantTable())
+    origins = Origins(tenants)
     generations = Generations(
         engine,
         running,
@@ -194,6 +203,10 @@ def build(
         router=PlainRoutes(["auto", "scripted", "openai/gpt-4o"]),
         read_turn=reader,
         tickets=Tickets(store),
+        visiting=Visiting(
+            tenants, VISITOR_TICKETS, origins, lambda tenant, headers, peer: peer or "", VisitorLimits(store)
+        ),
+        origins=origins,
         metrics=Metrics(),
     )
     app = Gateway(

@@ -15,8 +15,10 @@ from tenants.credentials import Credentials
 from tenants.directory import compile_tenants
 from tenants.live import LiveConfig
 from tenants.models import ApiKey, IpRule, Tenant
+from tenants.origins import Origins
 from tenants.proxies import TrustedProxies
 from tenants.tokens import TokenVerifier
+from tenants.visitor_tickets import VisitorTickets
 from tests.cast import ALICE, BOB, CHARLIE
 
 PEER = "203.0.113.7"
@@ -34,7 +36,13 @@ def gate(transactional_db, cast):
     credentials.start()
     now = [time.time()]
     authenticator = Authenticator(
-        credentials, TokenVerifier(settings.SIMPLE_JWT), tenants, TrustedProxies(["10.0.0.0/8"]), clock=lambda: now[0]
+        credentials,
+        TokenVerifier(settings.SIMPLE_JWT),
+        tenants,
+        TrustedProxies(["10.0.0.0/8"]),
+        tickets=VisitorTickets(settings.SIMPLE_JWT),
+        origins=Origins(tenants),
+        clock=lambda: now[0],
     )
     yield SimpleNamespace(
         authenticate=authenticator.authenticate,

@@ -106,6 +106,8 @@ MANAGED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/words/{list_id}/export": [("GET", "/api/words/{words}/export", None)],
     "/api/words/{list_id}/hits": [("GET", "/api/words/{words}/hits", None)],
 }
+# Routes for visitors, who have a cast of their own in test_visitors.py.
+VISITING = {"/api/visitors", "/api/visitor-tickets", "/api/chat-site"}
 # What these say of somebody's names nothing: only that there is one, to who may know.
 NAMELESS = {"/api/words/{words}/versions", "/api/words/{words}/hits"}
 # Routes for who audits the tenant.
@@ -117,7 +119,8 @@ AUDITED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/audit/exports": [("POST", "/api/audit/exports", {})],
 }
 # Django's own: what people sign in to or with (tested in test_conversation.py), and the API's description.
-OUTSIDE = {"", "^(?:admin)?$", "admin/", "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$"}
+OUTSIDE = {"", "^(?:admin)?$", "admin/", "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$",
+           "^chat/?$", "^chat/embed/?$", "^chat/token/?$", "widget.js"}  # fmt: skip
 
 
 JOB = (
@@ -239,6 +242,7 @@ def test_every_route_has_a_row():
         *ANYBODYS,
         *MANAGED,
         *AUDITED,
+        *VISITING,
     }
     assert {template for template in ROUTES if "{" in template} <= {*OWNED, *MANAGED}
     found = set()
