@@ -12,6 +12,7 @@ test:
 	@tools/venv.sh dev
 	@tools/chromium.sh
 	@tools/node.sh tests/clients
+	@tools/node.sh tests/chat
 	@$(PY) -m pytest -q -n 2 -m "not server"
 	@$(PY) -m pytest -q -m server
 

@@ -35,7 +35,8 @@ def browser() -> Iterator[Browser]:
 
 
 class Files(SimpleHTTPRequestHandler):
-    """The static files, and an empty page at `/`, under a policy stricter than the product's: no text may become markup."""
+    """The static files, and an empty page at `/`; under a policy stricter than the product's: no text may become
+    markup."""
 
     def do_GET(self) -> None:
         if self.path == "/":

@@ -13,7 +13,8 @@ TREE = """async ([lines, messages]) => {
     });
     return {
         path: path.map(told), last, origin, ahead: now.children.map((child) => child.turnId), now: now.newest ?? null,
-        turns: turnsOf(messages, path).map(({ node, messages }) => [node?.turnId ?? null, messages.map((each) => each.content)]),
+        turns: turnsOf(messages, path).map(
+            ({ node, messages }) => [node?.turnId ?? null, messages.map((each) => each.content)]),
     };
 }"""
 

@@ -22,7 +22,7 @@ DESCRIBED = f"""async (text) => {{
     const all = [...root.querySelectorAll("*")];
     return {{
         tags: all.map((each) => each.localName),
-        handlers: all.flatMap((each) => each.getAttributeNames()).filter((name) => name.startsWith("on") || name === "style"),
+        handlers: all.flatMap((each) => each.getAttributeNames()).filter((name) => /^on|^style$/.test(name)),
         links: all.filter((each) => each.localName === "a").map((each) => [each.protocol, each.rel, each.target]),
         loads: all.filter((each) => each.hasAttribute("src") || each.hasAttribute("srcset")).length,
         uses: all.filter((each) => each.localName === "use").map((each) => each.getAttribute("href")[0]),

@@ -13,8 +13,8 @@ from tests.adapters.upstream import Upstream, by_stream, events, streamed, whole
 from tests.product.running import ROOT, Product
 
 CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; connect-src 'self' ws: wss:; "
-    "font-src 'self'; base-uri 'none'; form-action 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; "
+    "connect-src 'self' ws: wss:; font-src 'self'; base-uri 'none'; form-action 'self'"
 )
 SCREENSHOTS = ROOT / "build" / "screenshots"
 WAIT = 20_000  # milliseconds; other suites share the machine

@@ -149,7 +149,7 @@ class App {
     root.replaceChildren(this.element);
     this._refresh();
     this._loadModels();
-    this.begin(false);
+    this._show(new Conversation(this));
     this._byAddress();
     this.composer.field.focus();
   }
@@ -201,17 +201,16 @@ class App {
     if (running) return this._show(running);
     const conversation = new Conversation(this, id);
     const kept = this._kept();
+    const unfinished = kept?.session_id === id;
     try {
-      await conversation.load();
+      if (!unfinished || !kept.first) await conversation.load(); // before its first turn is over there is no session
     } catch (error) {
-      if (kept?.session_id !== id) {
-        this.notify(error.code === "session_not_found" ? t("missing") : this.words(error));
-        if (this.shown?.id !== id) this._address(this.shown?.id ?? "");
-        return;
-      }
+      this.notify(error.code === "session_not_found" ? t("missing") : this.words(error));
+      if (this.shown?.id !== id) this._address(this.shown?.id ?? "");
+      return;
     }
     this._show(conversation);
-    if (kept?.session_id === id && !conversation.knows(kept.turn_id)) conversation.follow(kept.question, this.client.resume(kept.turn_id));
+    if (unfinished && !conversation.knows(kept.turn_id)) conversation.follow(kept.question, this.client.resume(kept.turn_id));
   }
 
   _show(conversation) {
@@ -236,7 +235,8 @@ class App {
   /** A conversation's first event of a turn: what a reload needs to find it again. */
   began(conversation, view, event) {
     this._alive.set(conversation.id, conversation);
-    this._session.setItem(this._place, JSON.stringify({ session_id: conversation.id, turn_id: event.id, question: view.question }));
+    const unfinished = { session_id: conversation.id, turn_id: event.id, question: view.question, first: conversation.version === 0 };
+    this._session.setItem(this._place, JSON.stringify(unfinished));
     if (this.shown === conversation) {
       this.composer.moved(conversation.id);
       this._address(conversation.id);

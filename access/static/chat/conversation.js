@@ -137,7 +137,6 @@ export class Conversation {
   }
 
   async _follow(view, turn) {
-    const began = this.id;
     this.running = turn;
     this.app.changed(this);
     try {
@@ -150,7 +149,7 @@ export class Conversation {
       await this._kept(view);
     } catch (error) {
       this.running = null;
-      if (began === null) this.id = null; // its first turn was not kept, so there is no session
+      if (this.version === 0) this.id = null; // its first turn was not kept, so there is no session
       const words = this.app.words(error);
       view.fail(error, words);
       this.app.say(error.code === "cancelled" ? t("stopped") : words);

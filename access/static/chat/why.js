@@ -16,13 +16,15 @@ export function explained(record) {
   if (!decision.model) {
     return [h("p", {}, source ? t("whyNone", { source: t(SOURCES[source] ?? "whySourcePlugin") }) : t("whyUnknown"))];
   }
-  const asked = record.intent?.request?.model;
+  const asked = decision.features?.model;
+  const chosen = asked && asked !== "auto";
   const rules = listOf(decision.rules);
   return [
     h("p", { class: "lead" }, t("whyModel", { model: decision.model, instance: decision.instance ?? "?" })),
     source && h("p", {}, t("whyNone", { source: t(SOURCES[source] ?? "whySourcePlugin") })),
-    asked && asked !== "auto" && h("p", {}, t("whyAsked", { model: asked })),
-    rules.length > 0 ? [h("p", {}, t("whyRules")), h("ul", {}, rules.map((rule) => h("li", {}, String(rule))))] : h("p", {}, t("whyNoRules")),
+    chosen && h("p", {}, t("whyAsked", { model: asked })),
+    rules.length > 0 && [h("p", {}, t("whyRules")), h("ul", {}, rules.map((rule) => h("li", {}, String(rule))))],
+    rules.length === 0 && !chosen && h("p", {}, t("whyNoRules")),
     decision.session?.kept === "instance" && h("p", {}, t("whySessionInstance")),
     decision.session?.kept === "model" && h("p", {}, t("whySessionModel")),
     decision.fallback?.name && h("p", {}, t("whyFallback", { name: decision.fallback.name })),
