@@ -6,7 +6,7 @@ import functools
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -145,3 +145,20 @@ def axe() -> str:
     if not script.exists():
         pytest.skip("There is no axe-core (tools/node.sh tests/chat).")
     return script.read_text()
+
+
+@pytest.fixture
+def chat_site(product: Product) -> Iterator[Callable[..., None]]:
+    """Sets the tenant's web chat, as its console does; as at first after the test."""
+
+    def change(**fields: Any) -> None:
+        product.operate(
+            "from tenants.models import ChatSite\n"
+            f"tenant = Tenant.objects.get(slug={product.access['tenant']!r})\n"
+            "row = ChatSite.objects.everywhere().filter(tenant=tenant).first() or ChatSite(tenant=tenant)\n"
+            f"for name, given in {fields!r}.items(): setattr(row, name, given)\n"
+            "row.full_clean(); row.save()"
+        )
+
+    yield change
+    product.operate("from tenants.models import ChatSite\nfor row in ChatSite.objects.everywhere(): row.delete()")

@@ -54,7 +54,7 @@ class App {
     this._opener = iconButton("menu", t("openConversations"), () => this._drawer(true), { class: "icon-button drawer-opener", "aria-controls": "sidebar", "aria-expanded": "false" });
     this._more = iconButton("more", t("options", { name: this.name }), () => this._menu(), { "aria-haspopup": "menu", "aria-expanded": "false", hidden: true });
     this._state = h("p", { class: "state", role: "status", hidden: true });
-    this._notice = h("div", { class: "notices", role: "status" });
+    this._notice = h("div", { class: "notices", popover: "manual" }); // above dialogs too
     this._veil = h("div", { class: "veil", onclick: () => this._drawer(false) });
     this.element = h(
       "div",
@@ -70,8 +70,8 @@ class App {
         this.thread.frame,
         h("footer", { class: "foot" }, this.composer.element, h("p", { class: "hint", id: "hint" }, t("hint"))),
       ),
-      this._notice,
     );
+    document.body.append(this._notice);
     addEventListener("keydown", (event) => this._key(event));
     addEventListener("hashchange", () => this._byAddress());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.client && this._refresh());
@@ -135,7 +135,7 @@ class App {
   _ask(reason = "", back = null) {
     this.client?.close();
     this.client = null;
-    root.replaceChildren(signInForm(this.site, this.account, () => this._enter(), { reason, back }), this._notice);
+    root.replaceChildren(signInForm(this.site, this.account, () => this._enter(), { reason, back }));
     document.querySelector("#username").focus();
   }
 
@@ -345,7 +345,13 @@ class App {
   notify(text, kind = "") {
     const notice = h("p", { class: `notice ${kind}` }, text);
     this._notice.append(notice);
-    setTimeout(() => notice.remove(), NOTICE_TIME);
+    this.thread.say(text);
+    if (this._notice.matches(":popover-open")) this._notice.hidePopover();
+    this._notice.showPopover(); // once more: above what has been opened since
+    setTimeout(() => {
+      notice.remove();
+      if (!this._notice.hasChildNodes()) this._notice.hidePopover();
+    }, NOTICE_TIME);
   }
 }
 

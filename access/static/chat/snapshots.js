@@ -1,8 +1,10 @@
 // Names for versions of a conversation, and the ways back to them.
 
-import { dialog } from "./dialogs.js";
+import { buttons, dialog } from "./dialogs.js";
 import { h } from "./dom.js";
 import { locale, t } from "./strings.js";
+
+const button = (name, onclick) => h("button", { type: "button", class: "button", onclick }, name);
 
 /** Shows the snapshots of a conversation. `on`: `{notify(text), complain(error)}`. */
 export async function showSnapshots(client, conversation, on) {
@@ -27,16 +29,10 @@ export async function showSnapshots(client, conversation, on) {
           "li",
           {},
           h("div", { class: "snapshot" }, h("strong", {}, name), h("span", { class: "quiet" }, t("atVersion", { version: snapshot.version, at }))),
-          h(
-            "button",
-            {
-              type: "button",
-              class: "button",
-              onclick: () => leave(async () => (await conversation.restore({ snapshot: snapshot.id })) && on.notify(t("restored", { name }))),
-            },
-            t("restore"),
+          buttons(
+            button(t("restore"), () => leave(async () => (await conversation.restore({ snapshot: snapshot.id })) && on.notify(t("restored", { name })))),
+            button(t("branchSnapshot"), () => leave(() => conversation.branch({ snapshot: snapshot.id }))),
           ),
-          h("button", { type: "button", class: "button", onclick: () => leave(() => conversation.branch({ snapshot: snapshot.id })) }, t("branchSnapshot")),
         );
       };
       const show = (page) => {

@@ -267,7 +267,7 @@ let table = STRINGS.en;
 let current = "en";
 
 export function speak(language) {
-  current = language in STRINGS ? language : "en";
+  current = Object.hasOwn(STRINGS, language) ? language : "en";
   table = STRINGS[current];
 }
 

@@ -58,7 +58,7 @@
     const host = document.createElement("div");
     host.style.setProperty("--accent", accent);
     host.style.setProperty("--on-accent", upon(accent));
-    const root = host.attachShadow({ mode: "closed" });
+    const root = host.attachShadow({ mode: "open" });
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     root.adoptedStyleSheets = [sheet];
