@@ -27,7 +27,7 @@ def primed(using):
 def test_answers_and_questions(primed, model):
     primed.enter()
     says(model, EVERY, size=50, before=[{"reasoning_content": EVERY}])
-    primed.field.fill(EVERY[:6000])
+    primed.field.fill(EVERY.replace("\0", ""))  # the gateway takes no NUL
     primed.field.press("Enter")
     expect(primed.answer.get_by_role("button", name="Another answer")).to_be_visible(timeout=WAIT)
     primed.answer.locator("summary").click()
