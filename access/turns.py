@@ -88,6 +88,11 @@ class RunningTurns:
             raise TurnNotFound
         running.cancel()
 
+    def end(self, over: Callable[[Principal], bool]) -> None:
+        """Stops the turns of everybody for whom it is over."""
+        for running in [each for each in self._turns.values() if over(each.principal)]:
+            running.cancel()
+
     def stop(self, stop: Stop) -> None:
         """The same at the word of another worker; does nothing for a turn that is not here."""
         running = self._turns.get(stop.turn_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 import msgspec
 
 from access.asgi import RawHeaders
+from access.turns import RunningTurns
 from engine.errors import OriginNotAllowed, VisitorsOff
 from engine.snapshots import Cell
 from engine.types import Principal
@@ -19,6 +21,7 @@ from tenants.visitor_limits import VisitorLimits
 from tenants.visitor_tickets import UNNAMED, VisitorTickets
 
 RANDOM_BYTES: Final = 16
+CHECK_EVERY: Final = 0.5  # seconds
 
 
 Address = Callable[[TenantView, RawHeaders, str | None], str]  # `access.authentication.Authenticator.address`
@@ -81,6 +84,20 @@ class Visiting:
         if tenant is None or tenant.site.visitors == "off":
             raise VisitorsOff
         return self._issue(tenant, visitor, life or tenant.site.ticket_life, signed=True, name=name)
+
+    def over(self, principal: Principal) -> bool:
+        """Whether this is a visitor whom their tenant does not take any more."""
+        if principal.kind != "visitor":
+            return False
+        tenant = self._active(principal.tenant)
+        signed = not principal.user.startswith(f"visitor:{UNNAMED}")
+        return tenant is None or not tenant.site.takes(signed=signed)
+
+    async def keep_watch(self, running: RunningTurns) -> None:
+        """Ends their turns, until it is cancelled: one that waits for its model now may begin long after."""
+        while True:
+            await asyncio.sleep(CHECK_EVERY)
+            running.end(self.over)
 
     def _issue(self, tenant: TenantView, visitor: str, life: int, *, signed: bool, name: str = "") -> Ticket:
         token = self._tickets.issue(tenant=tenant.slug, visitor=visitor, life=life, signed=signed, name=name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.templatetags.static import static
 
+from access import shared_files
 from clawdbot_site import databases, env, objects
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -167,6 +168,7 @@ TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing to collect before the first start
 WHITENOISE_MAX_AGE = 3600
+WHITENOISE_ADD_HEADERS_FUNCTION = shared_files.mark
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 LOGIN_REDIRECT_URL = "/admin/"

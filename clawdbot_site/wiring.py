@@ -98,6 +98,16 @@ class Application:
         self.sealer = Sealer(self._tenant_keys)
         self.live = LiveConfig(settings.VALKEY_NODES[0])
         self.credentials = Credentials()
+        self.origins = Origins(self.tenants, settings.CORS_ORIGINS)
+        self.visitor_tickets = VisitorTickets(settings.SIMPLE_JWT)
+        self.authenticator = Authenticator(
+            self.credentials,
+            TokenVerifier(settings.SIMPLE_JWT),
+            self.tenants,
+            TrustedProxies(settings.TRUSTED_PROXIES),
+            tickets=self.visitor_tickets,
+            origins=self.origins,
+        )
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
@@ -134,6 +144,10 @@ class Application:
         self._routes.swap(table)
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(close_replaced(replaced, table), self._loop)
+
+    def _visiting(self) -> Visiting:
+        limits = VisitorLimits(self.stores.platform())
+        return Visiting(self.tenants, self.visitor_tickets, self.origins, self.authenticator.address, limits)
 
     async def startup(self) -> None:
         """Raises what keeps a worker from starting: no database, an unusable journal."""
@@ -187,16 +201,6 @@ class Application:
         canceller = Canceller(running, self.reader.turn, self.bus.tell)
         self.bus.on("cancel", canceller.heard)
         self.bus.on("reader", self.generations.heard)
-        origins = Origins(self.tenants, settings.CORS_ORIGINS)
-        tickets = VisitorTickets(settings.SIMPLE_JWT)
-        authenticator = Authenticator(
-            self.credentials,
-            TokenVerifier(settings.SIMPLE_JWT),
-            self.tenants,
-            TrustedProxies(settings.TRUSTED_PROXIES),
-            tickets=tickets,
-            origins=origins,
-        )
         self.parts = parts = Parts(
             engine=self.engine,
             running=running,
@@ -204,11 +208,9 @@ class Application:
             resuming=Resuming(self.generations, self.reader.turn, self.bus.tell),
             canceller=canceller,
             watching=watching,
-            authenticator=authenticator,
-            visiting=Visiting(
-                self.tenants, tickets, origins, authenticator.address, VisitorLimits(self.stores.platform())
-            ),
-            origins=origins,
+            authenticator=self.authenticator,
+            visiting=self._visiting(),
+            origins=self.origins,
             sessions=desk,
             versions=versions,
             snapshots=self.snapshots,
@@ -229,6 +231,7 @@ class Application:
         self.notices.start()
         self.bus.start()
         self.prober.start()
+        self._visits = loop.create_task(parts.visiting.keep_watch(running))
         health = Health(
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
             started={"started": self._accepts},
@@ -279,6 +282,7 @@ class Application:
         await asyncio.to_thread(self.live.stop)
         await asyncio.to_thread(self.credentials.stop)
         await self.summaries.stop()
+        self._visits.cancel()
         await self.generations.stop()
         await self.engine.drain()
         await self.snapshots.drain()

@@ -282,7 +282,7 @@ class ChatSite(TenantScopedModel):
 
     def clean(self) -> None:
         self.name = clean_line("name", self.name)
-        self.greeting = clean_lines("greeting", self.greeting)
+        self.greeting = clean_lines("greeting", self.greeting, 1000)
         self.accent = clean_colour("accent", self.accent)
         self.background = clean_colour("background", self.background)
         self.origins = clean_origins(self.origins)

@@ -32,7 +32,7 @@ def parse_origin(text: str) -> str:
 
 
 def _bracketed(host: str) -> str:
-    if ":" in host:
+    if ":" in host and "%" not in host:
         return f"[{ipaddress.IPv6Address(host)}]"
     if not _HOST.match(host):
         raise ValueError(f"{host!r} is not the name of a host.")

@@ -76,7 +76,9 @@ def clean_line(field: str, text: str) -> str:
     return text.strip()
 
 
-def clean_lines(field: str, text: str) -> str:
+def clean_lines(field: str, text: str, most: int) -> str:
+    if len(text) > most:
+        raise ValidationError({field: f"At most {most} characters."})
     text = text.replace("\r\n", "\n").strip()
     clean_line(field, text.replace("\n", ""))
     return text

@@ -9,7 +9,17 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 GROUPS = [
-    (_("Tenants"), ["tenants.tenant", "tenants.member", "tenants.user", "tenants.apikey", "tenants.iprule"]),
+    (
+        _("Tenants"),
+        [
+            "tenants.tenant",
+            "tenants.member",
+            "tenants.user",
+            "tenants.apikey",
+            "tenants.iprule",
+            "tenants.chatsite",
+        ],
+    ),
     (_("Models"), ["routing.modelinstance", "routing.routingrule"]),
     (
         _("Compliance"),
@@ -30,6 +40,7 @@ SCREENS = {
     "tenants.user": (_("Users"), "person"),
     "tenants.apikey": (_("API keys"), "key"),
     "tenants.iprule": (_("Allowed addresses"), "lan"),
+    "tenants.chatsite": (_("Web chat"), "chat"),
     "routing.modelinstance": (_("Model instances"), "smart_toy"),
     "routing.routingrule": (_("Routing rules"), "alt_route"),
     "compliance.sensitivewordlist": (_("Word lists"), "gpp_maybe"),

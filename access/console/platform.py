@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from access.console.chat_site import ChatSiteAdmin
 from access.console.erasures import ErasureAdmin
 from access.console.extensions import PluginActivationAdmin
 from access.console.journal import JournalAdmin
@@ -23,7 +24,7 @@ from compliance.models import (
 )
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
-from tenants.models import ApiKey, IpRule, Job, Member, Tenant, User
+from tenants.models import ApiKey, ChatSite, IpRule, Job, Member, Tenant, User
 
 
 def platform_site() -> PlatformSite:
@@ -34,6 +35,7 @@ def platform_site() -> PlatformSite:
     site.register(Member, MemberAdmin)
     site.register(ApiKey, ApiKeyAdmin)
     site.register(IpRule, IpRuleAdmin)
+    site.register(ChatSite, ChatSiteAdmin)
     site.register(Job, JobAdmin)
     site.register(ModelInstance, ModelInstanceAdmin)
     site.register(RoutingRule, RoutingScreens)

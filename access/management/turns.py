@@ -42,7 +42,7 @@ class TurnDetail(LeanView):
             completion = msgspec.structs.replace(completion, decision=decision)
         if completion is not None and completion.vectors:  # kept for their caller alone, and long
             completion = msgspec.structs.replace(completion, vectors=[])
-        return {
+        told = {
             "id": turn_id,
             "state": completion.state if completion is not None else "in_flight",
             "erased": record.erased,
@@ -53,6 +53,7 @@ class TurnDetail(LeanView):
             "completion": completion,
             "partial": record.partial,
         }
+        return told if self.principal.kind != "visitor" else _without_reasons(told)
 
     def _may_see(self, record: TurnRecord) -> bool:
         return record.intent.subject == self.principal.subject or "audit" in self.principal.scopes
@@ -62,6 +63,14 @@ class TurnDetail(LeanView):
             return self._may_see(await self.parts.read_turn(self.principal.tenant_id, turn_id))
         except TurnNotFound:
             return False
+
+
+def _without_reasons(told: Json) -> Json:
+    """What was said and which model answered: how a tenant arranges its models is nothing for visitors."""
+    kept = {"model": told["decision"].get("model")}
+    ends = {name: told[name] for name in ("intent", "completion") if told[name] is not None}
+    shown = {name: msgspec.structs.replace(end, instance="", decision=kept) for name, end in ends.items()}
+    return {**told, **shown, "decision": kept, "retries": []}
 
 
 class TurnCancel(LeanView):

@@ -8,13 +8,13 @@ from django.conf import settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from access.authentication import Authenticator, require_scope, with_user
-from engine.errors import Forbidden, IpNotAllowed, StoreUnavailable, TenantSuspended, Unauthenticated
+from engine.errors import Forbidden, IpNotAllowed, OriginNotAllowed, StoreUnavailable, TenantSuspended, Unauthenticated
 from engine.snapshots import Cell
 from tenants import keys
 from tenants.credentials import Credentials
 from tenants.directory import compile_tenants
 from tenants.live import LiveConfig
-from tenants.models import ApiKey, IpRule, Tenant
+from tenants.models import ApiKey, ChatSite, IpRule, Tenant
 from tenants.origins import Origins
 from tenants.proxies import TrustedProxies
 from tenants.tokens import TokenVerifier
@@ -231,3 +231,98 @@ def test_it_demands_a_scope():
     require_scope(ALICE.key_principal, "chat")
     with pytest.raises(Forbidden, match="audit"):
         require_scope(ALICE.key_principal, "audit")
+
+
+# Visitors ----------------------------------------------------------------------------------------------------------
+
+TICKETS = VisitorTickets(settings.SIMPLE_JWT)
+
+
+def ticket(visitor="anon-1", tenant="acme", **more):
+    return TICKETS.issue(tenant=tenant, visitor=visitor, life=60, **more)
+
+
+def opened(company, visitors="anyone", **more):
+    return ChatSite.objects.create(tenant=company, visitors=visitors, **more)
+
+
+async def test_it_knows_a_visitor_by_their_ticket_from_memory(gate, cast):
+    await asyncio.to_thread(opened, cast.acme)
+    await gate.look()
+    for found in (await gate.authenticate(bearer(ticket()), PEER), gate.cached(bearer(ticket()), PEER)):
+        assert (found.kind, found.tenant, found.subject, found.user) == ("visitor", "acme", *["visitor:anon-1"] * 2)
+        assert (found.scopes, found.member_id, found.key_id, found.address) == ({"visit"}, None, None, PEER)
+        with pytest.raises(Forbidden):
+            require_scope(found, "chat", "sessions", "audit", "manage")
+    assert with_user(found, "somebody else") == found
+
+
+@pytest.mark.parametrize(("mode", "unsigned", "signed"), [("anyone", 1, 1), ("signed", 0, 1), ("off", 0, 0)])
+async def test_it_takes_those_the_tenant_takes(gate, cast, mode, unsigned, signed):
+    await asyncio.to_thread(opened, cast.acme, mode)
+    await gate.look()
+    for given, taken in ((ticket(), unsigned), (ticket("ann", signed=True), signed)):
+        if taken:
+            assert (await gate.authenticate(bearer(given), PEER)).kind == "visitor"
+        else:
+            await refused(gate, bearer(given))
+
+
+async def test_a_ticket_ends_with_the_tenants_wish_and_with_the_tenant(gate, cast):
+    site = await asyncio.to_thread(opened, cast.acme)
+    await gate.look()
+    await gate.authenticate(bearer(ticket()), PEER)
+    cast.acme.is_active = False
+    await cast.acme.asave()
+    await gate.look()
+    await refused(gate, bearer(ticket()), TenantSuspended)
+    cast.acme.is_active = True
+    await cast.acme.asave()
+    site.visitors = "off"
+    await site.asave()
+    await gate.look()
+    await refused(gate, bearer(ticket()))
+
+
+async def test_a_ticket_opens_no_other_tenant(gate, cast):
+    await asyncio.to_thread(opened, cast.acme)
+    await gate.look()
+    for slug in ("globex", "nobody", ""):
+        await refused(gate, bearer(ticket(tenant=slug)))
+
+
+async def test_a_ticket_is_no_key_and_no_token_a_ticket(gate, cast):
+    await asyncio.to_thread(opened, cast.acme)
+    await gate.look()
+    await refused(gate, api_key(ticket()))
+    await refused(gate, bearer(ticket().removeprefix("cv_")))
+    await refused(gate, bearer("cv_" + token(ALICE)))
+    await refused(gate, bearer("cv_"))
+
+
+async def test_a_visitor_comes_from_a_page_the_tenant_allows(gate, cast):
+    await asyncio.to_thread(opened, cast.acme, origins=["https://acme.example"])
+    await asyncio.to_thread(opened, cast.globex, origins=["https://globex.example"])
+    await gate.look()
+    for origin in (b"https://acme.example", b"https://x"):  # bearer() names the host x
+        await gate.authenticate([*bearer(ticket()), (b"origin", origin)], PEER)
+    for origin in (b"https://globex.example", b"https://evil.example", b"null", b"\xff"):
+        await refused(gate, [*bearer(ticket()), (b"origin", origin)], OriginNotAllowed)
+    await gate.authenticate([*bearer(token(BOB)), (b"origin", b"https://evil.example")], PEER)
+
+
+async def test_a_visitor_comes_from_an_address_the_tenant_allows(gate, cast):
+    await asyncio.to_thread(opened, cast.acme)
+    await IpRule.objects.acreate(tenant=cast.acme, network="198.51.100.0/24")
+    await gate.look()
+    await refused(gate, bearer(ticket()), IpNotAllowed)
+    forwarded = [*bearer(ticket()), (b"x-forwarded-for", b"198.51.100.9")]
+    assert (await gate.authenticate(forwarded, PROXY)).address == "198.51.100.9"
+
+
+async def test_all_of_a_network_of_a_host_count_as_one_address(gate, cast):
+    await asyncio.to_thread(opened, cast.acme)
+    await gate.look()
+    places = {(await gate.authenticate(bearer(ticket()), f"2001:db8:1:2::{host}")).address for host in (1, 2, 3)}
+    assert places == {"2001:db8:1:2::/64"}
+    assert (await gate.authenticate(bearer(ticket()), None)).address == ""

@@ -57,6 +57,7 @@ def rows(cast: SimpleNamespace) -> SimpleNamespace:
     cast.jobs = [
         Job.objects.create(tenant=tenant, kind=NAUGHTY, error=NAUGHTY) for tenant in (cast.acme, cast.globex, None)
     ]
+    cast.sites = [screens.chat_site(tenant) for tenant in (cast.acme, cast.globex)]
     cast.lists = [screens.word_list(tenant) for tenant in (cast.acme, cast.globex, None)]
     for tenant in (cast.acme, cast.globex):
         screens.word_choices(tenant, cast.lists[2])

@@ -12,7 +12,7 @@ from engine.entries import Completion, Intent, Partial
 from engine.turn import new_turn_id
 from engine.types import Choice, Delta, Message, Usage, Verdict
 from plugins.models import PluginActivation
-from tenants.models import Tenant
+from tenants.models import ChatSite, Tenant
 
 NAUGHTY = "<script>alert(1)</script>\"><img src=x onerror='alert(2)'>{{7*7}}"
 
@@ -22,6 +22,7 @@ EDITABLE = [
     "tenants/member",
     "tenants/apikey",
     "tenants/iprule",
+    "tenants/chatsite",
     "routing/modelinstance",
     "routing/routingrule",
     "compliance/sensitivewordlist",
@@ -45,6 +46,10 @@ def word_choices(tenant: Tenant, shared: SensitiveWordList) -> None:
 
 def personal_data(tenant: Tenant) -> PersonalData:
     return PersonalData.objects.create(tenant=tenant, recognisers=["phone"])
+
+
+def chat_site(tenant: Tenant) -> ChatSite:
+    return ChatSite.objects.create(tenant=tenant, name=NAUGHTY[:100], greeting=NAUGHTY, visitor_models=[NAUGHTY])
 
 
 def activation(tenant: Tenant) -> PluginActivation:

@@ -21,6 +21,11 @@ CHANGED = {
     "tenants/user": ("members", {"username": "alicia", "is_active": "on"}),
     "tenants/member": ("members", {"tenant": 1, "user": 1, "role": "auditor"}),
     "tenants/iprule": ("tenants", {"tenant": 1, "network": "10.1.0.0/16"}),
+    "tenants/chatsite": (
+        "tenants",
+        {"tenant": 1, "accent": "#2563eb", "background": "#ffffff", "visitors": "anyone", "ticket_minutes": 60,
+         "visitor_requests_per_minute": 10, "address_requests_per_minute": 30, "origins": "https://a.example"},
+    ),
     "routing/modelinstance": (
         "routing",
         {"name": "other", "sharing": "all", "adapter": "echo", "options": "{}", "weight": 2, "price_in": 0,
@@ -67,8 +72,9 @@ def test_it_announces_what_is_changed_and_deleted(
 ) -> None:
     section, fields = CHANGED[screen]
     page = f"/admin/{screen}/1/" if screen.startswith("tenants/") else f"/admin/{screen}/{_first(rows, screen)}/"
-    if screen == "tenants/iprule":
-        page = f"/admin/{screen}/{rows.networks[0].pk}/"
+    if screen in ("tenants/iprule", "tenants/chatsite"):
+        row = rows.networks[0] if screen == "tenants/iprule" else rows.sites[0]
+        page = f"/admin/{screen}/{row.pk}/"
     if "list" in fields:
         fields = {**fields, "list": rows.lists[2].pk}
     changes.clear()

@@ -22,6 +22,7 @@ from tests.access.console.screens import (
     READ_ONLY,
     SCREENS,
     activation,
+    chat_site,
     personal_data,
     record,
     word_choices,
@@ -131,6 +132,7 @@ def more_rows(start: int, end: int) -> None:
         Member.objects.create(tenant=tenant, user=user)
         ApiKey.objects.create(tenant=tenant, name="k", digest=f"{number}", created_by=user)
         IpRule.objects.create(tenant=tenant, network=f"10.0.0.{number}")
+        chat_site(tenant)
         Job.objects.create(tenant=tenant, kind="export")
         ModelInstance.objects.create(tenant=tenant, name="gpt", endpoint="https://api.example.com/v1")
         RoutingRule.objects.create(tenant=tenant, model="gpt")
