@@ -101,10 +101,16 @@ def test_what_a_tenant_calls_its_chat(primed, chat_site, field):
 def test_addresses(primed, query):
     primed.arrive(query)
     expect(primed.page.locator("#username")).to_be_visible()
-    primed.sign_in() if "tenant" not in query else None
-    primed.wrong = [
-        text for text in primed.wrong if "404" not in text
-    ]  # the browser's own line on a session that is not there
+    if "tenant" not in query:
+        primed.sign_in()
+        expect(primed.page.locator(".greeting")).to_be_visible()
+
+
+def test_the_address_of_somebody_elses_conversation(primed):
+    primed.enter("#0123456789abcdef")
+    expect(primed.page.locator(".notice")).to_have_text("This conversation does not exist, or it is not yours.")
+    assert "#" not in primed.page.url
+    primed.wrong = [text for text in primed.wrong if "404" not in text]  # the browser's own line
 
 
 def test_the_answers_of_the_server_are_texts_too(primed):

@@ -15,6 +15,7 @@ import { paint } from "./theme.js";
 import { Thread } from "./thread.js";
 import { showWhy } from "./why.js";
 
+const SESSION_ID = /^(?!\.+$)[\w.-]{1,128}$/;
 const NOTICE_TIME = 5_000;
 const OWN_WORDS = { network: "errorNetwork", unauthenticated: "errorExpired" };
 
@@ -310,7 +311,8 @@ class App {
   }
 
   _byAddress() {
-    const id = location.hash.slice(1) || this.embedding.last() || this._kept()?.session_id;
+    const named = location.hash.slice(1);
+    const id = (SESSION_ID.test(named) && named) || this.embedding.last() || this._kept()?.session_id;
     if (id && this.shown.id !== id) this.open(id);
     else if (!location.hash && this.shown.id !== null) this.begin(false);
   }
