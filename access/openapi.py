@@ -47,12 +47,11 @@ from access.management.session_versions import (
     SnapshotPage,
     SnapshotPatch,
 )
-from access.management.visitors import ChatSiteAnswer, SignedVisitorBody, VisitorBody
+from access.management.visitor_operations import VISITOR_OPERATIONS
 from access.management.word_operations import WORD_OPERATIONS
 from access.operations import MANAGE_ERRORS, Operation
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
-from access.visiting import Ticket
 from engine.types import Json
 
 REF: Final = "#/components/schemas/{name}"
@@ -122,10 +121,6 @@ RESTORE_TEXT = (
     "`if_version` it is refused if the session is at another version."
 )
 BRANCH_TEXT = "The session itself stays as it is. Counts against the tenant's limits like a turn."
-VISITOR_TEXT = (
-    "Where the tenant takes anyone. `previous`, an earlier ticket, keeps the same visitor. A browser's `Origin` must "
-    "be ours or one the tenant allows."
-)
 PAST_ERRORS = (400, 401, 403, 404, 429, 503)
 TURN_ERRORS = (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504)
 ONCE = (
@@ -295,18 +290,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="post", summary="A ticket for /ws/chat", answer=TicketAnswer,
                   text="For browsers, which can send no header with a WebSocket."),
     ],
-    "/api/visitors": [
-        Operation(method="post", summary="A visitor's ticket", body=VisitorBody, answer=Ticket, status=201,
-                  errors=(400, 403, 429, 503), text=VISITOR_TEXT, open=True),
-    ],
-    "/api/visitor-tickets": [
-        Operation(method="post", summary="A ticket for somebody the tenant has signed in", body=SignedVisitorBody,
-                  answer=Ticket, status=201, errors=(400, *MANAGE_ERRORS)),
-    ],
-    "/api/chat-site": [
-        Operation(method="get", summary="What a tenant's chat looks like", answer=ChatSiteAnswer, open=True,
-                  errors=(400,), query=(("tenant", "string", "The tenant's slug."),)),
-    ],
+    **VISITOR_OPERATIONS,
     **WORD_OPERATIONS,
     "/v1/chat/completions": [
         Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 import orjson
-from django.conf import settings
 
 from access import asgi, bodies, schemas
 from access.authentication import Authenticator, require_scope, with_user
@@ -22,8 +21,6 @@ from clawdbot_site.wiring import Application
 from engine.folding import Fold
 from engine.turn import Turn
 from engine.types import Answerer, ChatRequest, Done, ModelCall, Principal, Start, Usage
-from tenants.proxies import TrustedProxies
-from tenants.tokens import TokenVerifier
 
 Work = Callable[[int], Awaitable[object]]
 USAGE = Usage(prompt_tokens=70, completion_tokens=80)
@@ -34,12 +31,7 @@ ROUTE = {"instance": "gpt-3.5-turbo", "rules": ["gpt-3.5-turbo"], "decision": "0
 
 def authenticator(application: Application) -> Authenticator:
     """As the wiring makes it."""
-    return Authenticator(
-        application.credentials,
-        TokenVerifier(settings.SIMPLE_JWT),
-        application.tenants,
-        TrustedProxies(settings.TRUSTED_PROXIES),
-    )
+    return application.authenticator
 
 
 async def _send(event: object) -> None:
