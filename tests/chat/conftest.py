@@ -22,6 +22,13 @@ from tests.product.upstreams import reset, upstream_in_thread
 STATIC = ROOT / "access" / "static"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first of them starts the product and the browser, beside whatever else the machine does."""
+    for item in items:
+        if "tests/chat/" in item.path.as_posix() and item.get_closest_marker("server"):
+            item.add_marker(pytest.mark.timeout(300))
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium; `tools/chromium.sh` gets it. Of one module: while it runs, this thread has an event loop."""
