@@ -13,6 +13,7 @@ test:
 	@tools/chromium.sh
 	@tools/node.sh tests/clients
 	@tools/node.sh sdk/js
+	@tools/node.sh tests/chat
 	@$(PY) -m pytest -q -n 2 -m "not server"
 	@$(PY) -m pytest -q -m server
 

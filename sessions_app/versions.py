@@ -76,11 +76,12 @@ class SessionVersions:
         return {"session_id": session_id, "from": first.version, "to": second.version, **found}
 
     async def restore(self, principal: Principal, session_id: str, place: Place, if_version: int | None = None) -> Json:
-        """Waits for a turn that runs; answers like `SessionDesk.read`. The snapshots stay. Raises Conflict if the
-        session is not at `if_version`, SessionBusy, AuditUnavailable."""
+        """Waits for a turn that runs; answers like `SessionDesk.read`. The snapshots stay. 0 is what was before the
+        first turn: nothing said, by the name and for the profile it has. Raises Conflict if the session is not at
+        `if_version`, SessionBusy, AuditUnavailable."""
         home, now = await self._finder.find(principal, session_id)
         _expect(now, if_version)
-        record = await self._at(home, session_id, now, place)
+        record = _empty(now) if place == 0 else await self._at(home, session_id, now, place)
         restored = await self._whole(self._restore(principal, session_id, record, if_version))
         return records.whole(session_id, restored)
 
@@ -229,6 +230,10 @@ async def _off_loop(made: Sequence[Step], version: int) -> Record | None:
     if len(made) <= ON_THE_LOOP:
         return history.content(made, version)
     return await asyncio.to_thread(history.content, made, version)
+
+
+def _empty(record: Record) -> Record:
+    return Record(version=0, last_active=record.last_active, user_profile=record.user_profile, name=record.name)
 
 
 def _version_of(record: Record, snapshot_id: str) -> int:

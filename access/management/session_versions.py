@@ -41,9 +41,10 @@ class SnapshotPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RestoreBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`version` or `snapshot`. With `if_version` only if the session is at that version."""
+    """`version` or `snapshot`; 0: as it was before its first turn. With `if_version` only if the session is at that
+    version."""
 
-    version: SessionVersion | None = None
+    version: Annotated[int, Meta(ge=0, le=10**15 - 1)] | None = None
     snapshot: SnapshotId | None = None
     if_version: SessionVersion | None = None
 

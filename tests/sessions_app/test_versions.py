@@ -67,6 +67,19 @@ async def test_a_restore_is_a_new_version_and_nothing_is_lost(store):
     assert lines[0]["of"] == {"version": 3} and lines[0]["by"] == "member:1"
 
 
+async def test_it_goes_back_to_before_the_first_turn(store):
+    await turn(store, ME, "s", "one", system="Be kind.", profile={"n": 1})
+    await store.patch(ME, "s", {"name": "Trip"})
+    restored = await store.versions.restore(ME, "s", 0, if_version=2)
+    assert (restored["version"], restored["context_stack"]) == (3, [])
+    assert (restored["name"], restored["user_profile"]) == ("Trip", {"n": 1})
+    await talk(store, "other")
+    assert texts(await store.read(ME, "s")) == ["other"]
+    (line,) = (await store.versions.list(ME, "s", before=4, limit=1))["versions"]
+    assert (line["action"], line["of"]) == ("restored", {"version": 0})
+    assert texts(await store.versions.restore(ME, "s", 2)) == ["one"]
+
+
 async def test_it_is_the_same_after_the_store_was_lost(store, stores):
     await talk(store, "one", "two")
     snapshot = await store.snapshots.make(ME, "s", "before", ["good"])
