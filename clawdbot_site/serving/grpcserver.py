@@ -14,6 +14,7 @@ from collections.abc import Callable
 import grpc
 import uvloop
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from access.edges.grpc.server import GrpcServer
 from clawdbot_site.serving.listening import AddressTaken, probe
@@ -31,8 +32,10 @@ def serve(create: Callable[[], Application], number: int, drain: Drain, started:
 
 
 def _credentials() -> grpc.ServerCredentials | None:
-    if not settings.GRPC_CERT:
+    if not settings.GRPC_CERT and not settings.GRPC_KEY:
         return None
+    if not settings.GRPC_CERT or not settings.GRPC_KEY:
+        raise ImproperlyConfigured("GRPC_CERT and GRPC_KEY: TLS needs both.")
     return grpc.ssl_server_credentials([(settings.GRPC_KEY.encode(), settings.GRPC_CERT.encode())])
 
 

@@ -217,6 +217,30 @@ async def test_health_follows_readiness():
         assert await state(SERVICE) == STATES.NOT_SERVING
 
 
+async def test_who_watches_its_health_is_not_waited_for():
+    async with served(build()) as (server, channel):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        await watch.read()
+        await asyncio.wait_for(server.stop(60), 5)
+
+
+async def test_calls_under_way_are_waited_for():
+    release = asyncio.Event()
+    site = build(ScriptedModel(["Hel", release, "lo"]))
+    async with served(site) as (server, channel):
+        call = stream_chat(channel, HI, metadata=metadata(site.alice))
+        events = aiter(call)
+        await anext(events)
+        stopping = asyncio.ensure_future(server.stop(60))
+        await asyncio.sleep(0.05)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await chat(channel, HI, metadata=metadata(site.alice))
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        release.set()
+        assert [event async for event in events][-1].done.message.content == "Hello"
+        await asyncio.wait_for(stopping, 5)
+
+
 async def test_it_describes_itself():
     async with served(build()) as (_, channel):
 
