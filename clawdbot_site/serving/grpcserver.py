@@ -27,11 +27,11 @@ log = logging.getLogger("clawdbot.grpc")
 def serve(create: Callable[[], Application], number: int, drain: Drain, started: Callable[[], None]) -> None:
     """Until SIGTERM or SIGINT. Raises AddressTaken."""
     probe(settings.GRPC_HOST, number, "GRPC_PORT")
-    credentials = _credentials()
-    uvloop.run(_serve(create(), number, credentials, drain, started))
+    secrets = credentials()
+    uvloop.run(_serve(create(), number, secrets, drain, started))
 
 
-def _credentials() -> grpc.ServerCredentials | None:
+def credentials() -> grpc.ServerCredentials | None:
     if not settings.GRPC_CERT and not settings.GRPC_KEY:
         return None
     if not settings.GRPC_CERT or not settings.GRPC_KEY:
