@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qs
 
-from access import asgi, bodies, errors, schemas
+from access import asgi, errors, schemas
 from access.asgi import RawHeaders
 from access.authentication import with_user
 from access.counting import Counting
@@ -77,9 +77,7 @@ class MessagesEdge(WireEdge):
     async def _answer(self, call: Call) -> None:
         call.expect("POST", MESSAGES)
         principal = await self.identify(call)
-        request = messages_request(
-            bodies.parse(await call.body()), request_id=call.number, headers=call.scope["headers"]
-        )
+        request = messages_request(await call.chat(), request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         stops: list[str] = request.params.get("stop", [])
         with Watcher(call.receive) as watcher, self._parts.running.running(principal) as running:
@@ -110,7 +108,7 @@ class MessagesEdge(WireEdge):
         """As the model reads it that would answer now. No turn: nothing is journalled and nobody called."""
         call.expect("POST", COUNT)
         principal = await self.identify(call)
-        body = bodies.parse(await call.body())
+        body = await call.chat()
         refuse(body)
         asked: CountBody = schemas.fields(body, CountBody)
         request = count_request(asked, request_id=call.number, headers=call.scope["headers"])

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from access import asgi, bodies
+from access import asgi
 from access.authentication import with_user
 from access.counting import Counting
 from access.disconnects import Watcher
@@ -99,7 +99,7 @@ class ResponsesEdge(WireEdge):
     async def _asked(self, call: ResponsesCall) -> tuple[Principal, Asked]:
         """Who asks, and what, with the items it refers to in place."""
         principal = await self.identify(call)
-        asked = requests.asked(bodies.parse(await call.body()), call.scope["headers"])
+        asked = requests.asked(await call.chat(), call.scope["headers"])
         principal = with_user(principal, asked.user)
         if any(requests.refers(item) for item in asked.items):
             await self._admit(principal)

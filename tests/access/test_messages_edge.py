@@ -11,7 +11,7 @@ from tests.access import messages
 from tests.access.asgi_client import Answer, Client
 from tests.access.messages import PATH, blocks_of, body, events_of
 from tests.access.parts import Site, build
-from tests.conformance.badinput import TOO_LARGE
+from tests.conformance.badinput import TOO_LARGE_FOR_CHAT
 from tests.conformance.badmessages import CORPUS
 from tests.conformance.edges import TOOL_CALL, EdgeSuite, Outcome, within
 from tests.engine.parts import ScriptedModel
@@ -23,6 +23,7 @@ FUNCTION = {"name": "weather", "arguments": '{"city":"Paris"}'}
 
 
 class TestMessages(EdgeSuite):
+    too_large = TOO_LARGE_FOR_CHAT
     stream = False
     creates_sessions = True
 
@@ -85,7 +86,7 @@ class TestMessages(EdgeSuite):
         assert (await self.chat(site)).text == "Hello"
 
     async def test_it_refuses_what_is_too_large(self) -> None:
-        answer = await build().alice.post(PATH, TOO_LARGE)
+        answer = await build().alice.post(PATH, TOO_LARGE_FOR_CHAT)
         assert answer.status == 413 and answer.json["error"]["type"] == "request_too_large"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.access.parts import build
 from tests.access.test_edges import prepared, refused, sse
-from tests.conformance.badinput import HI
+from tests.conformance.badinput import HI, TOO_LARGE_FOR_CHAT
 from tests.conformance.edges import EdgeSuite, Outcome, within
 from tests.engine.parts import ScriptedModel
 
@@ -49,6 +49,7 @@ def body_of(body, **fields):
 
 
 class TestResponses(EdgeSuite):
+    too_large = TOO_LARGE_FOR_CHAT
     stream = False
     creates_sessions = True
 

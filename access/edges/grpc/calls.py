@@ -13,8 +13,8 @@ import grpc
 from access import asgi, errors, languages
 from access.asgi import RawHeaders
 from access.authentication import require_scope
+from access.connections import Authenticator
 from access.generations import STALLED
-from access.parts import Authenticator
 from engine.errors import DeadlineExceeded, EngineError, RateLimited
 from engine.types import Principal, Start
 
