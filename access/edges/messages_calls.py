@@ -29,7 +29,9 @@ class ToolCall:
     def add(self, fragment: Json) -> None:
         """A name may be cut too; services that repeat the whole of it in every fragment mean it once."""
         self.id = fragment.get("id") or self.id
-        self.extra.update(fragment.get("extra_content") or {})
+        extra = fragment.get("extra_content")
+        if isinstance(extra, dict):  # which services may fill as they like
+            self.extra.update(extra)
         function = fragment.get("function") or {}
         name = function.get("name")
         if name and name != self.name:

@@ -149,8 +149,9 @@ class Steps:
 
     def _untold(self, extra: Json) -> Json | None:
         """What of the things beside a call no block has told."""
-        blocks = extra.get(EXTRA, {}).get(BLOCKS, ())
-        told = all(block in self._vouched for block in blocks)
+        thinking = extra.get(EXTRA)
+        blocks = thinking.get(BLOCKS) if isinstance(thinking, dict) else None
+        told = isinstance(blocks, list) and all(block in self._vouched for block in blocks)
         left = {key: value for key, value in extra.items() if key != EXTRA or not told}
         return left or None
 

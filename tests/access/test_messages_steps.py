@@ -137,6 +137,12 @@ def test_it_seals_what_has_to_come_back_with_a_call() -> None:
     assert made == use("a", "one")
 
 
+@pytest.mark.parametrize("extra", [5, "x", [1], {"thinking": 5}, {"thinking": {"blocks": 5}}])
+def test_it_takes_nonsense_beside_a_call_for_what_has_to_come_back_or_for_nothing(extra: Any) -> None:
+    made = both(call(0, "{}", id="a", name="one", extra_content=extra))
+    assert made[-1] == use("a", "one") and len(made) == (2 if isinstance(extra, dict) else 1)
+
+
 def test_it_does_not_seal_what_a_block_has_told() -> None:
     block = {"signature": "s", "characters": 2}
     extra = {"thinking": {"blocks": [block]}}
