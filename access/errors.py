@@ -25,7 +25,6 @@ from engine.types import Json
 log = logging.getLogger(__name__)
 
 _INDEX = re.compile(r"\[([0-9]+)\]")  # a place in a list; Anthropic writes `messages.0.content`
-_COUNTS = re.compile(r"(?<![\w.-])[0-9]{3,9}(?![\w-]|\.[0-9])")
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -179,13 +178,10 @@ def anthropic_body(error: EngineError, request_id: str, language: str = ENGLISH)
 
 
 def _too_long(error: errors.ContextTooLong) -> str:
-    """With the numbers where both are known: what was sent is more than what there is room for."""
+    """As Anthropic words it, whoever found it out."""
     if error.window is not None and error.tokens is not None:
         return f"prompt is too long: {error.tokens} tokens > {error.window} maximum"
-    numbers = sorted({int(number) for number in _COUNTS.findall(error.message)})
-    if len(numbers) != 2:
-        return f"prompt is too long: {error.message}"
-    return f"prompt is too long: {numbers[1]} tokens > {numbers[0]} maximum"
+    return f"prompt is too long: {error.message.removeprefix('prompt is too long: ')}"
 
 
 def headers(error: EngineError) -> list[tuple[str, str]]:

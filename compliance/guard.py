@@ -153,7 +153,7 @@ class WordOutput:
     def feed(self, delta: Delta) -> Delta | None:
         if self._findings.blocking:
             return None
-        if _says_only(delta):
+        if _says_only(delta) and not self._held(delta.index, "reasoning"):
             content = self._push(delta.index, "content", delta.content)
             if content is None:
                 return None
@@ -181,10 +181,15 @@ class WordOutput:
         return [] if self.blocked else rest
 
     def _feed_all(self, delta: Delta) -> Delta | None:
-        """In the order a model says things: it reasons, answers or refuses, calls tools."""
+        """In the order a model says things: it reasons, answers or refuses, calls tools. What is held of the one leaves
+        before the next: where each is a part of its own, its end would stand behind what came after it."""
         index = delta.index
         reasoning = self._push(index, "reasoning", delta.reasoning)
+        if delta.content or delta.refusal or delta.tool_calls:
+            reasoning = self._paused(index, "reasoning", reasoning)
         content = self._push(index, "content", delta.content)
+        if delta.tool_calls:
+            content = self._paused(index, "content", content)
         refusal = self._push(index, "refusal", delta.refusal)
         calls = self._push_calls(index, delta.tool_calls) if delta.tool_calls else None
         logprobs = None
@@ -210,6 +215,20 @@ class WordOutput:
         if found:
             self._findings.add(found)
         return text or None
+
+    def _held(self, index: int, kind: str) -> bool:
+        channel = self._channels.get((index, kind))
+        return channel is not None and channel.held > 0
+
+    def _paused(self, index: int, kind: str, said: str | None) -> str | None:
+        """What leaves of a channel, with what was held."""
+        if self._findings.blocking or not self._held(index, kind):
+            return said
+        text, found = self._channels[(index, kind)].pause()
+        self._waiting.note((index, kind), 0, 0)
+        if found:
+            self._findings.add(found)
+        return (said or "") + text or None
 
     def _push_calls(self, index: int, fragments: list[Json]) -> list[Json] | None:
         """Fragments without what is held of them; one that then says nothing is left out."""

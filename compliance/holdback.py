@@ -14,23 +14,38 @@ MASK: Final = "*"
 class Channel:
     """One text that arrives in pieces: the content of a choice, its reasoning, the arguments of one tool call.
 
-    What leaves, and what is found, depends on the text alone and not on how it was cut."""
+    What leaves, and what is found, depends on the text alone and not on how it was cut, but for `pause`."""
 
-    __slots__ = ("_before", "_held", "_shown", "_words")
+    __slots__ = ("_before", "_gone", "_held", "_shown", "_words")
 
     def __init__(self, words: WordMatcher) -> None:
         self._words = words
         self._before = ""  # the last of what left
         self._held = ""  # the end that is still undecided, as it came
         self._shown = ""  # the same with masks applied
+        self._gone = 0  # how much of it left all the same, in a pause
 
     @property
     def held(self) -> int:
         """How many characters are held back."""
-        return len(self._held)
+        return len(self._held) - self._gone
+
+    def pause(self) -> tuple[str, Sequence[int]]:
+        """Lets out what is held, as if the text were over: something else is said before it goes on. A word that stands
+        there is found. Where it was only the beginning of one, the rest of that word is dealt with like the whole."""
+        text, found = self._decided("", over=True)
+        gone, self._gone = self._gone, len(self._held)
+        return text[gone:], found
 
     def push(self, piece: str, *, over: bool = False) -> tuple[str, Sequence[int]]:
-        """What may leave now, and the words that were found (places in `WordMatcher.words`).
+        """What may leave now, and the words that were found (places in `WordMatcher.words`)."""
+        text, found = self._decided(piece, over=over)
+        gone = min(self._gone, len(text))
+        self._gone -= gone
+        return text[gone:], found
+
+    def _decided(self, piece: str, *, over: bool) -> tuple[str, Sequence[int]]:
+        """What is decided now, whether it left in a pause or not.
 
         A blocking word among them ends the channel: what comes with it is the text up to where nothing was undecided
         one character before the word was certain, so neither it nor the beginning of a longer word leaves."""

@@ -161,9 +161,13 @@ async def test_it_raises_for_the_caller_too() -> None:
 
 
 async def test_it_says_how_long_is_too_long() -> None:
-    numbers = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."
-    for text, told in ((numbers, "prompt is too long: 9000 tokens > 8192 maximum"), (None, "prompt is too long: The ")):
-        async with sdk(build(ScriptedModel([ContextTooLong(text)]))) as client:
+    known = ContextTooLong("Too many.", window=8192, tokens=9000)
+    for error, told in (
+        (known, "prompt is too long: 9000 tokens > 8192 maximum"),
+        (ContextTooLong(), "prompt is too long: The conversation"),
+        (ContextTooLong("prompt is too long: 2 > 1"), "message': 'prompt is too long: 2 > 1"),
+    ):
+        async with sdk(build(ScriptedModel([error]))) as client:
             with pytest.raises(anthropic.BadRequestError, match=told):
                 await client.messages.create(**ASKED)
 

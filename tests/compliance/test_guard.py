@@ -258,3 +258,41 @@ def test_it_reports_each_word_once_a_list():
         verdict("bad", "record", "input"),
         verdict("good", "record", "input"),
     ]
+
+
+# One after the other ----------------------------------------------------------------------------------------------
+
+
+def test_it_lets_a_thought_end_before_the_answer_begins():
+    released, output = answer(Delta(reasoning="die 坏"), Delta(content="So "), mask=["坏人"])
+    assert released == [Delta(reasoning="die "), Delta(reasoning="坏", content="So ")]
+    assert output.flush() == []
+
+
+def test_it_lets_an_answer_end_before_a_call_begins():
+    released, _ = answer(Delta(reasoning="坏"), Delta(content="坏"), call(name="f"), mask=["坏人"])
+    assert [(delta.reasoning, delta.content, bool(delta.tool_calls)) for delta in released] == [
+        ("坏", None, False),
+        (None, "坏", True),
+    ]
+
+
+@pytest.mark.parametrize(("action", "rest"), [("mask", "*!"), ("block", "")])
+def test_it_lets_no_word_out_that_was_cut_in_two_by_something_else(action, rest):
+    deltas = [Delta(reasoning="坏"), Delta(content="So."), Delta(reasoning="人!")]
+    released, output = answer(*deltas, **{action: ["坏人"]})
+    assert "".join(texts([*released, *output.flush()], "reasoning")) == f"坏{rest}"
+    assert output.blocked == (action == "block") and output.verdicts == [verdict("坏人", action, "output")]
+
+
+def test_it_finds_a_word_that_ends_where_something_else_begins():
+    released, output = answer(Delta(reasoning="bad"), Delta(content="So."), Delta(reasoning="ge"), mask=["bad"])
+    assert "".join(texts([*released, *output.flush()], "reasoning")) == "***ge"
+    released, output = answer(Delta(reasoning="so bad"), Delta(content="So."), block=["bad"])
+    assert output.blocked and texts(released) == []
+
+
+def test_it_hands_on_what_vouches_for_a_thought():
+    extra = {"thoughts": [{"signature": "s", "characters": 2}]}
+    (released,), _ = answer(Delta("Yes. ", extra_content=extra), mask=["bad"])
+    assert released == Delta("Yes. ", extra_content=extra)
