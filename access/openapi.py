@@ -30,6 +30,7 @@ from access.answers import (
 )
 from access.edges.embeddings import EmbeddingsBody
 from access.edges.messages_operations import MESSAGES_OPERATIONS
+from access.edges.responses_operations import RESPONSES_OPERATIONS
 from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody
 from access.management.audit_sessions import SessionChangeLines
 from access.management.erasures import ErasureBody, ErasurePage
@@ -302,6 +303,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/v1/models/{id}": [
         Operation(method="get", summary="One of them", answer=PublicModelAnswer, errors=(401, 403, 404)),
     ],
+    **RESPONSES_OPERATIONS,
 }  # fmt: skip
 OPENAI: Final = "OpenAI format"
 FORMATS: Final = {"messages": "Anthropic format"}

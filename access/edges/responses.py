@@ -5,7 +5,6 @@ on in it, or in a branch of it where another one came first (see `docs/responses
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
@@ -15,6 +14,7 @@ import msgspec
 
 from access import asgi, bodies
 from access.authentication import with_user
+from access.counting import Counting
 from access.disconnects import Watcher
 from access.edges import responses_answers as answers
 from access.edges import responses_requests as requests
@@ -27,8 +27,6 @@ from access.management.routes import count
 from access.parts import Parts
 from engine.errors import InvalidRequest, MethodNotAllowed, NotFound, NotSupported, SessionNotFound, VersionNotFound
 from engine.types import ChatRequest, Delta, Done, Event, Json, Message, Principal, Start
-from sessions_app.families import family_of
-from sessions_app.tokens import Counter
 
 RESPONSES: Final = "/v1/responses"
 INPUT_TOKENS: Final = "/v1/responses/input_tokens"
@@ -59,6 +57,7 @@ class ResponsesEdge(WireEdge):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._kept = KeptResponses(parts)
+        self._counting = Counting()
 
     async def serve(self, call: Any, path: str) -> None:
         if path == RESPONSES:
@@ -134,11 +133,11 @@ class ResponsesEdge(WireEdge):
         call.expect("POST", INPUT_TOKENS)
         principal, asked = await self._asked(call)
         await self._admit(principal)
-        messages = asked.messages()
+        request = asked.request(asked.messages(), request_id=call.number)
         if asked.previous is not None:
-            messages = await self._after(principal, asked.previous, messages)
-        counter = Counter(family_of(asked.body.model or ""), exact=True)
-        tokens = await asyncio.to_thread(_tokens, counter, messages, asked.tools)
+            messages = await self._after(principal, asked.previous, request.messages)
+            request = msgspec.structs.replace(request, messages=messages)
+        tokens = await self._counting.tokens(request.model, request)
         await call.answer({"object": "response.input_tokens", "input_tokens": tokens})
 
     # Kept responses --------------------------------------------------------------------------------------------------
@@ -189,10 +188,6 @@ async def _started(turn: AsyncGenerator[Event, None], previous: str | None) -> S
         raise missing from None
     assert type(start) is Start
     return start
-
-
-def _tokens(counter: Counter, messages: list[Message], tools: list[Json] | None) -> int:
-    return counter.messages(messages) + counter.tools(tools) + counter.family.reply
 
 
 def _query(call: ResponsesCall) -> dict[str, str]:

@@ -20,6 +20,7 @@ from compliance.journal.reader import TurnRecord
 from engine.errors import InvalidRequest, NotFound, PreviousResponseNotFound, SessionNotFound, VersionNotFound
 from engine.types import Json, Message, Principal, Usage
 
+MOST_REFERRED: Final = 100  # responses of one request: each is read from the journal
 RESPONSE: Final = re.compile(r"resp_([0-9a-f]{32})\Z")
 
 
@@ -92,6 +93,8 @@ class KeptResponses:
             if match is None:
                 raise InvalidRequest(f"{at}: there is no such item.", param=at)
             if match[2] not in found:
+                if len(found) == MOST_REFERRED:
+                    raise InvalidRequest(f"{at}: more than {MOST_REFERRED} responses are referred to.", param=at)
                 found[match[2]] = await self._output(principal, match[2], at)
             same = [one for one in found[match[2]] if one["id"] == item_id]
             further = match[1] != "fc" and match[3] is not None  # a stream cut it in several; the first has all of it

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from access.edges import responses_kept
 from tests.access.responding import asked_of, remembering
 from tests.cast import ACME, BOB, CHARLIE
 from tests.conformance.edges import FRAGMENTS, within
@@ -263,6 +264,20 @@ async def test_it_cancels_what_is_running(valkey_url):
         assert (await site.alice.request("DELETE", f"{PATH}/{response_id}")).status == 404
 
 
+async def test_it_goes_on_from_a_response_that_is_still_running(valkey_url):
+    gate = asyncio.Event()
+    model = ScriptedModel(["Hel", gate, "lo"])
+    async with remembering(valkey_url, model) as site:
+        running = site.alice.begin("POST", PATH, {"input": "One"})
+        await within(5, lambda: model.calls and site.behind.journal.intents)
+        response_id = f"resp_{site.behind.journal.intents[0].turn_id}"
+        following = site.alice.begin("POST", PATH, {"input": "Two", "previous_response_id": response_id})
+        gate.set()
+        assert (await running.rest()).json["id"] == response_id
+        assert (await following.rest()).json["previous_response_id"] == response_id
+        assert asked_of(model) == [*said("One"), ("user", "Two")]
+
+
 async def test_items_are_referred_to(valkey_url):
     model = ScriptedModel(FRAGMENTS, finish="tool_calls")
     async with remembering(valkey_url, model) as site:
@@ -274,6 +289,16 @@ async def test_items_are_referred_to(valkey_url):
         user, asked, result = model.calls[-1].messages
         assert user.content == "Weather?" and asked.tool_calls[0]["function"]["name"] == "weather"
         assert (result.role, result.content, result.tool_call_id) == ("tool", "rain", "c1")
+
+
+async def test_it_reads_only_so_many_responses_for_one_request(site, model, monkeypatch):
+    monkeypatch.setattr(responses_kept, "MOST_REFERRED", 1)
+    ids = [(await respond(site.alice, text))["output"][0]["id"] for text in ("One", "Two")]
+    question = {"role": "user", "content": "Hi"}
+    await respond(site.alice, [{"id": ids[0]}, {"id": ids[0]}, question], store=False)
+    assert asked_of(model) == [("assistant", "Hello"), ("assistant", "Hello"), ("user", "Hi")]
+    answer = await site.alice.post(PATH, {"input": [*({"id": each} for each in ids), question]})
+    assert (answer.status, answer.json["error"]["param"]) == (400, "input[1].id")
 
 
 async def test_a_conversation_is_a_session_that_is_there(site, model):

@@ -61,6 +61,8 @@ def test_it_refuses_every_bad_body_for_embeddings(gateway: Product):
         ("POST", "/api/route/score"),
         ("POST", "/api/token/"),
         ("POST", "/api/token/refresh/"),
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/responses/input_tokens"),
     ],
 )
 def test_it_refuses_bad_bodies_everywhere_else(gateway: Product, method, path):
