@@ -14,6 +14,7 @@ from collections.abc import Callable
 import grpc
 import uvloop
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from access.edges.grpc.server import GrpcServer
 from clawdbot_site.serving.listening import AddressTaken, probe
@@ -26,13 +27,15 @@ log = logging.getLogger("clawdbot.grpc")
 def serve(create: Callable[[], Application], number: int, drain: Drain, started: Callable[[], None]) -> None:
     """Until SIGTERM or SIGINT. Raises AddressTaken."""
     probe(settings.GRPC_HOST, number, "GRPC_PORT")
-    credentials = _credentials()
-    uvloop.run(_serve(create(), number, credentials, drain, started))
+    secrets = credentials()
+    uvloop.run(_serve(create(), number, secrets, drain, started))
 
 
-def _credentials() -> grpc.ServerCredentials | None:
-    if not settings.GRPC_CERT:
+def credentials() -> grpc.ServerCredentials | None:
+    if not settings.GRPC_CERT and not settings.GRPC_KEY:
         return None
+    if not settings.GRPC_CERT or not settings.GRPC_KEY:
+        raise ImproperlyConfigured("GRPC_CERT and GRPC_KEY: TLS needs both.")
     return grpc.ssl_server_credentials([(settings.GRPC_KEY.encode(), settings.GRPC_CERT.encode())])
 
 

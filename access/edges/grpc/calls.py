@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import unquote
@@ -99,16 +99,13 @@ class Call:
 _SAID: Final = frozenset({"Retry-After", "X-Clawdbot-Decision"})
 
 
-async def answered(call: Call, work: Awaitable[None], *, count: Callable[[int], None]) -> None:
-    """Does a method's work: whatever goes wrong in it becomes the call's status, and `count` is told how it ended."""
+async def answered(call: Call, work: Awaitable[None]) -> None:
+    """Does a method's work: whatever goes wrong in it becomes the call's status."""
     try:
-        try:
-            await work
-            call.status = 200
-        except Exception as error:  # noqa: BLE001  # the border: everything becomes a status
-            await call.refuse(errors.public(error), call.language())
-    finally:
-        count(call.status)
+        await work
+        call.status = 200
+    except Exception as error:  # noqa: BLE001  # the border: everything becomes a status
+        await call.refuse(errors.public(error), call.language())
 
 
 def address_of(peer: str) -> str | None:

@@ -16,6 +16,7 @@ from access.parts import Parts
 TRANSPORT_LIMIT: Final = 4 * 1024 * 1024  # bytes the transport takes; what is over our own limit is told in our words
 STREAMS_A_CONNECTION: Final = 256
 CALLS_AT_ONCE: Final = 4096
+LAST_BYTES: Final = 0.5  # seconds for what is answered to leave
 LOOK_EVERY: Final = 1.0  # seconds between two looks at whether the process is ready
 OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # a taken port is an error, not a share of its connections
@@ -65,9 +66,14 @@ class GrpcServer:
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, seconds: float) -> None:
-        """Takes no new call; those under way get so long."""
+        """Takes no new call; those under way get so long. Who watches the health is not waited for."""
         self._service.drain()
-        await self._server.stop(seconds)
+        stopped = asyncio.ensure_future(self._server.stop(seconds))
+        idle = asyncio.ensure_future(self._service.idle())
+        await asyncio.wait((stopped, idle), return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await self._server.stop(LAST_BYTES)
+        await stopped
 
     async def _keep_looking(self) -> None:
         while True:

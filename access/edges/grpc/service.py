@@ -3,8 +3,9 @@ deadline passes, has its turn cancelled. `Converse` is `access.edges.grpc.conver
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from contextlib import aclosing
-from functools import partial
 from typing import Final
 
 import grpc
@@ -28,6 +29,9 @@ class ChatService:
         self._parts = parts
         self._conversations: set[Conversation] = set()
         self._draining = False
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
         methods = {
@@ -43,22 +47,34 @@ class ChatService:
         for conversation in list(self._conversations):
             conversation.drain()
 
+    async def idle(self) -> None:
+        """Until no call is under way."""
+        await self._idle.wait()
+
     async def chat(self, raw: bytes, context: Context) -> bytes:
         call = Call(context)
         answers: list[bytes] = []
-        await answered(call, self._chat(call, raw, answers), count=partial(self._count, "Chat"))
+        await self._serve("Chat", call, self._chat(call, raw, answers))
         return answers[0]
 
     async def stream_chat(self, raw: bytes, context: Context) -> None:
         call = Call(context)
-        await answered(call, self._stream_chat(call, raw), count=partial(self._count, "StreamChat"))
+        await self._serve("StreamChat", call, self._stream_chat(call, raw))
 
     async def converse(self, frames: object, context: Context) -> None:
         call = Call(context)
-        await answered(call, self._converse(call), count=partial(self._count, "Converse"))
+        await self._serve("Converse", call, self._converse(call))
 
-    def _count(self, method: str, status: int) -> None:
-        self._parts.metrics.request(f"/{SERVICE}/{method}", "POST", status)
+    async def _serve(self, method: str, call: Call, work: Awaitable[None]) -> None:
+        self._running += 1
+        self._idle.clear()
+        try:
+            await answered(call, work)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+            self._parts.metrics.request(f"/{SERVICE}/{method}", "POST", call.status)
 
     async def _ask(self, call: Call, raw: bytes, *, stream: bool) -> tuple[Principal, ChatRequest]:
         principal = await call.identify(self._parts.authenticator)

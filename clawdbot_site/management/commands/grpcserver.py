@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from clawdbot_site import checks
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
         try:
             grpcserver.serve(create, number, drain, lambda: self._ready(options["ready_fd"], number))
-        except listening.AddressTaken as reason:
+        except (listening.AddressTaken, ImproperlyConfigured) as reason:
             raise CommandError(str(reason)) from None
 
     def _ready(self, descriptor: int | None, number: int) -> None:

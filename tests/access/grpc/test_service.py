@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
+from clawdbot_client.rpc import GrpcClient
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from django.core.exceptions import ImproperlyConfigured
 from google.protobuf import struct_pb2
 from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -17,9 +24,11 @@ from access import errors
 from access.edges.grpc import writing
 from access.edges.grpc.calls import address_of
 from access.edges.grpc.generated import chat_pb2 as pb
+from access.edges.grpc.server import GrpcServer
 from access.edges.grpc.service import SERVICE
+from clawdbot_site.serving.grpcserver import credentials
 from engine.errors import IpNotAllowed, RateLimited
-from tests.access.grpc.client import chat, metadata, served, stream_chat
+from tests.access.grpc.client import chat, metadata, served, stream_chat, yes
 from tests.access.parts import build
 from tests.cast import ALICE
 from tests.conformance.edges import within
@@ -217,6 +226,30 @@ async def test_health_follows_readiness():
         assert await state(SERVICE) == STATES.NOT_SERVING
 
 
+async def test_who_watches_its_health_is_not_waited_for():
+    async with served(build()) as (server, channel):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        await watch.read()
+        await asyncio.wait_for(server.stop(60), 5)
+
+
+async def test_calls_under_way_are_waited_for():
+    release = asyncio.Event()
+    site = build(ScriptedModel(["Hel", release, "lo"]))
+    async with served(site) as (server, channel):
+        call = stream_chat(channel, HI, metadata=metadata(site.alice))
+        events = aiter(call)
+        await anext(events)
+        stopping = asyncio.ensure_future(server.stop(60))
+        await asyncio.sleep(0.05)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await chat(channel, HI, metadata=metadata(site.alice))
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        release.set()
+        assert [event async for event in events][-1].done.message.content == "Hello"
+        await asyncio.wait_for(stopping, 5)
+
+
 async def test_it_describes_itself():
     async with served(build()) as (_, channel):
 
@@ -266,3 +299,46 @@ async def test_a_stream_that_is_not_read_is_cancelled(monkeypatch):
             while await asyncio.wait_for(call.read(), 5) is not grpc.aio.EOF:
                 pass
         assert dict(ended.value.trailing_metadata())["clawdbot-code"] == "rate_limited"
+
+
+# TLS ------------------------------------------------------------------------------------------------------------------
+
+
+def certificate():
+    """A key and a certificate of `localhost` that signs itself, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    return pem.decode(), made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+async def test_it_speaks_tls(settings):
+    settings.GRPC_KEY, settings.GRPC_CERT = certificate()
+    server = GrpcServer(build().parts, yes)
+    port = server.listen("127.0.0.1:0", credentials())
+    await server.start()
+    try:
+        async with GrpcClient(f"localhost:{port}", ALICE.key, roots=settings.GRPC_CERT.encode()) as client:
+            assert (await client.chat("Hi")).text == "Hello"
+    finally:
+        await server.drain()
+        await server.stop(0)
+
+
+def test_tls_needs_both(settings):
+    settings.GRPC_KEY, settings.GRPC_CERT = "", "a certificate"
+    with pytest.raises(ImproperlyConfigured, match="GRPC_CERT and GRPC_KEY"):
+        credentials()
