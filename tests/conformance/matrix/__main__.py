@@ -10,6 +10,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "conformance.md"
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a server that ends is no news
     import django
 
     django.setup()

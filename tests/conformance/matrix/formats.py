@@ -1,9 +1,9 @@
-"""The formats clients speak. A format of another branch is another class here, listed in `FORMATS`."""
+"""The formats clients speak, the OpenAI chat format and our own; the others are in modules of their own."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar
 
 from tests.access.parts import Site
@@ -19,11 +19,14 @@ def events_of(raw: bytes) -> list[dict[str, str]]:
 
 
 class Format:
-    """`absent` are features the format has no word for."""
+    """`absent` are features the format has no word for. `notes` say what becomes of a feature on its way in, and `told`
+    looks at what then reaches a service, whichever it is."""
 
     name: ClassVar[str]
     route: ClassVar[str]
     absent: ClassVar[frozenset[str]] = frozenset()
+    notes: ClassVar[Mapping[str, str]] = {}
+    told: ClassVar[Mapping[str, Callable[[Json], bool]]] = {}
 
     def body(self, asked: Json, messages: list[Json], stream: bool) -> Json:
         """What is asked, from OpenAI's words into the format's own."""
@@ -150,6 +153,3 @@ class WebSocket(Rest):
             await socket.connect()
             socket.send({"type": "chat", **body})
             await began()
-
-
-FORMATS: list[Format] = [ChatCompletions(), Rest(), WebSocket()]

@@ -13,8 +13,13 @@ from engine.types import Delta, End, ModelCall
 from tests.access.parts import build
 from tests.conformance.adapters import IMAGES
 from tests.conformance.matrix.features import FEATURES, HI, RESULTS, TOOL, TWICE, Feature, Got
-from tests.conformance.matrix.formats import FORMATS, Format
+from tests.conformance.matrix.formats import ChatCompletions, Format, Rest, WebSocket
+from tests.conformance.matrix.grpc_chat import Grpc
+from tests.conformance.matrix.messages import Messages
+from tests.conformance.matrix.responses import Responses
 from tests.conformance.matrix.vendors import FIRST, VENDORS, Vendor
+
+FORMATS: list[Format] = [ChatCompletions(), Responses(), Messages(), Rest(), WebSocket(), Grpc()]
 
 CARRIED, ABSENT, MUTE = "yes", "–", "never"
 RESULT = [("call_1", "Regen"), ("call_2", "晴")]
@@ -83,9 +88,23 @@ class Stage:
             if not feature.judge(got):
                 raise Silence(f"{what}: the client got {got}")
             request = upstream.requests[-1]
-            if (stream and vendor.by(request) != 1) or not _told(suite, vendor, feature, request.json):
+            if (stream and vendor.by(request) != 1) or not self._told(suite, vendor, feature, request.json):
                 raise Silence(f"{what}: the service got {request.path} {request.json}")
-        return f"{CARRIED}*" if feature.name in vendor.notes else CARRIED
+        return f"{CARRIED}*" if feature.name in {**vendor.notes, **self.form.notes} else CARRIED
+
+    def _told(self, suite: Any, vendor: Vendor, feature: Feature, sent: Any) -> bool:
+        """Whether the service was told what was asked."""
+        if feature.messages is HI and "Hi" not in repr(sent):
+            return False
+        if feature.name == "tools" and suite.tools_sent() != [TOOL]:
+            return False
+        if feature.messages is RESULTS and suite.results_sent() != RESULT:
+            return False
+        for place, address in zip(("image, inline", "image, by address"), IMAGES, strict=True):
+            if feature.name == place and suite.images_sent() != [address]:
+                return False
+        told = self.form.told.get(feature.name) or vendor.told.get(feature.name)
+        return told is None or told(sent)
 
 
 def _status(got: Got) -> int:
@@ -98,21 +117,6 @@ def _status(got: Got) -> int:
 
 def _all(kind: type[tree.EngineError]) -> list[type[tree.EngineError]]:
     return [kind, *(each for child in kind.__subclasses__() for each in _all(child))]
-
-
-def _told(suite: Any, vendor: Vendor, feature: Feature, sent: Any) -> bool:
-    """Whether the service was told what was asked."""
-    if feature.messages is HI and "Hi" not in repr(sent):
-        return False
-    if feature.name == "tools" and suite.tools_sent() != [TOOL]:
-        return False
-    if feature.messages is RESULTS and suite.results_sent() != RESULT:
-        return False
-    for place, address in zip(("image, inline", "image, by address"), IMAGES, strict=True):
-        if feature.name == place and suite.images_sent() != [address]:
-            return False
-    told = vendor.told.get(feature.name)
-    return told is None or told(sent)
 
 
 HEAD = """# Which format carries what to which service
@@ -148,7 +152,9 @@ async def section(form: Format) -> str:
 def notes() -> str:
     lines = ["## Notes", ""]
     for feature in FEATURES:
-        said = [f"`{vendor.name}`: {vendor.notes[feature.name]}" for vendor in VENDORS if feature.name in vendor.notes]
+        said = [
+            f"`{each.name}`: {each.notes[feature.name]}" for each in [*VENDORS, *FORMATS] if feature.name in each.notes
+        ]
         if said:
             lines.append(f"- {feature.name}: {'; '.join(said)}.")
     return "\n".join(lines) + "\n"

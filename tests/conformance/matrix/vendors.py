@@ -15,7 +15,7 @@ from tests.adapters.test_ollama_conformance import TestOllamaConformance
 from tests.adapters.test_openai_completions import TestTextCompletions
 from tests.adapters.test_openai_conformance import TestOpenAIConformance
 from tests.conformance.adapters import AdapterConformance
-from tests.conformance.matrix.features import ALLOWED, JSON_SCHEMA, NAMED, OTHER, PDF, SCHEMA, SOUND, TOOL, Json
+from tests.conformance.matrix.features import ALLOWED, NAMED, OTHER, PDF, SCHEMA, SOUND, TOOL, Json
 
 Told = Callable[[Json], bool]
 
@@ -85,7 +85,7 @@ OPENAI = Vendor(
         "file (PDF)": _said(PDF),
         "audio in": _said(repr(SOUND)),
         "reasoning_effort": _has(reasoning_effort="low"),
-        "json_schema": _has(response_format=JSON_SCHEMA),
+        "json_schema": _within("response_format.json_schema", schema=SCHEMA, strict=True),
         "json_object": _has(response_format={"type": "json_object"}),
     },
     scripts={
