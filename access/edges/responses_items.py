@@ -106,9 +106,10 @@ class Talk:
         self.messages[-1] = msgspec.structs.replace(last, reasoning_content=reasoning or None, **changes)
 
 
-def _joined(before: Any, more: Any) -> str | None:
+def _joined(*said: object) -> str | None:
     """Of texts that an assistant says one after the other."""
-    return more if before is None else before if more is None else before + more
+    texts = [text for text in said if isinstance(text, str)]
+    return "".join(texts) if texts else None
 
 
 _READERS: Final[dict[str, Reader]] = {
