@@ -83,7 +83,7 @@ def check_format(wanted: Json | None) -> None:
     if wanted is None:
         return
     kind = wanted.get("type")
-    if kind not in FORMATS:
+    if not isinstance(kind, str) or kind not in FORMATS:
         raise InvalidRequest(
             f"response_format.type: must be one of {', '.join(sorted(FORMATS))}.", param="response_format.type"
         )

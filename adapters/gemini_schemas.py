@@ -94,7 +94,8 @@ def _nullable(schema: Json, value: Any, at: str) -> None:
 
 
 def _definitions(schema: Json, value: Any, at: str) -> None:
-    schema["$defs"] = {**_checked(value, dict, f"{at}.definitions"), **schema.get("$defs", {})}
+    named = _checked(schema.get("$defs", {}), dict, f"{at}.$defs")
+    schema["$defs"] = {**_checked(value, dict, f"{at}.definitions"), **named}
 
 
 def _exclusive(key: str) -> Callable[[Json, Any, str], None]:

@@ -30,7 +30,7 @@ class Steps:
         self.text = False
         self.called = False
         self.refused = False
-        self._open = ""  # the type of the block that is
+        self._open = ""  # the type of the block that is, or `refusal`
         self._call: ToolCall | None = None  # whose block it is
         self._calls: dict[int, ToolCall] = {}
         self._waiting: deque[ToolCall | Delta] = deque()
@@ -85,9 +85,10 @@ class Steps:
             return
         self._due += (item.extra_content or {}).get(THOUGHTS, ())
         yield from self._think(item.reasoning or "")
-        for text in (item.content, item.refusal):
-            if text:
-                yield from self._say(text)
+        if item.content:
+            yield from self._say("text", item.content)
+        if item.refusal:
+            yield from self._say("refusal", item.refusal)
 
     # Thinking ----------------------------------------------------------------------------------------------------
 
@@ -131,10 +132,11 @@ class Steps:
 
     # Texts and calls ---------------------------------------------------------------------------------------------
 
-    def _say(self, text: str) -> Iterator[Step]:
+    def _say(self, kind: str, text: str) -> Iterator[Step]:
+        """A refusal is a text of its own, as for word lists, which do not read it and an answer as one."""
         yield from self._settled()
-        yield from self._opened("text", {"type": "text", "text": ""})
-        self.text = True
+        yield from self._opened(kind, {"type": "text", "text": ""})
+        self.text = kind == "text"
         yield CHANGE, {"type": "text_delta", "text": text}
 
     def _begun(self, call: ToolCall) -> Iterator[Step]:

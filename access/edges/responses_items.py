@@ -88,8 +88,8 @@ class Talk:
 
     def _say(self, content: Content, refusal: str | None) -> None:
         last = self._running()
-        if last is not None and last.tool_calls and last.content is None and refusal is None:
-            self._replace(last, content=content)  # it goes before the answers of its calls
+        if last is not None and last.tool_calls:  # then it goes before the answers of its calls, which come next
+            self._replace(last, content=_joined(last.content, content), refusal=_joined(last.refusal, refusal))
         else:
             self._append(Message("assistant", content, refusal=refusal))
 
@@ -104,6 +104,12 @@ class Talk:
     def _replace(self, last: Message, **changes: Any) -> None:
         reasoning, self._reasoning = (last.reasoning_content or "") + self._reasoning, ""
         self.messages[-1] = msgspec.structs.replace(last, reasoning_content=reasoning or None, **changes)
+
+
+def _joined(*said: object) -> str | None:
+    """Of texts that an assistant says one after the other."""
+    texts = [text for text in said if isinstance(text, str)]
+    return "".join(texts) if texts else None
 
 
 _READERS: Final[dict[str, Reader]] = {

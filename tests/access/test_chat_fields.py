@@ -39,6 +39,7 @@ def allowed(*tools: Any, mode: Any = "auto") -> dict[str, Any]:
         ({"tool_choice": NAMED, "tools": []}, "invalid_request", "tool_choice"),
         ({"response_format": {}}, "invalid_request", "response_format.type"),
         ({"response_format": {"type": "xml"}}, "invalid_request", "response_format.type"),
+        ({"response_format": {"type": []}}, "invalid_request", "response_format.type"),
         ({"response_format": {"type": "json_schema"}}, "invalid_request", "response_format.json_schema"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": []}}}, "invalid_request",
          "response_format.json_schema"),

@@ -53,6 +53,11 @@ def use(call_id: str, name: str, **given: Any) -> Json:
     return {"type": "tool_use", "id": call_id, "name": name, "input": given}
 
 
+def test_a_refusal_is_a_block_of_its_own() -> None:
+    blocks = both(Delta("No"), Delta(refusal="pe"), Delta(refusal=", no."), Delta("Yes"))
+    assert blocks == [{"type": "text", "text": text} for text in ("No", "pe, no.", "Yes")]
+
+
 def test_it_puts_calls_that_come_mixed_one_after_the_other() -> None:
     mixed = [
         call(0, id="a", name="one"),

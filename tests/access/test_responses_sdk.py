@@ -122,6 +122,22 @@ async def test_it_takes_a_round_of_tools(valkey_url, way) -> None:
     assert said.reasoning_content == (None if "trimmed" in way else "Hm.")
 
 
+async def test_text_after_a_call_does_not_part_calls_from_their_results() -> None:
+    second = {**FRAGMENTS[0].tool_calls[0], "index": 1, "id": "c2"}
+    model = ScriptedModel([Delta("One."), *FRAGMENTS, Delta(" Two."), Delta(tool_calls=[second])], finish="tool_calls")
+    async with sdk(build(model)) as client:
+        async with client.responses.stream(model="auto", input="Weather?", tools=[WEATHER], store=False) as stream:
+            first = await stream.get_final_response()
+        assert [item.type for item in first.output] == ["message", "function_call", "message", "function_call"]
+        calls = [item.call_id for item in first.output if item.type == "function_call"]
+        results = [{"type": "function_call_output", "call_id": each, "output": "rain"} for each in calls]
+        given = [{"role": "user", "content": "Weather?"}, *[each.to_dict() for each in first.output], *results]
+        await client.responses.create(model="auto", input=given, store=False)
+    _, said, *answered = model.calls[-1].messages
+    assert said.content == "One. Two." and [call["id"] for call in said.tool_calls] == ["c1", "c2"]
+    assert [(message.role, message.tool_call_id) for message in answered] == [("tool", "c1"), ("tool", "c2")]
+
+
 async def test_it_keeps_responses(valkey_url) -> None:
     async with remembering(valkey_url, ScriptedModel(["Hello"])) as site:
         async with sdk(site) as client, sdk(site, CHARLIE.key) as charlie:

@@ -65,6 +65,7 @@ def test_it_says_the_same_otherwise(schema: Any, expected: Any) -> None:
         ({"type": "number", "exclusiveMinimum": 0}, "'exclusiveMinimum'"),
         ({"items": True, "anyOf": 1}, "schema.anyOf"),
         ({"properties": []}, "schema.properties"),
+        ({"definitions": {}, "$defs": []}, "schema.$defs"),
         ({"properties": {"a": True}}, "schema.properties.a"),
         ([], "schema"),
     ],
