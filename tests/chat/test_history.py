@@ -12,7 +12,7 @@ TREE = """async ([lines, messages]) => {
         before: node.parent?.version ?? null, alternatives: node.alternatives.map((each) => each.turnId),
     });
     return {
-        path: path.map(told), last, origin, ahead: now.children.map((child) => child.turnId), now: now.newest ?? null,
+        path: path.map(told), last, origin, ahead: now.children.map((child) => child.turnId), now: now.onward ?? null,
         turns: turnsOf(messages, path).map(
             ({ node, messages }) => [node?.turnId ?? null, messages.map((each) => each.content)]),
     };
@@ -69,7 +69,7 @@ def test_it_goes_back_to_before_the_first_turn(module_page):
     found = tree(module_page, [turn(1), restored(2, 0), turn(3)])
     assert [(each["turn"], each["alternatives"], each["before"]) for each in found["path"]] == [("t3", ["t1", "t3"], 2)]
     left = tree(module_page, [turn(1), restored(2, 0)])
-    assert (left["path"], left["ahead"], left["now"]) == ([], ["t1"], 2)
+    assert (left["path"], left["ahead"], left["now"]) == ([], ["t1"], 1)
 
 
 def test_a_branch_knows_where_it_comes_from_but_not_its_versions(module_page):

@@ -17,13 +17,13 @@ async def test_it_reaches_sessions_and_their_past(gateway: Product):
         kept = await sessions.snapshot(session_id, "after one", ["early"])
         events = [event async for event in client.stream("Two.", session_id=session_id)]
         assert (await sessions.read(session_id))["version"] == 2
-        assert session_id in [each["id"] async for each in sessions.all()]
+        assert session_id in [each["session_id"] async for each in sessions.all()]
         assert (await sessions.list(limit=1))["sessions"]
         assert [each["id"] for each in (await sessions.snapshots(session_id))["snapshots"]] == [kept["id"]]
         assert (await sessions.diff(session_id, 1))["messages"]["added"]
         assert len((await sessions.versions(session_id, limit=1))["versions"]) == 1
         branch = await sessions.branch(session_id, snapshot=kept["id"], new_id=f"branch-{first.id[:8]}")
-        assert (await sessions.read(branch["id"]))["version"] == 1
+        assert (await sessions.read(branch["session_id"]))["version"] == 1
         assert (await sessions.restore(session_id, version=1, if_version=2))["version"] == 3
         assert (await sessions.patch(session_id, name="Mine"))["name"] == "Mine"
         record = await client.turn(events[0].id)

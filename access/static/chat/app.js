@@ -199,7 +199,10 @@ class App {
   async open(id) {
     if (this.shown?.id === id && !this.shown.empty) return this._drawer(false);
     const running = this._alive.get(id);
-    if (running) return this._show(running);
+    if (running) {
+      this._show(running);
+      return this._address(id);
+    }
     const conversation = new Conversation(this, id);
     const kept = this._kept();
     const unfinished = kept?.session_id === id;
@@ -211,6 +214,7 @@ class App {
       return;
     }
     this._show(conversation);
+    this._address(id);
     if (unfinished && !conversation.knows(kept.turn_id)) conversation.follow(kept.question, this.client.resume(kept.turn_id));
   }
 

@@ -93,8 +93,8 @@ export class Conversation {
   _mark() {
     this.element.querySelector(".more")?.remove();
     const { now } = this._tree;
-    if (this.running || now.children.length === 0) return;
-    const show = h("button", { type: "button", class: "link", onclick: () => this.restore({ version: now.newest }) }, t("showNewest"));
+    if (this.running || now.onward === undefined) return;
+    const show = h("button", { type: "button", class: "link", onclick: () => this.restore({ version: now.onward }) }, t("showNewest"));
     this.element.append(h("li", { class: "divider more" }, h("span", {}, t("backTo"), " ", show)));
   }
 

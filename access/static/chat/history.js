@@ -22,9 +22,14 @@ class Node {
     return this.parent ? this.parent.children : [this];
   }
 
+  /** The newest version in which something was said after this; undefined: nothing was. */
+  get onward() {
+    return this.children.length > 0 ? Math.max(...this.children.map((child) => child.newest)) : undefined;
+  }
+
   /** The newest version in which this was said. */
   get newest() {
-    return Math.max(this.version, ...this.children.map((child) => child.newest));
+    return Math.max(this.version, this.onward ?? 0);
   }
 }
 
