@@ -140,6 +140,7 @@ async def test_it_keeps_the_types_of_what_is_not_typed():
     site = build(model)
     wanted = {"a": 1, "b": 2.5, "c": None, "d": [True, "x", {"e": {}}]}
     asked = pb.ChatRequest(message="Hi", metadata=struct(wanted), tool_choice=value("required"))
+    asked.tools.add(name="look")
     asked.logit_bias["50256"] = -100
     asked.response_format.update({"type": "json_schema", "json_schema": {"name": "x", "schema": {"minItems": 2}}})
     async with served(site) as (_, channel):
