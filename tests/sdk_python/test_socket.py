@@ -55,6 +55,14 @@ async def test_an_error_ends_its_turn_alone():
         assert (await collected(socket.chat("Hi")))[-1].text == "Hello"
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+async def test_what_no_frame_may_hold_is_refused(text):
+    async with listening(build()) as port, Socket(f"http://127.0.0.1:{port}", ALICE.key) as socket:
+        with pytest.raises(ClawdbotError) as refused:
+            await asyncio.wait_for(collected(socket.chat(text)), 5)
+    assert refused.value.code == "invalid_request"
+
+
 async def test_it_comes_back_after_a_cut_and_goes_on():
     first, second = asyncio.Event(), asyncio.Event()
     model = ScriptedModel(["one ", first, "two ", second, "three"])
@@ -112,12 +120,13 @@ async def test_it_gives_up_in_the_end(monkeypatch):
             await collected(socket.chat("Hi"))
 
 
-async def test_what_is_lost_before_it_begins_goes_on():
+@pytest.mark.parametrize("fields", [{}, {"idempotency_key": None}])
+async def test_what_is_lost_before_it_begins_goes_on(fields):
     hold = asyncio.Event()
     model = ScriptedModel([hold, "one ", "two"])
     site = build(model, grace=60)
     async with listening(site) as port, Wire(port) as wire, Socket(wire.url, ALICE.key) as socket:
-        asked = asyncio.ensure_future(collected(socket.chat("Hi")))
+        asked = asyncio.ensure_future(collected(socket.chat("Hi", **fields)))
         await within(5, lambda: model.calls)
         wire.cut()
         await within(5, lambda: wire.made == 2)

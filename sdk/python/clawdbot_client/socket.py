@@ -69,7 +69,10 @@ class Socket:
         """`Start`, any number of `Delta`, `Done`. Whoever stops to read early cancels the turn."""
         if self._lost is not None:
             raise self._lost
-        given = {"idempotency_key": uuid.uuid4().hex, **fields}  # so that it may be asked twice
+        given = {
+            **fields,
+            "idempotency_key": fields.get("idempotency_key") or uuid.uuid4().hex,
+        }  # it may be asked twice
         turn = self._turns.new({"type": "chat", **body(asked, given)})
         await self._ask(turn)
         async for event in self._turns.read(turn):
