@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -90,6 +91,17 @@ def ref_of(frame: Json) -> Ref:
     if ref is None or (isinstance(ref, str) and len(ref) <= 128) or type(ref) is int:
         return ref
     raise InvalidRequest("ref must be a string of at most 128 characters or a whole number.", param="ref")
+
+
+def ref_in(raw: bytes) -> Ref:
+    """Of a frame that the guard refuses, where it can be read all the same: its sender waits for what it began."""
+    try:
+        frame = json.loads(raw)
+        ref = ref_of(frame) if isinstance(frame, dict) else None
+        orjson.dumps(ref)
+    except (ValueError, TypeError, RecursionError, InvalidRequest):
+        return None
+    return ref
 
 
 def reason_of(code: int) -> str:

@@ -25,7 +25,7 @@ from access import asgi, bodies, cache_control, errors, frames, idempotency_keys
 from access.asgi import Event, RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope, with_user
 from access.edges import opening
-from access.edges.sockets import Allowance, Ref, Shown, WatchFields, reason_of, ref_of, unless_trouble, whose
+from access.edges.sockets import Allowance, Ref, Shown, WatchFields, reason_of, ref_in, ref_of, unless_trouble, whose
 from access.generations import Generation
 from access.parts import Parts
 from access.watching import Audience
@@ -125,6 +125,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         ref: Ref = None
         frame: Json = {}
+        raw = b""
         try:
             text = message.get("text")
             if text is None:
@@ -137,6 +138,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             ref = ref_of(frame)
             await self._hear(frame, ref)
         except EngineError as error:
+            if not frame:
+                ref = ref_in(raw)
             await self._say("error", ref, errors.event(error, os.urandom(16).hex(), self._language(frame)))
 
     def _language(self, frame: Json) -> str:

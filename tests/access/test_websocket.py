@@ -345,3 +345,27 @@ async def test_a_flood_that_the_server_ends_cancels_as_one_that_the_edge_ends():
     await socket.leave(4429)
     await within(0.5, lambda: model.closed)
     assert site.behind.journal.states == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "ref"),
+    [
+        (r'{"type": "chat", "message": "a\u0000b", "ref": "r"}', "r"),
+        (r'{"type": "chat", "message": "\ud800", "ref": 7}', 7),
+        ('{"type": "chat", "ref": "r", "message": ' + "[" * 70 + "]" * 70 + "}", "r"),
+        ('{"type": "chat", "ref": "r", "message": ' + "[" * 9000 + "]" * 9000 + "}", None),
+        (r'{"type": "chat", "message": "a\u0000b", "ref": "\ud800"}', None),
+        (r'{"type": "chat", "message": "a\u0000b", "ref": 1%s}' % ("0" * 30), None),
+        (r'["\u0000"]', None),
+        ("nonsense", None),
+    ],
+)
+async def test_what_the_guard_refuses_is_told_with_its_ref(frame, ref):
+    """So that whoever waits for that turn waits no longer."""
+    async with build().alice.socket() as socket:
+        await socket.connect()
+        socket.send(frame)
+        told = await socket.frame()
+        assert (told["type"], told["code"], told.get("ref")) == ("error", "invalid_request", ref)
+        socket.send({"type": "ping"})
+        assert await socket.frame() == {"type": "pong"}

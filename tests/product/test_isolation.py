@@ -389,8 +389,7 @@ def test_a_name_of_a_session_is_its_owners(gateway: Product, upstream: Upstream,
 def test_an_owner_cancels_a_running_turn(gateway: Product, upstream: Upstream, cast: Cast):
     words = streamed([chunk({"role": "assistant", "content": "word "})] * 400, 0.05)
     upstream.answers(whole("whole"), words, choose=by_stream)
-    with gateway.at_every_worker() as workers:
-        connection = workers[0]
+    with gateway.at_every_worker() as (connection, *_):
         headers = {"Authorization": f"Bearer {cast.alice}"}
         body = json.dumps({**BODY, "stream": True, "model": "scripted"})
         connection.request("POST", "/api/chat", body, {**headers, "Content-Type": "application/json"})

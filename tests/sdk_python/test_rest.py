@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 from clawdbot_client import ClawdbotError, Client, Delta, Disconnected, Done, Start
 from clawdbot_client.sse import parsed
@@ -97,6 +98,34 @@ async def test_what_is_lost_before_it_begins_is_asked_again():
     assert events[-1].text == "Hello"
     assert {call.request.idempotency for call in model.calls} == {model.calls[0].request.idempotency}
     assert model.calls[0].request.idempotency
+
+
+async def test_a_stream_goes_on_after_a_restart_that_refuses_for_a_while():
+    body = {"error": {"code": "store_unavailable", "message": "Not now.", "retryable": True}}
+    answers = [
+        httpx.Response(200, content=b'id: a.0\nevent: start\ndata: {"id":"a","session_id":null,"model":"m"}\n\n'),
+        httpx.Response(503, json=body),
+        httpx.Response(502, html="<h1>Bad Gateway</h1>"),  # of a proxy
+        httpx.Response(200, content=b'id: a.1\nevent: delta\ndata: {"content":"Hello"}\n\n'),
+        httpx.Response(503, json=body),
+        httpx.Response(404, json={"error": {"code": "turn_not_found", "message": "Gone."}}),
+    ]
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return answers[len(asked) - 1]
+
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http,
+        Client("http://gateway", "cb_x", http=http) as client,
+    ):
+        events = client.stream("Hi")
+        assert (await anext(events)).id == "a" and (await anext(events)).content == "Hello"
+        with pytest.raises(ClawdbotError) as gone:
+            await anext(events)
+    assert gone.value.code == "turn_not_found"
+    assert [request.headers.get("last-event-id") for request in asked] == [None, "a.0", "a.0", "a.0", "a.1", "a.1"]
 
 
 async def test_it_gives_up_in_the_end(monkeypatch):

@@ -56,9 +56,10 @@ async def test_it_says_why_it_was_refused():
         with pytest.raises(ClawdbotError) as refused:
             await client.chat("Hi", temperature=3)
         assert (refused.value.code, refused.value.param) == ("invalid_request", "temperature")
-        with pytest.raises(ClawdbotError) as unsaid:
-            await client.chat("Hi", temperature="hot")
-        assert unsaid.value.code == "invalid_request"
+        for asked, fields in (("Hi", {"temperature": "hot"}), (["Hi"], {}), ("Hi", {"tools": ["look"]})):
+            with pytest.raises(ClawdbotError) as unsaid:
+                await client.chat(asked, **fields)
+            assert unsaid.value.code == "invalid_request"
         site.behind.limiter.refusal = RateLimited(retry_after=6.2)
         with pytest.raises(ClawdbotError) as limited:
             await collected(client.stream("Hi"))

@@ -8,6 +8,8 @@ import pytest
 from clawdbot_client import ClawdbotError, Delta, Disconnected
 from clawdbot_client.socket import Socket
 
+from access.resuming import Resuming
+from engine.errors import StoreUnavailable
 from tests.access.parts import build
 from tests.cast import ALICE
 from tests.conformance.edges import within
@@ -51,6 +53,14 @@ async def test_an_error_ends_its_turn_alone():
             await collected(socket.chat("bad"))
         assert refused.value.code == "content_blocked"
         assert (await collected(socket.chat("Hi")))[-1].text == "Hello"
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+async def test_what_no_frame_may_hold_is_refused(text):
+    async with listening(build()) as port, Socket(f"http://127.0.0.1:{port}", ALICE.key) as socket:
+        with pytest.raises(ClawdbotError) as refused:
+            await asyncio.wait_for(collected(socket.chat(text)), 5)
+    assert refused.value.code == "invalid_request"
 
 
 async def test_it_comes_back_after_a_cut_and_goes_on():
@@ -108,3 +118,53 @@ async def test_it_gives_up_in_the_end(monkeypatch):
                     wire.cut()
         with pytest.raises(Disconnected):
             await collected(socket.chat("Hi"))
+
+
+@pytest.mark.parametrize("fields", [{}, {"idempotency_key": None}])
+async def test_what_is_lost_before_it_begins_goes_on(fields):
+    hold = asyncio.Event()
+    model = ScriptedModel([hold, "one ", "two"])
+    site = build(model, grace=60)
+    async with listening(site) as port, Wire(port) as wire, Socket(wire.url, ALICE.key) as socket:
+        asked = asyncio.ensure_future(collected(socket.chat("Hi", **fields)))
+        await within(5, lambda: model.calls)
+        wire.cut()
+        await within(5, lambda: wire.made == 2)
+        hold.set()
+        events = await asyncio.wait_for(asked, 10)
+    assert events[-1].text == "one two" and len(model.calls) == 1
+
+
+async def test_a_key_that_is_in_use_elsewhere_is_told():
+    model = ScriptedModel([asyncio.Event()])
+    site = build(model, grace=60)
+    async with listening(site) as port, Socket(f"http://127.0.0.1:{port}", ALICE.key) as socket:
+        first = asyncio.ensure_future(collected(socket.chat("Hi", idempotency_key="mine")))
+        await within(5, lambda: model.calls)
+        with pytest.raises(ClawdbotError) as refused:
+            await collected(socket.chat("Hi", idempotency_key="mine"))
+        assert refused.value.code == "idempotency_running"
+        first.cancel()
+
+
+async def test_it_asks_again_for_the_rest_while_the_store_is_away(monkeypatch):
+    follow, refusals = Resuming.follow, []
+
+    async def away_at_first(self, *asked):
+        if not refusals:
+            refusals.append(asked)
+            raise StoreUnavailable
+        async for some in follow(self, *asked):
+            yield some
+
+    monkeypatch.setattr(Resuming, "follow", away_at_first)
+    release = asyncio.Event()
+    site = build(ScriptedModel(["one ", release, "two"]), grace=60)
+    async with listening(site) as port, Wire(port) as wire, Socket(wire.url, ALICE.key) as socket:
+        heard = []
+        async for event in socket.chat("Hi"):
+            heard.append(event)
+            if type(event) is Delta and not release.is_set():
+                wire.cut()
+                release.set()
+    assert heard[-1].text == "one two" and len(refusals) == 1

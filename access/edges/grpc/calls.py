@@ -30,14 +30,16 @@ def slow_reader() -> EngineError:
 
 
 class Call:
-    """`headers` are the call's metadata as HTTP's headers would be, `number` its request id."""
+    """`headers` are the call's metadata as HTTP's headers would be, `number` its request id, `named` the language its
+    request names."""
 
-    __slots__ = ("context", "headers", "number", "peer", "status")
+    __slots__ = ("context", "headers", "named", "number", "peer", "status")
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.headers = _headers(tuple(context.invocation_metadata() or ()))
         self.number = asgi.request_id(dict(self.headers))
+        self.named: object = None
         self.peer = address_of(context.peer())
         self.status = 499  # what metrics count, as of an HTTP answer: nobody was there to hear one
 
@@ -50,7 +52,7 @@ class Call:
         return principal
 
     def language(self, named: object = None) -> str:
-        return languages.wanted(named, dict(self.headers).get(b"accept-language"))
+        return languages.wanted(self.named if named is None else named, dict(self.headers).get(b"accept-language"))
 
     @asynccontextmanager
     async def deadline(self) -> AsyncIterator[None]:

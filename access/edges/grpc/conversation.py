@@ -107,7 +107,7 @@ class Conversation:
                 turn.generation.cancel()
 
     def _look_for_end(self) -> None:
-        if self._draining and not self._turns:
+        if self._draining and not self._tasks:
             self._end(Unavailable("The service restarts; begin another conversation."))
 
     async def _keep_checking(self) -> None:
@@ -204,7 +204,12 @@ class Conversation:
         self._turns[key] = turn
         turn.task = self._task(work)
         self._tasks.add(turn.task)
-        turn.task.add_done_callback(self._tasks.discard)
+        turn.task.add_done_callback(self._told)
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        """Of a turn whose last frame is written."""
+        self._tasks.discard(task)
+        self._look_for_end()
 
     async def _cancel(self, asked: pb.Cancel, ref: str) -> None:
         turn_id = asked.turn_id
@@ -236,7 +241,6 @@ class Conversation:
             await self._tell(errors.public(error), turn.ref, turn.number, turn.language)
         finally:
             self._forget(key, turn)
-            self._look_for_end()
 
     async def _follow(self, key: object, turn: Turn, first: int) -> None:
         """Of one that began before, here or elsewhere."""
@@ -257,7 +261,6 @@ class Conversation:
             await self._tell(errors.public(error), turn.ref, turn.number, turn.language)
         finally:
             self._forget(key, turn)
-            self._look_for_end()
 
     def _forget(self, key: object, turn: Turn) -> None:
         """Does nothing a second time, when the ref may be another turn's already."""

@@ -79,6 +79,7 @@ class ChatService:
     async def _ask(self, call: Call, raw: bytes, *, stream: bool) -> tuple[Principal, ChatRequest]:
         principal = await call.identify(self._parts.authenticator)
         body = reading.chat_body(reading.parsed(raw, pb.ChatRequest))
+        call.named = body.get("language")
         if stream:
             body["stream"] = True
         cache = idempotency = None

@@ -14,7 +14,7 @@ from clawdbot_client.generated import chat_pb2 as pb
 
 
 def request(body: Json) -> pb.ChatRequest:
-    """Raises ParseError, TypeError, KeyError: the types cannot say it."""
+    """Raises ParseError, TypeError, KeyError, AttributeError: the types cannot say it."""
     said = dict(body)
     if "messages" in said:
         said["messages"] = [_message(each) for each in said["messages"]]

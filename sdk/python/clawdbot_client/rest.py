@@ -88,9 +88,11 @@ class Client:
             except httpx.TransportError as error:
                 reason = error
             except ClawdbotError as error:
-                if error.code != "idempotency_running":  # of the same turn, asked for a moment ago
+                running = error.code == "idempotency_running"  # the same turn, asked for a moment ago
+                if not running and not (place.broken and _passes(error, place)):
                     raise
                 reason = error
+            place.broken = True
             if not await backoff.pause():
                 raise Disconnected(f"The stream broke: {reason}") from reason
 
@@ -105,12 +107,16 @@ class Client:
                     async for event in given:
                         backoff.heard()
                         yield event
+                reason: Exception = Disconnected("The stream ended before its last event.")
             except httpx.TransportError as error:
-                if not await backoff.pause():
-                    raise Disconnected(f"The stream broke: {error}") from error
-                continue
+                reason = error
+            except ClawdbotError as error:
+                if not place.broken or not _passes(error, place):
+                    raise
+                reason = error
+            place.broken = True
             if not place.over and not await backoff.pause():
-                raise Disconnected("The stream ended before its last event.")
+                raise Disconnected(f"The stream broke: {reason}") from reason
 
     async def turn(self, turn_id: str) -> Json:
         """The record of a turn: who answered, why that one, what became of it."""
@@ -178,14 +184,15 @@ class Client:
 
 
 class _Place:
-    """How far a stream was read."""
+    """How far a stream was read, and whether its connection was lost."""
 
-    __slots__ = ("event_id", "over", "turn_id")
+    __slots__ = ("broken", "event_id", "over", "turn_id")
 
     def __init__(self, turn_id: str | None = None, event_id: str | None = None) -> None:
         self.turn_id = turn_id
         self.event_id = event_id
         self.over = False
+        self.broken = False
 
 
 @asynccontextmanager
@@ -198,6 +205,11 @@ async def _sent(http: httpx.AsyncClient, request: httpx.Request) -> AsyncIterato
         yield response
     finally:
         await response.aclose()
+
+
+def _passes(error: ClawdbotError, place: _Place) -> bool:
+    """Nothing of the turn: whoever is asked for the rest is not there for the moment, as while it restarts."""
+    return not place.over and (error.retryable or error.status in (502, 503, 504))
 
 
 def _refused(response: httpx.Response) -> ClawdbotError:

@@ -164,7 +164,7 @@ class Conversation:
 def _request(asked: Asked, fields: dict[str, Any]) -> pb.ChatRequest:
     try:
         return messages.request(body(asked, fields))
-    except (ParseError, TypeError, KeyError) as error:
+    except (ParseError, TypeError, KeyError, AttributeError) as error:
         raise ClawdbotError("invalid_request", f"This cannot be said over gRPC: {error}") from None
 
 

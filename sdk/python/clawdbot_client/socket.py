@@ -37,6 +37,7 @@ class Socket:
         self._connection: ClientConnection | None = None
         self._reading: asyncio.Task[None] | None = None
         self._lost: ClawdbotError | None = None
+        self._again_soon: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -53,6 +54,8 @@ class Socket:
 
     async def close(self) -> None:
         """What runs goes on for a while on the other side."""
+        for task in self._again_soon:
+            task.cancel()
         if self._reading is not None:
             self._reading.cancel()
             with suppress(asyncio.CancelledError):
@@ -66,9 +69,12 @@ class Socket:
         """`Start`, any number of `Delta`, `Done`. Whoever stops to read early cancels the turn."""
         if self._lost is not None:
             raise self._lost
-        given = {"idempotency_key": uuid.uuid4().hex, **fields}  # so that it may be asked twice
+        given = {
+            **fields,
+            "idempotency_key": fields.get("idempotency_key") or uuid.uuid4().hex,
+        }  # it may be asked twice
         turn = self._turns.new({"type": "chat", **body(asked, given)})
-        await self._say({**turn.asked, "ref": turn.ref})
+        await self._ask(turn)
         async for event in self._turns.read(turn):
             yield event
 
@@ -78,7 +84,7 @@ class Socket:
             raise self._lost
         turn = self._turns.new({})
         turn.turn_id, turn.event_id = turn_id, last_event_id
-        await self._say(_resumption(turn))
+        await self._ask(turn)
         async for event in self._turns.read(turn):
             yield event
 
@@ -118,8 +124,8 @@ class Socket:
                     raise ClawdbotError(REFUSED[code], "The service closed the socket.", retryable=code == 4429)
                 connection = self._connection = await self._again(backoff)
                 for turn in self._turns.open:
-                    known = turn.turn_id is not None
-                    await self._say(_resumption(turn) if known else {**turn.asked, "ref": turn.ref})
+                    if turn.asked_on is not connection:
+                        await self._ask(turn)
         except ClawdbotError as error:
             self._lost = error
             self._turns.fail(error)
@@ -132,6 +138,11 @@ class Socket:
                 if not isinstance(error, Disconnected) and not error.retryable:
                     raise
         raise Disconnected("The connection was lost and could not be made again.")
+
+    async def _ask(self, turn: Turn) -> None:
+        turn.asked_on = self._connection
+        turn.began_on = turn.began_on or self._connection
+        await self._say(_resumption(turn) if turn.turn_id is not None else {**turn.asked, "ref": turn.ref})
 
     async def _say(self, frame: Json) -> None:
         """What is lost with a connection is said again on the next one."""
@@ -154,10 +165,30 @@ class Socket:
         try:
             event = events.event(frame["type"], frame, frame.get("event_id"))
         except ClawdbotError as error:
-            turn.fail(error)
+            self._refused(turn, frame, error)
         else:
             if event is not None:
                 turn.hear(event)
+
+    def _refused(self, turn: Turn, frame: Json, error: ClawdbotError) -> None:
+        """Its own end has an event's id. Else it was refused what was asked: to be told of a turn, which runs on; or
+        what was asked on a connection that was lost, and is still being answered under the same idempotency key."""
+        again = turn.asked_on is not turn.began_on
+        own = "event_id" in frame
+        if own or not (error.retryable if turn.turn_id else again and error.code == "idempotency_running"):
+            turn.fail(error)
+            return
+        if turn.turn_id is None:
+            turn.turn_id = frame.get("running")
+        task = asyncio.get_running_loop().create_task(self._ask_later(turn, turn.asked_on, error))
+        self._again_soon.add(task)
+        task.add_done_callback(self._again_soon.discard)
+
+    async def _ask_later(self, turn: Turn, asked_on: object, error: ClawdbotError) -> None:
+        if not await turn.backoff.pause():
+            turn.fail(error)
+        elif turn.asked_on is asked_on and self._turns.find(turn.ref) is turn:
+            await self._ask(turn)
 
 
 def _resumption(turn: Turn) -> Json:

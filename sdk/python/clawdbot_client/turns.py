@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+from clawdbot_client.backoff import Backoff
 from clawdbot_client.errors import ClawdbotError
 from clawdbot_client.events import Done, Event, Json, Start
 
 
 class Turn:
-    """One under way. `asked` begins it, again if need be; `turn_id` and `event_id` say how far it was heard."""
+    """One under way. `asked` begins it, again if need be; `turn_id` and `event_id` say how far it was heard, `began_on`
+    and `asked_on` are the connections that were asked for it first and last."""
 
     def __init__(self, ref: str, asked: Json) -> None:
         self.ref = ref
         self.asked = asked
         self.turn_id: str | None = None
         self.event_id: str | None = None
+        self.began_on: object = None
+        self.asked_on: object = None
+        self.backoff = Backoff()
         self._heard: asyncio.Queue[Event | ClawdbotError | None] = asyncio.Queue()
 
     def hear(self, event: Event) -> None:
+        self.backoff.heard()
         if isinstance(event, Start):
             self.turn_id = event.id
         self.event_id = event.event_id or self.event_id

@@ -253,3 +253,32 @@ async def test_a_restart_lets_turns_end_and_begins_none():
         assert (await until(busy, "done"))[-1].ref == "a"
         assert await ended(busy) == (grpc.StatusCode.UNAVAILABLE, "unavailable")
         await stopping
+
+
+async def test_a_restart_waits_for_the_last_frame_of_every_turn(monkeypatch):
+    """Also of one whose ref is free again already, while it is written."""
+    release, slow = asyncio.Event(), asyncio.Event()
+    write = module.Conversation._write
+
+    async def write_slowly(conversation, message):
+        frame = pb.ServerFrame.FromString(message)
+        if frame.ref == "a" and frame.HasField("done"):
+            await slow.wait()
+        await write(conversation, message)
+
+    monkeypatch.setattr(module.Conversation, "_write", write_slowly)
+    site = build(ScriptedModel(["Hel", release, "lo"]))
+    async with served(site) as (server, channel):
+        call = converse(channel, metadata=metadata(site.alice))
+        for ref in "ab":
+            await call.write(asking(ref=ref))
+            await until(call, "delta")
+        stopping = asyncio.ensure_future(server.stop(10))
+        release.set()
+        assert (await until(call, "done"))[-1].ref == "b"
+        with pytest.raises(TimeoutError):  # the call is not over
+            await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(call.code())), 0.1)
+        slow.set()
+        assert (await until(call, "done"))[-1].ref == "a"
+        assert await ended(call) == (grpc.StatusCode.UNAVAILABLE, "unavailable")
+        await stopping

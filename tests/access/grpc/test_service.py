@@ -119,6 +119,17 @@ async def test_it_tells_errors_in_the_callers_language():
     assert (told["retry-after"], told["retryable"], told["clawdbot-code"]) == ("7", "true", "rate_limited")
 
 
+@pytest.mark.parametrize("method", [chat, lambda *asked, **more: stream_chat(*asked, **more).read()])
+async def test_the_language_a_request_names_comes_before_the_metadatas(method):
+    site = build()
+    site.behind.limiter.refusal = RateLimited(retry_after=6.2)
+    async with served(site) as (_, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            asked = pb.ChatRequest(message="Hi", language="zh")
+            await method(channel, asked, metadata=metadata(site.alice, **{"accept-language": "en"}))
+    assert refused.value.details() == "请求过于频繁。"
+
+
 def test_every_error_has_a_status_of_grpc():
     names = {status.name for status in grpc.StatusCode} - {"OK"}
     assert {translation.grpc for translation in errors.TABLE.values()} <= names
@@ -129,6 +140,7 @@ async def test_it_keeps_the_types_of_what_is_not_typed():
     site = build(model)
     wanted = {"a": 1, "b": 2.5, "c": None, "d": [True, "x", {"e": {}}]}
     asked = pb.ChatRequest(message="Hi", metadata=struct(wanted), tool_choice=value("required"))
+    asked.tools.add(name="look")
     asked.logit_bias["50256"] = -100
     asked.response_format.update({"type": "json_schema", "json_schema": {"name": "x", "schema": {"minItems": 2}}})
     async with served(site) as (_, channel):
