@@ -16,7 +16,6 @@ FORMATS: Final = frozenset({"text", "json_object", "json_schema"})
 # Of OpenAI's chat body: what a caller would miss. `null`, `false` and what is empty ask for nothing.
 UNKNOWN: Final = {
     "audio": "Answers are text; there is no audio.",
-    "web_search_options": "There is no search of the web.",
     "moderation": "Answers carry no moderation; word lists are the tenant's own.",
 }
 
@@ -29,6 +28,12 @@ def refuse_unknown(body: Json) -> None:
     modalities = body.get("modalities")
     if modalities is not None and modalities != ["text"]:
         raise NotSupported("modalities: answers are text.", param="modalities")
+
+
+def search(body: Json) -> Json:
+    """`web_search_options` as a parameter, where they are asked for: an empty object asks for OpenAI's defaults."""
+    wanted = body.get("web_search_options")
+    return {} if wanted is None else {"web_search_options": wanted or {"search_context_size": "medium"}}
 
 
 def tools(given: list[Json] | None) -> list[Json] | None:

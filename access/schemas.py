@@ -93,6 +93,7 @@ class OpenAIBody(ChatFields, kw_only=True):
     messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_MESSAGES)]
     max_completion_tokens: Tokens | None = None
     safety_identifier: Text | None = None
+    web_search_options: Json | None = None
 
 
 Body = TypeVar("Body")
@@ -161,7 +162,7 @@ def openai_request(body: Json, *, request_id: str, headers: RawHeaders = ()) -> 
         max_tokens=chat.max_completion_tokens if chat.max_completion_tokens is not None else chat.max_tokens,
         stream=chat.stream is True,
         tools=tools,
-        params=_params(body),
+        params=_params(body) | chat_fields.search(body),
         metadata=chat.metadata or {},
         user=chat.user if chat.user is not None else chat.safety_identifier,
         headers=headers,

@@ -32,7 +32,15 @@ from engine.errors import NotSupported
 from engine.types import ChatRequest, Json, Message, ModelCall
 
 # What the format has no word for. `seed` and `verbosity` are wishes and dropped.
-UNKNOWN: Final = ("n", "logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty")
+UNKNOWN: Final = (
+    "n",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+    "presence_penalty",
+    "frequency_penalty",
+    "web_search_options",
+)
 BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 32768}
 MIN_BUDGET: Final = 1024
 EFFORTS: Final = {"minimal": "low"}  # the format's own names, where they differ

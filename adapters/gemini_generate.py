@@ -38,7 +38,7 @@ PLAIN: Final = {
     "logprobs": "responseLogprobs",
     "top_logprobs": "logprobs",
 }
-UNKNOWN: Final = ("logit_bias",)
+UNKNOWN: Final = ("logit_bias", "web_search_options")
 SEEDS: Final = range(-(2**31), 2**31)
 NO_ENTRY: Final = frozenset(
     {"API_KEY_INVALID", "FAILED_PRECONDITION"}

@@ -29,7 +29,7 @@ from engine.outbound import HttpClient, HttpResponse
 from engine.types import ChatRequest, Json, Message, ModelCall
 
 SUFFIXES: Final = ("/api/chat", "/api")
-UNKNOWN: Final = ("n", "logit_bias")
+UNKNOWN: Final = ("n", "logit_bias", "web_search_options")
 PLAIN: Final = ("top_p", "top_k", "seed", "presence_penalty", "frequency_penalty")
 EFFORTS: Final[dict[str, bool | str]] = {
     "none": False,

@@ -24,7 +24,8 @@ from engine.folding import Fold
 from engine.types import Delta, End, Json, Message, ModelCall, StoredAnswer
 
 PARAMS: Final = frozenset({"frequency_penalty", "logit_bias", "n", "presence_penalty", "seed", "stop", "top_p"})
-UNKNOWN: Final = ("logprobs", "top_logprobs")  # `reasoning_effort` and `verbosity` are wishes and dropped
+# `reasoning_effort` and `verbosity` are wishes and dropped.
+UNKNOWN: Final = ("logprobs", "top_logprobs", "web_search_options")
 ROLES: Final = {"developer": "system", "function": "tool"}
 SPEAKERS: Final = {"user": "User", "assistant": "Assistant", "tool": "Tool"}
 MAX_STOPS: Final = 4  # that services take

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from typing import cast
 
 import django
+
+# WhiteNoise's files are small, and read whole in a thread: nothing that whoever runs the product should hear of.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
 django.setup()

@@ -95,6 +95,7 @@ def announce(made: Bootstrap, say: Callable[[str], None]) -> None:
     say(f"  Chat API       {access.base_url}/api/chat   {access.base_url}/v1   ws{access.base_url[4:]}/ws/chat")
     if access.grpc_target:
         say(f"  gRPC           {access.grpc_target}   clawdbot.v1.ChatService")
+    say(f"  Web chat       {access.base_url}/chat/")
     say(f"  Administration {access.base_url}/admin/")
     say(f"  Administrator  {access.admin_user}")
     say(f"  Password       {password}")

@@ -56,7 +56,8 @@ async def _serve(
         try:
             server.listen(f"[{host}]:{number}" if ":" in host else f"{host}:{number}", credentials)
         except OSError as error:
-            raise AddressTaken(f"GRPC_PORT {number} on {host} cannot be listened on: {error}.") from None
+            reason = "GRPC_CERT and GRPC_KEY are no certificate and its key" if credentials else str(error)
+            raise AddressTaken(f"GRPC_PORT {number} on {host} cannot be listened on: {reason}.") from None
         await server.start()
         spare_the_collector()
         started()

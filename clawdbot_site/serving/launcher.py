@@ -76,10 +76,13 @@ def up(say: Say) -> None:
 
 
 def _grpc_port() -> int:
-    """The port of the gRPC server, 0: none. Only one that is asked for must be that one. Raises AddressTaken."""
+    """The port of the gRPC server, 0: none. Only one that is asked for must be that one. Raises AddressTaken, and
+    CannotStart for the web server's, which is bound but does not listen yet: no probe would notice."""
     number = listening.grpc_port(settings.GRPC_PORT, settings.PORT)
     if number == 0:
         return 0
+    if number == settings.PORT:
+        raise CannotStart(f"PORT and GRPC_PORT are both {number}. Choose another: GRPC_PORT=… make run")
     try:
         listening.probe(settings.GRPC_HOST, number, "GRPC_PORT")
     except listening.AddressTaken:

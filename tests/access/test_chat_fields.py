@@ -59,7 +59,6 @@ async def test_it_refuses_what_no_model_could_follow(path: str, fields: Any, cod
         ({"audio": {"voice": "alloy", "format": "wav"}}, "audio"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"modalities": []}, "modalities"),
-        ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
         ({"moderation": {"model": "m"}}, "moderation"),
     ],
 )  # fmt: skip
@@ -68,6 +67,15 @@ async def test_it_says_what_of_openais_format_there_is_not(fields: Any, param: s
     error = answer.json["error"]
     assert (answer.status, error["code"], error["param"]) == (400, "not_supported", param)
     assert error["message"].startswith(param)
+
+
+@pytest.mark.parametrize(("given", "asked"), [({"search_context_size": "low"}, "low"), ({}, "medium")])
+async def test_it_carries_a_search_of_the_web(given: Any, asked: str) -> None:
+    """OpenAI's models that search demand the options; an empty object asks for a search, too."""
+    model = ScriptedModel()
+    answer = await build(model).alice.post(PATH, {"messages": HI, "web_search_options": given})
+    assert answer.status == 200
+    assert model.calls[0].request.params == {"web_search_options": {"search_context_size": asked}}
 
 
 async def test_it_drops_what_changes_nothing() -> None:

@@ -176,6 +176,7 @@ async def test_it_takes_ids_and_arguments_of_other_models() -> None:
         ({"params": {"n": 2}}, "n"),
         ({"params": {"logprobs": True}}, "logprobs"),
         ({"params": {"logit_bias": {"1": 1}}}, "logit_bias"),
+        ({"params": {"web_search_options": {"search_context_size": "low"}}}, "web_search_options"),
         ({"params": {"presence_penalty": 0.5}}, "presence_penalty"),
         ({"params": {"response_format": {"type": "json_object"}}}, "response_format"),
         ({"params": {"tool_choice": {"type": "allowed_tools"}}}, "tool_choice"),

@@ -271,6 +271,7 @@ def test_it_translates_what_there_is() -> None:
     ("params", "param"),
     [
         ({"logit_bias": {"1": 2}}, "logit_bias"),
+        ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
         ({"service_tier": "flex"}, "service_tier"),
         ({"seed": 2**31}, "seed"),
         ({"reasoning_effort": "extreme"}, "reasoning_effort"),

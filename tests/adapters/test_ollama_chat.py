@@ -141,6 +141,7 @@ def test_it_shows_no_tools_that_must_not_be_called() -> None:
     [
         ({"params": {"n": 2}}, "n"),
         ({"params": {"logit_bias": {"1": 2}}}, "logit_bias"),
+        ({"params": {"web_search_options": {"search_context_size": "low"}}}, "web_search_options"),
         ({"params": {"service_tier": "flex"}}, "service_tier"),
         ({"params": {"reasoning_effort": "extreme"}}, "reasoning_effort"),
         ({"params": {"response_format": {"type": "grammar"}}}, "response_format"),

@@ -71,6 +71,14 @@ async def test_it_leaves_wishes_out_and_refuses_the_rest(vendor: str) -> None:
         assert refused.value.param == name
 
 
+async def test_only_who_searches_is_asked_to() -> None:
+    asked = {"web_search_options": {"search_context_size": "low"}}
+    for vendor in VENDORS:
+        if "web_search_options" not in VENDORS[vendor].vendor.options.get("refuse", ()):
+            assert asked.items() <= (await sent(vendor, **asked))[2].items()
+    assert "web_search_options" not in VENDORS["openai"].vendor.options.get("refuse", ())
+
+
 async def test_an_instance_goes_before_its_vendor() -> None:
     http = Listening()
     config = AdapterConfig(endpoint=ADDRESS, options={"instructions": "developer", "refuse": []})

@@ -108,7 +108,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, _model: Upstream) -> Itera
         MODEL_ENDPOINT=_model.url,
         MODEL_NAME="scripted",
         API_KEY="upstream-secret",
-        MODEL_TIMEOUT="5",
+        MODEL_TIMEOUT="30",  # what hangs is stopped by whoever asked, also on a machine that is busy
     )
     with product.up():
         config = {

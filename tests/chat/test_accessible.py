@@ -43,6 +43,7 @@ def test_no_state_of_the_page_has_a_violation(browser, product, model, chat_site
     using = Using(browser, product, "accessible", viewport={"width": width, "height": 800}, color_scheme=scheme)
     look = lambda name: (sound(using.page), using.look(f"accessible-{scheme}-{width}-{len(colours)}-{name}"))  # noqa: E731
     using.arrive()
+    expect(using.page.locator("#username")).to_be_visible(timeout=WAIT)
     look("sign-in")
     using.sign_in()
     look("empty")

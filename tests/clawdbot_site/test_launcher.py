@@ -37,6 +37,15 @@ def test_it_says_in_one_line_that_the_port_is_taken(tmp_path):
     assert not (tmp_path / "valkey").exists()
 
 
+def test_it_says_in_one_line_that_both_servers_have_one_port(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = str(found.getsockname()[1])
+    ended = up(tmp_path, PORT=port, GRPC_PORT=port, LOCAL_MODEL="off")
+    assert ended.returncode == 1
+    assert re.fullmatch(rf"CommandError: PORT and GRPC_PORT are both {port}.*\n", ended.stderr)
+    assert not (tmp_path / "valkey").exists()
+
+
 def test_it_says_in_one_line_that_the_folder_is_in_use(tmp_path):
     with lock.hold(tmp_path):
         ended = up(tmp_path, PORT="1")

@@ -136,8 +136,6 @@ AUDITED: dict[str, list[tuple[str, str, dict | None]]] = {
 # Django's own: what people sign in to or with (tested in test_conversation.py), and the API's description.
 OUTSIDE = {"", "^(?:admin)?$", "admin/", "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$",
            "^chat/?$", "^chat/embed/?$", "^chat/token/?$", "widget.js"}  # fmt: skip
-
-
 JOB = (
     "from django.core.files.base import ContentFile\n"
     "from django.core.files.storage import default_storage\n"

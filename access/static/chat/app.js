@@ -70,9 +70,9 @@ class App {
         this._state,
         this.thread.frame,
         h("footer", { class: "foot" }, this.composer.element, h("p", { class: "hint", id: "hint" }, t("hint"))),
+        this._notice,
       ),
     );
-    document.body.append(this._notice);
     addEventListener("keydown", (event) => this._key(event));
     addEventListener("hashchange", () => this._byAddress());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.client && this._refresh());

@@ -185,7 +185,7 @@ export function menu(button, items) {
     },
     entries,
   );
-  document.body.append(element);
+  (button.closest("main, nav") ?? document.body).append(element); // within a landmark, where screen readers look for it
   const { left, bottom, right } = button.getBoundingClientRect();
   const width = element.offsetWidth;
   element.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8, Math.max(right - width, left)))}px`;
