@@ -229,9 +229,8 @@ def test_everything_works_by_keyboard(using, model):
     using.page.keyboard.type("Renamed")
     press("Enter")
     expect(using.page.get_by_role("heading", level=1)).to_have_text("Renamed")
-    using.page.evaluate("document.activeElement.blur()")
-    press("Tab")
-    expect(using.page.get_by_role("link", name="Skip to the conversation")).to_be_focused()
+    using.field.focus()
+    reach("Skip to the conversation", "Tab")  # past the end of the page it is the first
     press("Enter")
     expect(using.page.get_by_role("region", name="Conversation")).to_be_focused()
 

@@ -43,7 +43,7 @@ def test_a_member_signs_in_and_asks(using, model):
     expect(using.answer.locator("td").last).to_have_text("0.10")
     using.answer.get_by_text("Reasoning").click()
     expect(using.answer.locator(".reasoning strong")).to_have_text("everything")
-    assert using.listed == ["Show me everything"]
+    assert using.listed[0] == "Show me everything"
     expect(using.page).to_have_title(re.compile("^Show me everything · "))
     using.look("answer")
     using.page.reload()

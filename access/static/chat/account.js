@@ -33,6 +33,11 @@ export class Account {
     return this._tokens ? expiry(this._tokens.access) * 1000 : 0;
   }
 
+  /** Under what the browser keeps what is theirs. */
+  get place() {
+    return JSON.stringify([this.site.tenant ?? "", this.kind, this.username]);
+  }
+
   /** Finds out who is there. False: somebody has to sign in. */
   async begin() {
     const kept = JSON.parse(this._store.getItem(this._place) ?? "null");
@@ -45,6 +50,7 @@ export class Account {
   visit() {
     if (!this.site.visitors || !this.site.tenant) return false;
     this.kind = "visitor";
+    this.username = "";
     this._visitor = Clawdbot.visitor({ baseUrl: location.origin, tenant: this.site.tenant, store: storage("localStorage") });
     return true;
   }

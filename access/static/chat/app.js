@@ -28,7 +28,7 @@ class App {
     this.client = null;
     this._alive = new Map(); // conversations that are being answered, by id
     this._session = storage("sessionStorage");
-    this._place = `clawdbot.running.${site.tenant ?? ""}`;
+    this._opening = 0; // how often something was asked to be shown
     this._build();
   }
 
@@ -49,13 +49,13 @@ class App {
       this._foot,
     );
     this.thread = new Thread(this._greeting());
-    this.composer = new Composer(this.site.tenant, { send: (text) => this._send(text), stop: () => this.shown.stop() });
+    this.composer = new Composer({ send: (text) => this._send(text), stop: () => this.shown.stop() });
     this._title = h("h1", {}, this.name);
     this._models = h("select", { id: "model", "aria-label": t("model"), onchange: () => this._session.setItem("clawdbot.model", this._models.value) });
     this._opener = iconButton("menu", t("openConversations"), () => this._drawer(true), { class: "icon-button drawer-opener", "aria-controls": "sidebar", "aria-expanded": "false" });
     this._more = iconButton("more", t("options", { name: this.name }), () => this._menu(), { "aria-haspopup": "menu", "aria-expanded": "false", hidden: true });
     this._state = h("p", { class: "state", role: "status", hidden: true });
-    this._notice = h("div", { class: "notices", popover: "manual" }); // above dialogs too
+    this._notice = h("div", { class: "notices", popover: "manual", role: "region", "aria-label": t("announcements") }); // above dialogs too
     this._veil = h("div", { class: "veil", onclick: () => this._drawer(false) });
     this.element = h(
       "div",
@@ -136,6 +136,7 @@ class App {
   _ask(reason = "", back = null) {
     this.client?.close();
     this.client = null;
+    document.title = this.name;
     root.replaceChildren(signInForm(this.site, this.account, () => this._enter(), { reason, back }));
     document.querySelector("#username").focus();
   }
@@ -146,6 +147,8 @@ class App {
     this.client.on("state", (state) => this._connection(state));
     this._alive.clear();
     this.sidebar.serve(this.client);
+    this.composer.serve(this.account.place);
+    this._place = `clawdbot.running.${this.account.place}`;
     this._showWho();
     root.replaceChildren(this.element);
     this._refresh();
@@ -158,7 +161,9 @@ class App {
   _showWho() {
     const member = this.account.kind === "member";
     const leave = () => {
+      this._session.removeItem(this._place);
       this.account.signOut();
+      this.embedding.opened(null);
       this.site.member = null;
       history.replaceState(null, "", location.pathname + location.search);
       if (!this.account.visit()) this._ask();
@@ -204,21 +209,25 @@ class App {
       return this._address(id);
     }
     const conversation = new Conversation(this, id);
+    const opening = ++this._opening;
     const kept = this._kept();
     const unfinished = kept?.session_id === id;
     try {
       if (!unfinished || !kept.first) await conversation.load(); // before its first turn is over there is no session
     } catch (error) {
+      if (opening !== this._opening) return;
       this.notify(error.code === "session_not_found" ? t("missing") : this.words(error));
       if (this.shown?.id !== id) this._address(this.shown?.id ?? "");
       return;
     }
+    if (opening !== this._opening) return; // something else was wanted meanwhile
     this._show(conversation);
     this._address(id);
     if (unfinished && !conversation.knows(kept.turn_id)) conversation.follow(kept.question, this.client.resume(kept.turn_id));
   }
 
   _show(conversation) {
+    this._opening++;
     if (this.shown?.id && !this.shown.running) this.client.unwatch(this.shown.id);
     this.shown = conversation;
     this.thread.show(conversation);

@@ -7,9 +7,9 @@ const LARGEST = 220; // pixels before the field scrolls
 
 export class Composer {
   /** `on`: `{send(text), stop()}`. */
-  constructor(tenant, on) {
+  constructor(on) {
     this._on = on;
-    this._place = `clawdbot.draft.${tenant ?? ""}.`;
+    this._place = "";
     this._store = storage("localStorage");
     this._id = "";
     this.field = h("textarea", {
@@ -35,6 +35,11 @@ export class Composer {
       this.field,
       this._button,
     );
+  }
+
+  /** `who` writes from now on: another one's drafts are not theirs. */
+  serve(who) {
+    this._place = `clawdbot.draft.${who}.`;
   }
 
   /** Shows the draft of this conversation. */

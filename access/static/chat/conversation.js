@@ -152,6 +152,7 @@ export class Conversation {
       if (this.version === 0) this.id = null; // its first turn was not kept, so there is no session
       const words = this.app.words(error);
       view.fail(error, words);
+      this._mark(); // what it was asked in place of is still there
       this.app.say(error.code === "cancelled" ? t("stopped") : words);
     } finally {
       this.running = null;

@@ -33,8 +33,13 @@ export class Sidebar {
     );
   }
 
+  /** From now on for whoever this client speaks: of somebody before nothing stays. */
   serve(client) {
     this._client = client;
+    this._sessions = [];
+    this._cursor = null;
+    this._search.value = "";
+    this._show();
   }
 
   mark(id) {
@@ -47,7 +52,9 @@ export class Sidebar {
 
   /** Reads the newest again; gives them. */
   async refresh() {
-    const page = await this._client.sessions.list({ limit: PAGE });
+    const client = this._client;
+    const page = await client.sessions.list({ limit: PAGE });
+    if (client !== this._client) return []; // somebody else is there by now
     const fresh = new Set(page.sessions.map((session) => session.session_id));
     const older = this._sessions.slice(PAGE).filter((session) => !fresh.has(session.session_id));
     if (older.length === 0) this._cursor = page.next_cursor;
@@ -69,7 +76,9 @@ export class Sidebar {
 
   async _older() {
     try {
-      const page = await this._client.sessions.list({ limit: PAGE, cursor: this._cursor });
+      const client = this._client;
+      const page = await client.sessions.list({ limit: PAGE, cursor: this._cursor });
+      if (client !== this._client) return;
       const known = new Set(this._sessions.map((session) => session.session_id));
       this._sessions.push(...page.sessions.filter((session) => !known.has(session.session_id)));
       this._cursor = page.next_cursor;
