@@ -76,6 +76,7 @@ def test_nothing_of_it_is_in_the_title_either(using, model):
 def test_what_is_opened_last_is_shown(using, model):
     using.enter()
     says(model, "Yes.")
+    slow = ""
     for name in ("The slow one", "The quick one"):
         using.told(name, "Yes.")
         slow = using.page.url.partition("#")[2] if name == "The slow one" else slow
