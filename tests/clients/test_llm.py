@@ -46,6 +46,7 @@ def ask(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("how", [[], ["--no-stream"]])
 def test_it_answers_with_usage(home: Path, upstream: Upstream, how: list[str]) -> None:
+    upstream.answers(whole(ANSWER), streamed(events("The", ANSWER.removeprefix("The"))), choose=by_stream)
     ran = ask(home, "-u", *how, "Hi")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() == ANSWER
