@@ -133,8 +133,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             if len(raw) > MAX_FRAME:
                 await self._end(TOO_BIG)
                 return
-            frame = bodies.parse(raw)
-            ref = ref_of(frame)
+            given = bodies.read(raw)
+            ref = ref_of(given)  # first: who is refused has to know for what
+            bodies.bounded(given, raw)
+            frame = given
             await self._hear(frame, ref)
         except EngineError as error:
             await self._say("error", ref, errors.event(error, os.urandom(16).hex(), self._language(frame)))
