@@ -35,6 +35,13 @@ Path = tuple[str | int, ...]
 def parse(body: bytes, limit: int = MAX_BYTES, *, token_lists: bool = False) -> Json:
     """The JSON object of a body. With `token_lists` an array of nothing but integers may hold MAX_TOKENS of them and
     counts as one element. Raises PayloadTooLarge, or InvalidRequest with the `param` at fault where one is."""
+    value = read(body, limit)
+    bounded(value, body, token_lists=token_lists)
+    return value
+
+
+def read(body: bytes, limit: int = MAX_BYTES) -> Json:
+    """The JSON object of a body, out of all bounds perhaps: `bounded` has to say before anybody uses it."""
     if len(body) > limit:
         raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
     try:
@@ -43,9 +50,13 @@ def parse(body: bytes, limit: int = MAX_BYTES, *, token_lists: bool = False) -> 
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
     if type(value) is not dict:
         raise InvalidRequest("The body must be a JSON object.")
+    return value
+
+
+def bounded(value: Json, body: bytes, *, token_lists: bool = False) -> None:
+    """Whether what was read from this body keeps every bound. Raises InvalidRequest as `parse` does."""
     if not _plain(body):
         check(value, token_lists=token_lists)
-    return value
 
 
 def _plain(body: bytes) -> bool:

@@ -134,8 +134,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             if len(raw) > MAX_FRAME:
                 await self._end(TOO_BIG)
                 return
-            frame = bodies.parse(raw)
-            ref = ref_of(frame)
+            given = bodies.read(raw)
+            ref = ref_of(given)  # first: who is refused has to know for what
+            bodies.bounded(given, raw)
+            frame = given
             await self._hear(frame, ref)
         except EngineError as error:
             if not frame:

@@ -27,6 +27,15 @@ async def test_it_selects_bearer():
         assert await socket.frame() == {"type": "pong", "ref": 7}
 
 
+@pytest.mark.parametrize("more", [{"message": "a\0b"}, {"message": "x", "user_profile": {"a": [0] * 5000}}])
+async def test_a_frame_out_of_bounds_is_refused_by_its_ref(more):
+    async with build().alice.socket() as socket:
+        await socket.connect()
+        socket.send({"type": "chat", "ref": 7, **more})
+        refused = await socket.frame()
+        assert (refused["type"], refused["ref"], refused["code"]) == ("error", 7, "invalid_request")
+
+
 async def test_it_opens_with_a_ticket_once():
     site = build()
     issued = (await site.alice.post("/api/ws-ticket")).json

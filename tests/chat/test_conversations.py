@@ -46,6 +46,19 @@ def test_conversations_are_found_renamed_and_deleted(using, model):
     assert "#" not in using.page.url
 
 
+def test_a_name_is_made_of_whole_characters(using, model):
+    using.enter()
+    says(model, "Yes.")
+    using.told("y" * 59 + "\N{GRINNING FACE} and on", "Yes.")
+    expect(using.page.get_by_role("heading", level=1)).to_have_text("y" * 59 + "\N{GRINNING FACE}")
+
+
+def test_what_holds_a_nul_is_refused_in_words(using):
+    using.enter()
+    using.ask("a\0b")
+    expect(using.answer.locator(".error")).to_contain_text("NUL characters are not allowed.", timeout=WAIT)
+
+
 def test_older_conversations_are_had_page_by_page(using, model):
     with using.product.http("") as client:
         access = using.product.access

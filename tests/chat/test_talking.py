@@ -59,6 +59,19 @@ def test_a_whole_answer_is_announced_once(using, model):
     expect(using.page.get_by_role("log")).to_have_text(re.compile("^You asked: Count.* answered: One two three four$"))
 
 
+def test_the_focus_stays_where_it_is_while_an_answer_ends(using, model):
+    using.enter()
+    says(model, "One.")
+    using.told("First", "One.")
+    says(model, "Two.", size=1, pause=0.2)
+    using.ask("Second")
+    expect(using.turns).to_have_count(2)
+    copy = using.turns.first.get_by_role("button", name="Copy the answer")
+    copy.focus()
+    using.settled()
+    expect(copy).to_be_focused()
+
+
 def test_an_answer_is_stopped(using, model):
     using.enter()
     model.answers([head_of_stream(), chunk({"role": "assistant", "content": "Half an "}), HANG])

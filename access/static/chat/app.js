@@ -148,6 +148,7 @@ class App {
     this._alive.clear();
     this.sidebar.serve(this.client);
     this.composer.serve(this.account.place);
+    this.thread.forget();
     this._place = `clawdbot.running.${this.account.place}`;
     this._showWho();
     root.replaceChildren(this.element);

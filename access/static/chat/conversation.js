@@ -9,6 +9,9 @@ import { TurnView } from "./turn_view.js";
 const PAGE = 200;
 const LONGEST_NAME = 60;
 
+/** Whole characters of a question: half a one is none. */
+const nameOf = (question) => [...question.replace(/\s+/g, " ").trim()].slice(0, LONGEST_NAME).join("");
+
 export class Conversation {
   /** `app`: `{client, name, model(), say(text), sessions(), changed(conversation), why(view), branched(session),
    * words(error), open(id), grown()}`. Without an id it begins with the first question. */
@@ -153,7 +156,7 @@ export class Conversation {
       const words = this.app.words(error);
       view.fail(error, words);
       this._mark(); // what it was asked in place of is still there
-      this.app.say(error.code === "cancelled" ? t("stopped") : words);
+      if (error.code !== "closed") this.app.say(error.code === "cancelled" ? t("stopped") : words); // they have gone
     } finally {
       this.running = null;
       this.app.changed(this);
@@ -176,7 +179,7 @@ export class Conversation {
       } else {
         await this.load();
       }
-      if (!this.name) await this.rename(view.question.replace(/\s+/g, " ").trim().slice(0, LONGEST_NAME));
+      if (!this.name) await this.rename(nameOf(view.question));
     } catch (error) {
       this.app.complain(error);
     }

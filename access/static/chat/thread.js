@@ -9,6 +9,7 @@ export class Thread {
   constructor(greeting) {
     this._greeting = greeting;
     this._stuck = true;
+    this._frame = 0;
     this._down = iconButton("down", t("scrollDown"), () => this.grown(true), { class: "icon-button down", hidden: true });
     this._inner = h("div", { class: "thread-inner" });
     // The focus lets the keyboard scroll it.
@@ -36,6 +37,11 @@ export class Thread {
   /** More is to be seen; `jump`: also for a reader who had gone up. */
   grown(jump = false) {
     if (jump) this._stuck = true;
+    this._frame ||= requestAnimationFrame(() => this._follow()); // hundreds of turns at once: its height is asked once
+  }
+
+  _follow() {
+    this._frame = 0;
     if (this._stuck) this.element.scrollTop = this.element.scrollHeight;
     else this._scrolled();
   }
@@ -43,6 +49,11 @@ export class Thread {
   say(text) {
     this._log.append(h("p", {}, text));
     while (this._log.children.length > 20) this._log.firstChild.remove();
+  }
+
+  /** What was announced to somebody else. */
+  forget() {
+    this._log.replaceChildren();
   }
 
   _scrolled() {

@@ -101,8 +101,9 @@ export class TurnView {
 
   /** Its place in the tree of versions, which says what can be done with it. */
   place(node) {
+    const same = this.node !== null && offers(node) !== null && offers(node) === offers(this.node);
     this.node = node;
-    this._showActions();
+    if (!same) this._showActions(); // else the buttons, and the focus on one of them, stay
   }
 
   _think(piece) {
@@ -216,6 +217,9 @@ export class TurnView {
     field.focus();
   }
 }
+
+/** What a place in the tree allows, where that is all there is to it: with alternatives the buttons lead to nodes. */
+const offers = (node) => (node === null || node.alternatives.length > 1 ? null : node.parent?.version !== undefined);
 
 function callOf(name, text) {
   return h("details", { class: "tool" }, h("summary", {}, t("toolCall", { name: name || "?" })), h("pre", { tabindex: "0" }, pretty(text)));
