@@ -17,6 +17,7 @@ for _name in ("REDIS_HOST", "REDIS_PASSWORD", "BROKER_URL", "CHANNEL_URL", "CACH
     os.environ.pop(f"{_name}_FILE", None)
 
 import django  # noqa: E402  # the settings are read from here on
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 django.setup()
@@ -29,6 +30,10 @@ from tenants.models import ApiKey, Member, Tenant, User  # noqa: E402
 from tests import cast as people  # noqa: E402
 from tests.services.objects import ObjectServer  # noqa: E402
 from tests.services.valkey import ValkeyServer  # noqa: E402
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("shared")
 
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the safe ones cost 0.5 s a person
 

@@ -198,7 +198,10 @@ async def test_explaining_and_scoring_count_as_turns_do():
         assert site.behind.limiter.open == 0
 
 
-@pytest.mark.parametrize("template", ROUTES)
+DOORS = {"/api/visitors", "/api/chat-site"}  # where a stranger becomes a visitor
+
+
+@pytest.mark.parametrize("template", [route for route in ROUTES if route not in DOORS])
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 async def test_it_lets_no_stranger_in(template, method):
     answer = await build().stranger.request(method, template.replace("{", "").replace("}", ""), {"message": "Hi"})

@@ -44,11 +44,11 @@ def test_it_reads_no_clock_while_nothing_is_held(clock):
 
 def test_it_counts_each_text_for_itself(clock):
     output = guard(block=["abcd"]).output(ALICE.principal)
-    clock += [1.0, 2.0, 5.0, 6.0]
+    clock += [1.0, 2.0, 6.0, 6.5, 7.0]  # what is held of others leaves before a call
     feed(output, Delta(content="a"), Delta(reasoning="ab"))
     call = {"index": 0, "function": {"arguments": "abc"}}
     feed(output, Delta(tool_calls=[call]), Delta(content="-"))
-    assert output.held == (3, 5.0)
+    assert (output.held, clock) == ((3, 5.5), [])
 
 
 def test_it_says_nothing_without_words():

@@ -50,6 +50,8 @@ MATTER_NOT = {
     "request_id": ["r"],
     "idempotency": ["k"],
     "resumable": [True],
+    "follows": ["t"],
+    "echo": [{"a": 1}],
 }
 # What goes upstream is the call's, not the request's; an instance asked for by id and embeddings are never kept.
 ELSEWHERE = {"messages", "model", "task", "instance_id"}
