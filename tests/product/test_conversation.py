@@ -31,7 +31,7 @@ def sdk(local):
 def test_it_leaves_how_to_get_in(local: Product):
     file = local.folder / "bootstrap.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert set(local.access) == {"base_url", "tenant", "admin_user", "admin_password", "api_key"}
+    assert set(local.access) == {"base_url", "grpc_target", "tenant", "admin_user", "admin_password", "api_key"}
     assert all(local.access.values())
     assert local.access["base_url"] == local.url
     assert local.key.startswith("cb_")
@@ -39,11 +39,23 @@ def test_it_leaves_how_to_get_in(local: Product):
 
 def test_it_prints_addresses_name_password_key_and_progress(local: Product):
     said = local.said()
-    for what in (f"{local.url}/api/chat", f"{local.url}/v1", f"ws{local.url[4:]}/ws/chat", f"{local.url}/admin/"):
+    for what in (
+        f"{local.url}/api/chat",
+        f"{local.url}/v1",
+        f"ws{local.url[4:]}/ws/chat",
+        f"{local.url}/admin/",
+        f"{local.url}/chat/",
+        local.access["grpc_target"],
+    ):
         assert what in said
     for name in ("admin_user", "admin_password", "api_key", "tenant"):
         assert local.access[name] in said
-    for step in ("Valkey is up", "Preparing the databases", "Loading the local model", "Starting the web server"):
+    for step in (
+        "Valkey is up",
+        "Preparing the databases",
+        "Loading the local model",
+        "Starting the web and gRPC servers",
+    ):
         assert step in said
 
 
