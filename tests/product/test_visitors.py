@@ -153,7 +153,8 @@ def test_a_visitor_talks_and_comes_back_to_it(gateway: Product, upstream, cast: 
 def test_a_visitor_hears_a_stream(gateway: Product, upstream, cast: Cast):
     with gateway.http(cast.ann) as client:
         heard = events_of(client.post("/api/chat", json={"message": "Hello", "stream": True}).text)
-    assert [kind for _, kind, _ in heard] == ["start", "delta", "delta", "done"]
+    kinds = [kind for _, kind, _ in heard]
+    assert (kinds[0], kinds[-1], set(kinds[1:-1])) == ("start", "done", {"delta"})
 
 
 def test_a_visitor_is_not_told_how_a_model_was_chosen(gateway: Product, upstream, cast: Cast):
