@@ -213,8 +213,11 @@ class Product:
         for other in others:
             os.kill(other, signal.SIGSTOP)
         try:
+            connection.connect()
+            connection.sock.settimeout(10)
             connection.request("GET", "/livez")
             connection.getresponse().read()
+            connection.sock.settimeout(30)
         finally:
             for other in others:
                 os.kill(other, signal.SIGCONT)
@@ -226,7 +229,17 @@ class Product:
     @contextlib.contextmanager
     def at_every_worker(self) -> Iterator[list[http.client.HTTPConnection]]:
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(self.at_worker(pid)) for pid in self.workers()]
+            yield until(lambda: self._reached(stack), "every worker takes connections", 60.0)
+
+    def _reached(self, stack: contextlib.ExitStack) -> list[http.client.HTTPConnection] | None:
+        """None while one of them is on its way out, as after a test that replaced it."""
+        with contextlib.ExitStack() as opened:
+            try:
+                connections = [opened.enter_context(self.at_worker(pid)) for pid in self.workers()]
+            except (TimeoutError, ProcessLookupError):
+                return None
+            stack.push(opened.pop_all())
+        return connections
 
     # An operator's hands ---------------------------------------------------------------------------------------------
 
