@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import orjson
@@ -15,7 +15,7 @@ from engine.errors import EngineError, MethodNotAllowed
 from engine.types import Json, Principal, Start
 
 
-class Call:
+class Call(ABC):
     """One HTTP request. `number` is answered as `X-Request-Id`; a format's own class says how its errors look."""
 
     __slots__ = ("headers", "number", "opened", "receive", "scope", "send")
@@ -28,9 +28,9 @@ class Call:
         self.number = asgi.request_id(self.headers)
         self.opened = False
 
+    @abstractmethod
     def error_body(self, error: EngineError, language: str) -> Json:
         """The envelope of an error."""
-        raise NotImplementedError
 
     def error_event(self, body: Json) -> bytes:
         """An error as the last event of a stream."""
@@ -98,11 +98,11 @@ class OpenAICall(Call):
         return errors.openai_body(error, language)
 
 
-class WireEdge:
+class WireEdge(ABC):
     """A bare ASGI callable: whatever goes wrong becomes an answer in the format's envelope. A client that leaves
     cancels its turn."""
 
-    call_of: ClassVar[Callable[..., Call]] = Call
+    call_of: ClassVar[type[Call]]
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -116,9 +116,9 @@ class WireEdge:
         except Exception as error:  # noqa: BLE001  # the border: everything becomes an answer
             await call.refuse(errors.public(error))
 
-    def serve(self, call: Call, path: str) -> Awaitable[None]:
+    @abstractmethod
+    async def serve(self, call: Call, path: str) -> None:
         """Answers one request. Raises EngineError, ClientGone."""
-        raise NotImplementedError
 
     async def identify(self, call: Call, *scopes: str) -> Principal:
         """The caller, with one of the scopes; `chat` unless told."""

@@ -6,12 +6,12 @@ Source: the Claude API reference. Any `anthropic-version` and `anthropic-beta` i
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qs
 
 from access import asgi, errors, schemas
+from access.answering import answering
 from access.asgi import RawHeaders
 from access.authentication import with_user
 from access.counting import Counting
@@ -22,7 +22,7 @@ from access.edges.messages_body import CountBody, count_request, messages_reques
 from access.parts import Parts
 from engine import estimating
 from engine.errors import EngineError, InvalidRequest, ModelNotFound, NotFound
-from engine.types import ChatRequest, Delta, Done, Json, Principal, Start
+from engine.types import ChatRequest, Delta, Done, Json, Principal
 from routing.table import PublicModel
 
 MESSAGES: Final = "/v1/messages"
@@ -80,11 +80,8 @@ class MessagesEdge(WireEdge):
         request = messages_request(await call.chat(), request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         stops: list[str] = request.params.get("stop", [])
-        with Watcher(call.receive) as watcher, self._parts.running.running(principal) as running:
-            async with aclosing(self._parts.engine.stream(principal, request)) as turn:
-                start = await anext(turn)
-                assert type(start) is Start
-                running.started(start.id)
+        with Watcher(call.receive) as watcher:
+            async with answering(self._parts, principal, request) as (start, turn):
                 answer: Streamed | Whole
                 if request.stream:
                     answer = Streamed(start, estimating.messages_tokens(request.messages))

@@ -9,11 +9,11 @@ even where they are null. The frequent bytes are templates around one encoded st
 from __future__ import annotations
 
 import time
-from contextlib import aclosing
 
 import orjson
 
 from access import asgi, bodies, events, older_functions, schemas
+from access.answering import answering
 from access.authentication import with_user
 from access.disconnects import Watcher
 from access.edges import embeddings
@@ -54,11 +54,8 @@ class OpenAIEdge(WireEdge):
             body = older_functions.translated(body)
         request = schemas.openai_request(body, request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
-        with Watcher(call.receive) as watcher, self._parts.running.running(principal) as running:
-            async with aclosing(self._parts.engine.stream(principal, request)) as turn:
-                start = await anext(turn)
-                assert type(start) is Start
-                running.started(start.id)
+        with Watcher(call.receive) as watcher:
+            async with answering(self._parts, principal, request) as (start, turn):
                 stream = ChunkStream(start, schemas.include_usage(request), older) if request.stream else None
                 if stream is not None:
                     await call.open_stream(start)

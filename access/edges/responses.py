@@ -5,14 +5,15 @@ on in it, or in a branch of it where another one came first (see `docs/responses
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any, Final
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
 
 from access import asgi
+from access.answering import answering
 from access.authentication import with_user
 from access.counting import Counting
 from access.disconnects import Watcher
@@ -26,7 +27,7 @@ from access.edges.responses_requests import Asked
 from access.management.routes import count
 from access.parts import Parts
 from engine.errors import InvalidRequest, MethodNotAllowed, NotFound, NotSupported, SessionNotFound, VersionNotFound
-from engine.types import ChatRequest, Delta, Done, Event, Json, Message, Principal, Start
+from engine.types import ChatRequest, Delta, Done, Json, Message, Principal
 
 RESPONSES: Final = "/v1/responses"
 INPUT_TOKENS: Final = "/v1/responses/input_tokens"
@@ -36,6 +37,8 @@ CANCEL: Final = "/v1/responses/{response_id}/cancel"
 PATHS: Final = (RESPONSES, INPUT_TOKENS, RESPONSE, INPUT_ITEMS, CANCEL)
 PAGE: Final = 20
 LARGEST_PAGE: Final = 100
+
+Begun = TypeVar("Begun")
 
 
 class ResponsesCall(OpenAICall):
@@ -74,10 +77,10 @@ class ResponsesEdge(WireEdge):
         principal, asked = await self._asked(call)
         request = await self._request(principal, asked, call.number)
         frame = Frame.of(request)
-        with Watcher(call.receive) as watcher, self._parts.running.running(principal) as running:
-            async with aclosing(self._parts.engine.stream(principal, request)) as turn:
-                start = await _started(turn, asked.previous)
-                running.started(start.id)
+        with Watcher(call.receive) as watcher:
+            async with AsyncExitStack() as stack:
+                begun = answering(self._parts, principal, request)
+                start, turn = await _started(stack.enter_async_context(begun), asked.previous)
                 stream = ResponseStream(start, frame) if request.stream else None
                 if stream is not None:
                     call.stream = stream
@@ -176,18 +179,16 @@ class ResponsesEdge(WireEdge):
         return principal
 
 
-async def _started(turn: AsyncGenerator[Event, None], previous: str | None) -> Start:
-    """The turn's first event. Raises PreviousResponseNotFound, where a turn knows that only now."""
+async def _started(begin: Awaitable[Begun], previous: str | None) -> Begun:
+    """A turn's begin. Raises PreviousResponseNotFound, where a turn knows that only now."""
     try:
-        start = await anext(turn)
+        return await begin
     except (SessionNotFound, VersionNotFound) as error:
         if previous is None:
             raise
         missing = no_previous(previous)
         missing.turn_id = error.turn_id
         raise missing from None
-    assert type(start) is Start
-    return start
 
 
 def _query(call: ResponsesCall) -> dict[str, str]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import aclosing
 from typing import Final
 
 import grpc
 
 from access import cache_control, events, idempotency_keys, schemas
+from access.answering import answering
 from access.authentication import with_user
 from access.edges.grpc import reading, writing
 from access.edges.grpc.calls import Call, Context, answered
 from access.edges.grpc.conversation import Conversation
 from access.edges.grpc.generated import chat_pb2 as pb
 from access.parts import Parts
-from engine.types import ChatRequest, Delta, Done, Principal, Start
+from engine.types import ChatRequest, Delta, Done, Principal
 
 SERVICE: Final = "clawdbot.v1.ChatService"
 
@@ -95,34 +95,26 @@ class ChatService:
     async def _chat(self, call: Call, raw: bytes, answers: list[bytes]) -> None:
         principal, request = await self._ask(call, raw, stream=False)
         async with call.deadline():
-            with self._parts.running.running(principal) as running:
-                async with aclosing(self._parts.engine.stream(principal, request)) as turn:
-                    start = await anext(turn)
-                    assert type(start) is Start
-                    running.started(start.id)
-                    async for event in turn:
-                        if type(event) is Done:
-                            self._parts.watching.tell(principal, start)
-                            answer = writing.response(events.answer(event, start.source))
-                            answers.append(answer.SerializeToString())
+            async with answering(self._parts, principal, request) as (start, turn):
+                async for event in turn:
+                    if type(event) is Done:
+                        self._parts.watching.tell(principal, start)
+                        answer = writing.response(events.answer(event, start.source))
+                        answers.append(answer.SerializeToString())
         call.context.set_trailing_metadata(call.about(start))
 
     async def _stream_chat(self, call: Call, raw: bytes) -> None:
         principal, request = await self._ask(call, raw, stream=True)
         async with call.deadline():
-            with self._parts.running.running(principal) as running:
-                async with aclosing(self._parts.engine.stream(principal, request)) as turn:
-                    start = await anext(turn)
-                    assert type(start) is Start
-                    running.started(start.id)
-                    await call.context.send_initial_metadata(call.about(start))
-                    await call.write(_event(start=writing.start(events.start(start))))
-                    async for event in turn:
-                        if type(event) is Delta:
-                            await call.write(_event(delta=writing.delta(events.delta(event))))
-                        elif type(event) is Done:
-                            self._parts.watching.tell(principal, start)
-                            await call.write(_event(done=writing.done(events.done(event, start.source))))
+            async with answering(self._parts, principal, request) as (start, turn):
+                await call.context.send_initial_metadata(call.about(start))
+                await call.write(_event(start=writing.start(events.start(start))))
+                async for event in turn:
+                    if type(event) is Delta:
+                        await call.write(_event(delta=writing.delta(events.delta(event))))
+                    elif type(event) is Done:
+                        self._parts.watching.tell(principal, start)
+                        await call.write(_event(done=writing.done(events.done(event, start.source))))
 
     async def _converse(self, call: Call) -> None:
         principal = await call.identify(self._parts.authenticator)

@@ -1,0 +1,23 @@
+"""One turn for a caller who stays until it is over, whatever the format of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from access.parts import Parts
+from engine.types import ChatRequest, Event, Principal, Start
+
+
+@asynccontextmanager
+async def answering(
+    parts: Parts, principal: Principal, request: ChatRequest
+) -> AsyncIterator[tuple[Start, AsyncGenerator[Event, None]]]:
+    """Begins the turn: its Start and the events that follow. Whoever may can cancel it meanwhile, and so does leaving
+    early. Raises EngineError."""
+    with parts.running.running(principal) as running:
+        async with aclosing(parts.engine.stream(principal, request)) as turn:
+            start = await anext(turn)
+            assert type(start) is Start
+            running.started(start.id)
+            yield start, turn
