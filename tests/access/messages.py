@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.conformance.edges import Outcome
+from tests.conformance.matrix.messages import message_of
 
 PATH = "/v1/messages"
 VERSION = {"anthropic-version": "2023-06-01"}
@@ -37,34 +38,7 @@ def translated(chat: dict[str, Any]) -> dict[str, Any]:
         functions = [tool["function"] for tool in more.pop("tools")]
         more["tools"] = [{"name": each["name"], "input_schema": each["parameters"]} for each in functions]
     more.pop("seed", None)
-    return body(**{**more, "messages": [_message(message) for message in chat["messages"]]})
-
-
-def _message(message: dict[str, Any]) -> dict[str, Any]:
-    content = message["content"]
-    if message["role"] == "tool":
-        return {
-            "role": "user",
-            "content": [{"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": content}],
-        }
-    if "tool_calls" in message:
-        content = [
-            {
-                "type": "tool_use",
-                "id": call["id"],
-                "name": call["function"]["name"],
-                "input": json.loads(call["function"]["arguments"]),
-            }
-            for call in message["tool_calls"]
-        ]
-    elif isinstance(content, list):
-        content = [
-            {"type": "image", "source": {"type": "url", "url": part["image_url"]["url"]}}
-            if part["type"] == "image_url"
-            else part
-            for part in content
-        ]
-    return {"role": message["role"], "content": content}
+    return body(**{**more, "messages": [message_of(message) for message in chat["messages"]]})
 
 
 def events_of(raw: bytes) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.adapters.upstream import Upstream
 from tests.chat.using import CSP, Using
 from tests.product.running import ROOT, Product
 from tests.product.upstreams import reset, upstream_in_thread
+from tests.services.browser import chromium
 
 STATIC = ROOT / "access" / "static"
 
@@ -31,14 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; `tools/chromium.sh` gets it. Of one module: while it runs, this thread has an event loop."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("There is no Chromium (Debian: apt-get install chromium).")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 class Files(SimpleHTTPRequestHandler):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.adapters.upstream import Upstream, by_stream, events, streamed, whole
 from tests.product.running import ROOT, Product
 from tests.product.upstreams import reset, upstream_in_thread
 from tests.sdk_js.network import Network, network_before
+from tests.services.browser import chromium
 
 SDK = ROOT / "access/static/sdk"
 PACKAGE = ROOT / "sdk/js"
@@ -113,15 +113,10 @@ def script(node: str, product: Product, network: Network, tmp_path: Path) -> Scr
     return Script(node, tmp_path, {"url": network.url, "key": product.key, "heartbeat": 15_000})
 
 
-@pytest.fixture(scope="module")  # no longer: its driver has an event loop in this thread, beside which no other may run
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no Chromium (tools/chromium.sh installs it)")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -44,13 +44,8 @@ class Format:
         await exchange.task
 
 
-class ChatCompletions(Format):
-    name = "OpenAI Chat Completions"
-    route = "/v1/chat/completions"
-
-    def body(self, asked: Json, messages: list[Json], stream: bool) -> Json:
-        more = {"stream_options": {"include_usage": True}} if stream else {}
-        return {**super().body(asked, messages, stream), **more}
+class WireFormat(Format):
+    """A format over HTTP, in OpenAI's or Anthropic's manner: an answer is whole or server-sent events."""
 
     async def ask(self, site: Site, body: Json) -> Got:
         answer = await site.alice.post(self.route, body)
@@ -66,9 +61,25 @@ class ChatCompletions(Format):
         return got
 
     def refused(self, got: Got, error: Json) -> None:
+        """OpenAI's way to say it."""
         got.code, got.param = error["code"], error["param"]
         words = error["message"].startswith("This model's maximum context length is ")
         got.overflow = words and got.code == "context_length_exceeded"
+
+    def whole(self, got: Got, body: Json) -> None:
+        raise NotImplementedError
+
+    def chunk(self, got: Got, body: Json) -> None:
+        raise NotImplementedError
+
+
+class ChatCompletions(WireFormat):
+    name = "OpenAI Chat Completions"
+    route = "/v1/chat/completions"
+
+    def body(self, asked: Json, messages: list[Json], stream: bool) -> Json:
+        more = {"stream_options": {"include_usage": True}} if stream else {}
+        return {**super().body(asked, messages, stream), **more}
 
     def whole(self, got: Got, body: Json) -> None:
         for one in body["choices"]:

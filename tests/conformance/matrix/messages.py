@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.access.parts import Site
 from tests.conformance.matrix.features import Got, Json
-from tests.conformance.matrix.formats import Format, events_of
+from tests.conformance.matrix.formats import WireFormat
 
 REASONS = {"end_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls", "refusal": "content_filter"}
 CHOICES = {"none": "none", "auto": "auto", "required": "any"}
 
 
-class Messages(Format):
+class Messages(WireFormat):
     name = "Anthropic Messages"
     route = "/v1/messages"
     absent = frozenset(
@@ -25,7 +24,7 @@ class Messages(Format):
 
     def body(self, asked: Json, messages: list[Json], stream: bool) -> Json:
         system = [message["content"] for message in messages if message["role"] == "system"]
-        said = [_message(message) for message in messages if message["role"] != "system"]
+        said = [message_of(message) for message in messages if message["role"] != "system"]
         body: Json = {"max_tokens": asked.get("max_tokens", 64), "messages": said}
         body |= {key: asked[key] for key in ("temperature", "top_p") if key in asked}
         config: Json = {}
@@ -48,23 +47,11 @@ class Messages(Format):
             body["output_config"] = config
         return {**body, "stream": True} if stream else body
 
-    async def ask(self, site: Site, body: Json) -> Got:
-        answer = await site.alice.post(self.route, body)
-        got = Got(answer.status)
-        if answer.status != 200:
-            self._refused(got, answer.json["error"])
-        elif "stream" not in body:
-            self._whole(got, answer.json)
-        else:
-            for event in events_of(answer.body):
-                self._event(got, json.loads(event["data"]))
-        return got
-
-    def _refused(self, got: Got, error: Json) -> None:
+    def refused(self, got: Got, error: Json) -> None:
         got.code, got.param = error["code"], error.get("param")
         got.overflow = error["message"].startswith("prompt is too long: ")
 
-    def _whole(self, got: Got, message: Json) -> None:
+    def whole(self, got: Got, message: Json) -> None:
         said = got.choice()
         for block in message["content"]:
             if block["type"] == "text":
@@ -76,7 +63,7 @@ class Messages(Format):
         said.finish = REASONS[message["stop_reason"]]
         got.usage = (message["usage"]["input_tokens"], message["usage"]["output_tokens"])
 
-    def _event(self, got: Got, event: Json) -> None:
+    def chunk(self, got: Got, event: Json) -> None:
         said = got.choice()
         match event:
             case {"type": "content_block_start", "content_block": {"type": "tool_use", "id": made, "name": name}}:
@@ -92,14 +79,14 @@ class Messages(Format):
                 said.finish = REASONS[reason]
                 got.usage = (usage["input_tokens"], usage["output_tokens"])
             case {"type": "error", "error": error}:
-                self._refused(got, error)
+                self.refused(got, error)
 
 
 def _call(made: str, name: str, arguments: str) -> Json:
     return {"id": made, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def _message(message: Json) -> Json:
+def message_of(message: Json) -> Json:
     content = message["content"]
     if message["role"] == "tool":
         result = {"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": content}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from tests.access.parts import Site
 from tests.conformance.matrix.features import Got, Json
-from tests.conformance.matrix.formats import Format, events_of
+from tests.conformance.matrix.formats import WireFormat
 
 INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
 PLAIN = ("temperature", "top_p", "top_logprobs", "parallel_tool_calls")
 
 
-class Responses(Format):
+class Responses(WireFormat):
     name = "OpenAI Responses"
     route = "/v1/responses"
     absent = frozenset({"stop", "seed", "penalties", "logit_bias", "n"})
@@ -38,34 +36,17 @@ class Responses(Format):
             body["text"] = {"format": {"type": kind, **asked["response_format"].get(kind, {})}}
         return {**body, "stream": True} if stream else body
 
-    async def ask(self, site: Site, body: Json) -> Got:
-        answer = await site.alice.post(self.route, body)
-        got = Got(answer.status)
-        if answer.status != 200:
-            self._refused(got, answer.json["error"])
-        elif "stream" not in body:
-            self._whole(got, answer.json)
-        else:
-            for event in events_of(answer.body):
-                self._event(got, json.loads(event["data"]))
-        return got
-
-    def _refused(self, got: Got, error: Json) -> None:
-        got.code, got.param = error["code"], error["param"]
-        words = error["message"].startswith("This model's maximum context length is ")
-        got.overflow = words and got.code == "context_length_exceeded"
-
-    def _event(self, got: Got, event: Json) -> None:
+    def chunk(self, got: Got, event: Json) -> None:
         match event["type"]:
             case "response.output_text.delta":
                 got.pieces += 1
                 got.choice().text += event["delta"]
             case "error":
-                self._refused(got, event)
+                self.refused(got, event)
             case "response.completed" | "response.incomplete":
-                self._whole(got, event["response"])
+                self.whole(got, event["response"])
 
-    def _whole(self, got: Got, response: Json) -> None:
+    def whole(self, got: Got, response: Json) -> None:
         said = got.choice()
         said.text = ""
         for item in response["output"]:
