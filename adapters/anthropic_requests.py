@@ -10,7 +10,9 @@ import msgspec
 from msgspec import Meta
 
 from adapters.conversations import (
+    BUDGETS,
     INSTRUCTIONS,
+    UNKNOWN,
     UNTITLED,
     address_of,
     arguments_of,
@@ -31,17 +33,6 @@ from adapters.thoughts import Thought, thoughts_of
 from engine.errors import NotSupported
 from engine.types import ChatRequest, Json, Message, ModelCall
 
-# What the format has no word for. `seed` and `verbosity` are wishes and dropped.
-UNKNOWN: Final = (
-    "n",
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "presence_penalty",
-    "frequency_penalty",
-    "web_search_options",
-)
-BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 32768}
 MIN_BUDGET: Final = 1024
 EFFORTS: Final = {"minimal": "low"}  # the format's own names, where they differ
 TIERS: Final = {"auto": "auto", "default": "standard_only"}

@@ -17,6 +17,11 @@ INSTRUCTIONS: Final = frozenset({"system", "developer"})
 # Where arguments go that are no JSON object: a model's call may have been cut off, and is history all the same.
 INVALID: Final = "INVALID_JSON"
 DATA_URL: Final = re.compile(r"data:([\w.+/-]+)(?:;[\w=-]+)*;base64,(.*)\Z", re.DOTALL | re.IGNORECASE)
+# What the formats of blocks have no word for. `seed` and `verbosity` are wishes and dropped.
+UNKNOWN: Final = (
+    "n", "logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "web_search_options",
+)  # fmt: skip
+BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 32768}  # tokens
 UNTITLED: Final = "document.pdf"  # the name of a document that came without one, for services that want one
 MEDIA_TYPES: Final = {"image/jpg": "image/jpeg"}
 
