@@ -6,6 +6,7 @@ import secrets
 from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.templatetags.static import static
 
@@ -178,7 +179,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 LOGIN_REDIRECT_URL = "/admin/"
 X_FRAME_OPTIONS = "DENY"
 
-UNFOLD = {
+UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Clawdbot",
     "SITE_HEADER": "Clawdbot",
     "SITE_SUBHEADER": "Platform",
@@ -196,6 +197,12 @@ UNFOLD = {
         "show_all_applications": False,
         "navigation": "access.console.navigation.platform",
     },
+}
+
+UNFOLD_CONSOLE = {
+    **UNFOLD,
+    "SITE_SUBHEADER": "Console",
+    "SIDEBAR": {**UNFOLD["SIDEBAR"], "navigation": "access.console.tenant.navigation.tenant"},
 }
 
 REST_FRAMEWORK = {

@@ -1,4 +1,4 @@
-"""Django's own pages: the platform console, the web chat, tokens, the API's description. The request path's routes are
+"""Django's own pages: both consoles, the web chat, tokens, the API's description. The request path's routes are
 in `access/gateway.py` and `access/urls.py`."""
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from access import chat_pages, errors
 from access.console.platform import platform_site
+from access.console.tenant.screens import tenant_site
 from access.management import tokens
 from engine.errors import EngineError, InvalidRequest, NotFound
 
@@ -32,6 +33,8 @@ def internal_error(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     re_path(r"^(?:admin)?$", RedirectView.as_view(url="/admin/")),
     path("admin/", platform_site().urls),
+    re_path(r"^console$", RedirectView.as_view(url="/console/")),
+    path("console/", tenant_site().urls),
     *chat_pages.urlpatterns,
     path("api/", include(tokens.urlpatterns)),
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),

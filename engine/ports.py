@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Sequence
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from engine.entries import Claim, Completion, Intent, Partial, PastEvent, SessionEntry
 from engine.types import (
     Answerer,
@@ -72,6 +74,25 @@ class Limiter(Protocol):
         self, principal: Principal, instance: Instance, prompt_tokens: int, max_tokens: int | None
     ) -> Reservation:
         """Sets tokens and money aside at the instance's price. Raises RateLimited or BudgetExceeded."""
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What turns of one key or member (or visitor: neither) with one model used since some moment. `amount` is in
+    millionths, see `engine.pricing`."""
+
+    key_id: int | None
+    member_id: int | None
+    model: str
+    tokens: int
+    amount: int
+
+
+class SpendingRecords(Protocol):
+    """What was used, as it was recorded with the turns' completions."""
+
+    async def spent(self, tenant_id: int, since: float) -> list[Spent]:
+        """Of the tenant's turns that ended at `since` (Unix seconds, the start of an hour) or later, all that is
+        recorded durably. Raises StoreUnavailable."""
 
 
 class Session(Protocol):

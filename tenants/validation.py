@@ -4,6 +4,7 @@ names the field; models call them from `clean()`, so forms, services and command
 from __future__ import annotations
 
 import re
+import zoneinfo
 from collections.abc import Iterable
 
 from django.core.exceptions import ValidationError
@@ -42,6 +43,13 @@ def clean_scopes(scopes: object) -> list[str]:
     if unknown := sorted(set(wanted).difference(SCOPES)):
         raise ValidationError({"scopes": f"Unknown: {', '.join(unknown)}. There are: {', '.join(SCOPES)}."})
     return [scope for scope in SCOPES if scope in wanted]
+
+
+def clean_time_zone(name: object) -> str:
+    """An IANA name this machine knows."""
+    if str(name) not in zoneinfo.available_timezones():
+        raise ValidationError({"time_zone": "Unknown. A name such as Asia/Shanghai or UTC is needed."})
+    return str(name)
 
 
 def clean_network(network: object) -> str:

@@ -1,0 +1,1 @@
+"""The tenant's own console at `/console/`."""
