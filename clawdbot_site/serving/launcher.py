@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.core.management import call_command
+from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.management import CommandError, call_command
+from django.db import connections
 
 from clawdbot_site import checks
 from clawdbot_site.serving import bootstrap, listening, localmodel, lock, models, valkey
+from clawdbot_site.serving.forking import ForkedChild
 from clawdbot_site.serving.processes import Child, Family
 from clawdbot_site.serving.server import Drain
 from clawdbot_site.serving.webserver import stop_time
+from tenants import actors
+from tenants.actors import Actor
 
 READY_TIME = 120.0  # seconds the servers get for their first start
+# What the children run. Imported in the launcher only when it is about to fork: what it has to refuse it says sooner.
+PRELOADED: Final = ("clawdbot_site.wiring", "clawdbot_site.urls", "clawdbot_site.celery", "clawdbot_site.tasks",
+                    "celery.bin.celery", "celery.apps.worker", "celery.concurrency.thread")  # fmt: skip
+LOGS: Final = {"schedule": "beat"}
 Say = Callable[[str], None]
 
 
@@ -66,9 +79,10 @@ def up(say: Say) -> None:
     try:
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())
-            stack.enter_context(lock.hold(settings.VAR_DIR))
+            held = stack.enter_context(lock.hold(settings.VAR_DIR))
             listener = stack.enter_context(listening.bind(settings.HOST, settings.PORT))
-            Launcher(say, signals.check, _grpc_port()).run(listener.fileno(), listener.close)
+            private = (held.fileno(), listener.fileno())
+            Launcher(say, signals.check, _grpc_port(), private).run(listener.fileno(), listener.close)
     except (lock.FolderInUse, listening.AddressTaken, valkey.ValkeyMissing) as reason:
         raise CannotStart(str(reason)) from None
     except Stop:
@@ -93,9 +107,11 @@ def _grpc_port() -> int:
 
 
 class Launcher:
-    def __init__(self, say: Say, check: Callable[[], None], grpc_port: int = 0) -> None:
-        """`check` is called between the steps; it raises Stop when it is time to. `grpc_port` 0: no gRPC server."""
+    def __init__(self, say: Say, check: Callable[[], None], grpc_port: int = 0, private: Sequence[int] = ()) -> None:
+        """`check` is called between the steps; it raises Stop when it is time to. `grpc_port` 0: no gRPC server.
+        `private` are descriptors that no child is to have unless it is given them."""
         self._grpc_port = grpc_port
+        self._private = private
         self._say = say
         self._check = check
         self._logs: Path = settings.VAR_DIR / "log"
@@ -109,6 +125,7 @@ class Launcher:
             self._ensure_model(self._start_model())
             made = bootstrap.seed(listening.target(settings.GRPC_HOST, self._grpc_port) if self._grpc_port else "")
             self._check()
+            preload()
             self._start_servers(listener)
             self._start_background()
             bootstrap.announce(made, self._say)
@@ -154,7 +171,7 @@ class Launcher:
             self._say(f"No local model: {reason}. The echo adapter answers instead; set MODEL_ENDPOINT for a real one.")
             return None
         port = localmodel.free_port()
-        command = _manage("localmodel", "--port", str(port))
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "localmodel", "--port", str(port)]
         self._family.start(Child("local model", command, log=self._logs / "localmodel.log", stop_time=2.0))
         self._say(f"Loading the local model ({localmodel.MODEL_NAME}) …")
         return port
@@ -173,10 +190,9 @@ class Launcher:
 
     def _start_servers(self, listener: int) -> None:
         self._say("Starting the web server …" if not self._grpc_port else "Starting the web and gRPC servers …")
-        serving = [self._start_server("web server", _manage("webserver", "--fd", str(listener)), listener)]
+        serving = [self._start_server("web server", "webserver", listener, fd=listener)]
         if self._grpc_port:
-            command = _manage("grpcserver", "--port", str(self._grpc_port))
-            serving.append(self._start_server("gRPC server", command))
+            serving.append(self._start_server("gRPC server", "grpcserver", port=self._grpc_port))
         deadline = time.monotonic() + READY_TIME
         for server, reader in serving:
             while not select.select([reader], [], [], 0.1)[0]:
@@ -187,13 +203,18 @@ class Launcher:
                 if time.monotonic() > deadline:
                     raise CannotStart(f"The {server.name} was not ready within {READY_TIME:.0f} s.")
 
-    def _start_server(self, name: str, command: list[str], *inherited: int) -> tuple[Child, int]:
+    def _start_server(self, name: str, command: str, *inherited: int, **options: int) -> tuple[Child, int]:
         """It, and where it says that it is ready."""
         reader, writer = os.pipe()  # both stay open: a restarted child writes into it again
         drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
-        command = [*command, "--ready-fd", str(writer)]
-        stop = stop_time(drain) + 5.0
-        child = Child(name, command, pass_fds=(*inherited, writer), stop_time=stop, drains=True)
+        child = ForkedChild(
+            name,
+            partial(_manage, command, ready_fd=writer, **options),
+            private=self._private,
+            pass_fds=(*inherited, writer),
+            stop_time=stop_time(drain) + 5.0,
+            drains=True,
+        )
         self._family.start(child)
         return child, reader
 
@@ -202,23 +223,52 @@ class Launcher:
         schedule.mkdir(parents=True, exist_ok=True)
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         worker = ["worker", "--pool", "threads", "--loglevel", "INFO", *quiet]
-        background = _celery(*worker, "--queues", "celery", "--concurrency", "2")
+        self._start_behind("worker", _celery(*worker, "--queues", "celery", "--concurrency", "2"), stop_time=10.0)
         replays = _celery(*worker, "--queues", "replays", "--concurrency", "1", "--hostname", "replays@%h")
+        self._start_behind("replays", replays, stop_time=10.0)
         beat = _celery("beat", "--schedule", str(schedule / "beat"), "--pidfile", "", "--loglevel", "INFO")
-        self._family.start(Child("background worker", background, log=self._logs / "worker.log", stop_time=10.0))
-        self._family.start(Child("replay worker", replays, log=self._logs / "replays.log", stop_time=10.0))
-        self._family.start(Child("schedule", beat, log=self._logs / "beat.log"))
-        self._family.start(Child("sequencer", _manage("sequencer"), log=self._logs / "sequencer.log"))
+        self._start_behind("schedule", beat)
+        self._start_behind("sequencer", partial(_manage, "sequencer"))
+
+    def _start_behind(self, name: str, run: Callable[[], int], stop_time: float = 5.0) -> None:
+        log = self._logs / f"{LOGS.get(name, name)}.log"
+        self._family.start(ForkedChild(name, run, private=self._private, log=log, stop_time=stop_time))
 
 
 def _embedded(url: str) -> bool:
     return str(settings.VALKEY_SOCKET) in url
 
 
-def _manage(*arguments: str) -> list[str]:
-    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+def preload() -> None:
+    """Imports here, once, what the children would each import; then makes it safe to fork: no connection is open, no
+    thread runs, and the collector leaves what is shared alone."""
+    for module in PRELOADED:
+        import_module(module)
+    connections.close_all()
+    caches.close_all()
+    gc.collect()
+    gc.freeze()
 
 
-def _celery(command: str, *arguments: str) -> list[str]:
-    program = [sys.executable, "-m", "celery", "--workdir", str(settings.BASE_DIR), "-A", "clawdbot_site"]
-    return [*program, command, *arguments]
+def _manage(command: str, **options: int) -> int:
+    """`manage.py command`, in this process."""
+    actors.become(Actor(f"command:{command}", actors.account()))
+    try:
+        call_command(command, skip_checks=False, **options)
+    except CommandError as error:
+        sys.stderr.write(f"CommandError: {error}\n")
+        return error.returncode
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _celery(*arguments: str) -> Callable[[], int]:
+    """`celery -A clawdbot_site …`, in this process."""
+
+    def run() -> int:
+        actors.become(None)
+        return int(import_module("clawdbot_site.celery").app.start(list(arguments)) or 0)
+
+    return run

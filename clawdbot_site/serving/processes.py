@@ -8,9 +8,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from clawdbot_site.serving.orphans import die_with_parent
 
@@ -19,16 +19,28 @@ LONGEST_WAIT = 10.0
 LOG_LIMIT = 10 * 1024 * 1024  # bytes a log file may have when its child starts; then it begins anew
 
 
+class Running(Protocol):
+    """A started process; `subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+
 class Child:
     """One process that should be running. `log` None: it writes where the launcher writes."""
 
     def __init__(
         self,
         name: str,
-        command: Sequence[str],
+        command: Sequence[str] = (),
         *,
         log: Path | None = None,
-        environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         stop_time: float = 5.0,
         drains: bool = False,
@@ -41,10 +53,9 @@ class Child:
         self.drains = drains
         self._command = list(command)
         self._log = log
-        self._environment = {**os.environ, **(environment or {})}
         self._pass_fds = tuple(pass_fds)
         self._before = before
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Running | None = None
         self._began = 0.0
         self._crashes = 0
 
@@ -62,16 +73,18 @@ class Child:
         self._began = time.monotonic()
         with contextlib.ExitStack() as stack:
             output = stack.enter_context(_open(self._log)) if self._log else None
-            self._process = subprocess.Popen(  # noqa: S603  # our own programs, no shell
-                self._command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT if output else None,
-                pass_fds=self._pass_fds,
-                start_new_session=True,  # a terminal's Ctrl-C reaches the launcher alone, which stops them in order
-                preexec_fn=functools.partial(die_with_parent, os.getpid()),  # noqa: PLW1509  # one thread here
-            )
+            self._process = self._spawn(output)
+
+    def _spawn(self, output: IO[bytes] | None) -> Running:
+        return subprocess.Popen(  # noqa: S603  # our own programs, no shell
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            pass_fds=self._pass_fds,
+            start_new_session=True,  # a terminal's Ctrl-C reaches the launcher alone, which stops them in order
+            preexec_fn=functools.partial(die_with_parent, os.getpid()),  # noqa: PLW1509  # one thread here
+        )
 
     def wait_before_restart(self) -> float:
         """Seconds to wait after this crash: none for the first, then doubling."""

@@ -169,16 +169,16 @@ class Product:
                         found.append(int(entry.name))
         return sorted(found)
 
-    def child(self, word: str) -> int:
-        """The child of the launcher with `word` in its command line (its forks have the same); 0: none right now."""
+    def child(self, name: str) -> int:
+        """The child of the launcher that is called `name` (its forks are, too); 0: none right now."""
         for pid in children(self.process.pid):
             with contextlib.suppress(OSError):
-                if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name[:15]:
                     return pid
         return 0
 
     def workers(self) -> list[int]:
-        return children(self.child("\0webserver\0"))
+        return children(self.child("web server"))
 
     # Talking to it ---------------------------------------------------------------------------------------------------
 

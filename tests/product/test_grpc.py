@@ -149,9 +149,9 @@ def test_it_comes_back_after_kill_9_and_the_journal_balances(tmp_path):
                 for asker in askers:
                     asker.start()
                 until(lambda: len(answered) > 16, "calls are answered", 60)
-                first = product.child("\0grpcserver\0")
+                first = product.child("gRPC server")
                 os.kill(first, signal.SIGKILL)
-                until(lambda: product.child("\0grpcserver\0") not in (0, first), "another server", 60)
+                until(lambda: product.child("gRPC server") not in (0, first), "another server", 60)
                 before = len(answered)
                 until(lambda: len(answered) > before + 16, "calls are answered again", 60)
                 over.set()
@@ -178,7 +178,7 @@ def test_it_says_in_one_line_that_the_port_is_taken(tmp_path):
 def test_there_need_be_none(tmp_path):
     with Product(tmp_path / "var", **QUICK, GRPC_PORT="0").up() as product:
         assert product.access["grpc_target"] == ""
-        assert product.child("\0grpcserver\0") == 0
+        assert product.child("gRPC server") == 0
         assert product.ask().status_code == 200
 
 

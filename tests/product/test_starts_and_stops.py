@@ -140,9 +140,9 @@ def test_it_replaces_a_worker_that_dies(tmp_path):
             asking.join()
         assert set(answers) == {200}
 
-        web = product.child("\0webserver\0")
+        web = product.child("web server")
         os.kill(web, signal.SIGKILL)  # the supervisor itself: the launcher brings it back
         until(lambda: f"The web server ended (exit code {-signal.SIGKILL}" in product.said(), "the launcher notices")
-        until(lambda: product.child("\0webserver\0") != web and len(product.workers()) == 2, "a new web server")
+        until(lambda: product.child("web server") != web and len(product.workers()) == 2, "a new web server")
         assert set(product.workers()).isdisjoint(before)
         assert product.ask().status_code == 200

@@ -178,7 +178,7 @@ async def test_a_worker_that_is_replaced_says_so_after_its_turns(gateway: Produc
     async with place.open(protocols=["bearer", place.key]) as idle, place.open(protocols=["bearer", place.key]) as busy:
         await busy.send({"type": "chat", "ref": 1, "message": "Hi"})
         await until(busy, "delta")
-        os.kill(gateway.child("\0webserver\0"), signal.SIGHUP)
+        os.kill(gateway.child("web server"), signal.SIGHUP)
         done = (await until(busy, "done", "error"))[-1]
         assert done["type"] == "done" and done["message"]["content"] == "abcd"
         assert [await code_of(busy), await code_of(idle)] == [1012, 1012]
