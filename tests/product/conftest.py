@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """Just as `make run` starts it: nothing set but the folder and the port."""
-    with Product(tmp_path_factory.mktemp("local") / "var").up() as product:
+    with Product(tmp_path_factory.mktemp("local") / "var", fresh=True).up() as product:
         yield product
     assert product.processes() == []
 

@@ -21,7 +21,7 @@ def left(product: Product) -> bool:
 
 def test_it_starts_again_with_everything_it_had_and_ends_with_ctrl_c(tmp_path):
     before = {file: file.stat().st_mtime_ns for file in (ROOT / ".venv").glob(".installed-*")}
-    with Product(tmp_path / "var", **QUICK) as product:
+    with Product(tmp_path / "var", fresh=True, **QUICK) as product:
         product.up()
         access = product.access
         session = product.ask("My name is Ada.").json()["session_id"]
