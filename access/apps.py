@@ -7,7 +7,9 @@ class AccessConfig(AppConfig):
     name = "access"
 
     def ready(self) -> None:
-        from access.console import acting  # noqa: PLC0415  # needs the models, which are loaded by now
+        from access import translating  # noqa: PLC0415  # these need the models, which are loaded by now
+        from access.console import acting  # noqa: PLC0415
 
         guard_connections()
+        translating.translate()
         acting.connect()
