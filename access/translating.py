@@ -43,8 +43,9 @@ def messages(model: type[Model]) -> Iterator[str]:
 def translate() -> None:
     """From now on; safe to call again."""
     for model in models():
+        # Django's own default for many of them is the name with an "s", in whatever language
+        model._meta.verbose_name_plural = gettext_lazy(str(model._meta.verbose_name_plural))
         model._meta.verbose_name = _lazy(model._meta.verbose_name)
-        model._meta.verbose_name_plural = _lazy(model._meta.verbose_name_plural)
         for field in _fields(model):
             field.verbose_name = _lazy(field.verbose_name)
             if field.help_text:
