@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -41,6 +41,7 @@ class Child:
         command: Sequence[str] = (),
         *,
         log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         stop_time: float = 5.0,
         drains: bool = False,
@@ -53,6 +54,7 @@ class Child:
         self.drains = drains
         self._command = list(command)
         self._log = log
+        self._environment = {**os.environ, **(environment or {})}
         self._pass_fds = tuple(pass_fds)
         self._before = before
         self._process: Running | None = None
@@ -78,6 +80,7 @@ class Child:
     def _spawn(self, output: IO[bytes] | None) -> Running:
         return subprocess.Popen(  # noqa: S603  # our own programs, no shell
             self._command,
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
