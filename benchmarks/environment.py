@@ -81,19 +81,19 @@ class Environment:
         self.close()
 
     def _start(self) -> None:
-        environment = self._environment()
+        self.environment = environment = self._environment()
         self._start_valkey()
-        filled = subprocess.run(
-            [sys.executable, "-m", "benchmarks.rows", f"http://127.0.0.1:{self.mock.port}/v1"],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        self.keys = json.loads(filled.stdout)
+        self.keys = self.fill(environment)
         self._children.callback(_end, self.mock.process)
         self.mock.start()
         self._start_web(environment)
+
+    def fill(self, environment: dict[str, str]) -> dict[str, str]:
+        """Makes the databases and their rows; what to sign in with."""
+        command = [sys.executable, "-m", "benchmarks.rows", f"http://127.0.0.1:{self.mock.port}/v1"]
+        filled = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)
+        found: dict[str, str] = json.loads(filled.stdout)
+        return found
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if name not in CLEARED}
