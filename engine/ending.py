@@ -141,7 +141,8 @@ class Endings:
             self._journal.intent(turn.intent())
         completion = turn.completion(state, code, choices, usage)
         if isinstance(turn.route, LentRoute) and not turn.route.call.over:  # others read on, and this turn pays for it
-            completion = msgspec.structs.replace(completion, usage=await turn.route.call.cost())
+            paid = await turn.route.call.cost()
+            completion = msgspec.structs.replace(completion, usage=paid, cost=turn.cost(paid))
         await self._journal.completion(completion)
 
     async def _end_completed(self, turn: Turn, completing: asyncio.Future[None]) -> None:

@@ -76,7 +76,9 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     After `retries`, and where another turn's call was shared, `decision` is the last one; the intent has the first.
     `answerer` is there if the turn is part of a session and a model answered, `cuts` (see `engine.cuts`) if the answer
     was a stream that can be resumed. `vectors` are those of embeddings that were asked for with an idempotency key,
-    eight bytes a number (little-endian)."""
+    eight bytes a number (little-endian). `key_id`, `member_id` and `edge` are the intent's caller. `cost` is in
+    millionths (see `engine.pricing`), at the price the instance `instance_id` had when it was chosen; what a kept
+    answer or another turn's call answered costs nothing."""
 
     turn_id: str
     tenant_id: int
@@ -99,6 +101,11 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     system_fingerprint: str | None = None
     vectors: list[bytes] = []
     cuts: list[int | str | Json] = []
+    key_id: int | None = None
+    member_id: int | None = None
+    edge: str = ""
+    instance_id: int = 0
+    cost: int = 0
 
 
 SessionAction = Literal[

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from engine import estimating
+from engine import estimating, pricing
 from engine.cuts import Cuts
 from engine.entries import Claim, Completion, Intent, Retry, State
 from engine.errors import ContentBlocked
@@ -167,6 +167,10 @@ class Turn:
             return Usage()
         return estimating.usage(self.route.prompt_tokens, self.choices())
 
+    def cost(self, usage: Usage) -> int:
+        """What the turn has to pay for it, in millionths."""
+        return pricing.cost(self.route.instance, usage) if self.route is not None and self.source == "model" else 0
+
     def start(self) -> Start:
         self.started = True
         return Start(id=self.id, session_id=self.session_id, model=self.model, source=self.source)
@@ -245,4 +249,9 @@ class Turn:
             system_fingerprint=self.end.system_fingerprint if self.end is not None else None,
             vectors=self.vectors,
             cuts=(self.cuts.marks or []) if self.cuts is not None and choices else [],
+            key_id=self.principal.key_id,
+            member_id=self.principal.member_id,
+            edge=self.request.edge,
+            instance_id=route.instance.id if route else 0,
+            cost=self.cost(usage),
         )

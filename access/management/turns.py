@@ -70,6 +70,8 @@ def _without_reasons(told: Json) -> Json:
     kept = {"model": told["decision"].get("model")}
     ends = {name: told[name] for name in ("intent", "completion") if told[name] is not None}
     shown = {name: msgspec.structs.replace(end, instance="", decision=kept) for name, end in ends.items()}
+    if "completion" in shown:
+        shown["completion"] = msgspec.structs.replace(shown["completion"], instance_id=0, cost=0)
     return {**told, **shown, "decision": kept, "retries": []}
 
 

@@ -12,8 +12,9 @@ import psycopg
 
 from compliance.journal.answering import ANSWER, Answering
 from compliance.journal.claims import Denials, grant_on_server
-from compliance.journal.records import COLUMNS, INTENT, KEY_COLUMNS, ClaimRow, KeyRow, Row
+from compliance.journal.records import COLUMNS, COMPLETION, INTENT, KEY_COLUMNS, ClaimRow, KeyRow, Row
 from compliance.journal.store import RecordRefused, StoreAway
+from compliance.usage.storing import count_on_server, number_of
 
 _TABLE: Final = "compliance_auditentry"
 _NAMES: Final = ", ".join(f'"{column}"' for column in COLUMNS)
@@ -40,12 +41,18 @@ Key = tuple[str, str, int]
 
 class Entries:
     """One connection, made when it is needed and made anew after a failure; `connected` is told of every new one.
-    `answer`: seconds that everything in one `asked` may take."""
+    `answer`: seconds that everything in one `asked` may take. `name`: no other `Entries` of any process has it."""
 
     def __init__(
-        self, address: str, *, connected: Callable[[Answering], None] = lambda _: None, answer: float = ANSWER
+        self,
+        address: str,
+        name: str,
+        *,
+        connected: Callable[[Answering], None] = lambda _: None,
+        answer: float = ANSWER,
     ) -> None:
         self._address = address
+        self._number = number_of(name)
         self._connected = connected
         self._answer = answer
         self._connection: Answering | None = None
@@ -74,6 +81,7 @@ class Entries:
     def restore(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> list[Row]:
         """One statement an entry: for the few after a failure, and for what waited on a disk."""
         foreign: list[Row] = []
+        new: list[Row] = []
         with self._sent(rows):
             self._make_months(rows)
             database = self.database()
@@ -82,11 +90,22 @@ class Entries:
                     cursor.executemany(_INSERT_KEY, keys)
                 for row in rows:
                     cursor.execute(INSERT, row)
-                    if not cursor.rowcount:
-                        cursor.execute(_WHOSE, _key(row))
-                        if cursor.fetchone() != (row[_WORKER],):
-                            foreign.append(row)
+                    if cursor.rowcount:
+                        new.append(row)
+                        continue
+                    cursor.execute(_WHOSE, _key(row))
+                    if cursor.fetchone() != (row[_WORKER],):
+                        foreign.append(row)
+                count_on_server(cursor, new, self._number)
         return foreign
+
+    def end(self, rows: Sequence[Row]) -> None:
+        """Ends of others' turns, where they have none yet. Inside `asked`, in an open transaction or a new one. Raises
+        psycopg.Error."""
+        database = self.database()
+        with database.transaction(), database.cursor() as cursor:
+            new = [row for row in rows if cursor.execute(INSERT, row).rowcount]
+            count_on_server(cursor, new, self._number)
 
     def probe(self, row: Row) -> None:
         """Tries an entry and takes it back. Raises StoreAway."""
@@ -144,7 +163,7 @@ class Entries:
 
     def _copy(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
         database = self.database()
-        alone = not keys and not claims
+        alone = not keys and not claims and not any(row[1] == COMPLETION for row in rows)
         with contextlib.nullcontext() if alone else database.transaction(), database.cursor() as cursor:
             if keys:
                 cursor.executemany(_INSERT_KEY, keys)
@@ -152,6 +171,7 @@ class Entries:
                 copy.set_types(_TYPES)
                 for row in rows:
                     copy.write_row(row)
+            count_on_server(cursor, rows, self._number)
             return grant_on_server(cursor, claims)  # last: who waits for a key waits for the rest of this
 
     def _grant(self, rows: Sequence[Row], claims: Sequence[ClaimRow]) -> Denials:

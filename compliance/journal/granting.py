@@ -9,7 +9,7 @@ from django.db import connections
 from compliance.database import ALIAS
 
 # What a sweeper needs to know of open turns, and a writer of entries whose commit it lost sight of.
-READABLE: Final = ("turn_id", "kind", "number", "tenant_id", "worker", "session_id", "model", "instance")
+READABLE: Final = ("turn_id", "kind", "number", "tenant_id", "worker", "session_id", "model", "instance", "key_id")
 
 _GRANTS: Final = (
     "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role}",
@@ -21,6 +21,8 @@ _GRANTS: Final = (
     "GRANT INSERT ON compliance_subjectkey TO {role}",
     "GRANT INSERT, SELECT (digest, turn_id, number), UPDATE (fingerprint, turn_id, number, at) "
     "ON compliance_idempotency TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON compliance_usagerow, compliance_usagetotal, compliance_usagetiming TO {role}",
+    "GRANT EXECUTE ON FUNCTION compliance_usage_merged(text, text) TO {role}",
     "GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat, oldest_open) ON compliance_journalworker TO {role}",
 )
 

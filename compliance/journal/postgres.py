@@ -14,7 +14,7 @@ from typing import Final
 
 from compliance.journal.answering import ANSWER, Answering
 from compliance.journal.claims import Denials
-from compliance.journal.copying import INSERT, Entries
+from compliance.journal.copying import Entries
 from compliance.journal.records import ClaimRow, KeyRow, Row, aborted_row, probe_row
 from compliance.journal.store import Backlog, NoBacklog, RecordRefused, StoreAway
 
@@ -41,13 +41,13 @@ _SILENT: Final = f"""
     WHERE worker <> %s AND heartbeat <= {_NOW} - %s AND (NOT spool OR heartbeat <= {_NOW} - %s)"""  # noqa: S608
 _OLDEST: Final = "SELECT oldest_open FROM compliance_journalworker WHERE worker = %s"
 _OPEN_TURNS: Final = """
-    SELECT turn_id, tenant_id, session_id, model, instance FROM compliance_auditentry AS entry
+    SELECT turn_id, tenant_id, session_id, model, instance, key_id FROM compliance_auditentry AS entry
     WHERE turn_id >= %s AND kind = 'intent' AND worker = %s AND NOT EXISTS (
         SELECT 1 FROM compliance_auditentry AS ending
         WHERE ending.turn_id = entry.turn_id AND ending.kind = 'completion')
     ORDER BY turn_id LIMIT %s"""
 _THERE: Final = """
-    SELECT turn_id, tenant_id, session_id, model, instance FROM compliance_auditentry AS entry
+    SELECT turn_id, tenant_id, session_id, model, instance, key_id FROM compliance_auditentry AS entry
     WHERE kind = 'intent' AND worker = %s AND turn_id = ANY(%s) AND NOT EXISTS (
         SELECT 1 FROM compliance_auditentry AS ending
         WHERE ending.turn_id = entry.turn_id AND ending.kind = 'completion')"""
@@ -61,7 +61,7 @@ class PostgresStore:
         self.worker = worker
         self.home = worker
         self.backlog: Backlog = NoBacklog()
-        self._entries = Entries(address, connected=self._connected, answer=answer)
+        self._entries = Entries(address, worker, connected=self._connected, answer=answer)
         self._locked = False
         self._sweeper = Sweeper(address, worker, dead_after=dead_after)
 
@@ -92,8 +92,8 @@ class PostgresStore:
         """An intent that was committed without an answer, and given up before it could be sent again, is there and has
         nobody to end it: its turn would seem to run, and hold its idempotency key, for as long as this worker lives."""
         if asked := self._entries.unsure(bound):
-            for turn in database.execute(_THERE, (self.worker, asked)).fetchall():
-                database.execute(INSERT, aborted_row(turn, self.worker))
+            found = database.execute(_THERE, (self.worker, asked)).fetchall()
+            self._entries.end([aborted_row(turn, self.worker) for turn in found])
 
     def probe(self) -> None:
         self._entries.probe(probe_row(self.worker))
@@ -128,7 +128,7 @@ class Sweeper:
     def __init__(self, address: str, worker: str, *, dead_after: float = DEAD_AFTER) -> None:
         self.worker = worker
         self._dead_after = dead_after
-        self._entries = Entries(address, connected=self._connected, answer=4 * ANSWER)
+        self._entries = Entries(address, f"{worker} sweeps", connected=self._connected, answer=4 * ANSWER)
         self._since = 0.0
         self._months_made = float("-inf")
 
@@ -179,8 +179,7 @@ class Sweeper:
                 if not dead:
                     return None
                 turns = database.execute(_OPEN_TURNS, (min(bounds), worker, SWEEP_CHUNK)).fetchall()
-                for turn in turns:
-                    database.execute(INSERT, aborted_row(turn, self.worker))
+                self._entries.end([aborted_row(turn, self.worker) for turn in turns])
                 more = bool(turns)
                 if not more:
                     database.execute(_LEAVE, (worker,))

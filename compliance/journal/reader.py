@@ -138,7 +138,8 @@ def _intent(entry: AuditEntry, opened: Opened) -> Intent:
 def _completion(entry: AuditEntry, opened: Opened) -> Completion:
     if opened.text:
         return msgspec.json.decode(opened.json, type=Completion)
-    return msgspec.convert({"state": entry.state, **_columns(entry), **msgspec.json.decode(opened.json)}, Completion)
+    known = {"state": entry.state, "key_id": entry.key_id, **_columns(entry)}
+    return msgspec.convert({**known, **msgspec.json.decode(opened.json)}, Completion)
 
 
 def _columns(entry: AuditEntry) -> Json:

@@ -67,8 +67,8 @@ def intent_row(intent: Intent, worker: str) -> Row:
 def completion_row(completion: Completion, worker: str) -> Row:
     """Raises one of ENCODING_ERRORS."""
     return (
-        completion.turn_id, COMPLETION, 0, completion.tenant_id, completion.at, worker, completion.session_id, "", None,
-        completion.model, completion.instance, completion.state, _encode(completion),
+        completion.turn_id, COMPLETION, 0, completion.tenant_id, completion.at, worker, completion.session_id, "",
+        completion.key_id, completion.model, completion.instance, completion.state, _encode(completion),
     )  # fmt: skip
 
 
@@ -94,12 +94,13 @@ def probe_row(worker: str) -> Row:
     return (turn_id, INTENT, 0, 0, time.time(), worker, None, "", None, "", "", "", os.urandom(PROBE_SIZE))
 
 
-OpenTurn = tuple[str, int, str | None, str, str]  # of its intent: turn_id, tenant_id, session_id, model, instance
+# Of its intent: turn_id, tenant_id, session_id, model, instance, key_id.
+OpenTurn = tuple[str, int, str | None, str, str, int | None]
 
 
 def aborted_row(turn: OpenTurn, worker: str) -> Row:
     """Ends a turn that its worker left open when it died; `worker` is who ends it."""
-    turn_id, tenant_id, session_id, model, instance = turn
+    turn_id, tenant_id, session_id, model, instance, key_id = turn
     return completion_row(
         Completion(
             turn_id=turn_id,
@@ -110,6 +111,7 @@ def aborted_row(turn: OpenTurn, worker: str) -> Row:
             session_id=session_id,
             model=model,
             instance=instance,
+            key_id=key_id,
         ),
         worker,
     )

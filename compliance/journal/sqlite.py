@@ -14,9 +14,19 @@ from typing import Final
 
 from compliance.journal import slots
 from compliance.journal.claims import Denials, Turnstile, grant_in_file, held_elsewhere, nothing
-from compliance.journal.records import COLUMNS, KEY_COLUMNS, ClaimRow, KeyRow, Row, aborted_row, probe_row
+from compliance.journal.records import (
+    COLUMNS,
+    COMPLETION,
+    KEY_COLUMNS,
+    ClaimRow,
+    KeyRow,
+    Row,
+    aborted_row,
+    probe_row,
+)
 from compliance.journal.slots import Slot
 from compliance.journal.store import Backlog, NoBacklog, RecordRefused, StoreAway
+from compliance.usage.storing import count_in_file, prepare_file
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +67,7 @@ _BEAT: Final = """
 _WHOSE: Final = "SELECT worker FROM compliance_auditentry WHERE turn_id = ? AND kind = ? AND number = ?"
 _DEAD: Final = "SELECT worker, oldest_open FROM compliance_journalworker WHERE worker <> ? AND heartbeat <= ?"
 _OPEN_TURNS: Final = """
-    SELECT turn_id, tenant_id, session_id, model, instance FROM compliance_auditentry AS entry
+    SELECT turn_id, tenant_id, session_id, model, instance, key_id FROM compliance_auditentry AS entry
     WHERE turn_id >= ? AND kind = 'intent' AND worker = ? AND NOT EXISTS (
         SELECT 1 FROM compliance_auditentry AS end WHERE end.turn_id = entry.turn_id AND end.kind = 'completion')
     ORDER BY turn_id LIMIT ?"""
@@ -85,11 +95,11 @@ class SqliteStore:
             raise StoreAway(f"{self.slot.path}: {error}") from error
 
     def append(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> None:
-        if not keys:
+        if not keys and not any(row[1] == COMPLETION for row in rows):
             self._execute(*self._insertion(rows))
             return
         with self._transaction(keys):
-            self._run(*self._insertion(rows))
+            self._insert(rows)
 
     def claim(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
         with self._turnstile.passed() as passed:
@@ -105,19 +115,32 @@ class SqliteStore:
                 assert self._database is not None
                 with self._blamed():
                     denied = grant_in_file(self._database, claims, elsewhere)
-                self._run(*self._insertion(rows))
+                self._insert(rows)
         return denied
 
     def restore(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> list[Row]:
         foreign: list[Row] = []
+        new: list[Row] = []
         statement = _INSERT + _VALUES + _ONCE
         with self._transaction(keys):
             for row in rows:
-                if not self._run(statement, row).rowcount:
-                    (worker,) = self._run(_WHOSE, row[:3]).fetchone()
-                    if worker != row[COLUMNS.index("worker")]:
-                        foreign.append(row)
+                if self._run(statement, row).rowcount:
+                    new.append(row)
+                    continue
+                (worker,) = self._run(_WHOSE, row[:3]).fetchone()
+                if worker != row[COLUMNS.index("worker")]:
+                    foreign.append(row)
+            self._count(new)
         return foreign
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        self._run(*self._insertion(rows))
+        self._count(rows)
+
+    def _count(self, rows: Sequence[Row]) -> None:
+        assert self._database is not None
+        with self._blamed():
+            count_in_file(self._database, rows)
 
     @contextlib.contextmanager
     def _transaction(self, keys: Sequence[KeyRow]) -> Iterator[None]:
@@ -244,6 +267,7 @@ class SqliteStore:
                 raise sqlite3.OperationalError(f"no write-ahead log here, but {mode}")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA cache_size = -8000")  # KiB; the pages of the indexes stay in memory
+            prepare_file(database)
             for statement in _LEAST_ID:
                 database.execute(statement, {"least": self.slot.number << IDS_PER_SLOT_BITS})
         except sqlite3.Error:

@@ -37,7 +37,7 @@ class AuditEntry(models.Model):
 
     `id` is the order of writing inside one worker; turn ids sort by time, so listings run by `turn_id`. `body` is the
     JSON of an `engine.entries` struct exactly as it was committed; the columns beside it are for finding it.
-    `user` and `key_id` are the intent's; `state` is the completion's."""
+    `user` is the intent's, `key_id` stands with both; `state` is the completion's."""
 
     class Kind(models.TextChoices):
         INTENT = "intent", "Intent"

@@ -16,7 +16,7 @@ from engine.types import Verdict
 CLEAR: Final = frozenset(
     {
         "edge", "model", "instance", "rules", "state", "error", "attempts", "source", "retries", "usage", "ttft",
-        "duration", "personal", "action", "parent",
+        "duration", "personal", "action", "parent", "member_id", "instance_id", "cost",
     }
 )  # fmt: skip
 VERDICTS: Final = "verdicts"  # stand on both sides: without the word where everybody reads
@@ -76,8 +76,8 @@ def intent_row(intent: Intent, worker: str) -> Row:
 def completion_row(completion: Completion, worker: str) -> Row:
     """Still to be sealed. Raises one of `records.ENCODING_ERRORS`."""
     return (
-        completion.turn_id, COMPLETION, 0, completion.tenant_id, completion.at, worker, completion.session_id, "", None,
-        completion.model, completion.instance, completion.state, _completions.split(completion),
+        completion.turn_id, COMPLETION, 0, completion.tenant_id, completion.at, worker, completion.session_id, "",
+        completion.key_id, completion.model, completion.instance, completion.state, _completions.split(completion),
     )  # fmt: skip
 
 

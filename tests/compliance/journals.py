@@ -172,8 +172,8 @@ def intent(turn_id: str | None = None, **fields: object) -> Intent:
 def completion(of: Intent, state: str = "completed", text: str = "Hello", **fields: object) -> Completion:
     choices = [Choice(message=Message(role="assistant", content=text), finish_reason="stop")]
     given = {"tenant_id": of.tenant_id, "at": time.time(), "state": state, "session_id": of.session_id}
-    usage = Usage(prompt_tokens=1, completion_tokens=1)
-    return Completion(turn_id=of.turn_id, choices=choices, usage=usage, **{**given, **fields})
+    given["usage"] = Usage(prompt_tokens=1, completion_tokens=1)
+    return Completion(turn_id=of.turn_id, choices=choices, **{**given, **fields})
 
 
 def run(place: Place, statement: str) -> list[tuple]:
