@@ -74,6 +74,8 @@ from tenants.directory import TenantTable, compile_tenants
 from tenants.isolation import PLATFORM_DATABASE, Stores
 from tenants.keyring import KeyTable
 from tenants.limits import Limits
+from tenants.limits.quotas import AllowanceTable, compile_allowances
+from tenants.limits.rebuilding import UnknownSpending
 from tenants.live import LiveConfig
 from tenants.origins import Origins
 from tenants.proxies import TrustedProxies
@@ -91,6 +93,7 @@ class Application:
 
     def __init__(self, django: App) -> None:
         self.tenants: Cell[TenantTable] = Cell(TenantTable(by_id={}, by_slug={}))
+        self.allowances: Cell[AllowanceTable] = Cell(AllowanceTable())
         self._routes: Cell[RoutingTable] = Cell(RoutingTable())
         self._words: Cell[GuardTable] = Cell(GuardTable())
         self._personal: Cell[PersonalTable] = Cell(PersonalTable())
@@ -130,6 +133,7 @@ class Application:
         for section in ("tenant_keys", "tenants"):  # before the tenants: a new one is known once it can be recorded
             self.live.register(section, compile_keys, self._tenant_keys.swap)
         self.live.register("tenants", compile_tenants, self.tenants.swap)
+        self.live.register("allowances", compile_allowances, self.allowances.swap, slow=True)
         self.live.register("routing", self._compile_routes, self._swap_routes, slow=True)
         self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap, slow=True)
         self.live.register("personal", compile_personal, self._personal.swap)
@@ -160,7 +164,7 @@ class Application:
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.channels = Connection(settings.CHANNEL_URL)
-        self.limits = Limits(self.stores, self.tenants)
+        self.limits = Limits(self.stores, self.tenants, self.allowances, spending=UnknownSpending())
         heard_at = [numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES]
         self.bus = Bus(self.stores.platform(), *heard_at)
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)

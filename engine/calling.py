@@ -7,25 +7,37 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from engine import caching, retrying
 from engine.aside import Aside, length, length_of
 from engine.batching import Batcher, BatchKey
 from engine.coalescing import BorrowedRoute, LentReservation, LentRoute, SharedCalls
 from engine.entries import Retry
-from engine.errors import ContextTooLong, EngineError, RateLimited, UpstreamError
+from engine.errors import (
+    BudgetExceeded,
+    ContextTooLong,
+    EngineError,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+    StoreUnavailable,
+    UpstreamError,
+)
+from engine.estimating import BYTES_PER_TOKEN
 from engine.fencing import Fence
 from engine.ports import Answers, Journal, Limiter, Privacy, Route, Router, Sessions
 from engine.privacy import restored
-from engine.turn import Turn
-from engine.types import CachePolicy, Delta, End, Message, ModelCall, Source, StoredAnswer, Usage
+from engine.turn import NO_END, Turn
+from engine.types import CachePolicy, ChatRequest, Delta, End, Message, ModelCall, Source, StoredAnswer, Usage
 
 C = TypeVar("C")
 A = TypeVar("A")
 Upstream = AsyncGenerator[Delta | End, None]
 Prepare = Callable[[Turn], Awaitable[C]]
 Answer = Callable[[Turn, C, asyncio.Future[None]], Awaitable[A]]
+
+CHEAPER: Final = 2  # times that a turn looks for an instance its budget has room for
 
 
 class Caller:
@@ -74,13 +86,9 @@ class Caller:
         while True:
             asked = turn.route
             try:
-                call = await prepare(turn)
-            except EngineError:
-                if failure is None:
-                    raise
-                turn.route = asked
-                self._take_back(turn)
-                raise failure from None
+                call = await self._prepared(turn, prepare)
+            except EngineError as error:
+                self._give_up(turn, asked, failure or error)
             if retry is not None:
                 turn.retries.append(retry)
             if intent is None:
@@ -91,12 +99,10 @@ class Caller:
             began = time.monotonic()
             try:
                 return await answer(turn, call, intent)
-            except RateLimited:
-                if failure is None:
-                    raise
-                turn.route = asked
-                self._take_back(turn)
-                raise failure from None
+            except RateLimited as error:
+                if not self._may_go_cheaper(turn, error):
+                    self._give_up(turn, asked, failure or error)
+                retry = self._noted(turn, error, time.monotonic() - began)
             except (UpstreamError, ContextTooLong) as error:
                 if failure is None or (isinstance(failure, ContextTooLong) and isinstance(error, UpstreamError)):
                     failure = error
@@ -104,9 +110,25 @@ class Caller:
                     raise failure from None
                 retry = self._note(turn, error, time.monotonic() - began)
 
+    async def _prepared(self, turn: Turn, prepare: Prepare[C]) -> C:
+        """A call that the budget has room for."""
+        while True:
+            try:
+                return await prepare(turn)
+            except BudgetExceeded as error:
+                if not self._may_go_cheaper(turn, error):
+                    raise
+
+    def _give_up(self, turn: Turn, asked: Route | None, failure: EngineError) -> NoReturn:
+        """Nobody is left. `asked` failed last; None: nobody did, it is a refusal."""
+        if asked is not None:
+            turn.route = asked
+            self._take_back(turn)
+        raise failure from None
+
     def finish(self, turn: Turn) -> None:
         """The turn is whole and recorded: its answer is kept where that was wanted."""
-        if turn.keep is not None and not turn.blocked:
+        if turn.keep is not None and not turn.blocked and not turn.cut:
             turn.keep()
 
     def release(self, turn: Turn) -> None:
@@ -128,18 +150,52 @@ class Caller:
             turn.route = self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
         except EngineError as error:
             turn.refused = error.decision or {}
+            if turn.over_budget is not None and isinstance(error, Overloaded | ContextTooLong | ModelNotFound):
+                turn.over_budget.decision = error.decision
+                raise turn.over_budget from None  # nobody it has room for is left
             raise
         return turn.route
+
+    @staticmethod
+    def _may_go_cheaper(turn: Turn, error: EngineError) -> bool:
+        """Whether another instance is to be chosen, for which the budget has room. Twice at most: meanwhile others use
+        up what was left."""
+        if not isinstance(error, BudgetExceeded) or error.affords is None or turn.cheaper >= CHEAPER:
+            return False
+        turn.cheaper += 1
+        turn.over_budget = error
+        turn.constraints.affords = error.affords
+        return True
 
     async def reserve(self, turn: Turn, route: Route, max_tokens: int | None) -> None:
         """6."""
         try:
-            turn.reservation = await self._limiter.reserve(
-                turn.principal, route.instance, route.prompt_tokens, max_tokens
+            turn.reservation = reservation = await self._limiter.reserve(
+                turn.principal,
+                route.instance,
+                route.prompt_tokens,
+                max_tokens,
+                model=route.model,
+                choices=_choices(turn.request),
             )
         except EngineError:
             route.unused()
             raise
+        turn.room = min(reservation.room, NO_END // BYTES_PER_TOKEN) * BYTES_PER_TOKEN
+
+    async def extend(self, turn: Turn, size: int = 0) -> bool:
+        """6 again, for an answer of `size` bytes (0: what was let out) that has grown beyond what was set aside for it.
+        False: it is cut off here."""
+        reservation, size = turn.reservation, size or turn.fold.size
+        while reservation is not None and size > turn.room:
+            try:
+                turn.cut = not await reservation.extend()
+            except StoreUnavailable:  # what cannot be known to be there is not spent
+                turn.cut = True
+            if turn.cut:
+                return False
+            turn.room = min(reservation.room, NO_END // BYTES_PER_TOKEN) * BYTES_PER_TOKEN
+        return True
 
     async def _prepare(self, turn: Turn) -> ModelCall:
         """5, 7, and 6 unless the call may be another's."""
@@ -286,13 +342,18 @@ class Caller:
             self.retries.give_back(unused=True)
             turn.retrying = False
 
-    @staticmethod
-    def _note(turn: Turn, error: EngineError, seconds: float) -> Retry:
-        route = turn.route
-        assert route is not None
-        instance = route.instance
+    @classmethod
+    def _note(cls, turn: Turn, error: EngineError, seconds: float) -> Retry:
+        assert turn.route is not None
         constraints = turn.constraints
-        (constraints.outgrown if isinstance(error, ContextTooLong) else constraints.tried).append(instance.id)
+        tried = constraints.outgrown if isinstance(error, ContextTooLong) else constraints.tried
+        tried.append(turn.route.instance.id)
+        return cls._noted(turn, error, seconds)
+
+    @staticmethod
+    def _noted(turn: Turn, error: EngineError, seconds: float) -> Retry:
+        assert turn.route is not None
+        instance = turn.route.instance
         return Retry(instance.id, instance.name, error.code, round(seconds, 4))
 
 
@@ -303,6 +364,12 @@ def borrow(turn: Turn) -> BorrowedRoute:
     route.unused()
     turn.route = borrowed = BorrowedRoute(route, route.decision)
     return borrowed
+
+
+def _choices(request: ChatRequest) -> int:
+    """How many answers the model is asked for."""
+    number = request.params.get("n")
+    return number if type(number) is int and number > 1 else 1
 
 
 def cut_off() -> NoReturn:

@@ -198,6 +198,14 @@ class LentReservation:
     def __init__(self, call: SharedCall, reservation: Reservation) -> None:
         self._call = call
         self._reservation = reservation
+        self.window = reservation.window
+
+    @property
+    def room(self) -> int:
+        return self._reservation.room
+
+    async def extend(self) -> bool:
+        return await self._reservation.extend()
 
     def settle(self, usage: Usage) -> None:
         if self._call.over:

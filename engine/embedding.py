@@ -129,7 +129,7 @@ class Embedder:
             turn.vectors = [packed(vector) for vector in embedded.vectors]
         await self._endings.complete(turn, [], usage)
         done = turn.done([], usage)
-        return Embeddings(done.id, done.model, embedded.vectors, usage, done.route)
+        return Embeddings(done.id, done.model, embedded.vectors, usage, done.route, limits=turn.limits())
 
 
 async def _embedded(adapter: Adapter, call: EmbedCall) -> Embedded:

@@ -28,7 +28,7 @@ from engine.errors import (
 )
 from engine.ports import Guard, Journal, Meter, Session, Sessions
 from engine.turn import Turn
-from engine.types import Choice, Principal, Usage
+from engine.types import Choice, Principal, RateLimits, Usage
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,9 @@ class Endings:
             await self._record_end(turn, state, error.code, error)
             if turn.decided:
                 error.turn_id = turn.id
+            if (limits := turn.limits()) is not None:
+                told = error.limits or limits
+                error.limits = RateLimits(told.requests or limits.requests, told.tokens or limits.tokens)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
             self._in_background(self._record_end(turn, "cancelled", "", error))
         else:

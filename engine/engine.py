@@ -122,7 +122,7 @@ class Engine:
                                 if turn.fold.size >= watched.full:
                                     watched.take()
                                 yield delta
-                            if turn.blocked:
+                            if turn.blocked or (turn.fold.size > turn.room and not await self.caller.extend(turn)):
                                 break
                             event = await anext(upstream, None) or cut_off()
                         else:
@@ -229,10 +229,13 @@ class Engine:
         fold = Fold()
         while type(event) is Delta:
             fold.add(event)
+            if fold.size > turn.room and not await self.caller.extend(turn, fold.size):
+                break
             event = await anext(upstream, None) or cut_off()
-        assert type(event) is End and turn.plugins is not None
-        turn.end = event
-        choices = await turn.plugins.post(fold.choices(event.finish_reasons, "stop"))
+        assert turn.plugins is not None
+        turn.end = event if type(event) is End else None
+        reasons = turn.end.finish_reasons if turn.end is not None else {}
+        choices = await turn.plugins.post(fold.choices(reasons, "length" if turn.cut else "stop"))
         return [as_delta(choice) for choice in choices]
 
     # 12 ----------------------------------------------------------------------------------------------------------

@@ -41,7 +41,11 @@ EngineError
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from engine.types import Instance, RateLimits
 
 
 class EngineError(Exception):
@@ -50,7 +54,8 @@ class EngineError(Exception):
     `retry_after` is in seconds, None when unknown. `param` names the offending field of the request where there is one.
 
     What an error is told on its way: `decision` by the router, when nobody is left for a turn: the record of whom it
-    looked at. `turn_id` by the engine, when the turn it ended is on record.
+    looked at. `turn_id` by the engine, when the turn it ended is on record. `limits` are those its turn counted
+    against, as they stand.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -65,6 +70,7 @@ class EngineError(Exception):
         self.retry_after = retry_after
         self.decision: dict[str, Any] | None = None
         self.turn_id: str | None = None
+        self.limits: RateLimits | None = None
         super().__init__(self.message)
 
 
@@ -234,9 +240,22 @@ class RateLimited(EngineError):
 
 
 class BudgetExceeded(RateLimited):
+    """`affords` says for which instances there is room yet, where a cheaper one may answer instead."""
+
     code = "budget_exceeded"
     text = "The budget is used up."
     retryable = False
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        affords: Callable[[Instance], bool] | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after=retry_after)
+        self.affords = affords
 
 
 class UpstreamError(EngineError):

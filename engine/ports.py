@@ -10,9 +10,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Sequence
 from typing import Protocol, TypeVar
 
-import msgspec
-
 from engine.entries import Claim, Completion, Intent, Partial, PastEvent, SessionEntry
+from engine.limiting import Admission as Admission
+from engine.limiting import Limiter as Limiter
+from engine.limiting import Reservation as Reservation
+from engine.limiting import SpendingRecords as SpendingRecords
+from engine.limiting import Spent as Spent
 from engine.types import (
     Answerer,
     CachePolicy,
@@ -51,48 +54,6 @@ class Adapter(Protocol):
     async def probe(self) -> None: ...
 
     async def close(self) -> None: ...
-
-
-class Admission(Protocol):
-    """A turn let in by the limiter; `release` gives its concurrency slot back and is safe to call twice."""
-
-    def release(self) -> None: ...
-
-
-class Reservation(Protocol):
-    """Tokens and money set aside for one model call."""
-
-    def settle(self, usage: Usage) -> None:
-        """Replaces the estimate by what was used; `Usage()` refunds all. Safe to call twice: the first counts."""
-
-
-class Limiter(Protocol):
-    async def admit(self, principal: Principal, request: ChatRequest, turn_id: str) -> Admission:
-        """Counts the turn against rates and concurrency. Raises RateLimited with `retry_after`."""
-
-    async def reserve(
-        self, principal: Principal, instance: Instance, prompt_tokens: int, max_tokens: int | None
-    ) -> Reservation:
-        """Sets tokens and money aside at the instance's price. Raises RateLimited or BudgetExceeded."""
-
-
-class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """What turns of one key or member (or visitor: neither) with one model used since some moment. `amount` is in
-    millionths, see `engine.pricing`."""
-
-    key_id: int | None
-    member_id: int | None
-    model: str
-    tokens: int
-    amount: int
-
-
-class SpendingRecords(Protocol):
-    """What was used, as it was recorded with the turns' completions."""
-
-    async def spent(self, tenant_id: int, since: float) -> list[Spent]:
-        """Of the tenant's turns that ended at `since` (Unix seconds, the start of an hour) or later, all that is
-        recorded durably. Raises StoreUnavailable."""
 
 
 class Session(Protocol):

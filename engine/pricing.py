@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 from engine.types import Instance, Usage
@@ -16,3 +17,8 @@ def cost(instance: Instance, usage: Usage) -> int:
 
 def price(instance: Instance, prompt_tokens: int, completion_tokens: int) -> int:
     return round(prompt_tokens * instance.price_in + completion_tokens * instance.price_out)
+
+
+def micros(amount: Decimal | None) -> int | None:
+    """Money of the unit that prices are in, in millionths."""
+    return None if amount is None else int(amount * UNIT)

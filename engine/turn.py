@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from engine import estimating, pricing
 from engine.cuts import Cuts
 from engine.entries import Claim, Completion, Intent, Retry, State
-from engine.errors import ContentBlocked
+from engine.errors import BudgetExceeded, ContentBlocked
 from engine.folding import Fold
 from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Restorer, Route, Session
 from engine.types import (
@@ -27,11 +29,14 @@ from engine.types import (
     Json,
     Message,
     Principal,
+    RateLimits,
     Source,
     Start,
     Usage,
     Verdict,
 )
+
+NO_END: Final = sys.maxsize
 
 
 def new_turn_id(now: float) -> str:
@@ -43,10 +48,10 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "counted", "cuts",
-        "decided", "end", "ended", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins",
-        "policy", "principal", "refused", "request", "reservation", "restorer", "retries", "retrying", "route",
-        "session", "source", "started", "time", "tries", "ttft", "vectors", "verdicts",
+        "admission", "appended", "attempts", "began", "cheaper", "claim", "completing", "constraints", "counted", "cut",
+        "cuts", "decided", "end", "ended", "fold", "id", "intended", "keep", "messages", "output", "over_budget",
+        "personal", "plugins", "policy", "principal", "refused", "request", "reservation", "restorer", "retries",
+        "retrying", "room", "route", "session", "source", "started", "time", "tries", "ttft", "vectors", "verdicts",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:
@@ -76,6 +81,10 @@ class Turn:
         self.route: Route | None = None
         self.refused: Json = {}  # the router's decision where it found nobody
         self.reservation: Reservation | None = None
+        self.room = NO_END  # bytes of an answer that what is set aside is enough for,
+        self.over_budget: BudgetExceeded | None = None  # why a cheaper instance is looked for,
+        self.cheaper = 0  # and how often it was
+        self.cut = False  # where the answer ended since a budget had no more
         self.output: OutputGuard | None = None
         self.restorer: Restorer | None = None  # of the call that is made, where something was masked for it
         self.personal: dict[str, int] = {}
@@ -154,6 +163,8 @@ class Turn:
         """What was said; `unfinished` is the finish reason of what the model did not end."""
         if self.blocked:
             return self.fold.choices({}, "content_filter")
+        if self.cut:
+            return self.fold.choices({}, "length")
         return self.fold.choices(self.end.finish_reasons, "stop") if self.end else self.fold.choices({}, unfinished)
 
     def usage(self) -> Usage:
@@ -173,7 +184,13 @@ class Turn:
 
     def start(self) -> Start:
         self.started = True
-        return Start(id=self.id, session_id=self.session_id, model=self.model, source=self.source)
+        return Start(id=self.id, session_id=self.session_id, model=self.model, source=self.source, limits=self.limits())
+
+    def limits(self) -> RateLimits | None:
+        """The limits a minute it counted against so far."""
+        requests = self.admission.window if self.admission is not None else None
+        tokens = self.reservation.window if self.reservation is not None else None
+        return RateLimits(requests, tokens) if requests is not None or tokens is not None else None
 
     def done(self, choices: list[Choice], usage: Usage) -> Done:
         route = self.route

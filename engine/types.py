@@ -164,10 +164,12 @@ class Constraints(msgspec.Struct):
 
     `tried` are instances that were called and failed, `outgrown` those whose window proved too small. `needed()` is
     the part of the conversation in tokens that cannot be trimmed away; None: all of it. `answerer` is who answered the
-    session's last turn, and should again while all is well."""
+    session's last turn, and should again while all is well. `affords` says for which instances a budget has room,
+    where it had none for the first choice; who asked for a model may then be answered by another."""
 
     tried: list[int] = []
     outgrown: list[int] = []
+    affords: Callable[[Instance], bool] | None = None
     needed: Callable[[], int] | None = None
     answerer: Answerer | None = None
 
@@ -226,15 +228,31 @@ class End(msgspec.Struct, frozen=True):
 # What the engine yields -------------------------------------------------------------------------------------------
 
 
+class Window(msgspec.Struct, frozen=True):
+    """One limit a minute as it stands: `remaining` of `limit` are left, and in `reset` seconds there is more again."""
+
+    limit: int
+    remaining: int
+    reset: float
+
+
+class RateLimits(msgspec.Struct, frozen=True):
+    """The tightest of the limits a minute that a turn counted against; None: there is none of the kind."""
+
+    requests: Window | None = None
+    tokens: Window | None = None
+
+
 class Start(msgspec.Struct, frozen=True):
     """The intent is durable and the model has begun. `model` is the public name, valid as a request. `replayed`: this
-    is the answer that was given to the request when it first came."""
+    is the answer that was given to the request when it first came. `limits` None: none applied."""
 
     id: str
     session_id: str | None
     model: str
     source: Source = "model"
     replayed: bool = False
+    limits: RateLimits | None = None
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -282,6 +300,7 @@ class Embeddings(msgspec.Struct, frozen=True):
     usage: Usage
     route: Json
     replayed: bool = False
+    limits: RateLimits | None = None
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):

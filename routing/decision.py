@@ -15,14 +15,15 @@ from routing.features import Features
 from routing.selection import BUSY_SECONDS, EQUAL, HEALTHY, Selection
 from routing.table import Candidate, Pool, RoutingTable, View, window_of
 
-FINAL: Final = frozenset({"tried", "context_window"})  # reasons that stay as they are however long one waits
+FINAL: Final = frozenset({"tried", "context_window", "budget"})  # reasons that stay as they are however long one waits
 
 Kept = Literal["instance", "model"]
 
 
 class Step(msgspec.Struct):
     """A pool of the chain and what came of it. `name` is the model that was asked of it, `fallback` how the chain came
-    here: `{"name", "place"}`, or `{"context_window"}` for the instances with so much room; None: the rules gave it."""
+    here: `{"name", "place"}`, `{"context_window"}` for the instances with so much room, or `{"budget"}` for those that the
+    caller's budget has room for; None: the rules gave it."""
 
     pool: Pool
     name: str
@@ -161,7 +162,11 @@ def _further(
         if pool is not None:
             yield pool, name, {"name": name, "place": place}
     request = demands.request
-    if request.model not in ("", AUTO) or request.instance_id is not None:
+    if request.instance_id is not None:
+        return
+    if demands.saves and view.everything is not None:
+        yield view.everything, "", {"budget": True}
+    if request.model not in ("", AUTO):
         return
     reasons = {reason for step in before for reason in step.reasons}
     if "context_window" in reasons and reasons <= FINAL:

@@ -1,4 +1,5 @@
-"""Who is out of the question for a turn, however healthy: it was tried, or the conversation has no room there."""
+"""Who is out of the question for a turn, however healthy: it was tried, the conversation has no room there, or the
+caller's budget has none for it."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Demands:
 
     def out(self, pool: Pool) -> Out:
         """Where an estimate of the size proved wrong it is wrong for the same model elsewhere too."""
-        if not self._marked and self._tokens <= pool.window:
+        affords = self._constraints.affords if self._constraints is not None else None
+        if not self._marked and affords is None and self._tokens <= pool.window:
             return NOBODY
         out = dict(self._marked)
         size = self._size_for(pool.window)
@@ -50,7 +52,14 @@ class Demands:
             window = window_of(instance)
             if window < size or (self._grown and window <= self._grown.get(_upstream(instance), -1)):
                 out.setdefault(instance.id, "context_window")
+            if affords is not None and not affords(instance):
+                out.setdefault(instance.id, "budget")
         return out
+
+    @property
+    def saves(self) -> bool:
+        """Whether it is to be answered by whoever the caller's budget has room for."""
+        return self._constraints is not None and self._constraints.affords is not None
 
     def exhausts(self, pool: Pool) -> bool:
         """Whether so many of the pool failed this turn that its fallbacks should be asked before the others."""

@@ -7,8 +7,9 @@ from typing import Final
 
 import msgspec
 
+from engine.pricing import micros
 from engine.types import AUTO, CachePolicy
-from tenants.models import ChatSite, IpRule, Tenant
+from tenants.models import AtLimit, ChatSite, IpRule, Tenant
 from tenants.networks import Network, parse_network
 
 
@@ -41,7 +42,8 @@ NO_SITE: Final = SiteView()
 
 class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     """One tenant. `session_ttl` and `resume_grace` are in seconds, `snapshot_every` in turns (None: the platform's); a
-    limit of None is no limit; no network: any. `store_moving`: turns wait until its store has moved."""
+    limit of None is no limit, money is in millionths; where it is used up a `cheaper` model answers if there is one; no
+    network: any. `store_moving`: turns wait until its store has moved."""
 
     id: int
     slug: str
@@ -60,6 +62,10 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrent_turns: int | None = None
+    money_per_day: int | None = None
+    money_per_month: int | None = None
+    cheaper: bool = False
+    time_zone: str = "UTC"
     cache: CachePolicy = CachePolicy()
     networks: tuple[Network, ...] = ()
     site: SiteView = NO_SITE
@@ -120,6 +126,10 @@ def _view(tenant: Tenant, networks: tuple[Network, ...], site: SiteView) -> Tena
         requests_per_minute=tenant.requests_per_minute,
         tokens_per_minute=tenant.tokens_per_minute,
         concurrent_turns=tenant.concurrent_turns,
+        money_per_day=micros(tenant.money_per_day),
+        money_per_month=micros(tenant.money_per_month),
+        cheaper=tenant.at_limit == AtLimit.CHEAPER,
+        time_zone=tenant.time_zone,
         cache=CachePolicy(ttl=tenant.cache_ttl or 0, sampled=tenant.cache_sampled, coalesce=tenant.coalesce),
         networks=networks,
         site=site,

@@ -24,7 +24,7 @@ class Allowance(TenantScopedModel):
         KEY = "key", "An API key"
         MODEL = "model", "A model"
 
-    config_section = "tenants"
+    config_section = "allowances"
 
     tenant = models.ForeignKey(  # type: ignore[assignment]
         Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="+"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +28,7 @@ from engine.types import (
     Principal,
     StoredAnswer,
     Usage,
+    Window,
 )
 from tests.engine.journal import MemoryJournal
 from tests.engine.words import WordsGuard
@@ -250,6 +252,16 @@ class Slot:
     limiter: OpenLimiter
     released: bool = False
     used: Usage | None = None
+    room: int = sys.maxsize
+    window: Window | None = None
+
+    async def extend(self) -> bool:
+        """By as much again, while the limiter has `extensions`."""
+        if not self.limiter.extensions:
+            return False
+        self.limiter.extensions -= 1
+        self.room *= 2
+        return True
 
     def release(self) -> None:
         if not self.released:
@@ -272,6 +284,8 @@ class OpenLimiter:
         self.refusal: BaseException | None = None
         self.refusals: list[BaseException | None] = []
         self.gate: asyncio.Event | None = None
+        self.room = sys.maxsize  # of every reservation
+        self.extensions = 0
 
     async def admit(self, principal: Principal, request: ChatRequest, turn_id: str) -> Slot:
         if self.refusal is not None:
@@ -280,13 +294,20 @@ class OpenLimiter:
         return Slot(self)
 
     async def reserve(
-        self, principal: Principal, instance: Instance, prompt_tokens: int, max_tokens: int | None
+        self,
+        principal: Principal,
+        instance: Instance,
+        prompt_tokens: int,
+        max_tokens: int | None,
+        *,
+        model: str = "",
+        choices: int = 1,
     ) -> Slot:
         if self.gate is not None:
             await self.gate.wait()
         if self.refusals and (refusal := self.refusals.pop(0)) is not None:
             raise refusal
-        self.reserved.append(Slot(self))
+        self.reserved.append(Slot(self, room=self.room))
         return self.reserved[-1]
 
 

@@ -318,10 +318,10 @@ async def test_it_leaves_nothing_behind_when_left_while_reserving_again(policy):
     parts.answers.chosen = policy
     reserve = parts.limiter.reserve
 
-    async def slow_the_second_time(*args):
+    async def slow_the_second_time(*args, **more):
         if parts.limiter.reserved:
             await asyncio.Event().wait()
-        return await reserve(*args)
+        return await reserve(*args, **more)
 
     parts.limiter.reserve = slow_the_second_time
     await left(engine, parts, lambda: len(parts.routes) == 2)

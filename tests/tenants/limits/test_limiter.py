@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from engine.errors import RateLimited, StoreUnavailable, TenantSuspended
-from engine.snapshots import Cell
 from engine.types import ChatRequest, Instance, Message, Usage
 from tenants.isolation import Stores
 from tenants.limits import Limits
@@ -14,25 +13,6 @@ from tests.services.valkey import ValkeyServer
 
 REQUEST = ChatRequest(messages=[Message("user", "hello")])
 INSTANCE = Instance(id=1, name="m")
-
-
-@pytest.fixture
-def tenants():
-    return Cell(tenant_table())
-
-
-@pytest.fixture
-async def stores(valkey_url, tenants):
-    stores = Stores([valkey_url], tenants)
-    yield stores
-    await stores.close()
-
-
-@pytest.fixture
-async def limits(stores, tenants):
-    limits = Limits(stores, tenants)
-    yield limits
-    limits.close()
 
 
 async def admit_many(limits, count, person=ALICE, prefix="turn"):
@@ -214,7 +194,7 @@ async def test_it_asks_nobody_for_an_unlimited_tenant(tenants, tmp_path):
         await limits.admit(ALICE.principal, REQUEST, "turn")
     with pytest.raises(StoreUnavailable):
         await limits.reserve(ALICE.principal, INSTANCE, 10, None)
-    assert not limits._held
+    assert not limits.slots.held
     await limits.admit(CHARLIE.principal, REQUEST, "turn")
     await away.close()
 
