@@ -24,6 +24,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "您属于多个租户，请指明是哪一个。",
         "您屬於多個租戶，請指明是哪一個。",
     ),
+    "A code of your second factor is needed.": ("需要您的第二重验证码。", "需要您的第二重驗證碼。"),
+    "Too many failed attempts.": ("失败次数过多。", "失敗次數過多。"),
     "The conversation is longer than the context window of the model.": (
         "对话长度超过了模型的上下文窗口。",
         "對話長度超過了模型的上下文視窗。",

@@ -11,7 +11,7 @@ from typing import Any
 from django.templatetags.static import static
 
 from access import shared_files
-from clawdbot_site import databases, env, objects
+from clawdbot_site import databases, env, objects, oidc
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var").resolve()
@@ -39,6 +39,34 @@ CORS_ORIGINS = env.origins("CORS_ORIGINS")
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+PUBLIC_URL = env.text("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")  # of links in mails
+
+# Mail -------------------------------------------------------------------------------------------------------------
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.whole("EMAIL_PORT", 25, low=1, high=65535)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = env.flag("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "clawdbot@localhost")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+
+# People -----------------------------------------------------------------------------------------------------------
+INVITATION_DAYS = env.whole("INVITATION_DAYS", 7, low=1, high=90)
+REQUIRE_MFA = env.choice("REQUIRE_MFA", "nobody", ("nobody", "operators", "everybody"))
+SIGN_IN_ATTEMPTS = env.whole("SIGN_IN_ATTEMPTS", 5, low=1, high=1000)  # of one account
+SIGN_IN_ADDRESS_ATTEMPTS = env.whole("SIGN_IN_ADDRESS_ATTEMPTS", 50, low=1, high=100_000)  # from one address
+SIGN_IN_LOCK_SECONDS = env.whole("SIGN_IN_LOCK_SECONDS", 900, low=1, high=86_400)
+SIGN_UP = env.flag("SIGN_UP", False)
+SIGN_UP_REQUESTS_PER_MINUTE = env.whole("SIGN_UP_REQUESTS_PER_MINUTE", 60, low=0)
+SIGN_UP_TOKENS_PER_MINUTE = env.whole("SIGN_UP_TOKENS_PER_MINUTE", 100_000, low=0)
+SIGN_UP_CONCURRENT_TURNS = env.whole("SIGN_UP_CONCURRENT_TURNS", 5, low=0)
+OFFBOARDING_DAYS = env.whole("OFFBOARDING_DAYS", 14, low=0, high=365)
+OIDC_ISSUER = env.text("OIDC_ISSUER")
+OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.text("OIDC_CLIENT_SECRET")
+OIDC_NAME = env.text("OIDC_NAME", "OpenID Connect")
 
 # The model behind the seed's settings ------------------------------------------------------------------------------
 MODEL_ENDPOINT = env.text("MODEL_ENDPOINT")
@@ -130,7 +158,14 @@ INSTALLED_APPS = [
     "sessions_app",
     "plugins",
     "compliance",
-    "access",
+    "access",  # before allauth: its templates are in our dress
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -143,6 +178,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "access.console.acting.acting",
+    "allauth.account.middleware.AccountMiddleware",
+    "access.people.demands.demands",
 ]
 ROOT_URLCONF = "clawdbot_site.urls"
 APPEND_SLASH = False
@@ -176,7 +213,30 @@ WHITENOISE_MAX_AGE = 3600
 WHITENOISE_ADD_HEADERS_FUNCTION = shared_files.mark
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-LOGIN_REDIRECT_URL = "/admin/"
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/accounts/"
+LOGOUT_REDIRECT_URL = "/accounts/login/"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "access.people.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]
+ACCOUNT_FORMS = {"login": "access.people.forms.SignInForm"}
+ACCOUNT_EMAIL_VERIFICATION = "optional" if EMAIL_HOST else "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = bool(EMAIL_HOST)
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_MAX_EMAIL_ADDRESSES = 5
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = PUBLIC_URL.partition(":")[0]
+MFA_ADAPTER = "access.people.adapters.FactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = PUBLIC_URL.startswith("http://")
+MFA_TOTP_ISSUER = "Clawdbot"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+SOCIALACCOUNT_ADAPTER = "access.people.adapters.ProviderAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # of addresses that both sides have verified: see the adapter
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_PROVIDERS = oidc.provider(OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME)
 X_FRAME_OPTIONS = "DENY"
 
 UNFOLD: dict[str, Any] = {

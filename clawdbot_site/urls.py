@@ -12,6 +12,7 @@ from access import chat_pages, errors
 from access.console.platform import platform_site
 from access.console.tenant.screens import tenant_site
 from access.management import tokens
+from access.people import urls as people
 from engine.errors import EngineError, InvalidRequest, NotFound
 
 
@@ -35,6 +36,7 @@ urlpatterns = [
     path("admin/", platform_site().urls),
     re_path(r"^console$", RedirectView.as_view(url="/console/")),
     path("console/", tenant_site().urls),
+    path("accounts/", include(people.urlpatterns)),
     *chat_pages.urlpatterns,
     path("api/", include(tokens.urlpatterns)),
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),

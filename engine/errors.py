@@ -4,6 +4,7 @@ EngineError
 ├── InvalidRequest            the request itself is wrong
 │   ├── PayloadTooLarge
 │   ├── TenantRequired        whoever signs in has several tenants and named none
+│   ├── OtpRequired           whoever signs in has a second factor and gave no code of it
 │   ├── ContextTooLong        no reachable model has room for it
 │   ├── NotSupported          a good request for something that is not there yet
 │   ├── PreviousResponseNotFound  what it goes on from is not there for its caller
@@ -87,6 +88,11 @@ class PayloadTooLarge(InvalidRequest):
 class TenantRequired(InvalidRequest):
     code = "tenant_required"
     text = "You belong to several tenants; say which."
+
+
+class OtpRequired(InvalidRequest):
+    code = "otp_required"
+    text = "A code of your second factor is needed."
 
 
 class ContextTooLong(InvalidRequest):

@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, connections
 
@@ -25,6 +26,7 @@ from engine.errors import StoreUnavailable
 from tenants.live import LiveConfig
 from tenants.models import ApiKey, Member
 from tenants.recent import Recent
+from tenants.tokens import stamp_of
 from tenants.validation import DEFAULT_SCOPES
 
 K = TypeVar("K", bound=Hashable)
@@ -48,12 +50,13 @@ class KeyView(msgspec.Struct, frozen=True):
 
 
 class MemberView(msgspec.Struct, frozen=True):
-    """An active membership of an active user."""
+    """An active membership of an active user. `stamp`: what their tokens must carry."""
 
     id: int
     tenant_id: int
     user_id: int
     role: str
+    stamp: str = ""
 
 
 class _Failure:
@@ -231,7 +234,9 @@ def read_keys(digests: list[str]) -> dict[str, KeyView]:
 
 def read_members(ids: list[int]) -> dict[int, MemberView]:
     rows = Member.objects.everywhere().filter(id__in=ids, is_active=True, user__is_active=True)
-    return {row[0]: MemberView(*row) for row in rows.values_list("id", "tenant_id", "user_id", "role")}
+    found = rows.values_list("id", "tenant_id", "user_id", "role", "user__password", "user__signed_out_at")
+    key = str(settings.SIMPLE_JWT["SIGNING_KEY"])
+    return {row[0]: MemberView(*row[:4], stamp=stamp_of(key, row[4], row[5])) for row in found}
 
 
 def _chunks(keys: Iterable[K]) -> Iterator[list[K]]:

@@ -5,8 +5,10 @@ Algorithm, key, issuer and audience are fixed: nothing a token says of itself ch
 from __future__ import annotations
 
 import hashlib
+import hmac
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 import jwt
@@ -22,11 +24,19 @@ Kind = Literal["access", "refresh"]
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Who a token was issued to. `expires_at` is in Unix seconds."""
+    """Who a token was issued to. `exp` is in Unix seconds; `stamp` is the person's of that moment, see `stamp_of`."""
 
     member: int
     tenant: str
     exp: float
+    stamp: str = ""
+
+
+def stamp_of(key: str, password: str, signed_out_at: datetime | None) -> str:
+    """What every token of a person carries, and what ends them all once it is another: with another password, and
+    when they sign out everywhere. `password` is its stored hash, of which the stamp tells nothing."""
+    said = f"{password}|{'' if signed_out_at is None else signed_out_at.timestamp()}"
+    return hmac.new(key.encode(), b"clawdbot stamp|" + said.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 class TokenVerifier:

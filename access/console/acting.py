@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from asyncio import iscoroutinefunction
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from django.contrib.auth.signals import user_logged_in, user_login_failed
+from allauth.account.signals import password_changed, password_reset, password_set
+from allauth.mfa import signals as factors
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
 
 from access import asgi
+from access.people.signing_in import account_of
 from compliance import changes
 from tenants import actors
 from tenants.actors import Actor
 from tenants.models import User
 
 SIGNED_IN = "signed_in"
+SIGNED_OUT = "signed_out"
 REFUSED = "sign_in_refused"
+FACTORS = {
+    factors.authenticator_added: "second_factor_added",
+    factors.authenticator_removed: "second_factor_removed",
+    factors.authenticator_reset: "recovery_codes_renewed",
+    factors.authentication_failed: "second_factor_refused",
+    password_changed: "password_changed",
+    password_set: "password_changed",
+    password_reset: "password_reset",
+}
 USERS = User._meta.label_lower
 
 
@@ -41,7 +55,10 @@ def acting(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest]
 
 def connect() -> None:
     user_logged_in.connect(_signed_in, dispatch_uid="access.console.acting")
+    user_logged_out.connect(_signed_out, dispatch_uid="access.console.acting")
     user_login_failed.connect(_refused, dispatch_uid="access.console.acting")
+    for signal, action in FACTORS.items():
+        signal.connect(partial(_factor, action), weak=False, dispatch_uid=f"access.console.acting.{action}")
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -63,16 +80,29 @@ def _ended(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 
 
 def _signed_in(request: HttpRequest, user: User, **_: object) -> None:
+    _of_themselves(SIGNED_IN, request, user)
+
+
+def _signed_out(request: HttpRequest, user: User | None, **_: object) -> None:
+    if isinstance(user, User):
+        _of_themselves(SIGNED_OUT, request, user)
+
+
+def _factor(action: str, /, request: HttpRequest, user: User, **_: object) -> None:
+    _of_themselves(action, request, user)
+
+
+def _of_themselves(action: str, request: HttpRequest, user: User) -> None:
     actor = Actor(f"operator:{user.pk}", user.get_username(), getattr(request, "request_id", ""))
-    changes.record(action=SIGNED_IN, model=USERS, row=str(user.pk), label=user.get_username(), actor=actor)
+    changes.record(action=action, model=USERS, row=str(user.pk), label=user.get_username(), actor=actor)
 
 
 def _refused(credentials: dict[str, Any], request: HttpRequest | None = None, **_: object) -> None:
-    """Of a console only. A name nobody has may be a password in the wrong field: it is not written down."""
-    match = getattr(request, "resolver_match", None)
-    if request is None or match is None or not match.namespaces:
+    """On any way in: how often is bounded by what locks people out. A name nobody has may be a password in the wrong
+    field: it is not written down."""
+    if request is None:
         return
-    user = User.objects.filter(username=str(credentials.get("username", ""))[:150]).first()
+    user = account_of(str(credentials.get("username", ""))[:254])
     row, label = (str(user.pk), user.get_username()) if user is not None else ("", "")
     actor = Actor("anonymous", "", getattr(request, "request_id", ""))
     changes.record(action=REFUSED, model=USERS, row=row, label=label, actor=actor)

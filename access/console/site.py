@@ -13,10 +13,11 @@ from unfold.sites import UnfoldAdminSite
 from access.console.overview import overview
 from access.console.session_page import session_view
 from access.console.sessions import sessions_view
+from access.console.signing_in import SharedSignIn
 from access.console.stores import stores
 
 
-class PlatformSite(UnfoldAdminSite):
+class PlatformSite(SharedSignIn, UnfoldAdminSite):
     """Screens register with `register` as in any admin site."""
 
     settings_name = "UNFOLD"

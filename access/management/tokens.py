@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from django.conf import settings
-from django.contrib.auth import authenticate
 from django.db import OperationalError
+from django.http import HttpRequest
 from django.urls import re_path
 from drf_spectacular.utils import extend_schema
 from msgspec import Meta
@@ -21,10 +21,12 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from access import bodies, schemas
 from access.errors import exception_handler
-from engine.errors import Forbidden, StoreUnavailable, TenantRequired, TenantSuspended, Unauthenticated
+from access.people import second_factor, signing_in
+from engine.errors import Forbidden, RateLimited, StoreUnavailable, TenantRequired, TenantSuspended, Unauthenticated
 from engine.types import Json
+from tenants.attempts import CannotCount
 from tenants.models import Member, User
-from tenants.tokens import MAX_LENGTH, TokenVerifier
+from tenants.tokens import MAX_LENGTH, TokenVerifier, stamp_of
 
 Body = TypeVar("Body")
 
@@ -35,6 +37,7 @@ class SignIn(msgspec.Struct, forbid_unknown_fields=True):
     username: Annotated[str, Meta(min_length=1, max_length=150)]
     password: Word
     tenant: Annotated[str, Meta(min_length=1, max_length=63)] | None = None
+    otp: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
 class Membership(msgspec.Struct, forbid_unknown_fields=True):
@@ -81,12 +84,10 @@ class TokenView(_TokenView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        """`tenant` (a slug) is needed by whoever belongs to several."""
+        """`tenant` (a slug) is needed by whoever belongs to several, `otp` by whoever has a second factor: a code of
+        the authenticator app, or a recovery code. `username` may be an e-mail address."""
         body = self.parse(request, SignIn)
-        user = authenticate(request._request, username=body.username, password=body.password)
-        if not isinstance(user, User):
-            raise Unauthenticated("Wrong username or password.")
-        return Response(pair(membership(user, body.tenant)))
+        return Response(pair(membership(_signed_in(request._request, body), body.tenant)))
 
 
 class TokenRefreshView(_TokenView):
@@ -104,11 +105,30 @@ class TokenRefreshView(_TokenView):
         claims = self.verifier.verify(self.parse(request, Refresh).refresh, "refresh")
         members = Member.objects.everywhere().select_related("tenant", "user")
         member = members.filter(pk=claims.member, is_active=True, user__is_active=True).first()
-        if member is None or member.tenant.slug != claims.tenant:
+        if member is None or member.tenant.slug != claims.tenant or claims.stamp != _stamp(member.user):
             raise Unauthenticated
         if not member.tenant.is_active:
             raise TenantSuspended
         return Response({"access": _token(AccessToken(), member)})
+
+
+def _signed_in(request: HttpRequest, body: SignIn) -> User:
+    try:
+        found = signing_in.sign_in(request, body.username, body.password)
+        if found is None:
+            raise Unauthenticated("Wrong username or password.")
+        user, attempt = found
+        second_factor.check(user, body.otp)
+        attempt.succeeded()
+    except signing_in.Locked as locked:
+        raise RateLimited("Too many failed attempts.", retry_after=locked.wait) from None
+    except CannotCount:
+        raise StoreUnavailable from None
+    return user
+
+
+def _stamp(user: User) -> str:
+    return stamp_of(str(settings.SIMPLE_JWT["SIGNING_KEY"]), user.password, user.signed_out_at)
 
 
 def membership(user: User, slug: str | None) -> Member:
@@ -134,6 +154,7 @@ def _token(token: Token, member: Member) -> str:
     token["member"] = member.pk
     token["tenant"] = member.tenant.slug
     token["role"] = member.role
+    token["stamp"] = _stamp(member.user)
     return str(token)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.crypto import salted_hmac
 
 from tenants.scoping import LiveModel, TenantScopedModel
 from tenants.validation import clean_line
@@ -21,8 +22,17 @@ class User(LiveModel, AbstractUser):
         max_length=16, blank=True, help_text="Of the consoles and of mails; empty: as the browser says."
     )
 
+    signed_out_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When they last signed out everywhere."
+    )
+
     class Meta(AbstractUser.Meta):
         pass
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What each of their web sessions carries: another password, or signing out everywhere, ends all of them."""
+        said = f"{self.password}|{self.signed_out_at.isoformat() if self.signed_out_at else ''}"
+        return salted_hmac("tenants.people.session", said, secret=secret, algorithm="sha256").hexdigest()
 
 
 class Role(models.TextChoices):

@@ -12,7 +12,7 @@ from tenants.services import add_member, suspend_tenant
 from tenants.tokens import TokenVerifier
 from tests.cast import ALICE, BOB, PASSWORD
 
-pytestmark = pytest.mark.urls(__name__)
+pytestmark = [pytest.mark.urls(__name__), pytest.mark.usefixtures("valkey_url")]
 urlpatterns = [path("api/", include("access.management.tokens"))]
 
 VERIFIER = TokenVerifier(settings.SIMPLE_JWT)

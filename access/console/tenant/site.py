@@ -9,10 +9,11 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
+from access.console.signing_in import SharedSignIn
 from access.console.tenant.place import place_of
 
 
-class TenantSite(UnfoldAdminSite):
+class TenantSite(SharedSignIn, UnfoldAdminSite):
     """Screens register with `register`; pages that are no table's go into `pages`."""
 
     settings_name = "UNFOLD_CONSOLE"

@@ -62,15 +62,19 @@ def test_it_refuses_members_and_staff(cast: SimpleNamespace, valkey_url: str, st
     client.force_login(User.objects.get(pk=cast.alice.user_id))
     for path in PAGES:
         assert client.get(f"/admin/{path}").status_code == 302, path
-    client.post("/admin/login/", {"username": ALICE.username, "password": ALICE.password})
+    client.post("/accounts/login/", {"login": ALICE.username, "password": ALICE.password})
     assert client.get("/admin/").status_code == 302
+    door = client.get("/admin/login/?next=/admin/")
+    assert door.status_code == 403 and "This console is not open to you" in door.content.decode()
 
 
 def test_it_lets_an_operator_sign_in(operator: User) -> None:
     client = Client()
-    wrong = client.post("/admin/login/", {"username": "operator", "password": "wrong"})
-    assert "Please enter the correct username and password" in wrong.content.decode()
-    answer = client.post("/admin/login/", {"username": "operator", "password": "operate the platform"})
+    page = client.get("/admin/login/?next=/admin/tenants/")
+    assert page.headers["Location"] == "/accounts/login/?next=/admin/tenants/"
+    wrong = client.post("/accounts/login/", {"login": "operator", "password": "wrong"})
+    assert "not correct" in wrong.content.decode()
+    answer = client.post("/accounts/login/", {"login": "operator", "password": "operate the platform"})
     assert answer.headers["Location"] == "/admin/"
     assert client.get("/admin/").status_code == 200
 

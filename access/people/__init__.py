@@ -1,0 +1,1 @@
+"""Signing in, second factors, web sessions, invitations and sign-up: the pages under `/accounts/`."""

@@ -1,0 +1,92 @@
+"""Name and password, on every way in: the sign-in page, `/api/token/`, and whatever asks for a password again.
+
+Attempts are counted by account and by address, before they are tried. Whether an account exists is not to be learnt:
+a name nobody has is counted and answered like any other. With the store away nobody signs in: web sessions lie there
+too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.http import HttpRequest
+
+from access.people.addresses import counted_as
+from compliance import changes
+from tenants import actors
+from tenants.actors import Actor
+from tenants.attempts import Attempts
+from tenants.models import User
+
+LOCKED = "locked"
+USERS = User._meta.label_lower
+
+
+class Locked(Exception):
+    """Too many attempts; `wait` seconds until the next."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(wait)
+        self.wait = wait
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt that has been counted. `account` and `address` are what it was counted under."""
+
+    account: str
+    address: str
+
+    def succeeded(self) -> None:
+        """The account's failures are forgotten, the address's are not: it may go on to guess at others."""
+        _by_account().forget(self.account)
+        _by_address().give_back(self.address)
+
+
+def begin(request: HttpRequest, login: str) -> Try:
+    """Counts an attempt to be `login`, a username or an e-mail address. Raises Locked, CannotCount."""
+    user = account_of(login)
+    attempt = Try(f"user {user.pk}" if user is not None else f"name {login.casefold()}", counted_as(request))
+    of_address = _by_address().take(attempt.address)
+    if of_address.wait:
+        if of_address.first:
+            _record(request, None, attempt.address)
+        raise Locked(of_address.wait)
+    of_account = _by_account().take(attempt.account)
+    if of_account.wait:
+        if of_account.first:
+            _record(request, user, attempt.address)
+        raise Locked(of_account.wait)
+    return attempt
+
+
+def sign_in(request: HttpRequest, login: str, password: str) -> tuple[User, Try] | None:
+    """Who that is; None: nobody with this password. The caller says when the attempt succeeded, which may still need
+    a second factor. Raises Locked, CannotCount."""
+    attempt = begin(request, login)
+    user = authenticate(request, username=login, password=password)
+    return (user, attempt) if isinstance(user, User) else None
+
+
+def account_of(login: str) -> User | None:
+    """Under which name or address it was said does not matter."""
+    if "\x00" in login:
+        return None
+    found = User.objects.filter(username=login).first()
+    return found or (User.objects.filter(email__iexact=login).order_by("pk").first() if "@" in login else None)
+
+
+def _by_account() -> Attempts:
+    return Attempts("account", settings.SIGN_IN_ATTEMPTS, settings.SIGN_IN_LOCK_SECONDS)
+
+
+def _by_address() -> Attempts:
+    return Attempts("address", settings.SIGN_IN_ADDRESS_ATTEMPTS, settings.SIGN_IN_LOCK_SECONDS)
+
+
+def _record(request: HttpRequest, user: User | None, address: str) -> None:
+    """Once a window, and without a name that nobody has: it may be a password in the wrong field."""
+    row, label = (str(user.pk), user.get_username()) if user is not None else ("", address)
+    actor = Actor("anonymous", "", getattr(request, "request_id", "") or actors.current().request_id)
+    changes.record(action=LOCKED, model=USERS, row=row, label=label, actor=actor)
