@@ -41,6 +41,7 @@ EngineError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -277,5 +278,8 @@ class StoreUnavailable(Unavailable):
 
 
 class Overloaded(Unavailable):
+    """`full`, told by the router, are the places (`engine.places`) that somebody will leave: one may wait for those."""
+
     code = "overloaded"
     text = "The service is overloaded."
+    full: Sequence[Any] = ()

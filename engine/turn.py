@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -43,10 +44,10 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "counted", "cuts",
-        "decided", "end", "ended", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins",
+        "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "cost", "counted", "cuts",
+        "decided", "end", "ended", "entered", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins",
         "policy", "principal", "refused", "request", "reservation", "restorer", "retries", "retrying", "route",
-        "session", "source", "started", "time", "tries", "ttft", "vectors", "verdicts",
+        "session", "source", "stage", "started", "time", "tries", "ttft", "vectors", "verdicts", "waited",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:
@@ -87,6 +88,10 @@ class Turn:
         self.appended = False
         self.counted = False
         self.started = False
+        self.stage: Literal["", "entered", "preparing"] = ""  # of its stay, see `engine.worker`
+        self.entered = self.began
+        self.waited = 0.0  # seconds, for places
+        self.cost = 0.0  # in tokens, for whoever says whose turn it is; 0: nobody has asked
 
     @property
     def session_id(self) -> str | None:
