@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
-from engine import caching, retrying
+from engine import caching, estimating, retrying
 from engine.aside import Aside, length, length_of
 from engine.batching import Batcher, BatchKey
 from engine.coalescing import BorrowedRoute, LentReservation, LentRoute, SharedCalls
@@ -30,6 +30,7 @@ from engine.ports import Answers, Journal, Limiter, Privacy, Route, Router, Sess
 from engine.privacy import restored
 from engine.turn import NO_END, Turn
 from engine.types import CachePolicy, ChatRequest, Delta, End, Message, ModelCall, Source, StoredAnswer, Usage
+from engine.worker import Worker
 
 C = TypeVar("C")
 A = TypeVar("A")
@@ -53,7 +54,9 @@ class Caller:
         answers: Answers,
         privacy: Privacy,
         aside: Aside,
+        worker: Worker,
     ) -> None:
+        self.worker = worker
         self._limiter = limiter
         self._sessions = sessions
         self.router = router
@@ -96,6 +99,7 @@ class Caller:
                 intent = self._journal.intent(turn.intent(), turn.claim)
                 if turn.claim is not None or not self._journal.healthy:  # who holds the key must be known before
                     await intent
+            self.worker.prepared(turn)
             began = time.monotonic()
             try:
                 return await answer(turn, call, intent)
@@ -135,6 +139,7 @@ class Caller:
         """The turn is over, however."""
         if turn.retrying:
             self.retries.give_back()
+        self.worker.leave(turn)
 
     def constrain(self, turn: Turn) -> None:
         """What of its session, and of its size, the router is to know."""
@@ -143,17 +148,23 @@ class Caller:
             turn.constraints.answerer = session.answerer
         turn.constraints.needed = partial(self._sessions.needs, session, turn.messages)
 
-    def choose(self, turn: Turn) -> Route:
-        """5."""
-        features = turn.plugins.features if turn.plugins is not None else {}
+    async def choose(self, turn: Turn) -> Route:
+        """5. Where all that fit are full the turn waits for a place."""
         try:
-            turn.route = self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
+            try:
+                turn.route = self._chosen(turn)
+            except Overloaded as error:
+                if not error.full:
+                    raise
+                turn.route = await self._waited_for(turn, error)
         except EngineError as error:
             turn.refused = error.decision or {}
             if turn.over_budget is not None and isinstance(error, Overloaded | ContextTooLong | ModelNotFound):
                 turn.over_budget.decision = error.decision
                 raise turn.over_budget from None  # nobody it has room for is left
             raise
+        if turn.waited:
+            turn.route.decision["waited"] = round(turn.waited, 3)
         return turn.route
 
     @staticmethod
@@ -166,6 +177,36 @@ class Caller:
         turn.over_budget = error
         turn.constraints.affords = error.affords
         return True
+
+    def _chosen(self, turn: Turn) -> Route:
+        features = turn.plugins.features if turn.plugins is not None else {}
+        return self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
+
+    async def _waited_for(self, turn: Turn, full: Overloaded) -> Route:
+        """The first place that is left by somebody goes to whose turn it is. Raises Overloaded with what the router had
+        found and the seconds that waiting would take."""
+        self.worker.prepared(turn)
+        owner, decision = turn.principal.tenant_id, full.decision or {}
+        tokens: int = decision.get("features", {}).get("prompt_tokens", 0)
+        cost = max(1, tokens + estimating.answer_tokens(turn.request.max_tokens))
+        while True:
+            began = time.monotonic()
+            try:
+                place = await self.worker.queue.wait("instance", full.full, turn.principal, cost, turn.waited)
+            except Overloaded as error:
+                error.decision = {**decision, "waited": round(turn.waited + time.monotonic() - began, 3)}
+                raise
+            finally:
+                turn.waited += time.monotonic() - began
+            place.claim(owner)
+            try:
+                return self._chosen(turn)
+            except Overloaded as error:
+                if not error.full:
+                    raise
+                full = error
+            finally:
+                place.freed()  # for the next one, if this turn went elsewhere
 
     async def reserve(self, turn: Turn, route: Route, max_tokens: int | None) -> None:
         """6."""
@@ -200,7 +241,7 @@ class Caller:
     async def _prepare(self, turn: Turn) -> ModelCall:
         """5, 7, and 6 unless the call may be another's."""
         while True:
-            route = self.choose(turn)
+            route = await self.choose(turn)
             try:
                 messages = await self._sessions.window(
                     turn.session, turn.messages, route.instance, route.upstream_model, turn.request

@@ -51,6 +51,7 @@ class Embedder:
         turn = Turn(principal, request, claim)
         self._endings.active += 1
         try:
+            await self._caller.worker.enter(turn)
             turn.admission = await self._limiter.admit(principal, request, turn.id)
             turn.decided = True
             checked = await self._checked(turn)
@@ -83,7 +84,7 @@ class Embedder:
 
     async def _prepare(self, turn: Turn) -> Route:
         """5, 6."""
-        route = self._caller.choose(turn)
+        route = await self._caller.choose(turn)
         await self._caller.reserve(turn, route, 0)
         return route
 

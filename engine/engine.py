@@ -1,6 +1,7 @@
 """The one way a chat turn is answered. The numbers are the steps of the design:
 
- 1 limits.admit   2 sessions.open   3 guard.input   4 plugins.pre   5 router.choose   6 limits.reserve
+ 1 a place at the worker, limits.admit   2 sessions.open   3 guard.input   4 plugins.pre
+ 5 router.choose, and a place at the instance   6 limits.reserve
  7 sessions.window, privacy.mask   8 cache, coalescing   9 journal.intent (runs beside 10)   10 adapter.stream
 11 what was masked is restored, plugins.post, guard.output
 12 journal.completion, sessions.append, limits.settle; then the terminal event
@@ -24,6 +25,7 @@ from engine.ports import Answers, Guard, Journal, Limiter, Meter, Plugins, Priva
 from engine.privacy import OpenPrivacy
 from engine.turn import Turn
 from engine.types import ChatRequest, Delta, Done, Embeddings, End, Event, Message, Principal
+from engine.worker import Worker
 
 OPEN_PRIVACY: Final = OpenPrivacy()
 NEVER: Final = Never()
@@ -45,6 +47,7 @@ class Engine:
         answers: Answers,
         privacy: Privacy = OPEN_PRIVACY,
         once: Once = NEVER,
+        worker: Worker | None = None,
     ) -> None:
         self.limiter = limiter
         self.sessions = sessions
@@ -52,6 +55,7 @@ class Engine:
         self.plugins = plugins
         self.journal = journal
         self._aside = Aside()
+        self.worker = worker or Worker()
         self.caller = Caller(
             limiter=limiter,
             sessions=sessions,
@@ -60,6 +64,7 @@ class Engine:
             answers=answers,
             privacy=privacy,
             aside=self._aside,
+            worker=self.worker,
         )
         self.endings = Endings(sessions=sessions, guard=guard, journal=journal, meter=meter, caller=self.caller)
         self.embedder = Embedder(
@@ -172,6 +177,7 @@ class Engine:
 
     async def _open(self, turn: Turn) -> None:
         principal, request = turn.principal, turn.request
+        await self.worker.enter(turn)
         turn.admission = await self.limiter.admit(principal, request, turn.id)
         await self._enter(turn, turn.id)
         turn.plugins = run = await self.plugins.pre(principal, turn.request, turn.session, turn.messages, turn.id)
@@ -218,6 +224,7 @@ class Engine:
         if turn.answered():
             turn.source = "plugin"
             turn.intended = True
+            self.worker.prepared(turn)
             await self.journal.intent(turn.intent(), turn.claim)
             return None, None
         return await self.caller.begin(turn, self.endings.active)

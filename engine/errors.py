@@ -42,7 +42,7 @@ EngineError
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -302,5 +302,8 @@ class StoreUnavailable(Unavailable):
 
 
 class Overloaded(Unavailable):
+    """`full`, told by the router, are the places (`engine.places`) that somebody will leave: one may wait for those."""
+
     code = "overloaded"
     text = "The service is overloaded."
+    full: Sequence[Any] = ()

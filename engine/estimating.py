@@ -13,6 +13,8 @@ from engine.types import Choice, Message, Usage
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_IMAGE = 765
+ANSWER_TOKENS = 256  # where the request names no limit
+MAX_ANSWER_TOKENS = 32_768
 
 
 def text_tokens(text: str) -> int:
@@ -42,3 +44,8 @@ def usage(prompt_tokens: int, choices: Sequence[Choice]) -> Usage:
     """Of a call whose service did not count."""
     produced = messages_tokens([choice.message for choice in choices])
     return Usage(prompt_tokens, max(0, produced - TOKENS_PER_MESSAGE), estimated=True)
+
+
+def answer_tokens(max_tokens: int | None) -> int:
+    """Of an answer that is still to come: what a caller writes there is no fact."""
+    return ANSWER_TOKENS if max_tokens is None else min(max_tokens, MAX_ANSWER_TOKENS)

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -48,10 +48,11 @@ class Turn:
     """Filled step by step by `Engine`; no I/O of its own."""
 
     __slots__ = (
-        "admission", "appended", "attempts", "began", "cheaper", "claim", "completing", "constraints", "counted", "cut",
-        "cuts", "decided", "end", "ended", "fold", "id", "intended", "keep", "messages", "output", "over_budget",
-        "personal", "plugins", "policy", "principal", "refused", "request", "reservation", "restorer", "retries",
-        "retrying", "room", "route", "session", "source", "started", "time", "tries", "ttft", "vectors", "verdicts",
+        "admission", "appended", "attempts", "began", "cheaper", "claim", "completing", "constraints", "counted",
+        "cut", "cuts", "decided", "end", "ended", "entered", "expected", "fold", "id", "intended", "keep", "messages",
+        "output", "over_budget", "personal", "plugins", "policy", "principal", "refused", "request", "reservation",
+        "restorer", "retries", "retrying", "room", "route", "session", "source", "stage", "started", "time", "tries",
+        "ttft", "vectors", "verdicts", "waited",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:
@@ -96,6 +97,10 @@ class Turn:
         self.appended = False
         self.counted = False
         self.started = False
+        self.stage: Literal["", "entered", "preparing"] = ""  # of its stay, see `engine.worker`
+        self.entered = self.began
+        self.waited = 0.0  # seconds, for places
+        self.expected = 0.0  # in tokens, for whoever says whose turn it is; 0: nobody has asked
 
     @property
     def session_id(self) -> str | None:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from engine.errors import ContextTooLong, ModelNotFound, Overloaded
+from engine.places import Places
 from engine.types import AUTO, Answerer, Constraints, Json
 from routing.demands import Demands
 from routing.features import Features
@@ -39,6 +40,15 @@ class Step(msgspec.Struct):
     def reasons(self) -> set[str]:
         """Why nobody may be chosen; `free`: somebody might, if the pool were not exhausted."""
         return {*self.selection.removed.values(), *(("free",) if self.selection.chosen is not None else ())}
+
+    def full(self) -> Iterator[Places]:
+        """What of the pool one may wait for."""
+        if self.exhausted:
+            return
+        for place, reason in self.selection.removed.items():
+            places = self.pool.candidates[place].entry.health.places
+            if reason == "max_concurrency" and places is not None:
+                yield places
 
     def candidates(self) -> list[Json]:
         selection = self.selection
@@ -148,7 +158,7 @@ def decide(table: RoutingTable, features: Features, constraints: Constraints | N
 
 
 def _ask(pool: Pool, name: str, fallback: Json | None, demands: Demands, now: float) -> Step:
-    selection = pool.balance.select(demands.out(pool), now)
+    selection = pool.balance.select(demands.out(pool), now, demands.tenant)
     return Step(pool, name, fallback, selection, demands.exhausts(pool))
 
 
@@ -180,7 +190,9 @@ def _refusal(steps: Sequence[Step], tokens: int) -> ContextTooLong | Overloaded:
         window = max(window_of(each.entry.instance) for step in steps for each in step.pool.candidates)
         return ContextTooLong(window=int(window), tokens=tokens) if tokens > window else ContextTooLong()
     waits = [step.selection.wait for step in steps if not step.reasons <= FINAL]
-    return Overloaded(retry_after=min(waits, default=BUSY_SECONDS))
+    overloaded = Overloaded(retry_after=min(waits, default=BUSY_SECONDS))
+    overloaded.full = tuple(dict.fromkeys(places for step in steps for places in step.full()))
+    return overloaded
 
 
 def _keep(step: Step, answerer: Answerer, tried: Sequence[int], now: float) -> Kept | None:

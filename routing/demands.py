@@ -18,10 +18,11 @@ FAILURES: Final = 2  # of one pool in a turn; then its fallbacks are asked
 class Demands:
     """Of one turn."""
 
-    __slots__ = ("_constraints", "_features", "_grown", "_marked", "_size", "_tokens", "request")
+    __slots__ = ("_constraints", "_features", "_grown", "_marked", "_size", "_tokens", "request", "tenant")
 
     def __init__(self, table: RoutingTable, features: Features, constraints: Constraints | None) -> None:
         self.request = features.request
+        self.tenant = features.principal.tenant_id
         self._features = features
         self._tokens: int = features["prompt_tokens"]
         self._constraints = constraints

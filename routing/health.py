@@ -9,10 +9,11 @@ import random
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
-from math import exp
+from math import exp, inf
 from typing import Final
 
 from engine.errors import UpstreamBusy, UpstreamError
+from engine.places import Places
 from routing.breaker import ERROR_RATE, RATED_CALLS, Breaker, Change
 
 SIZES: Final = (256, 1024, 4096, 16384)  # prompt tokens at which the next class begins
@@ -82,14 +83,15 @@ class Call:
 class Health:
     """One instance. Times are seconds of one monotonic clock. `ttft` is the moving average of the normalised time to
     the first token, None before the first; `usual` is what is usual in the pool that was weighed last, 0 before;
-    `calls`, `answers` and `failures` count, `latest` is the last time as measured.
+    `calls`, `answers` and `failures` count, `latest` is the last time as measured; `places` are what tenants share of it,
+    None where any number of calls may run.
 
     A service that asks to wait is paused and blamed for nothing. A call the caller cancelled, or that the service
     calls wrong, says nothing about the instance."""
 
     __slots__ = (
         "_answered_at", "_calls", "_classes", "_counted_at", "_drift", "_errors", "_jitter", "_unanswered", "answers",
-        "breaker", "calls", "failures", "in_flight", "latest", "paused_until", "ttft", "usual",
+        "breaker", "calls", "failures", "in_flight", "latest", "paused_until", "places", "ttft", "usual",
     )  # fmt: skip
 
     def __init__(self, classes: Classes | None = None, *, jitter: Callable[[], float] = random.random) -> None:
@@ -102,12 +104,25 @@ class Health:
         self.paused_until = 0.0
         self.breaker = Breaker(jitter)
         self.in_flight = 0
+        self.places: Places | None = None
         self.calls = 0
         self.answers = 0
         self.failures = 0
         self.latest = 0.0
         self.ttft: float | None = None
         self.usual = 0.0
+
+    def bound(self, limit: int | None, *, alone: bool) -> None:
+        """So many calls at a time, None: any; `alone`: all of one tenant. Whoever waits is let in if there is room."""
+        places = self.places
+        if places is not None:
+            places.limit = inf if limit is None else limit
+            if places.line.size:
+                places.freed()
+        elif limit is not None:
+            self.places = Places(limit, alone=alone, running=lambda: self.in_flight)
+        if limit is None:
+            self.places = None
 
     # What happens -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from engine.errors import ContextTooLong, Overloaded
+from engine.estimating import answer_tokens
 from engine.ports import Adapter
+from engine.queueing import Share, alike
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Instance, Json, Message, Principal
 from routing.breaker import Change
@@ -18,6 +20,7 @@ from routing.table import Entry, PublicModel, RoutingTable
 
 Seconds = Callable[[], float]
 Tell = Callable[[Entry, Change], None]
+Holder = tuple[int, float]  # of a place: a tenant's id and weight
 
 
 def _to_nobody(entry: Entry, change: Change) -> None:
@@ -29,13 +32,13 @@ class InstanceRoute:
     `decision` explains the choice, see `routing.decision.Decision.record`."""
 
     __slots__ = (
-        "_call", "_entry", "_monotonic", "_tell", "adapter", "decision", "instance", "model", "prompt_tokens", "rules",
+        "_call", "_cost", "_entry", "_holder", "_monotonic", "_places", "_tell", "adapter", "decision", "instance", "model", "prompt_tokens", "rules",
         "upstream_model",
     )  # fmt: skip
 
     def __init__(
         self, entry: Entry, model: str, decision: Json, *, stream: bool, prompt_tokens: int, began: float,
-        monotonic: Seconds, tell: Tell,
+        monotonic: Seconds, tell: Tell, holder: Holder, answer_tokens: int,
     ) -> None:  # fmt: skip
         self.instance: Instance = entry.instance
         self.adapter: Adapter = entry.adapter
@@ -48,6 +51,11 @@ class InstanceRoute:
         self._monotonic = monotonic
         self._tell = tell
         self._call: Call = entry.health.begin(began, class_of(prompt_tokens, stream))
+        self._holder = holder
+        self._cost = prompt_tokens + answer_tokens
+        self._places = entry.health.places
+        if self._places is not None:
+            self._places.take(*holder)
 
     def first_token(self) -> None:
         change = self._entry.health.first_token(self._call, self._monotonic())
@@ -55,7 +63,10 @@ class InstanceRoute:
             self._tell(self._entry, change)
 
     def unused(self) -> None:
+        over = self._call.over
         self._entry.health.withdraw(self._call)
+        if not over and self._places is not None:
+            self._places.leave(self._holder[0])
 
     def again(self, prompt_tokens: int) -> InstanceRoute:
         return InstanceRoute(
@@ -67,11 +78,16 @@ class InstanceRoute:
             began=self._monotonic(),
             monotonic=self._monotonic,
             tell=self._tell,
+            holder=self._holder,
+            answer_tokens=0,
         )
 
     def outcome(self, error: BaseException | None) -> None:
         """The first call counts."""
-        change = self._entry.health.end(self._call, error, self._monotonic())
+        over, now = self._call.over, self._monotonic()
+        change = self._entry.health.end(self._call, error, now)
+        if not over and self._places is not None:
+            self._places.leave(self._holder[0], max(1, self._cost), now - self._call.began)
         if change is not None:
             self._tell(self._entry, change)
 
@@ -84,12 +100,15 @@ class RuleRouter:
         table: Cell[RoutingTable],
         *,
         tell: Tell = _to_nobody,
+        share: Share = alike,
         clock: Seconds = time.time,
         monotonic: Seconds = time.monotonic,
     ) -> None:
-        """`tell` is told what other workers should know of an instance, at once and on the event loop."""
+        """`tell` is told what other workers should know of an instance, at once and on the event loop; `share` gives a
+        tenant's weight among those who share one."""
         self._table = table
         self._tell = tell
+        self._share = share
         self._clock = clock
         self._monotonic = monotonic
 
@@ -117,6 +136,8 @@ class RuleRouter:
             began=now,
             monotonic=self._monotonic,
             tell=self._tell,
+            holder=(principal.tenant_id, self._share(principal.tenant_id)),
+            answer_tokens=answer_tokens(request.max_tokens) if request.task == "chat" else 0,
         )
 
     def explain(

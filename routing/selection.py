@@ -50,6 +50,13 @@ class Member(msgspec.Struct, frozen=True):
     health: Health
     limit: int | None = None
 
+    def is_full(self, tenant: int) -> bool:
+        """For this tenant: of the last places some are kept for those who have few."""
+        places = self.health.places
+        if places is not None:
+            return not places.may(tenant)
+        return self.limit is not None and self.health.in_flight >= self.limit
+
 
 class Selection(msgspec.Struct):
     """A choice nothing was done about yet. Members are named by their place; `first` is who is in turn and pays for it
@@ -148,11 +155,11 @@ class Balance:
         self.qualities: Sequence[float] = [1.0] * len(members)
         self._due = 0.0
 
-    def select(self, out: Out, now: float) -> Selection:
-        """Who is next. Takes nobody's turn: see `take`."""
+    def select(self, out: Out, now: float, tenant: int = 0) -> Selection:
+        """Who is next, for this tenant. Takes nobody's turn: see `take`."""
         if now >= self._due:
             self.renew(now)
-        eligible, removed, wait = self._eligible(out, now)
+        eligible, removed, wait = self._eligible(out, now, tenant)
         scores = self._rotation.scores(eligible)
         chosen, runner_up, first = self._in_turn(eligible, scores, now)
         return Selection(chosen, runner_up, first, scores, self.qualities, removed, wait)
@@ -226,28 +233,28 @@ class Balance:
         behind = (other.health.in_flight + 1) * self._costs[second]
         return ahead * cost * other.weight > behind * one.weight
 
-    def _all_may(self, now: float) -> bool:
+    def _all_may(self, now: float, tenant: int) -> bool:
         for member in self.members:
             health = member.health
             if health.breaker.is_open or health.paused_until > now:
                 return False
-            if member.limit is not None and health.in_flight >= member.limit:
+            if member.limit is not None and member.is_full(tenant):
                 return False
         return True
 
-    def _eligible(self, out: Out, now: float) -> tuple[Sequence[int], dict[int, Removal], float]:
+    def _eligible(self, out: Out, now: float, tenant: int) -> tuple[Sequence[int], dict[int, Removal], float]:
         """The places that may be chosen, why others may not, and the seconds until the first of those is back."""
-        if not out and self._all_may(now):
+        if not out and self._all_may(now, tenant):
             return self._everybody, {}, BUSY_SECONDS
         eligible: list[int] = []
         removed: dict[int, Removal] = {}
         blocked: list[int] = []
         waits: list[float] = []
         for place, member in enumerate(self.members):
-            health, limit = member.health, member.limit
+            health = member.health
             if out and member.id in out:
                 removed[place] = out[member.id]
-            elif limit is not None and health.in_flight >= limit:
+            elif member.limit is not None and member.is_full(tenant):
                 removed[place] = "max_concurrency"
                 waits.append(BUSY_SECONDS)
             elif health.paused_until > now:

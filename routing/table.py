@@ -269,6 +269,7 @@ def window_of(instance: Instance) -> float:
 
 def _member(candidate: Candidate) -> Member:
     entry = candidate.entry
+    entry.health.bound(entry.instance.max_concurrency, alone=entry.instance.tenant_id is not None)
     return Member(entry.instance.id, candidate.weight, entry.health, entry.instance.max_concurrency)
 
 

@@ -1,0 +1,116 @@
+"""What a worker's turns share: memory for so many at a time, and one processor.
+
+A turn holds one of `turns` from its beginning to its end. Until its model is called it also holds one of `preparing`:
+that is where most of its processor time goes. How many may prepare at once follows from the event loop, whose round
+grows with every turn that wants the processor: while a round is short there may be more of them, and fewer when it is
+long and several tenants share the worker (additive increase, multiplicative decrease: D.-M. Chiu and R. Jain, "Analysis
+of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks", 1989). So what a busy tenant
+sends at once waits in its own line and not in the event loop, which knows no tenants."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from engine.estimating import answer_tokens, messages_tokens
+from engine.places import Places
+from engine.queueing import Queue
+from engine.turn import Turn
+
+MAX_TURNS: Final = 2000
+MOST: Final = 64  # turns prepared at once
+LEAST: Final = 2
+ROUND: Final = 0.004  # seconds that a round of the event loop may take
+BACK: Final = 0.8  # what is left of the limit after a round that took longer
+PROBE: Final = 0.005  # seconds between two looks at the loop while somebody waits
+
+
+class Pace:
+    """Adapts `places.limit` to the event loop. Costs a callback a round in which turns begin, nothing while none do."""
+
+    __slots__ = ("_began", "_looking", "_monotonic", "_places")
+
+    def __init__(self, places: Places, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._places = places
+        self._monotonic = monotonic
+        self._looking = False
+        self._began = 0.0
+
+    def look(self) -> None:
+        """Times the loop's round that is running, unless that is being done."""
+        if not self._looking:
+            self._looking = True
+            self._began = self._monotonic()
+            asyncio.get_running_loop().call_soon(self._saw)
+
+    def _saw(self) -> None:
+        self._looking = False
+        self.adapt(self._monotonic() - self._began)
+        if self._places.line.size and not self._looking:
+            self._looking = True
+            self._began = self._monotonic() + PROBE
+            asyncio.get_running_loop().call_later(PROBE, self._saw)
+
+    def adapt(self, seconds: float) -> None:
+        """A round took so long."""
+        places = self._places
+        if seconds > ROUND and places.shared:
+            places.limit = max(LEAST, places.limit * BACK)
+        elif places.limit < MOST:
+            places.limit = min(MOST, places.limit + 1)
+            places.freed()
+
+
+class Worker:
+    """One an engine. `waiting`, `standing` are for whoever looks at it."""
+
+    def __init__(self, queue: Queue | None = None, *, max_turns: int = MAX_TURNS) -> None:
+        self.queue = queue or Queue()
+        self.turns = Places(max_turns, name="turns")
+        self.preparing = Places(MOST, name="preparing")
+        self.pace = Pace(self.preparing)
+
+    async def enter(self, turn: Turn) -> None:
+        """Returns when the turn may begin. Raises Overloaded."""
+        owner = turn.principal.tenant_id
+        weight = self.queue.share(owner)
+        if not self.turns.may(owner):
+            await self._wait(self.turns, turn)
+        self.turns.take(owner, weight)
+        turn.stage = "entered"
+        if not self.preparing.may(owner):
+            self.pace.look()
+            await self._wait(self.preparing, turn)
+        self.preparing.take(owner, weight)
+        turn.stage = "preparing"
+        self.pace.look()
+
+    def prepared(self, turn: Turn) -> None:
+        """The turn's model is called now, or it waits for somebody else than the processor. Safe to call twice."""
+        if turn.stage == "preparing":
+            turn.stage = "entered"
+            self.preparing.leave(turn.principal.tenant_id, turn.expected, time.monotonic() - turn.entered)
+
+    def leave(self, turn: Turn) -> None:
+        """The turn is over, however. Safe to call twice."""
+        self.prepared(turn)
+        if turn.stage == "entered":
+            turn.stage = ""
+            self.turns.leave(turn.principal.tenant_id, turn.expected, time.monotonic() - turn.entered)
+
+    async def _wait(self, places: Places, turn: Turn) -> None:
+        turn.expected = _cost(turn)
+        began = time.monotonic()
+        try:
+            granted = await self.queue.wait("worker", [places], turn.principal, turn.expected, turn.waited)
+            granted.claim(turn.principal.tenant_id)
+        finally:
+            turn.entered = time.monotonic()
+            turn.waited += turn.entered - began
+
+
+def _cost(turn: Turn) -> float:
+    """In tokens, as far as it can be told before anything was done."""
+    return max(1, messages_tokens(turn.request.messages) + answer_tokens(turn.request.max_tokens))
