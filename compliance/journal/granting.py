@@ -11,6 +11,9 @@ from compliance.database import ALIAS
 # What a sweeper needs to know of open turns, and a writer of entries whose commit it lost sight of.
 READABLE: Final = ("turn_id", "kind", "number", "tenant_id", "worker", "session_id", "model", "instance", "key_id")
 
+POLICY: Final = "clawdbot_writer"
+WALLED: Final = ("compliance_auditentry", "compliance_subjectkey", "compliance_idempotency")
+
 _GRANTS: Final = (
     "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role}",
     "REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM {role}",
@@ -24,6 +27,9 @@ _GRANTS: Final = (
     "GRANT SELECT, INSERT, UPDATE ON compliance_usagerow, compliance_usagetotal, compliance_usagetiming TO {role}",
     "GRANT EXECUTE ON FUNCTION compliance_usage_merged(text, text) TO {role}",
     "GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat, oldest_open) ON compliance_journalworker TO {role}",
+    # It writes for all tenants. Without a policy of its own it could not.
+    *(f"DROP POLICY IF EXISTS {POLICY} ON {table}" for table in WALLED),
+    *(f"CREATE POLICY {POLICY} ON {table} TO {{role}} USING (true) WITH CHECK (true)" for table in WALLED),
 )
 
 
