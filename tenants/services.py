@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from tenants import keys, stored_keys
+from tenants.allowances import copy_limits
 from tenants.models import ApiKey, IpRule, Member, Role, StoreLayout, Tenant, User
 from tenants.validation import clean_scopes
 
@@ -116,7 +117,7 @@ def change_api_key(*, key: ApiKey, **values: Any) -> ApiKey:
 def rotate_api_key(
     *, key: ApiKey, grace: timedelta = timedelta(), created_by: User | None = None
 ) -> tuple[ApiKey, str]:
-    """A new key of the same settings, and the key itself. The old one ends after `grace`, or when it would have ended
+    """A new key of the same settings and limits, and the key itself. The old one ends after `grace`, or when it would have ended
     anyway if that is sooner; without grace it is revoked at once."""
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= timezone.now()):
         raise ValidationError("This key has ended.")
@@ -126,6 +127,7 @@ def rotate_api_key(
         )
         row.replaces = key
         row.save(update_fields=["replaces"])
+        copy_limits(key=key, to=row)
         if not grace:
             revoke_api_key(key=key)
             return row, plain
