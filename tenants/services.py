@@ -117,8 +117,8 @@ def change_api_key(*, key: ApiKey, **values: Any) -> ApiKey:
 def rotate_api_key(
     *, key: ApiKey, grace: timedelta = timedelta(), created_by: User | None = None
 ) -> tuple[ApiKey, str]:
-    """A new key of the same settings and limits, and the key itself. The old one ends after `grace`, or when it would have ended
-    anyway if that is sooner; without grace it is revoked at once."""
+    """A new key of the same settings and limits, and the key itself. The old one ends after `grace`, or when it would
+    have ended anyway if that is sooner; without grace it is revoked at once."""
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= timezone.now()):
         raise ValidationError("This key has ended.")
     with transaction.atomic():

@@ -68,7 +68,7 @@ class TenantSite(ConsoleSite):
         def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             place = place_of(request)
             with _in_the_words_of(request, place):
-                response = self._answered(request, place, view, *args, **kwargs)
+                response: HttpResponseBase = self._answered(request, place, view, *args, **kwargs)
                 if isinstance(response, SimpleTemplateResponse):
                     response.render()
             return response
@@ -79,7 +79,7 @@ class TenantSite(ConsoleSite):
         def entered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.user.is_authenticated and place_of(request) is None:
                 leaving = request.resolver_match is not None and request.resolver_match.url_name == "logout"
-                return view(request) if leaving else self.nowhere(request)  # type: ignore[no-any-return]
+                return view(request) if leaving else self.nowhere(request)
             return guarded(request, *args, **kwargs)  # type: ignore[no-any-return]
 
         return entered
