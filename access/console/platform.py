@@ -7,6 +7,7 @@ from access.console.erasures import ErasureAdmin
 from access.console.extensions import PluginActivationAdmin
 from access.console.journal import JournalAdmin
 from access.console.keys import ApiKeyAdmin
+from access.console.limits import AllowanceAdmin
 from access.console.models import ModelInstanceAdmin
 from access.console.people import IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmin, UserAdmin
 from access.console.personal import PersonalDataAdmin
@@ -24,7 +25,7 @@ from compliance.models import (
 )
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
-from tenants.models import ApiKey, ChatSite, IpRule, Job, Member, Tenant, User
+from tenants.models import Allowance, ApiKey, ChatSite, IpRule, Job, Member, Tenant, User
 
 
 def platform_site() -> PlatformSite:
@@ -34,6 +35,7 @@ def platform_site() -> PlatformSite:
     site.register(User, UserAdmin)
     site.register(Member, MemberAdmin)
     site.register(ApiKey, ApiKeyAdmin)
+    site.register(Allowance, AllowanceAdmin)
     site.register(IpRule, IpRuleAdmin)
     site.register(ChatSite, ChatSiteAdmin)
     site.register(Job, JobAdmin)

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
-from unfold.sites import UnfoldAdminSite
 
+from access.console.frame import ConsoleSite
 from access.console.overview import overview
 from access.console.session_page import session_view
 from access.console.sessions import sessions_view
@@ -17,7 +17,7 @@ from access.console.signing_in import SharedSignIn
 from access.console.stores import stores
 
 
-class PlatformSite(SharedSignIn, UnfoldAdminSite):
+class PlatformSite(SharedSignIn, ConsoleSite):
     """Screens register with `register` as in any admin site."""
 
     settings_name = "UNFOLD"

@@ -11,7 +11,44 @@ from django.utils.translation import gettext_lazy as _
 from access.console.tenant.place import place_of
 
 # Groups of (area, title, icon, name of the page's address)
-GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = []
+GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
+    (
+        _("Access"),
+        [
+            ("keys", _("API keys"), "key", "console:tenants_apikey_changelist"),
+            ("members", _("Members"), "group", "console:tenants_member_changelist"),
+            ("members", _("Invitations"), "mail", "console:tenants_invitation_changelist"),
+            ("limits", _("Limits"), "speed", "console:tenants_allowance_changelist"),
+            ("addresses", _("Allowed addresses"), "lan", "console:tenants_iprule_changelist"),
+        ],
+    ),
+    (
+        _("Models"),
+        [
+            ("models", _("Model instances"), "smart_toy", "console:routing_modelinstance_changelist"),
+            ("rules", _("Routing rules"), "alt_route", "console:routing_routingrule_changelist"),
+            ("rules", _("Explain a decision"), "psychology_alt", "console:routing_routingrule_explain"),
+            ("rules", _("Replay rules"), "history", "console:routing_routingrule_replay"),
+        ],
+    ),
+    (
+        _("Words"),
+        [
+            ("words", _("Word lists"), "gpp_maybe", "console:compliance_sensitivewordlist_changelist"),
+            ("words", _("Subscriptions"), "playlist_add_check", "console:compliance_wordlistsubscription_changelist"),
+            ("words", _("Exceptions"), "verified_user", "console:compliance_wordexceptions_changelist"),
+            ("words", _("Personal data"), "visibility_off", "console:compliance_personaldata_changelist"),
+            ("words", _("Try a text"), "science", "console:compliance_sensitivewordlist_try_text"),
+        ],
+    ),
+    (
+        _("Tenant"),
+        [
+            ("chat_site", _("Web chat"), "chat", "console:tenants_chatsite_changelist"),
+            ("settings", _("Settings"), "settings", "console:tenants_tenant_changelist"),
+        ],
+    ),
+]
 
 
 def tenant(request: HttpRequest) -> list[dict[str, Any]]:

@@ -7,25 +7,52 @@ from typing import Final, NamedTuple
 from django.http import HttpRequest
 from django.utils import timezone
 
+from engine.types import Principal
 from tenants import roles
 from tenants.models import Member, SupportVisit, Tenant
 
-CHOSEN: Final = "console_tenant"  # in the web session: a tenant's id
+CHOSEN: Final = "console_tenant"  # in the web session: a tenant's id; of a form: the tenant it was opened for
 VISIT: Final = "console_visit"  # a support visit's id
 _KEPT: Final = "_console_place"
 _ALL: Final = "_console_places"
 
 
 class Place(NamedTuple):
-    """`visit` is there instead of `member` while an operator helps."""
+    """`visit` is there instead of `member` while an operator helps. `others`: whether there is a choice."""
 
     tenant: Tenant
     role: str
     member: Member | None = None
     visit: SupportVisit | None = None
+    others: bool = False
 
     def may(self, area: str, access: roles.Access = "read") -> bool:
         return roles.may(self.role, area, access)
+
+    @property
+    def actor(self) -> str:
+        """As versions and journal name who did something."""
+        if self.visit is not None:
+            return f"operator:{self.visit.operator_id}"
+        return f"member:{self.member.pk}" if self.member is not None else ""
+
+    def principal(self) -> Principal:
+        """Whose turn a trial, a playground's or an explanation's is."""
+        number, slug, actor = self.tenant.pk, self.tenant.slug, self.actor
+        if self.member is None:
+            return Principal(
+                tenant_id=number, tenant=slug, kind="system", subject=actor, user=actor, role="operator"
+            )
+        return Principal(
+            tenant_id=number,
+            tenant=slug,
+            kind="member",
+            subject=actor,
+            user=str(self.member.pk),
+            role=self.role,
+            scopes=frozenset({"chat", "sessions"}),
+            member_id=self.member.pk,
+        )
 
 
 def place_of(request: HttpRequest) -> Place | None:
@@ -37,22 +64,27 @@ def place_of(request: HttpRequest) -> Place | None:
 
 
 def places(request: HttpRequest) -> list[Member]:
-    """Every place the person could choose, by the tenants' names; asked once, before a tenant's wall stands."""
+    """Every place the person could choose, by the tenants' names."""
+    return [member for member in memberships(request) if opens(member)]
+
+
+def memberships(request: HttpRequest) -> list[Member]:
+    """All of the person's places, also where there is nothing to open; asked once, before a tenant's wall stands."""
     if not hasattr(request, _ALL):
-        setattr(request, _ALL, _places(request))
+        setattr(request, _ALL, _memberships(request))
     found: list[Member] = getattr(request, _ALL)
     return found
 
 
-def _places(request: HttpRequest) -> list[Member]:
+def _memberships(request: HttpRequest) -> list[Member]:
     if not request.user.is_authenticated:
         return []
-    members = Member.objects.everywhere().filter(user=request.user, is_active=True, tenant__is_active=True)
-    return [member for member in members.select_related("tenant").order_by("tenant__name", "pk") if _opens(member)]
+    members = Member.objects.everywhere().filter(user=request.user).select_related("tenant")
+    return list(members.order_by("tenant__name", "pk"))
 
 
-def _opens(member: Member) -> bool:
-    return roles.may(member.role, "overview")
+def opens(member: Member) -> bool:
+    return member.is_active and member.tenant.is_active and roles.may(member.role, "overview")
 
 
 def _found(request: HttpRequest) -> Place | None:
@@ -64,7 +96,9 @@ def _found(request: HttpRequest) -> Place | None:
     members = places(request)
     chosen = request.session.get(CHOSEN)
     member = next((member for member in members if member.tenant_id == chosen), members[0] if members else None)
-    return Place(member.tenant, member.role, member=member) if member is not None else None
+    if member is None:
+        return None
+    return Place(member.tenant, member.role, member=member, others=len(members) > 1)
 
 
 def _visit(request: HttpRequest) -> SupportVisit | None:

@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
+from access.console.tenant.addresses import OwnAddresses
+from access.console.tenant.chat_site import OwnChatSite
+from access.console.tenant.keys import OwnKeys
+from access.console.tenant.limits import OwnLimits
+from access.console.tenant.members import Invitations, OwnMembers
+from access.console.tenant.models import OwnModels
+from access.console.tenant.rules import OwnRules
+from access.console.tenant.settings import OwnSettings
 from access.console.tenant.site import TenantSite
+from access.console.tenant.words import OwnExceptions, OwnLists, OwnPersonalData, OwnSubscriptions
+from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
+from routing.models import ModelInstance, RoutingRule
+from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Member, Tenant
 
 
 def tenant_site() -> TenantSite:
     """The site for `/console/`."""
-    return TenantSite(name="console")
+    site = TenantSite(name="console")
+    site.register(ApiKey, OwnKeys)
+    site.register(Member, OwnMembers)
+    site.register(Invitation, Invitations)
+    site.register(Allowance, OwnLimits)
+    site.register(IpRule, OwnAddresses)
+    site.register(ChatSite, OwnChatSite)
+    site.register(Tenant, OwnSettings)
+    site.register(ModelInstance, OwnModels)
+    site.register(RoutingRule, OwnRules)
+    site.register(SensitiveWordList, OwnLists)
+    site.register(WordListSubscription, OwnSubscriptions)
+    site.register(WordExceptions, OwnExceptions)
+    site.register(PersonalData, OwnPersonalData)
+    return site
