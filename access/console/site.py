@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
 from access.console.overview import overview
+from access.console.reach import framed, platform_reach
 from access.console.session_page import session_view
 from access.console.sessions import sessions_view
 from access.console.stores import stores
@@ -35,15 +36,14 @@ class PlatformSite(UnfoldAdminSite):
         ]
 
     def sessions(self, request: HttpRequest) -> TemplateResponse:
-        context = {**self.each_context(request), "title": _("Sessions"), **sessions_view(request)}
-        return TemplateResponse(request, "console/sessions.html", context)
+        context = {"title": _("Sessions"), **sessions_view(request, platform_reach(request))}
+        return framed(self, request, "console/sessions.html", context)
 
     def session(self, request: HttpRequest) -> HttpResponse:
-        shown = session_view(request)
+        shown = session_view(request, platform_reach(request))
         if isinstance(shown, HttpResponse):
             return shown
-        context = {**self.each_context(request), "title": _("Session"), **shown}
-        return TemplateResponse(request, "console/session.html", context)
+        return framed(self, request, "console/session.html", {"title": _("Session"), **shown})
 
     def store(self, request: HttpRequest) -> TemplateResponse:
         context = {**self.each_context(request), "title": _("Store"), **stores()}

@@ -1,0 +1,78 @@
+"""How far a page reaches: the platform's console sees every tenant's records, a tenant's console its own alone."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from access.console.acting import actor_of
+from access.console.tenant.place import Place, place_of
+from access.console.tenant_field import TenantField
+from tenants.models import Tenant
+
+PLATFORM = "admin"
+TENANT = "console"
+
+
+class Reach(NamedTuple):
+    """`site` is the namespace of the console's addresses, `tenant` None where it is everybody's, `actor` as the journal
+    calls who looks. `place` is there in a tenant's console."""
+
+    site: str
+    actor: str
+    tenant: Tenant | None = None
+    place: Place | None = None
+
+    def address(self, name: str, *arguments: Any) -> str:
+        """Of a page of the same console."""
+        return reverse(f"{self.site}:{name}", args=arguments)
+
+    def may(self, area: str, access: Any = "read") -> bool:
+        return self.place is None or self.place.may(area, access)
+
+    def demand(self, area: str, access: Any = "change") -> None:
+        """Raises PermissionDenied."""
+        if not self.may(area, access):
+            raise PermissionDenied
+
+
+def platform_reach(request: HttpRequest) -> Reach:
+    """Of an operator in `/admin/`, whom its site has let in."""
+    return Reach(PLATFORM, f"operator:{request.user.pk}")
+
+
+def tenant_reach(request: HttpRequest, area: str) -> Reach:
+    """Of somebody in `/console/`. Raises PermissionDenied where they may not read this area."""
+    place = place_of(request)
+    if place is None or not place.may(area):
+        raise PermissionDenied
+    return Reach(TENANT, actor_of(request).name, place.tenant, place)
+
+
+class ReachingForm(forms.Form):
+    """A form about a tenant: an operator names it, in a tenant's console it is that one."""
+
+    tenant = TenantField()
+
+    def __init__(self, *args: Any, only: Tenant | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.only = only
+        if only is not None:
+            del self.fields["tenant"]
+
+    def clean(self) -> dict[str, Any] | None:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.only is not None:
+            data["tenant"] = self.only
+        return data
+
+
+def framed(site: Any, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+    """A page in its console's frame; addresses of the template are those of its own console."""
+    request.current_app = site.name  # type: ignore[attr-defined]
+    return TemplateResponse(request, template, {**site.each_context(request), **context})
