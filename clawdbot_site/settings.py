@@ -155,6 +155,7 @@ AUTH_PASSWORD_VALIDATORS = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "access" / "templates"],  # ahead of django-unfold's, whose frame the consoles add to
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -9,14 +9,13 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, everywhere
+from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm
 from tenants import services
 from tenants.models import ApiKey
 from tenants.validation import DEFAULT_SCOPES, SCOPES
@@ -104,7 +103,7 @@ class ApiKeyAdmin(PlatformAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.ModelForm[ApiKey], change: bool) -> None:
         made, plain = services.create_api_key(
-            tenant=form.cleaned_data["tenant"],
+            tenant=obj.tenant,
             name=form.cleaned_data["name"],
             scopes=form.cleaned_data["scopes"],
             expires_at=form.cleaned_data["expires_at"],
@@ -133,7 +132,7 @@ class ApiKeyAdmin(PlatformAdmin):
     @action(
         description=_("Revoke"),
         icon="block",
-        permissions=["view"],
+        permissions=["press"],
         dialog={
             "title": _("Revoke this key?"),
             "description": _("Its callers are refused everywhere within two seconds. This cannot be undone."),
@@ -141,6 +140,6 @@ class ApiKeyAdmin(PlatformAdmin):
         },
     )
     def revoke(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        services.revoke_api_key(key=everywhere(ApiKey).get(pk=object_id))
+        services.revoke_api_key(key=self.pressed(request, object_id))
         self.message_user(request, _("Revoked: it is refused everywhere within two seconds."))
-        return HttpResponse(headers={"HX-Redirect": reverse("admin:tenants_apikey_change", args=[object_id])})
+        return HttpResponse(headers={"HX-Redirect": self.link("change", object_id)})

@@ -16,9 +16,10 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, U
 
 from access.console.lines import LinesField
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, PlatformFormSet, everywhere
-from access.console.trial import TrialForm, ask
+from access.console.trial import TrialForm, ask, operator
 from adapters import registry
 from adapters.base import AdapterConfig
+from engine.types import Principal
 from routing import services
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.validation import check_adapter
@@ -163,7 +164,7 @@ class ModelInstanceAdmin(PlatformAdmin):
     @action(
         description=_("Test"),
         icon="play_arrow",
-        permissions=["change"],
+        permissions=["press"],
         dialog={
             "title": _("Ask this instance"),
             "description": _("A real turn, through the engine and into the journal, like every other."),
@@ -172,9 +173,14 @@ class ModelInstanceAdmin(PlatformAdmin):
         },
     )
     def test(self, request: HttpRequest, form: TrialForm, object_id: int) -> HttpResponse:
-        instance = everywhere(ModelInstance).select_related("tenant").get(pk=object_id)
-        trial = ask(request, instance, form.cleaned_data["question"])
-        return TemplateResponse(request, "console/trial.html", {"form": form, "trial": trial})
+        instance = self.pressed(request, object_id)
+        trial = ask(request, instance, self.asking(request, instance), form.cleaned_data["question"])
+        context = {"form": form, "trial": trial, "turn_link": trial.turn_id and self.turn_link(request, trial.turn_id)}
+        return TemplateResponse(request, "console/trial.html", context)
+
+    def asking(self, request: HttpRequest, instance: ModelInstance) -> Principal:
+        """Who the trial's turn is of."""
+        return operator(request, instance)
 
 
 class RoutingRuleForm(PlatformForm):

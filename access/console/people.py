@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db import models
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
@@ -194,7 +193,7 @@ class TenantAdmin(PlatformAdmin):
             self.message_user(request, _("Not all were forgotten within a minute. Try again."), "error")
         else:
             self.message_user(request, _("Forgotten: %(count)s kept answers.") % {"count": count})
-        return HttpResponse(headers={"HX-Redirect": reverse("admin:tenants_tenant_change", args=[object_id])})
+        return HttpResponse(headers={"HX-Redirect": self.link("change", object_id)})
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: forms.ModelForm[Tenant], change: bool) -> None:
         assert isinstance(form, TenantForm)

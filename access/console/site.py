@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
-from unfold.sites import UnfoldAdminSite
 
+from access.console.frame import ConsoleSite
 from access.console.overview import overview
 from access.console.reach import framed, platform_reach
 from access.console.session_page import session_view
@@ -17,7 +17,7 @@ from access.console.sessions import sessions_view
 from access.console.stores import stores
 
 
-class PlatformSite(UnfoldAdminSite):
+class PlatformSite(ConsoleSite):
     """Screens register with `register` as in any admin site."""
 
     settings_name = "UNFOLD"

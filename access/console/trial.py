@@ -43,7 +43,7 @@ class Trial(msgspec.Struct, frozen=True):
     completion_tokens: int = 0
 
 
-def ask(request: HttpRequest, instance: ModelInstance, question: str) -> Trial:
+def ask(request: HttpRequest, instance: ModelInstance, principal: Principal, question: str) -> Trial:
     """Blocks the calling thread until the answer is whole, at most a minute."""
     if not instance.enabled:
         return Trial(error=_("It is switched off: no worker has it in service. Switch it on and save it first."))
@@ -58,8 +58,8 @@ def ask(request: HttpRequest, instance: ModelInstance, question: str) -> Trial:
         bridge = bridge_of(request)
         if instance.task == ModelInstance.Task.EMBEDDINGS:
             asked = msgspec.structs.replace(chat, task="embeddings", max_tokens=None)
-            return _vector(bridge.run(bridge.engine.embed(operator(request, instance), asked), TIMEOUT))
-        done = bridge.run(bridge.engine.complete(operator(request, instance), chat), TIMEOUT)
+            return _vector(bridge.run(bridge.engine.embed(principal, asked), TIMEOUT))
+        done = bridge.run(bridge.engine.complete(principal, chat), TIMEOUT)
     except EngineError as error:
         return Trial(error=f"{error.message} ({error.code})")
     except TimeoutError:

@@ -12,7 +12,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm
-from access.console.words import STAGES, operator_name
+from access.console.words import STAGES
 from compliance.models import WordExceptions, WordListSubscription
 from compliance.models.words import Action
 from compliance.wordlists import lists_of
@@ -38,7 +38,7 @@ class NotedAdmin(PlatformAdmin):
     readonly_fields = ["updated_at", "updated_by"]
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
-        obj.updated_by = operator_name(request)
+        obj.updated_by = self.by(request)
         super().save_model(request, obj, form, change)
 
 

@@ -8,11 +8,11 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from access.console.links import link
 from access.console.recorded_turn import moment
 from compliance import hit_reports, wordlists
 from compliance.models import SensitiveWordList, WordListVersion
@@ -106,7 +106,7 @@ def hits_page(request: HttpRequest, words: SensitiveWordList, by: str) -> dict[s
         "report": report,
         "recorded": sum(day.record for day in report.days),
         "following": wordlists.next_stage(words.action) or "",
-        "change": reverse("admin:compliance_sensitivewordlist_change", args=[words.pk]),
+        "change": link(request, "compliance_sensitivewordlist_change", words.pk),
         "days": {
             "headers": [_("Day (UTC)"), _("Hits"), _("Recorded"), _("Masked"), _("Blocked")],
             "rows": [

@@ -8,13 +8,11 @@ from typing import Any
 from django import forms
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
-from access.console.scoped import BY_TENANT, PlatformAdmin, everywhere
+from access.console.scoped import BY_TENANT, PlatformAdmin
 from access.console.word_bench import bench_view
 from access.console.word_form import WordListForm
 from access.console.word_import import import_view
@@ -24,11 +22,6 @@ from compliance import wordlists
 from compliance.models import SensitiveWordList
 
 STAGES = {"record": "info", "mask": "warning", "block": "danger"}
-
-
-def operator_name(request: HttpRequest) -> str:
-    """As versions and journal name who did it."""
-    return f"operator:{request.user.pk}"
 
 
 class WordListAdmin(PlatformAdmin):
@@ -61,7 +54,7 @@ class WordListAdmin(PlatformAdmin):
     def save_model(
         self, request: HttpRequest, obj: SensitiveWordList, form: forms.ModelForm[Any], change: bool
     ) -> None:
-        wordlists.save_list(words=obj, by=operator_name(request))
+        wordlists.save_list(words=obj, by=self.by(request))
 
     @display(description=_("Stage"), ordering="action", label=STAGES)
     def stage(self, words: SensitiveWordList) -> tuple[str, Any]:
@@ -78,7 +71,7 @@ class WordListAdmin(PlatformAdmin):
     @action(
         description=_("Next stage"),
         icon="moving",
-        permissions=["change"],
+        permissions=["press"],
         dialog={
             "title": _("On to the next stage?"),
             "description": _("From recording to masking, from masking to blocking. Live within a second."),
@@ -86,13 +79,9 @@ class WordListAdmin(PlatformAdmin):
         },
     )
     def promote(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        words = everywhere(SensitiveWordList).get(pk=object_id)
-        self.message_user(request, promoted(words, operator_name(request)))
-        return HttpResponse(
-            headers={
-                "HX-Redirect": reverse(f"admin:{self.opts.label_lower.replace('.', '_')}_change", args=[object_id])
-            }
-        )
+        words = self.pressed(request, object_id)
+        self.message_user(request, promoted(words, self.by(request)))
+        return HttpResponse(headers={"HX-Redirect": self.link("change", object_id)})
 
     @action(description=_("Hits"), icon="bar_chart", url_path="hits", permissions=["view"])
     def hits(self, request: HttpRequest, object_id: int) -> HttpResponse:
@@ -104,42 +93,38 @@ class WordListAdmin(PlatformAdmin):
 
     @action(description=_("Text"), icon="description", permissions=["view"])
     def download(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        return self._file(object_id, "text")
+        return self._file(request, object_id, "text")
 
     @action(description=_("CSV"), icon="table", url_path="download-csv", permissions=["view"])
     def download_csv(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        return self._file(object_id, "csv")
+        return self._file(request, object_id, "csv")
 
     # Above the list -----------------------------------------------------------------------------------------------
 
     @action(description=_("Try a text"), icon="science", url_path="try", permissions=["view"])
     def try_text(self, request: HttpRequest) -> HttpResponse:
-        return self._page(request, "word_bench.html", title=_("Try a text"), **bench_view(request))
+        return self.framed(request, "word_bench.html", title=_("Try a text"), **bench_view(request))
 
     @action(description=_("Import files"), icon="upload_file", url_path="import", permissions=["add"])
     def import_files(self, request: HttpRequest) -> HttpResponse:
-        shown = import_view(request, operator_name(request))
+        shown = import_view(request, self.by(request))
         if shown.get("saved"):
             self.message_user(request, shown["saved"])
-            return HttpResponseRedirect(reverse("admin:compliance_sensitivewordlist_changelist"))
-        return self._page(request, "word_import.html", title=_("Import files"), **shown)
+            return HttpResponseRedirect(self.link("changelist"))
+        return self.framed(request, "word_import.html", title=_("Import files"), **shown)
 
     def _of_list(self, request: HttpRequest, object_id: int, page: Callable[..., dict[str, Any]]) -> HttpResponse:
-        words = everywhere(SensitiveWordList).select_related("tenant").filter(pk=object_id).first()
+        words = self.get_queryset(request).select_related("tenant").filter(pk=object_id).first()
         if words is None:
             self.message_user(request, _("There is no such word list."), "warning")
-            return HttpResponseRedirect(reverse("admin:compliance_sensitivewordlist_changelist"))
-        shown = page(request, words, operator_name(request))
+            return HttpResponseRedirect(self.link("changelist"))
+        shown = page(request, words, self.by(request))
         if shown.get("done"):
             self.message_user(request, shown["done"])
             return HttpResponseRedirect(request.path)
-        return self._page(request, words=words, **shown)
+        return self.framed(request, words=words, **shown)
 
-    def _file(self, object_id: int, form: str) -> HttpResponse:
-        found = everywhere(SensitiveWordList).filter(pk=object_id).values_list("words", "version").first()
+    def _file(self, request: HttpRequest, object_id: int, form: str) -> HttpResponse:
+        found = self.get_queryset(request).filter(pk=object_id).values_list("words", "version").first()
         words, version = found or ("", 0)
         return as_download(words.splitlines(), form, f"words-{object_id}-v{version}")
-
-    def _page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        shared = {**self.admin_site.each_context(request), "opts": self.opts}
-        return TemplateResponse(request, f"console/{template}", {**shared, **context})

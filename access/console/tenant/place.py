@@ -7,24 +7,42 @@ from typing import Final, NamedTuple
 from django.http import HttpRequest
 from django.utils import timezone
 
+from engine.types import Principal
 from tenants import roles
 from tenants.models import Member, SupportVisit, Tenant
 
-CHOSEN: Final = "console_tenant"  # in the web session: a tenant's id
+CHOSEN: Final = "console_tenant"  # in the web session: a tenant's id; of a form: the tenant it was opened for
 VISIT: Final = "console_visit"  # a support visit's id
 _KEPT: Final = "_console_place"
 
 
 class Place(NamedTuple):
-    """`visit` is there instead of `member` while an operator helps."""
+    """`visit` is there instead of `member` while an operator helps. `others`: whether there is a choice."""
 
     tenant: Tenant
     role: str
     member: Member | None = None
     visit: SupportVisit | None = None
+    others: bool = False
 
     def may(self, area: str, access: roles.Access = "read") -> bool:
         return roles.may(self.role, area, access)
+
+    @property
+    def actor(self) -> str:
+        """As versions and journal name who did something."""
+        if self.visit is not None:
+            return f"operator:{self.visit.operator_id}"
+        return f"member:{self.member.pk}" if self.member is not None else ""
+
+    def principal(self) -> Principal:
+        """Whose turn a trial, a playground's or an explanation's is."""
+        tenant = {"tenant_id": self.tenant.pk, "tenant": self.tenant.slug, "subject": self.actor}
+        if self.member is None:
+            return Principal(kind="system", user=self.actor, role="operator", **tenant)
+        scopes = frozenset({"chat", "sessions"})
+        number = self.member.pk
+        return Principal(kind="member", user=str(number), role=self.role, scopes=scopes, member_id=number, **tenant)
 
 
 def place_of(request: HttpRequest) -> Place | None:
@@ -37,14 +55,19 @@ def place_of(request: HttpRequest) -> Place | None:
 
 def places(request: HttpRequest) -> list[Member]:
     """Every place the person could choose, by the tenants' names."""
+    return [member for member in memberships(request) if opens(member)]
+
+
+def memberships(request: HttpRequest) -> list[Member]:
+    """All of the person's places, also where there is nothing to open."""
     if not request.user.is_authenticated:
         return []
-    members = Member.objects.everywhere().filter(user=request.user, is_active=True, tenant__is_active=True)
-    return [member for member in members.select_related("tenant").order_by("tenant__name", "pk") if _opens(member)]
+    members = Member.objects.everywhere().filter(user=request.user).select_related("tenant")
+    return list(members.order_by("tenant__name", "pk"))
 
 
-def _opens(member: Member) -> bool:
-    return roles.may(member.role, "overview")
+def opens(member: Member) -> bool:
+    return member.is_active and member.tenant.is_active and roles.may(member.role, "overview")
 
 
 def _found(request: HttpRequest) -> Place | None:
@@ -56,7 +79,9 @@ def _found(request: HttpRequest) -> Place | None:
     members = places(request)
     chosen = request.session.get(CHOSEN)
     member = next((member for member in members if member.tenant_id == chosen), members[0] if members else None)
-    return Place(member.tenant, member.role, member=member) if member is not None else None
+    if member is None:
+        return None
+    return Place(member.tenant, member.role, member=member, others=len(members) > 1)
 
 
 def _visit(request: HttpRequest) -> SupportVisit | None:

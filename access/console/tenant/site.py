@@ -2,33 +2,127 @@
 
 from __future__ import annotations
 
-from typing import Any
+import zoneinfo
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, NamedTuple
 
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import SimpleTemplateResponse, TemplateResponse
+from django.urls import URLPattern, URLResolver, path
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
-from unfold.sites import UnfoldAdminSite
 
-from access.console.tenant.place import place_of
+from access.console.frame import ConsoleSite
+from access.console.tenant.choosing import choose
+from access.console.tenant.place import CHOSEN, Place, memberships, place_of
+
+View = Callable[..., HttpResponse]
 
 
-class TenantSite(UnfoldAdminSite):
-    """Screens register with `register`; pages that are no table's go into `pages`."""
+class Page(NamedTuple):
+    """A page that is no table's: `view(site, request, ...)` for whoever may read its area. `path` may have parameters."""
+
+    path: str
+    name: str
+    area: str
+    view: View
+
+
+class TenantSite(ConsoleSite):
+    """Screens register with `register`; pages that are no table's are given to it."""
 
     settings_name = "UNFOLD_CONSOLE"
     index_title = _("Overview")
     index_template = "tenant/index.html"
 
+    def __init__(self, name: str = "console", pages: Sequence[Page] = ()) -> None:
+        super().__init__(name)
+        self.pages = pages
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        own = [path(page.path, self.admin_view(self._guarded(page)), name=page.name) for page in self.pages]
+        choosing = path("choose/", self.admin_view(lambda request: choose(self, request)), name="choose")
+        return [choosing, *own, *super().get_urls()]
+
+    def _guarded(self, page: Page) -> View:
+        @wraps(page.view)
+        def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            place = place_of(request)
+            if place is None or not place.may(page.area):
+                raise PermissionDenied
+            return page.view(self, request, *args, **kwargs)
+
+        return view
+
     def has_permission(self, request: HttpRequest) -> bool:
         return place_of(request) is not None
 
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """Every page of the site: in the tenant's time zone, in the person's language, for the tenant it was opened
+        for; whoever has no console is told why instead of being sent to sign in again."""
+
+        @wraps(view)
+        def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            place = place_of(request)
+            with _in_the_words_of(request, place):
+                response = self._answered(request, place, view, *args, **kwargs)
+                if isinstance(response, SimpleTemplateResponse):
+                    response.render()
+            return response
+
+        guarded = super().admin_view(shown, cacheable)
+
+        @wraps(guarded)
+        def entered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.user.is_authenticated and place_of(request) is None:
+                leaving = request.resolver_match is not None and request.resolver_match.url_name == "logout"
+                return view(request) if leaving else self.nowhere(request)  # type: ignore[no-any-return]
+            return guarded(request, *args, **kwargs)  # type: ignore[no-any-return]
+
+        return entered
+
+    def _answered(self, request: HttpRequest, place: Place | None, view: Any, *args: Any, **kwargs: Any) -> Any:
+        opened_for = request.POST.get(CHOSEN) if request.method == "POST" else None
+        if place is not None and opened_for is not None and opened_for != str(place.tenant.pk):
+            asked = next((each for each in memberships(request) if str(each.tenant_id) == opened_for), None)
+            context = {"title": _("Nothing was saved"), "asked": asked.tenant if asked is not None else None}
+            return self.page(request, "tenant/other_tenant.html", context, status=409)
+        return view(request, *args, **kwargs)
+
+    def nowhere(self, request: HttpRequest) -> HttpResponse:
+        """Signed in, and no console to open: suspended, on its way off the platform, or without a role that has one."""
+        found = memberships(request)
+        tenants = [each.tenant for each in found]
+        context = {
+            "title": _("No console"),
+            "closed": [tenant for tenant in tenants if tenant.closed_at is not None],
+            "suspended": [tenant for tenant in tenants if not tenant.is_active and tenant.closed_at is None],
+            "without": [each for each in found if each.tenant.is_active and each.tenant.closed_at is None],
+            "is_nav_sidebar_enabled": False,
+        }
+        page = TemplateResponse(request, "tenant/nowhere.html", {**self.each_context(request), **context}, status=403)
+        return page.render()
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        return {**super().each_context(request), "place": place_of(request)}
+        place = place_of(request)
+        return {
+            **super().each_context(request),
+            "place": place,
+            "templates": {"navigation": "tenant/navigation.html"},
+        }
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         page: TemplateResponse = super().index(request, extra_context)
         return page
 
-    def page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        """A page in the site's frame."""
-        return TemplateResponse(request, template, {**self.each_context(request), **context})
+
+@contextmanager
+def _in_the_words_of(request: HttpRequest, place: Place | None) -> Iterator[None]:
+    """The tenant's time zone and the person's language, where they have chosen one."""
+    zone = zoneinfo.ZoneInfo(place.tenant.time_zone) if place is not None else None
+    language = getattr(request.user, "language", "") or translation.get_language() or "en"
+    with timezone.override(zone), translation.override(language):
+        yield

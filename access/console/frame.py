@@ -1,0 +1,41 @@
+"""What the sites of both consoles share: pages that are no table's, and a search among what the side bar names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from unfold.dataclasses import SearchResult
+from unfold.sites import UnfoldAdminSite
+
+MOST = 100
+
+
+class ConsoleSite(UnfoldAdminSite):
+    """A console. Nothing of a search is kept: what one person may see is not what another may."""
+
+    def page(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+        """A page in the site's frame."""
+        return TemplateResponse(request, template, {**self.each_context(request), **context}, status=status)
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        wanted = request.GET.get("s", "").strip().lower()
+        if not wanted:
+            return HttpResponse()
+        found = [
+            SearchResult(
+                title=str(item["title"]),
+                description=str(group.get("title", "")),
+                link=str(item["link"]),
+                icon=item.get("icon", "tag"),
+            )
+            for group in self.get_sidebar_list(request)
+            for item in group["items"]
+            if wanted in str(item["title"]).lower()
+        ][:MOST]
+        results = Paginator(found, MOST).page(1)
+        context = {"page_obj": results.paginator, "results": results, "page_counter": 0, "execution_time": 0}
+        headers = {"HX-Trigger": "search"}
+        return TemplateResponse(request, "unfold/helpers/search_results.html", context, headers=headers)

@@ -1,0 +1,91 @@
+"""What every screen over rows shares, of the platform's console and of a tenant's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from access.console.links import link_or_none
+
+
+class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What a constraint over several fields says goes beside `blamed`, the field people would change."""
+
+    blamed = "name"
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_bound and NON_FIELD_ERRORS in self.errors and self.blamed in self.fields:
+            for error in self.errors.pop(NON_FIELD_ERRORS).as_data():
+                self.add_error(self.blamed, error)
+
+
+class Screen(ModelAdmin):
+    """A screen over a table. Whose rows it reads, and as whom it changes them, its console says."""
+
+    list_per_page = 50
+    list_filter_submit = True
+    warn_unsaved_form = True
+
+    def reach(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """The rows this console may show to this person."""
+        raise NotImplementedError
+
+    def by(self, request: HttpRequest) -> str:
+        """As versions and journal name who did it."""
+        raise NotImplementedError
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        rows = self.reach(request)
+        ordering = self.get_ordering(request)
+        return rows.order_by(*ordering) if ordering else rows
+
+    def link(self, page: str, *args: Any) -> str:
+        """The address of one of this screen's pages, in its own console."""
+        name = f"{self.opts.app_label}_{self.opts.model_name}_{page}"
+        return reverse(f"{self.admin_site.name}:{name}", args=args)
+
+    def framed(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+        """A page about this screen's rows that is neither their list nor their form."""
+        shared = {**self.admin_site.each_context(request), "opts": self.opts}
+        return TemplateResponse(request, f"console/{template}", {**shared, **context})
+
+    def has_press_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether buttons that change a row, or make one do something, are there: also where no form changes it."""
+        return True
+
+    def pressed(self, request: HttpRequest, number: Any) -> Any:
+        """The row a button is for. Raises Http404, PermissionDenied where it is not theirs to press for."""
+        row = self.get_queryset(request).filter(pk=number).first()
+        if row is None:
+            raise Http404
+        if not self.has_press_permission(request, row):
+            raise PermissionDenied
+        return row
+
+    def turn_link(self, request: HttpRequest, turn_id: str) -> str:
+        """Where a turn is read; empty where this person may not."""
+        return link_or_none(request, "compliance_auditentry_change", turn_id)
+
+    @display(description=_("Tenant"), ordering="tenant__name")
+    def owner(self, row: Any) -> Any:
+        """For `list_display`, where a row may be the platform's own."""
+        return row.tenant or _("Platform")
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """What a service refuses although the form was right (somebody else was quicker) is said, not raised."""
+        try:
+            response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), "error")
+            return HttpResponseRedirect(request.get_full_path())
+        return response
