@@ -16,10 +16,13 @@ from django.conf import settings
 from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
 from access.connections import Connections
-from access.console.bridge import SCOPE_KEY, EngineBridge, SessionParts
+from access.console.bridge import SCOPE_KEY, EngineBridge, LiveParts, SessionParts
 from access.gateway import Gateway
 from access.generations import Generations
 from access.health import Health
+from access.heartbeats import Heartbeats
+from access.instance_states import INSTANCES, states
+from access.live_turns import LiveTurns
 from access.management.rows import Rows
 from access.metrics import Metrics
 from access.parts import Parts
@@ -67,6 +70,7 @@ from sessions_app.summarising import Summaries
 from sessions_app.versions import SessionVersions
 from sessions_app.windows import Windows
 from tenants.addresses import numbered
+from tenants.asking import Asking
 from tenants.answers import AnswerStore
 from tenants.bus import Bus
 from tenants.credentials import Credentials
@@ -203,12 +207,18 @@ class Application:
         canceller = Canceller(running, self.reader.turn, self.bus.tell)
         self.bus.on("cancel", canceller.heard)
         self.bus.on("reader", self.generations.heard)
+        asking = Asking(self.bus)
+        asking.answers(INSTANCES, states(self._routes))
+        version = settings.SPECTACULAR_SETTINGS["VERSION"]
+        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, version, lambda: self._counts(running))
+        resuming = Resuming(self.generations, self.reader.turn, self.bus.tell)
+        turns = LiveTurns(running, asking, self.heartbeats, resuming, canceller)
         self.connections = Connections(self.authenticator)
         self.parts = parts = Parts(
             engine=self.engine,
             running=running,
             generations=self.generations,
-            resuming=Resuming(self.generations, self.reader.turn, self.bus.tell),
+            resuming=resuming,
             canceller=canceller,
             watching=watching,
             authenticator=self.authenticator,
@@ -234,6 +244,7 @@ class Application:
         self.live.start()
         self.notices.start()
         self.bus.start()
+        self.heartbeats.start()
         self.prober.start()
         self._visits = loop.create_task(parts.visiting.keep_watch(running))
         self.health = health = Health(
@@ -242,12 +253,18 @@ class Application:
             degraded={"journal_spool": lambda: self.journal.waiting.spooled > 0},
         )
         shown = SessionParts(desk, versions, self.snapshots, SessionBrowser(self.stores))
-        bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown)
+        live = LiveParts(turns, self.generations, asking, router, self.reader.turn)
+        bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown, live)
         django = _bridged(self._django, bridge)
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
         )
         self._started = True
+
+    def _counts(self, running: RunningTurns) -> tuple[int, int, int]:
+        """Turns that are answered, turns that wait for it, entries that wait for the journal."""
+        all_of_them = len(list(running))
+        return len(running), all_of_them - len(running), self.journal.waiting.spooled
 
     def _resume_grace(self, tenant_id: int) -> float:
         """Seconds."""
@@ -297,6 +314,7 @@ class Application:
         await self.snapshots.drain()
         await self.prober.stop()
         await self.notices.stop()
+        await self.heartbeats.stop()
         await self.bus.stop()
         self.limits.close()
         self.sessions.stop()

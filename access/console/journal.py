@@ -8,7 +8,6 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +17,7 @@ from access.console.journal_forms import JournalForm
 from access.console.journal_jobs import download_view, read_view, reading_view
 from access.console.journal_sessions import session_changes_view
 from access.console.journal_signing import signing_view
-from access.console.reach import Reach, framed, platform_reach
+from access.console.reach import Reach, platform_reach
 from access.console.recorded_turn import STATE_COLOURS, duration, moment, moment_here, present, state_name
 from access.console.scoped import ReadOnlyAdmin
 from compliance.journal import listing, reader
@@ -73,8 +72,9 @@ class JournalAdmin(ReadOnlyAdmin):
         turn = present(reader.turn(intent.tenant_id, intent.turn_id), tenant)
         return self.page(request, "turn.html", title=_("Turn"), object=intent, original=intent, turn=turn)
 
-    def page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        return framed(self.admin_site, request, f"console/{template}", {"opts": self.opts, **context})
+    def page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        page: HttpResponse = self.admin_site.page(request, f"console/{template}", {"opts": self.opts, **context})
+        return page
 
 
 def _guarded(view: Callable[..., HttpResponse]) -> View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from access.console.chat_site import ChatSiteAdmin
 from access.console.erasures import ErasureAdmin
 from access.console.extensions import PluginActivationAdmin
+from access.console.invitations import InvitationAdmin
 from access.console.journal import JournalAdmin
 from access.console.keys import ApiKeyAdmin
 from access.console.models import ModelInstanceAdmin
@@ -12,6 +13,7 @@ from access.console.people import IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmi
 from access.console.personal import PersonalDataAdmin
 from access.console.replay import RoutingScreens
 from access.console.site import PlatformSite
+from access.console.support import SupportVisitAdmin
 from access.console.word_choices import ExceptionsAdmin, SubscriptionAdmin
 from access.console.words import WordListAdmin
 from compliance.models import (
@@ -24,7 +26,7 @@ from compliance.models import (
 )
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
-from tenants.models import ApiKey, ChatSite, IpRule, Job, Member, Tenant, User
+from tenants.models import ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
 
 
 def platform_site() -> PlatformSite:
@@ -33,6 +35,8 @@ def platform_site() -> PlatformSite:
     site.register(Tenant, TenantAdmin)
     site.register(User, UserAdmin)
     site.register(Member, MemberAdmin)
+    site.register(Invitation, InvitationAdmin)
+    site.register(SupportVisit, SupportVisitAdmin)
     site.register(ApiKey, ApiKeyAdmin)
     site.register(IpRule, IpRuleAdmin)
     site.register(ChatSite, ChatSiteAdmin)

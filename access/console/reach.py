@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
-from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from access.console.acting import actor_of
 from access.console.tenant.place import Place, place_of
 from access.console.tenant_field import TenantField
 from tenants.models import Tenant
@@ -51,7 +49,7 @@ def tenant_reach(request: HttpRequest, area: str) -> Reach:
     place = place_of(request)
     if place is None or not place.may(area):
         raise PermissionDenied
-    return Reach(TENANT, actor_of(request).name, place.tenant, place)
+    return Reach(TENANT, place.actor, place.tenant, place)
 
 
 class ReachingForm(forms.Form):
@@ -71,8 +69,3 @@ class ReachingForm(forms.Form):
             data["tenant"] = self.only
         return data
 
-
-def framed(site: Any, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-    """A page in its console's frame; addresses of the template are those of its own console."""
-    request.current_app = site.name  # type: ignore[attr-defined]
-    return TemplateResponse(request, template, {**site.each_context(request), **context})

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from access.console.frame import ConsoleSite
 from access.console.overview import overview
-from access.console.reach import framed, platform_reach
+from access.console.reach import platform_reach
 from access.console.session_page import session_view
 from access.console.sessions import sessions_view
 from access.console.stores import stores
@@ -35,19 +35,18 @@ class PlatformSite(ConsoleSite):
             *super().get_urls(),
         ]
 
-    def sessions(self, request: HttpRequest) -> TemplateResponse:
+    def sessions(self, request: HttpRequest) -> HttpResponse:
         context = {"title": _("Sessions"), **sessions_view(request, platform_reach(request))}
-        return framed(self, request, "console/sessions.html", context)
+        return self.page(request, "console/sessions.html", context)
 
     def session(self, request: HttpRequest) -> HttpResponse:
         shown = session_view(request, platform_reach(request))
         if isinstance(shown, HttpResponse):
             return shown
-        return framed(self, request, "console/session.html", {"title": _("Session"), **shown})
+        return self.page(request, "console/session.html", {"title": _("Session"), **shown})
 
-    def store(self, request: HttpRequest) -> TemplateResponse:
-        context = {**self.each_context(request), "title": _("Store"), **stores()}
-        return TemplateResponse(request, "console/stores.html", context)
+    def store(self, request: HttpRequest) -> HttpResponse:
+        return self.page(request, "console/stores.html", {"title": _("Store"), **stores()})
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         page: TemplateResponse = super().index(request, {**overview(request), **(extra_context or {})})

@@ -11,7 +11,26 @@ from django.utils.translation import gettext_lazy as _
 from access.console.tenant.place import place_of
 
 # Groups of (area, title, icon, name of the page's address)
-GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = []
+GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
+    (
+        _("Use"),
+        [
+            ("playground", _("Playground"), "science", "console:playground"),
+            ("sessions", _("Sessions"), "forum", "console:sessions"),
+            ("sessions", _("Live turns"), "sensors", "console:live"),
+            ("plugins", _("Plugins"), "extension", "console:plugins"),
+        ],
+    ),
+    (
+        _("Records"),
+        [
+            ("journal", _("Journal"), "receipt_long", "console:compliance_auditentry_changelist"),
+            ("journal", _("Erasures"), "person_remove", "console:compliance_erasure_changelist"),
+            ("members", _("Support visits"), "support_agent", "console:tenants_supportvisit_changelist"),
+            ("exports", _("Exports"), "download", "console:exports"),
+        ],
+    ),
+]
 
 
 def tenant(request: HttpRequest) -> list[dict[str, Any]]:

@@ -26,6 +26,8 @@ class Place(NamedTuple):
     others: bool = False
 
     def may(self, area: str, access: roles.Access = "read") -> bool:
+        if access == "change" and self.visit is not None and not self.visit.may_change:
+            return False  # it is for looking only, whatever its role may
         return roles.may(self.role, area, access)
 
     @property

@@ -105,7 +105,7 @@ class TenantAdmin(Screen):
         return super().turn_link(request, turn_id) if here(request).may("journal") else ""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """By the filters that are shown, and by nothing else: what a column holds is not to be guessed letter by letter."""
+        """By the filters that are shown, and nothing else: what a column holds is not to be guessed."""
         named = {each[0] if isinstance(each, tuple | list) else each for each in self.get_list_filter(request)}
         shown = lookup.partition("__")[0] in {name for name in named if isinstance(name, str)}
         return shown and super().lookup_allowed(lookup, value, request)
