@@ -10,6 +10,7 @@ from django.db import connections, models
 ALIAS: Final = "journal"
 JOURNAL_MODELS: Final = frozenset(
     {"auditentry", "journalworker", "subjectkey", "idempotency"}
+    | {"usagerow", "usagetotal", "usagetiming"}
     | {"treerun", "treenode", "treehead", "treecursor", "checkpoint", "prunestatement"}  # the sequencer's
 )
 

@@ -1,4 +1,5 @@
-"""The tables of compliance: the journal (on its own database); beside it lists, switches, erasures and changes."""
+"""The tables of compliance: the journal and what turns used, on a database of their own; beside it lists, switches,
+erasures and changes."""
 
 from compliance.models.changes import ChangeRecord
 from compliance.models.erasures import Erasure
@@ -8,6 +9,7 @@ from compliance.models.journal import AuditEntry, JournalWorker, SubjectKey
 from compliance.models.personal import PersonalData
 from compliance.models.subscriptions import WordExceptions, WordListSubscription
 from compliance.models.tree import Checkpoint, PruneStatement, TreeCursor, TreeHead, TreeNode, TreeRun
+from compliance.models.usage import UsageRow, UsageTiming, UsageTotal
 from compliance.models.words import SensitiveWordList, WordListVersion
 
 __all__ = [
@@ -25,6 +27,9 @@ __all__ = [
     "TreeHead",
     "TreeNode",
     "TreeRun",
+    "UsageRow",
+    "UsageTiming",
+    "UsageTotal",
     "WordExceptions",
     "WordHits",
     "WordListSubscription",
