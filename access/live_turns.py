@@ -1,4 +1,4 @@
-"""What runs now, at every worker: who waits for what answer, how far it is; watched while it is written, and stopped."""
+"""What runs now, at every worker: who waits for what answer, how far it is; to be watched, and to be stopped."""
 
 from __future__ import annotations
 

@@ -24,12 +24,22 @@ class InvitationAdmin(ReadOnlyAdmin):
     list_filter = ["role", BY_TENANT]
     list_select_related = ["tenant", "invited_by"]
     search_fields = ["email", "tenant__slug", "tenant__name"]
-    fields = ["email", "owner", "role", "state", "invited_by", "created_at", "expires_at", "accepted_at", "withdrawn_at"]
+    fields = [
+        "email",
+        "owner",
+        "role",
+        "state",
+        "invited_by",
+        "created_at",
+        "expires_at",
+        "accepted_at",
+        "withdrawn_at",
+    ]
     readonly_fields = fields
     actions = ["withdraw"]
 
     def has_withdraw_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
+        return bool(self.has_view_permission(request))
 
     @display(description=_("State"), label=COLOURS)
     def state(self, invitation: Invitation) -> tuple[str, Any]:

@@ -59,13 +59,10 @@ class ReachingForm(forms.Form):
 
     def __init__(self, *args: Any, only: Tenant | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.only = only
+        self.only: Tenant | None = only
         if only is not None:
             del self.fields["tenant"]
 
-    def clean(self) -> dict[str, Any] | None:
-        data: dict[str, Any] = super().clean() or self.cleaned_data
+    def _post_clean(self) -> None:
         if self.only is not None:
-            data["tenant"] = self.only
-        return data
-
+            self.cleaned_data["tenant"] = self.only

@@ -34,7 +34,7 @@ class Setting(msgspec.Struct, frozen=True):
     """A field of `Settings`. `optional`: it may be None, which an empty field stands for."""
 
     name: str
-    type: inspect.Type
+    kind: inspect.Type
     optional: bool
     required: bool
     default: Any
@@ -46,7 +46,7 @@ class Setting(msgspec.Struct, frozen=True):
     @property
     def rows(self) -> type[msgspec.Struct] | None:
         """A list of structures: a form for each of them."""
-        item = self.type.item_type if isinstance(self.type, inspect.ListType) else None
+        item = self.kind.item_type if isinstance(self.kind, inspect.ListType) else None
         return item.cls if isinstance(item, inspect.StructType) else None
 
 
@@ -69,7 +69,7 @@ def field_of(setting: Setting) -> forms.Field:
     if setting.secret:
         widget = UnfoldAdminPasswordInput(attrs={"autocomplete": "new-password"})
         return forms.CharField(**shared, widget=widget, strip=False, max_length=LONGEST)
-    make = _MAKERS.get(type(setting.type), _json)
+    make = _MAKERS.get(type(setting.kind), _json)
     return make(setting, shared)
 
 
@@ -79,7 +79,7 @@ def shown(setting: Setting, value: Any) -> Any:
         return None
     if isinstance(field_of(setting), JsonField):
         return value
-    if isinstance(setting.type, inspect.EnumType | inspect.LiteralType):
+    if isinstance(setting.kind, inspect.EnumType | inspect.LiteralType):
         return json.dumps(value)
     return value
 
@@ -93,14 +93,14 @@ def _setting(field: inspect.Field) -> Setting:
             kind, more, described = _bare(others[0])
             extra, schema = {**extra, **more}, {**schema, **described}
     default = field.default
-    if field.default_factory is not inspect.NODEFAULT:
+    if field.default_factory is not msgspec.NODEFAULT:
         default = field.default_factory()
     return Setting(
         name=field.encode_name,
-        type=kind,
+        kind=kind,
         optional=optional,
         required=field.required,
-        default=None if default is inspect.NODEFAULT else msgspec.to_builtins(default),
+        default=None if default is msgspec.NODEFAULT else msgspec.to_builtins(default),
         label=_(schema["title"]) if schema.get("title") else field.encode_name.replace("_", " ").capitalize(),
         help=_(schema["description"]) if schema.get("description") else "",
         secret=bool(extra.get(SECRET)),
@@ -120,7 +120,7 @@ def _bare(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any], dict[str, A
 
 
 def _text(setting: Setting, shared: dict[str, Any]) -> forms.Field:
-    kind = setting.type
+    kind = setting.kind
     assert isinstance(kind, inspect.StrType)
     widget: Any = UnfoldAdminTextareaWidget(attrs={"rows": 4}) if setting.long else UnfoldAdminTextInputWidget
     field = forms.CharField(
@@ -132,16 +132,17 @@ def _text(setting: Setting, shared: dict[str, Any]) -> forms.Field:
 
 
 def _number(setting: Setting, shared: dict[str, Any]) -> forms.Field:
-    kind = setting.type
+    kind = setting.kind
     assert isinstance(kind, inspect.IntType | inspect.FloatType)
     whole = isinstance(kind, inspect.IntType)
-    make = forms.IntegerField if whole else forms.FloatField
+    make: Any = forms.IntegerField if whole else forms.FloatField
     low, high = kind.ge, kind.le
     if whole:
         low = kind.gt + 1 if kind.gt is not None else low
         high = kind.lt - 1 if kind.lt is not None else high
     widget = UnfoldAdminIntegerFieldWidget if whole else UnfoldAdminDecimalFieldWidget
-    return make(**shared, widget=widget, min_value=low, max_value=high)
+    field: forms.Field = make(**shared, widget=widget, min_value=low, max_value=high)
+    return field
 
 
 def _flag(setting: Setting, shared: dict[str, Any]) -> forms.Field:
@@ -151,13 +152,13 @@ def _flag(setting: Setting, shared: dict[str, Any]) -> forms.Field:
 
 
 def _enumeration(setting: Setting, shared: dict[str, Any]) -> forms.Field:
-    assert isinstance(setting.type, inspect.EnumType)
-    return _choice([each.value for each in setting.type.cls], setting, shared)
+    assert isinstance(setting.kind, inspect.EnumType)
+    return _choice([each.value for each in setting.kind.cls], setting, shared)
 
 
 def _literal(setting: Setting, shared: dict[str, Any]) -> forms.Field:
-    assert isinstance(setting.type, inspect.LiteralType)
-    return _choice(list(setting.type.values), setting, shared)
+    assert isinstance(setting.kind, inspect.LiteralType)
+    return _choice(list(setting.kind.values), setting, shared)
 
 
 def _choice(values: list[Any], setting: Setting, shared: dict[str, Any]) -> forms.Field:
@@ -172,8 +173,8 @@ def _choice(values: list[Any], setting: Setting, shared: dict[str, Any]) -> form
 
 
 def _list(setting: Setting, shared: dict[str, Any]) -> forms.Field:
-    assert isinstance(setting.type, inspect.ListType)
-    if not isinstance(setting.type.item_type, inspect.StrType):
+    assert isinstance(setting.kind, inspect.ListType)
+    if not isinstance(setting.kind.item_type, inspect.StrType):
         return _json(setting, shared)
     return LinesField(**{**shared, "help_text": shared["help_text"] or _("One a line.")})
 

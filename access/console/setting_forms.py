@@ -1,4 +1,4 @@
-"""A form for a plugin's settings, made of its `Settings`; lists of structures are a form each, with empty ones below."""
+"""A form for a plugin's settings, made of its `Settings`; lists of structures are a form each, with empty ones too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from plugins import registry
 from plugins.registry import PluginClass
 
 EMPTY: Final = 2  # forms below those that say something
-MOST_ROWS: Final = 500
+MOST: Final = 500
 REMOVE: Final = "remove_"
 _PATH: Final = re.compile(r" - at `\$((?:\.\w+|\[[^\]]*\])*)`\Z")
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
@@ -30,9 +30,11 @@ class StructForm(forms.Form):
         self.stored = stored or {}
         self.known = [each for each in settings_of(cls) if each.rows is None]
         initial = {each.name: shown(each, self.stored.get(each.name, each.default)) for each in self.known}
-        super().__init__(*args, initial=initial, **kwargs)
+        super().__init__(*args, **{**kwargs, "initial": initial})
         for each in self.known:
-            self.fields[each.name] = field_of(each)
+            field = self.fields[each.name] = field_of(each)
+            kept = each.secret and bool(self.stored.get(each.name))
+            field.required = each.required and not kept and not isinstance(field, forms.BooleanField)
             if each.secret and self.stored.get(each.name):
                 self.fields[each.name].help_text = _("There is one; it is never shown. Empty: it stays.")
                 self.fields[f"{REMOVE}{each.name}"] = forms.BooleanField(
@@ -46,8 +48,7 @@ class StructForm(forms.Form):
         return {
             name: value
             for name, value in found.items()
-            if (value is not None or kept[name].optional)
-            and (kept[name].required or value != kept[name].default)
+            if (value is not None or kept[name].optional) and (kept[name].required or value != kept[name].default)
         }
 
     def _value(self, setting: Setting) -> Any:
@@ -77,10 +78,6 @@ class RowForms(BaseFormSet):  # type: ignore[type-arg]
         stored = self.rows[index] if index is not None and index < len(self.rows) else None
         return {**found, "stored": stored}
 
-    def _construct_form(self, i: int, **kwargs: Any) -> Any:
-        kwargs.pop("initial", None)
-        return super()._construct_form(i, **kwargs)
-
     def written(self) -> list[tuple[int, StructForm]]:
         """The forms that say something, with their places."""
         return [
@@ -105,7 +102,12 @@ class SettingsForm:
             if each.rows is not None:
                 rows = [row for row in kept.get(each.name) or each.default or [] if isinstance(row, dict)]
                 make = formset_factory(
-                    StructForm, formset=_named(each), extra=EMPTY, can_delete=True, max_num=MOST_ROWS, absolute_max=MOST_ROWS
+                    StructForm,
+                    formset=_named(each),
+                    extra=EMPTY,
+                    can_delete=True,
+                    max_num=MOST,
+                    absolute_max=MOST,
                 )
                 made = make(data, prefix=f"settings-{each.name}", rows=rows, cls=each.rows)
                 self.rows[each.name] = (each, made)  # type: ignore[assignment]

@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 
+from access.console import operation
 from access.console.frame import ConsoleSite
 from access.console.overview import overview
 from access.console.reach import platform_reach
@@ -30,6 +31,9 @@ class PlatformSite(ConsoleSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         return [
             path("store/", self.admin_view(self.store), name="store"),
+            path("workers/", self.admin_view(self.workers), name="workers"),
+            path("instances/", self.admin_view(self.instances), name="instances"),
+            path("tenants/health/", self.admin_view(self.tenants), name="tenants_health"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("sessions/read/", self.admin_view(self.session), name="session"),
             *super().get_urls(),
@@ -44,6 +48,16 @@ class PlatformSite(ConsoleSite):
         if isinstance(shown, HttpResponse):
             return shown
         return self.page(request, "console/session.html", {"title": _("Session"), **shown})
+
+    def workers(self, request: HttpRequest) -> HttpResponse:
+        return self.page(request, "console/operation.html", {"title": _("Workers"), **operation.workers(request)})
+
+    def instances(self, request: HttpRequest) -> HttpResponse:
+        context = {"title": _("Instances and shares"), **operation.instances(request)}
+        return self.page(request, "console/operation.html", context)
+
+    def tenants(self, request: HttpRequest) -> HttpResponse:
+        return self.page(request, "console/operation.html", {"title": _("Tenants' health"), **operation.tenants()})
 
     def store(self, request: HttpRequest) -> HttpResponse:
         return self.page(request, "console/stores.html", {"title": _("Store"), **stores()})

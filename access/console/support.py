@@ -90,7 +90,7 @@ class SupportVisitAdmin(PlatformAdmin):
         return False
 
     def has_end_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
+        return bool(self.has_view_permission(request))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         data = form.cleaned_data

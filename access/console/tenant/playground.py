@@ -170,4 +170,3 @@ def _words() -> Mapping[str, str]:
         "prompt": _("Write a prompt first."),
         "number": _("Expected a number from %(low)s to %(high)s."),
     }
-

@@ -28,7 +28,7 @@ View = Callable[..., Any]
 
 
 class Page(NamedTuple):
-    """A page that is no table's: `view(site, request, ...)` for whoever may read its area. `path` may have parameters."""
+    """One that is no table's: `view(site, request, ...)` for whoever may read its area. `path` may have parameters."""
 
     path: str
     name: str
