@@ -22,7 +22,7 @@ from engine.errors import (
 )
 from engine.snapshots import Cell
 from engine.types import Principal
-from tenants import keys, visitor_tickets
+from tenants import keys, roles, visitor_tickets
 from tenants.credentials import Credentials, KeyView, MemberView
 from tenants.directory import TenantTable, TenantView
 from tenants.networks import contains, place
@@ -213,6 +213,17 @@ def require_scope(principal: Principal, *scopes: str) -> None:
     """One of them is enough. Raises Forbidden."""
     if principal.scopes.isdisjoint(scopes):
         raise Forbidden(f"This credential lacks the scope {' or '.join(scopes)}.")
+
+
+def role_of(principal: Principal) -> str:
+    """As whom of `tenants.roles` the caller acts in the management API."""
+    return roles.role_of_key(principal.scopes) if principal.kind == "key" else principal.role
+
+
+def require_area(principal: Principal, area: str, access: roles.Access) -> None:
+    """A member's role, or the one a key's scopes stand for, must allow it. Raises Forbidden."""
+    if not roles.may(role_of(principal), area, access):
+        raise Forbidden(f"This credential may not {access} this: {area}.")
 
 
 def _credential(headers: RawHeaders) -> str:

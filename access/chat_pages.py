@@ -88,6 +88,11 @@ def widget(request: HttpRequest) -> HttpResponse:
     return answer
 
 
+def shown(request: HttpRequest, row: ChatSite, slug: str) -> HttpResponse:
+    """The chat for a frame of our own pages, as this row would have it, saved or not. It offers nobody a ticket."""
+    return _page(request, "chat/embed.html", {**_told(request, row, slug), "visitors": False}, "'self'")
+
+
 def _member(user: User | None, slug: str) -> Member | None:
     if user is None:
         return None
@@ -111,8 +116,12 @@ def _row(tenant: Tenant) -> ChatSite:
 def _site(request: HttpRequest, slug: str, tenant: Tenant | None) -> Json:
     """What the page is told. Of a tenant that is not there the same as of one that has set nothing."""
     row = _row(tenant) if tenant is not None else ChatSite()
+    return _told(request, row, tenant.slug if tenant is not None else slug[:63] or None)
+
+
+def _told(request: HttpRequest, row: ChatSite, slug: str | None) -> Json:
     return {
-        "tenant": tenant.slug if tenant is not None else slug[:63] or None,
+        "tenant": slug,
         "name": row.name or TITLE,
         "greeting": row.greeting,
         "colors": {"accent": row.accent, "background": row.background},

@@ -129,7 +129,8 @@ def _sessions(job: Job, tenant: Tenant, file: IO[bytes]) -> None:
 
 async def _write_sessions(job: Job, tenant: Tenant, file: IO[bytes]) -> None:
     tenants = Cell(await asyncio.to_thread(compile_tenants))
-    stores, end, written = Stores(settings.VALKEY_NODES, tenants), time.monotonic() + LIMIT, set()
+    stores, end = Stores(settings.VALKEY_NODES, tenants), time.monotonic() + LIMIT
+    written: set[tuple[str, str]] = set()
     archived = await asyncio.to_thread(rows_of(tenant.pk).filter(expired_at=None).count)
     try:
         async for user, session_id, line in _lines(stores, tenant, written):

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from access import bodies, errors
 from access.asgi import RawHeaders, Scope, peer
-from access.authentication import require_scope
+from access.authentication import require_area, require_scope
 from access.lean import JsonReply, LeanRequest, Reply
 from access.parts import Parts
 from engine.types import Json, Principal
@@ -29,6 +29,7 @@ class LeanView(APIView):
     parts: Parts = None  # type: ignore[assignment]  # handed in by as_view()
     principal: Principal
     needs: ClassVar[tuple[str, ...]] = ("chat",)  # scopes, one of which is enough
+    area: ClassVar[str] = ""  # of tenants.roles: what the caller must be allowed to read or change, instead of `needs`
     authentication_classes = ()
     permission_classes = ()
     http_method_names = ["get", "post", "patch", "delete"]
@@ -59,7 +60,10 @@ class LeanView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        require_scope(self.principal, *self.needs)
+        if self.area:
+            require_area(self.principal, self.area, "read" if request.method == "GET" else "change")
+        else:
+            require_scope(self.principal, *self.needs)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
         return None, "application/json"

@@ -55,12 +55,11 @@ def save_rule(*, rule: RoutingRule, usable: Collection[str] | None = None) -> Ro
     rule.full_clean()
     with transaction.atomic():
         if usable is not None:
-            check_names(rule, usable, _names_kept(rule))
+            check_names(rule, usable, names_kept(rule))
         if rule.tenant_id is not None:  # two that add the last one at the same time wait for each other
             Tenant.objects.select_for_update().filter(pk=rule.tenant_id).first()
-            if rule._state.adding:
-                _check_room(rule.tenant_id)
-        if rule.enabled:
+            check_room(rule)
+        elif rule.enabled:
             _check_effort(rule)
         rule.save()
     return rule
@@ -151,7 +150,7 @@ def _differs(instance: ModelInstance, wanted: dict[str, object]) -> bool:
     return bool(changed)
 
 
-def _names_kept(rule: RoutingRule) -> set[str]:
+def names_kept(rule: RoutingRule) -> set[str]:
     """Those the rule has already."""
     stored = None if rule._state.adding else RoutingRule.objects.filter(pk=rule.pk, tenant_id=rule.tenant_id).first()
     return {stored.model, *stored.fallbacks} if stored is not None else set()
@@ -166,9 +165,12 @@ def check_names(rule: RoutingRule, usable: Collection[str], kept: Collection[str
                 raise ValidationError({field: f"There is no model {name!r} that you may use."})
 
 
-def _check_room(tenant_id: int) -> None:
-    if rules_of(tenant_id).count() >= MAX_RULES:
+def check_room(rule: RoutingRule) -> None:
+    """Of a tenant's rule: that there is one more, and what it is compared with a turn. Raises ValidationError."""
+    if rule._state.adding and rules_of(rule.tenant_id or 0).count() >= MAX_RULES:
         raise ValidationError({NON_FIELD_ERRORS: f"A tenant has at most {MAX_RULES} rules."})
+    if rule.enabled:
+        _check_effort(rule)
 
 
 def _check_effort(rule: RoutingRule) -> None:

@@ -50,6 +50,14 @@ def save_allowance(
     return row
 
 
+def copy_limits(*, key: ApiKey, to: ApiKey) -> None:
+    """What one key may use, another may use, too."""
+    found = _existing(key.tenant, Allowance.Of.KEY, None, key, "")
+    if found is not None:
+        limits = {name: getattr(found, name) for name in LIMITS}
+        save_allowance(tenant=to.tenant, of=Allowance.Of.KEY, key=to, **limits)
+
+
 def remove_allowance(*, allowance: Allowance) -> None:
     """From the next second on its subject has no limits of its own."""
     allowance.delete()

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from types import MappingProxyType
 from typing import Final, Literal
 
+from tenants.validation import DEFAULT_SCOPES, SCOPES
+
 Access = Literal["read", "change"]
 
 AREAS: Final = (
@@ -66,3 +68,15 @@ def role_of_key(scopes: Collection[str]) -> str:
 def may_grant(role: str, granted: str) -> bool:
     """Nobody makes anybody more than they are: only owners make owners, only they and admins anybody else."""
     return role == "owner" or (role == "admin" and granted in ROLES and granted != "owner")
+
+
+_SCOPES: Final = MappingProxyType(
+    {"owner": frozenset(SCOPES), "admin": frozenset(SCOPES), "developer": DEFAULT_SCOPES}
+)
+
+
+def may_give(role: str, scopes: Collection[str]) -> bool:
+    """Whether somebody of this role may make, replace or change an API key with these scopes (none: chat and sessions):
+    no key may do what its maker may not."""
+    wanted = frozenset(scopes) or DEFAULT_SCOPES
+    return may(role, "keys", "change") and wanted <= _SCOPES.get(role, frozenset())

@@ -5,7 +5,7 @@ Every refusal is a django ValidationError with a dictionary of fields."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from tenants import keys, stored_keys
+from tenants.allowances import copy_limits
 from tenants.models import ApiKey, IpRule, Member, Role, StoreLayout, Tenant, User
 from tenants.validation import clean_scopes
 
@@ -95,6 +96,46 @@ def revoke_api_key(*, key: ApiKey) -> None:
     if key.revoked_at is None:
         key.revoked_at = timezone.now()
         key.save(update_fields=["revoked_at"])
+
+
+def change_api_key(*, key: ApiKey, **values: Any) -> ApiKey:
+    """Sets `name`, `scopes` or `expires_at`. What was revoked stays as it is."""
+    if key.revoked_at is not None:
+        raise ValidationError("This key is revoked.")
+    expires_at = values.get("expires_at")
+    if expires_at is not None and expires_at != key.expires_at and expires_at <= timezone.now():
+        raise ValidationError({"expires_at": "This lies in the past."})
+    changed = {name: value for name, value in values.items() if getattr(key, name) != value}
+    for name, value in changed.items():
+        setattr(key, name, value)
+    if changed:
+        key.full_clean(exclude={"digest"})
+        key.save(update_fields=[*changed])
+    return key
+
+
+def rotate_api_key(
+    *, key: ApiKey, grace: timedelta = timedelta(), created_by: User | None = None
+) -> tuple[ApiKey, str]:
+    """A new key of the same settings and limits, and the key itself. The old one ends after `grace`, or when it would
+    have ended anyway if that is sooner; without grace it is revoked at once."""
+    if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= timezone.now()):
+        raise ValidationError("This key has ended.")
+    with transaction.atomic():
+        row, plain = create_api_key(
+            tenant=key.tenant, name=key.name, scopes=key.scopes, expires_at=key.expires_at, created_by=created_by
+        )
+        row.replaces = key
+        row.save(update_fields=["replaces"])
+        copy_limits(key=key, to=row)
+        if not grace:
+            revoke_api_key(key=key)
+            return row, plain
+        end = timezone.now() + grace
+        if key.expires_at is None or end < key.expires_at:
+            key.expires_at = end
+            key.save(update_fields=["expires_at"])
+    return row, plain
 
 
 def allow_network(*, tenant: Tenant, network: str, note: str = "") -> IpRule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 from django import forms
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -23,12 +24,15 @@ from access.console.tenant_field import TenantField
 from engine.errors import EngineError, SessionNotFound
 from engine.types import AUTO, ChatRequest, Json, Principal
 from routing.router import RuleRouter
+from tenants.models import Tenant
 
 TIMEOUT = 10.0  # seconds
 FOUND = ("language", "intent")  # what plugins would find out
 
 
 class ExplainForm(forms.Form):
+    """`principal` is who asks where that is settled; else the form asks for a tenant."""
+
     tenant = TenantField(help_text=_("Who asks: slug of a tenant."))
     model = forms.CharField(
         label=_("Model"), initial=AUTO, required=False, max_length=200, widget=UnfoldAdminTextInputWidget
@@ -69,6 +73,12 @@ class ExplainForm(forms.Form):
         help_text=_("One a line, such as x-team: search."),
     )
 
+    def __init__(self, *args: Any, principal: Principal | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.principal = principal
+        if principal is not None:
+            del self.fields["tenant"]
+
     def clean_headers(self) -> list[tuple[bytes, bytes]]:
         found = []
         for line in self.cleaned_data["headers"].splitlines():
@@ -94,9 +104,9 @@ class ExplainForm(forms.Form):
         return {name: self.cleaned_data[name] for name in FOUND if self.cleaned_data[name]}
 
 
-def explain_view(request: HttpRequest) -> dict[str, Any]:
-    """What the page shows: the form, and with it sent the decision."""
-    form = ExplainForm(request.POST if request.method == "POST" else None)
+def explain_view(request: HttpRequest, principal: Principal | None = None) -> dict[str, Any]:
+    """What the page shows: the form, and with it sent the decision. `principal`: the only one who may ask here."""
+    form = ExplainForm(request.POST if request.method == "POST" else None, principal=principal)
     if not form.is_valid():
         return {"form": form}
     try:
@@ -117,11 +127,9 @@ def _field(error: EngineError, form: ExplainForm) -> str | None:
 def _decided(request: HttpRequest, form: ExplainForm) -> Json:
     """Raises EngineError, TimeoutError."""
     bridge = bridge_of(request)
-    tenant, chat = form.cleaned_data["tenant"], form.request()
-    name = f"operator:{request.user.pk}"
-    principal = Principal(
-        tenant_id=tenant.pk, tenant=tenant.slug, kind="system", subject=name, user=chat.user or name, role="operator"
-    )
+    chat = form.request()
+    asking = form.principal or _operator(request, form.cleaned_data["tenant"])
+    principal = msgspec.structs.replace(asking, user=chat.user or asking.user)
 
     async def decided() -> Json:  # the live table belongs to the event loop
         async with bridge.engine.rehearsed(principal, chat) as turn:
@@ -129,6 +137,11 @@ def _decided(request: HttpRequest, form: ExplainForm) -> Json:
             return router.explain(principal, turn.request, turn.history(), form.found(), turn.constraints)
 
     return bridge.run(decided(), TIMEOUT)
+
+
+def _operator(request: HttpRequest, tenant: Tenant) -> Principal:
+    name = f"operator:{request.user.pk}"
+    return Principal(tenant_id=tenant.pk, tenant=tenant.slug, kind="system", subject=name, user=name, role="operator")
 
 
 def _shown(decision: Json) -> dict[str, Any]:

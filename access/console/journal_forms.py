@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from access.console.reach import ReachingForm
+from access.console.reaching_form import ReachingForm
 from access.console.recorded_turn import zone
 from access.console.tenant_field import TenantField
 from access.replaying import UNIX_SECONDS, seconds

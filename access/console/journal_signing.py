@@ -8,7 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from access.console.reach import Reach, ReachingForm
+from access.console.reach import Reach
+from access.console.reaching_form import ReachingForm
 from access.console.recorded_turn import moment, moment_here
 from access.console.tenant_field import TenantField
 from compliance.changes import PLATFORM

@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
@@ -114,19 +113,18 @@ class ApiKeyAdmin(PlatformAdmin):
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         """The key itself, in this answer and never again: no redirect, so neither a cookie nor a cache keeps it."""
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("New API key"),
-            "key": obj,
-            "plain": request.new_api_key,  # type: ignore[attr-defined]
-        }
-        return TemplateResponse(request, "console/new_key.html", context, headers={"Cache-Control": "no-store"})
+        return self.revealed(request, obj, request.new_api_key)  # type: ignore[attr-defined]
+
+    def revealed(self, request: HttpRequest, key: ApiKey, plain: str) -> HttpResponse:
+        page = self.framed(request, "new_key.html", title=_("New API key"), key=key, plain=plain)
+        page.headers["Cache-Control"] = "no-store"
+        return page
 
     @admin.action(description=_("Revoke the chosen keys"), permissions=["add"])
     def revoke_chosen(self, request: HttpRequest, keys: models.QuerySet[ApiKey]) -> None:
         for key in keys:
-            services.revoke_api_key(key=key)
+            if self.has_press_permission(request, key):
+                services.revoke_api_key(key=key)
         self.message_user(request, _("Revoked: they are refused everywhere within two seconds."))
 
     @action(

@@ -8,6 +8,7 @@ from access.console.extensions import PluginActivationAdmin
 from access.console.invitations import InvitationAdmin
 from access.console.journal import JournalAdmin
 from access.console.keys import ApiKeyAdmin
+from access.console.limits import AllowanceAdmin
 from access.console.models import ModelInstanceAdmin
 from access.console.people import IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmin, UserAdmin
 from access.console.personal import PersonalDataAdmin
@@ -26,7 +27,7 @@ from compliance.models import (
 )
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
-from tenants.models import ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
+from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
 
 
 def platform_site() -> PlatformSite:
@@ -38,6 +39,7 @@ def platform_site() -> PlatformSite:
     site.register(Invitation, InvitationAdmin)
     site.register(SupportVisit, SupportVisitAdmin)
     site.register(ApiKey, ApiKeyAdmin)
+    site.register(Allowance, AllowanceAdmin)
     site.register(IpRule, IpRuleAdmin)
     site.register(ChatSite, ChatSiteAdmin)
     site.register(Job, JobAdmin)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.urls import reverse
 
 from access.console.tenant.place import Place, place_of
-from access.console.tenant_field import TenantField
 from tenants.models import Tenant
 
 PLATFORM = "admin"
@@ -50,19 +48,3 @@ def tenant_reach(request: HttpRequest, area: str) -> Reach:
     if place is None or not place.may(area):
         raise PermissionDenied
     return Reach(TENANT, place.actor, place.tenant, place)
-
-
-class ReachingForm(forms.Form):
-    """A form about a tenant: an operator names it, in a tenant's console it is that one."""
-
-    tenant = TenantField()
-
-    def __init__(self, *args: Any, only: Tenant | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.only: Tenant | None = only
-        if only is not None:
-            del self.fields["tenant"]
-
-    def _post_clean(self) -> None:
-        if self.only is not None:
-            self.cleaned_data["tenant"] = self.only

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from django import forms
+from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
+from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -24,7 +25,7 @@ from access.console.tenant_field import TenantField
 from access.replay_requests import request_replay
 from access.replaying import KIND, Period, period
 from engine.errors import EngineError, InvalidRequest
-from engine.types import Json
+from engine.types import Json, Principal
 from routing import proposals
 from routing.documents import ConfigurationError
 from routing.models import RoutingRule
@@ -113,48 +114,81 @@ class RoutingScreens(RoutingRuleAdmin):
 
     @action(description=_("Replay"), icon="history", url_path="replay", permissions=["view"])
     def replay(self, request: HttpRequest) -> HttpResponse:
-        scope = ScopeForm(request.GET)
-        tenant = scope.cleaned_data["tenant"] if scope.is_valid() else None
+        scope, tenant = self.scope(request)
         if request.method == "POST":
+            if not self.has_press_permission(request):
+                raise PermissionDenied
             form = ReplayForm(request.POST, tenant=tenant)
-            if scope.is_valid() and form.is_valid() and (job := _started(request, form)) is not None:
-                return HttpResponseRedirect(reverse("admin:routing_routingrule_replayed", args=[job.pk]))
+            if (scope is None or scope.is_valid()) and form.is_valid():
+                job = _started(form, self.by(request))
+                if job is not None:
+                    return HttpResponseRedirect(self.link("replayed", job.pk))
         else:
             form = ReplayForm(initial={"rules": _offered(request, tenant)}, tenant=tenant)
-        context = {"scope": scope, "form": form, "tenant": tenant, "earlier": _earlier(tenant)}
-        return self._page(request, "replay.html", title=_("Replay rules"), **context)
+        context = {"scope": scope, "form": form, "tenant": tenant, "earlier": self._earlier(tenant)}
+        return self.framed(request, "replay.html", title=_("Replay rules"), **context)
+
+    def scope(self, request: HttpRequest) -> tuple[ScopeForm | None, Tenant | None]:
+        """Whose rules are edited, and the form that chose it."""
+        form = ScopeForm(request.GET)
+        return form, form.cleaned_data["tenant"] if form.is_valid() else None
+
+    def replays(self, request: HttpRequest) -> models.QuerySet[Job]:
+        """Those that may be read here."""
+        return Job.objects.everywhere().filter(kind=KIND)
 
     @action(description=_("Explain"), icon="psychology_alt", url_path="explain", permissions=["view"])
     def explain(self, request: HttpRequest) -> HttpResponse:
-        return self._page(request, "explain.html", title=_("Explain a decision"), **explain_view(request))
+        shown = explain_view(request, self.explaining(request))
+        return self.framed(request, "explain.html", title=_("Explain a decision"), **shown)
+
+    def explaining(self, request: HttpRequest) -> Principal | None:
+        """Who asks, unless the form says it."""
+        return None
 
     @staticmethod
     def replayed_view(request: HttpRequest, job_id: int, model_admin: RoutingScreens) -> HttpResponse:
-        job = Job.objects.everywhere().select_related("tenant").filter(pk=job_id, kind=KIND).first()
+        job = model_admin.replays(request).select_related("tenant").filter(pk=job_id).first()
         if job is None:
             model_admin.message_user(request, _("There is no such replay."), "warning")
-            return HttpResponseRedirect(reverse("admin:routing_routingrule_replay"))
+            return HttpResponseRedirect(model_admin.link("replay"))
         result = _result(job)
         rules = proposals.to_yaml(_rules(job))
-        context = {"job": job, "report": present(result, job.tenant) if result is not None else None, "rules": rules}
-        page = model_admin._page(request, "replayed.html", title=_("Replay %(id)s") % {"id": job.pk}, **context)
+        told = partial(model_admin.turn_link, request)
+        report = present(result, job.tenant, told) if result is not None else None
+        context = {"job": job, "report": report, "rules": rules}
+        page = model_admin.framed(request, "replayed.html", title=_("Replay %(id)s") % {"id": job.pk}, **context)
         if job.state in (Job.State.QUEUED, Job.State.RUNNING):
             page.headers["Refresh"] = str(REFRESH)
         return page
 
-    def _page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        shared = {**self.admin_site.each_context(request), "opts": self.opts}
-        return TemplateResponse(request, f"console/{template}", {**shared, **context})
+    def _earlier(self, tenant: Tenant | None) -> Json | None:
+        """The last replays of the scope."""
+        found = Job.objects.everywhere().filter(kind=KIND, tenant_id=_id(tenant)).order_by("-pk")[:EARLIER]
+        rows = [
+            [
+                format_html(
+                    '<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>',
+                    self.link("replayed", job.pk),
+                    moment(job.created_at.timestamp()),
+                ),
+                f"{job.get_state_display()}, {job.progress} %",
+                f"{moment(job.arguments['from'])} – {moment(job.arguments['to'])}",
+                job.created_by,
+            ]
+            for job in found
+        ]
+        return {"headers": [_("Earlier replays"), _("State"), _("Turns of"), _("By")], "rows": rows} if rows else None
 
 
-def _started(request: HttpRequest, form: ReplayForm) -> Job | None:
+def _started(form: ReplayForm, by: str) -> Job | None:
     assert form.during is not None
     try:
         return request_replay(
             rules=form.cleaned_data["rules"],
             tenant=form.tenant,
             during=form.during,
-            created_by=f"operator:{request.user.pk}",
+            created_by=by,
         )
     except EngineError as error:
         form.add_error(None, error.message)
@@ -169,25 +203,6 @@ def _offered(request: HttpRequest, tenant: Tenant | None) -> str:
         if (job := jobs.first()) is not None:
             return proposals.to_yaml(_rules(job))
     return proposals.to_yaml(proposals.rules_now(_id(tenant)))
-
-
-def _earlier(tenant: Tenant | None) -> Json | None:
-    """The last replays of the scope."""
-    found = Job.objects.everywhere().filter(kind=KIND, tenant_id=_id(tenant)).order_by("-pk")[:EARLIER]
-    rows = [
-        [
-            format_html(
-                '<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>',
-                reverse("admin:routing_routingrule_replayed", args=[job.pk]),
-                moment(job.created_at.timestamp()),
-            ),
-            f"{job.get_state_display()}, {job.progress} %",
-            f"{moment(job.arguments['from'])} – {moment(job.arguments['to'])}",
-            job.created_by,
-        ]
-        for job in found
-    ]
-    return {"headers": [_("Earlier replays"), _("State"), _("Turns of"), _("By")], "rows": rows} if rows else None
 
 
 def _rules(job: Job) -> Sequence[RoutingRule]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -30,8 +30,8 @@ LEAST = 0.0005  # seconds that are shown as a difference
 LONGEST = 300  # characters of an example's features
 
 
-def present(result: Json, tenant: Tenant | None) -> dict[str, Any]:
-    """For the template `console/replayed.html`."""
+def present(result: Json, tenant: Tenant | None, turn_link: Callable[[str], str]) -> dict[str, Any]:
+    """For the template `console/replayed.html`. `turn_link`: where a turn can be read; empty: nowhere."""
     return {
         "scope": tenant or _("Platform"),
         "since": moment(result["from"]),
@@ -42,7 +42,7 @@ def present(result: Json, tenant: Tenant | None) -> dict[str, Any]:
         "flows": _flows(result["flows"], _("From"), _("To")),
         "instance_flows": _flows(result["instance_flows"], _("From instance"), _("To instance")),
         "rules": _rules(result["rules"]),
-        "examples": _examples(result["examples"]),
+        "examples": _examples(result["examples"], turn_link),
     }
 
 
@@ -117,10 +117,10 @@ def _rules(rules: list[Json]) -> Json | None:
     return _table([_("Rule"), _("Turns decided before"), _("After")], rows)
 
 
-def _examples(examples: list[Json]) -> Json | None:
+def _examples(examples: list[Json], turn_link: Callable[[str], str]) -> Json | None:
     rows = [
         [
-            _turn(each),
+            _turn(each, turn_link(each["turn_id"])),
             f"{each['from']} → {each['to'] or _('refused')}",
             percent(each["probability"]),
             f"{_names(each['rules_before'])} → {_names(each['rules_after'])}",
@@ -131,9 +131,10 @@ def _examples(examples: list[Json]) -> Json | None:
     return _table([_("Turn"), _("Model"), _("Chance"), _("Rules"), _("Features")], rows)
 
 
-def _turn(example: Json) -> SafeString:
-    link = reverse("admin:compliance_auditentry_change", args=[example["turn_id"]])
+def _turn(example: Json, link: str) -> SafeString | str:
     text = moment(example["at"])
+    if not link:
+        return text
     return format_html('<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>', link, text)
 
 

@@ -10,7 +10,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.forms import PaginationInlineFormSet
 
 from access.console.screen import ConsoleForm, Screen
-from tenants.scoping import ScopedQuerySet
+from tenants.scoping import ScopedQuerySet, TenantScopedModel
 
 BY_TENANT = ("tenant", AutocompleteSelectFilter)
 """For `list_filter`: a search among the tenants, however many there are."""
@@ -36,6 +36,11 @@ class PlatformAdmin(Screen):
 
     def reach(self, request: HttpRequest) -> models.QuerySet[Any]:
         return everywhere(self.model)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if "queryset" not in kwargs and issubclass(db_field.remote_field.model, TenantScopedModel):
+            kwargs["queryset"] = everywhere(db_field.remote_field.model)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def by(self, request: HttpRequest) -> str:
         return f"operator:{request.user.pk}"

@@ -54,6 +54,10 @@ class Screen(ModelAdmin):
         name = f"{self.opts.app_label}_{self.opts.model_name}_{page}"
         return reverse(f"{self.admin_site.name}:{name}", args=args)
 
+    def beside(self, page: str, *args: Any) -> str:
+        """The address of another screen's page in the same console, such as `tenants_member_change`."""
+        return reverse(f"{self.admin_site.name}:{page}", args=args)
+
     def framed(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
         """A page about this screen's rows that is neither their list nor their form."""
         shared = {**self.admin_site.each_context(request), "opts": self.opts}

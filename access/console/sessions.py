@@ -16,7 +16,8 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access.console.bridge import EngineBridge, SessionParts, bridge_of
 from access.console.journal_forms import text
-from access.console.reach import Reach, ReachingForm
+from access.console.reach import Reach
+from access.console.reaching_form import ReachingForm
 from access.console.recorded_turn import moment
 from compliance.journal import listing, reader
 from compliance.journal.listing import Filters

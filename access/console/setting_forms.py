@@ -101,7 +101,7 @@ class SettingsForm:
         for each in settings_of(plugin.Settings):
             if each.rows is not None:
                 rows = [row for row in kept.get(each.name) or each.default or [] if isinstance(row, dict)]
-                make = formset_factory(
+                make: Any = formset_factory(
                     StructForm,
                     formset=_named(each),
                     extra=EMPTY,
@@ -110,7 +110,7 @@ class SettingsForm:
                     absolute_max=MOST,
                 )
                 made = make(data, prefix=f"settings-{each.name}", rows=rows, cls=each.rows)
-                self.rows[each.name] = (each, made)  # type: ignore[assignment]
+                self.rows[each.name] = (each, made)
 
     def is_valid(self) -> bool:
         """What the plugin's own types refuse is said at the field they name."""

@@ -7,13 +7,13 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from access.console.bridge import bridge_of
+from access.console.links import link
 from access.console.tenant_field import TenantField
 from access.console.word_form import SwitchesField
 from access.management.word_trials import WordTestBody, try_chosen, try_now
@@ -59,14 +59,21 @@ class BenchForm(forms.Form):
     )
     switches = SwitchesField(initial=default_switches)
 
+    def __init__(self, *args: Any, only: Tenant | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.only = only
+        if only is not None:
+            del self.fields["tenant"]
 
-def bench_view(request: HttpRequest) -> dict[str, Any]:
-    """What the page shows: the form, and with it sent what became of the text."""
-    form = BenchForm(request.POST if request.method == "POST" else None)
+
+def bench_view(request: HttpRequest, only: Tenant | None = None) -> dict[str, Any]:
+    """What the page shows: the form, and with it sent what became of the text. `only`: the one tenant whose lists are
+    tried here."""
+    form = BenchForm(request.POST if request.method == "POST" else None, only=only)
     if not form.is_valid():
         return {"form": form}
     try:
-        return {"form": form, "tried": [_shown(each) for each in _tried(request, form)]}
+        return {"form": form, "tried": [_shown(request, each) for each in _tried(request, form)]}
     except ValidationError as error:
         form.add_error("words", error.messages)
         return {"form": form}
@@ -74,7 +81,7 @@ def bench_view(request: HttpRequest) -> dict[str, Any]:
 
 def _tried(request: HttpRequest, form: BenchForm) -> list[Tried]:
     data = form.cleaned_data
-    tenant: Tenant | None = data["tenant"]
+    tenant: Tenant | None = form.only or data.get("tenant")
     tenant_id = tenant.pk if tenant is not None else 0
     body = WordTestBody(text=data["text"], direction=data["direction"], action=data["action"])
     table = _table(request)
@@ -92,9 +99,9 @@ def _table(request: HttpRequest) -> GuardTable:
         return compile_guard()
 
 
-def _shown(tried: Tried) -> Json:
+def _shown(request: HttpRequest, tried: Tried) -> Json:
     rows = [
-        [f"{each.written} ({each.start} – {each.end})", each.word, _list(each), Action(each.action).label]
+        [f"{each.written} ({each.start} – {each.end})", each.word, _list(request, each), Action(each.action).label]
         for each in tried.places
     ]
     headers = [_("Found, and where"), _("Entry"), _("List"), _("Stage")]
@@ -107,11 +114,11 @@ def _shown(tried: Tried) -> Json:
     }
 
 
-def _list(place: Place) -> SafeString | str:
+def _list(request: HttpRequest, place: Place) -> SafeString | str:
     if not place.list_id:
         return str(_("not saved"))
-    link = reverse("admin:compliance_sensitivewordlist_change", args=[place.list_id])
+    address = link(request, "compliance_sensitivewordlist_change", place.list_id)
     name = f"{place.list} v{place.version}"
     if place.scope == "platform":
         name += f" ({_('Platform')})"
-    return format_html('<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>', link, name)
+    return format_html('<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>', address, name)

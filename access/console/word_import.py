@@ -23,6 +23,7 @@ from access.console.tenant_field import TenantField
 from compliance.models.words import Action
 from compliance.wordfiles import LARGEST, SUFFIXES, a_list_each, read_files
 from compliance.wordlists import replace_words
+from tenants.models import Tenant
 
 MOST_FILES = 50  # Django itself refuses more than 100 with less of an explanation
 
@@ -79,14 +80,19 @@ class ImportForm(forms.Form):
         help_text=_("A list of the same name gets these words in the place of its own."),
     )
 
+    def __init__(self, *args: Any, only: Tenant | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if only is not None:
+            del self.fields["tenant"]
 
-def import_view(request: HttpRequest, by: str) -> dict[str, Any]:
-    """What the page shows; `saved` says what was done instead."""
-    form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
+
+def import_view(request: HttpRequest, by: str, only: Tenant | None = None) -> dict[str, Any]:
+    """What the page shows; `saved` says what was done instead. `only`: the one tenant whose lists they become here."""
+    form = ImportForm(request.POST, request.FILES, only=only) if request.method == "POST" else ImportForm(only=only)
     if not form.is_valid():
         return {"form": form}
     try:
-        return {"saved": _imported(form.cleaned_data, by)}
+        return {"saved": _imported({"tenant": only, **form.cleaned_data}, by)}
     except ValidationError as error:
         form.add_error("uploads", error.messages)
         return {"form": form}

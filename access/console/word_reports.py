@@ -17,6 +17,7 @@ from access.console.recorded_turn import moment
 from compliance import hit_reports, wordlists
 from compliance.models import SensitiveWordList, WordListVersion
 from engine.types import Json
+from tenants.models import Tenant
 
 SHOWN = 200  # words of a difference, each way
 SETTINGS = {"action": _("Stage"), "direction": _("Direction"), "switches": _("Sees through"), "enabled": _("In use")}
@@ -31,7 +32,9 @@ class VersionForm(forms.Form):
     after = forms.IntegerField(required=False, min_value=1, max_value=LONGEST)
 
 
-def versions_page(request: HttpRequest, words: SensitiveWordList, by: str) -> dict[str, Any]:
+def versions_page(
+    request: HttpRequest, words: SensitiveWordList, by: str, only: Tenant | None = None
+) -> dict[str, Any]:
     """`done`: a roll-back that was asked for, in words."""
     given = VersionForm(request.POST if request.method == "POST" else request.GET)
     asked = given.cleaned_data if given.is_valid() else {}
@@ -94,11 +97,11 @@ def _shown(value: Any) -> Any:
     return ", ".join(value) or "—" if isinstance(value, list) else value
 
 
-def hits_page(request: HttpRequest, words: SensitiveWordList, by: str) -> dict[str, Any]:
-    """`done`: a next stage that was asked for, in words."""
+def hits_page(request: HttpRequest, words: SensitiveWordList, by: str, only: Tenant | None = None) -> dict[str, Any]:
+    """`done`: a next stage that was asked for, in words. `only`: the tenant whose turns are counted; None: of all."""
     if request.method == "POST":
         return {"done": promoted(words, by)}
-    report = hit_reports.report(words.pk)
+    report = hit_reports.report(words.pk, only.pk if only is not None else None)
     most = max((day.total for day in report.days), default=0)
     return {
         "template": "word_hits.html",
@@ -106,6 +109,7 @@ def hits_page(request: HttpRequest, words: SensitiveWordList, by: str) -> dict[s
         "report": report,
         "recorded": sum(day.record for day in report.days),
         "following": wordlists.next_stage(words.action) or "",
+        "of_all": only is None,
         "change": link(request, "compliance_sensitivewordlist_change", words.pk),
         "days": {
             "headers": [_("Day (UTC)"), _("Hits"), _("Recorded"), _("Masked"), _("Blocked")],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +21,7 @@ from access.console.word_reports import hits_page, promoted, versions_page
 from access.management.word_files import as_download
 from compliance import wordlists
 from compliance.models import SensitiveWordList
+from tenants.models import Tenant
 
 STAGES = {"record": "info", "mask": "warning", "block": "danger"}
 
@@ -89,6 +91,7 @@ class WordListAdmin(PlatformAdmin):
 
     @action(description=_("Versions"), icon="history", url_path="versions", permissions=["view"])
     def versions(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        self.check_words(request, object_id)
         return self._of_list(request, object_id, versions_page)
 
     @action(description=_("Text"), icon="description", permissions=["view"])
@@ -99,32 +102,43 @@ class WordListAdmin(PlatformAdmin):
     def download_csv(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return self._file(request, object_id, "csv")
 
+    def check_words(self, request: HttpRequest, object_id: int) -> None:
+        """Raises PermissionDenied where the words of this list are not to be read here."""
+
     # Above the list -----------------------------------------------------------------------------------------------
 
     @action(description=_("Try a text"), icon="science", url_path="try", permissions=["view"])
     def try_text(self, request: HttpRequest) -> HttpResponse:
-        return self.framed(request, "word_bench.html", title=_("Try a text"), **bench_view(request))
+        return self.framed(request, "word_bench.html", title=_("Try a text"), **bench_view(request, self.only(request)))
 
     @action(description=_("Import files"), icon="upload_file", url_path="import", permissions=["add"])
     def import_files(self, request: HttpRequest) -> HttpResponse:
-        shown = import_view(request, self.by(request))
+        shown = import_view(request, self.by(request), self.only(request))
         if shown.get("saved"):
             self.message_user(request, shown["saved"])
             return HttpResponseRedirect(self.link("changelist"))
         return self.framed(request, "word_import.html", title=_("Import files"), **shown)
+
+    def only(self, request: HttpRequest) -> Tenant | None:
+        """The one tenant whose lists these are; None: everybody's."""
+        return None
 
     def _of_list(self, request: HttpRequest, object_id: int, page: Callable[..., dict[str, Any]]) -> HttpResponse:
         words = self.get_queryset(request).select_related("tenant").filter(pk=object_id).first()
         if words is None:
             self.message_user(request, _("There is no such word list."), "warning")
             return HttpResponseRedirect(self.link("changelist"))
-        shown = page(request, words, self.by(request))
+        may_press = self.has_press_permission(request, words)
+        if request.method == "POST" and not may_press:
+            raise PermissionDenied
+        shown = page(request, words, self.by(request), self.only(request))
         if shown.get("done"):
             self.message_user(request, shown["done"])
             return HttpResponseRedirect(request.path)
-        return self.framed(request, words=words, **shown)
+        return self.framed(request, words=words, may_press=may_press, **shown)
 
     def _file(self, request: HttpRequest, object_id: int, form: str) -> HttpResponse:
+        self.check_words(request, object_id)
         found = self.get_queryset(request).filter(pk=object_id).values_list("words", "version").first()
         words, version = found or ("", 0)
         return as_download(words.splitlines(), form, f"words-{object_id}-v{version}")

@@ -9,25 +9,45 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from access.console.tenant.place import place_of
+from access.console.tenant.record_groups import RECORDS
 
 # Groups of (area, title, icon, name of the page's address)
 GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
     (
-        _("Use"),
+        _("Access"),
         [
-            ("playground", _("Playground"), "science", "console:playground"),
-            ("sessions", _("Sessions"), "forum", "console:sessions"),
-            ("sessions", _("Live turns"), "sensors", "console:live"),
-            ("plugins", _("Plugins"), "extension", "console:plugins"),
+            ("keys", _("API keys"), "key", "console:tenants_apikey_changelist"),
+            ("members", _("Members"), "group", "console:tenants_member_changelist"),
+            ("members", _("Invitations"), "mail", "console:tenants_invitation_changelist"),
+            ("limits", _("Limits"), "speed", "console:tenants_allowance_changelist"),
+            ("addresses", _("Allowed addresses"), "lan", "console:tenants_iprule_changelist"),
         ],
     ),
     (
-        _("Records"),
+        _("Models"),
         [
-            ("journal", _("Journal"), "receipt_long", "console:compliance_auditentry_changelist"),
-            ("journal", _("Erasures"), "person_remove", "console:compliance_erasure_changelist"),
-            ("members", _("Support visits"), "support_agent", "console:tenants_supportvisit_changelist"),
-            ("exports", _("Exports"), "download", "console:exports"),
+            ("models", _("Model instances"), "smart_toy", "console:routing_modelinstance_changelist"),
+            ("rules", _("Routing rules"), "alt_route", "console:routing_routingrule_changelist"),
+            ("rules", _("Explain a decision"), "psychology_alt", "console:routing_routingrule_explain"),
+            ("rules", _("Replay rules"), "history", "console:routing_routingrule_replay"),
+        ],
+    ),
+    (
+        _("Words"),
+        [
+            ("words", _("Word lists"), "gpp_maybe", "console:compliance_sensitivewordlist_changelist"),
+            ("words", _("Subscriptions"), "playlist_add_check", "console:compliance_wordlistsubscription_changelist"),
+            ("words", _("Exceptions"), "verified_user", "console:compliance_wordexceptions_changelist"),
+            ("words", _("Personal data"), "visibility_off", "console:compliance_personaldata_changelist"),
+            ("words", _("Try a text"), "science", "console:compliance_sensitivewordlist_try_text"),
+        ],
+    ),
+    *RECORDS,
+    (
+        _("Tenant"),
+        [
+            ("chat_site", _("Web chat"), "chat", "console:tenants_chatsite_changelist"),
+            ("settings", _("Settings"), "settings", "console:tenants_tenant_changelist"),
         ],
     ),
 ]

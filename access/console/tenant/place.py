@@ -39,12 +39,19 @@ class Place(NamedTuple):
 
     def principal(self) -> Principal:
         """Whose turn a trial, a playground's or an explanation's is."""
-        tenant = {"tenant_id": self.tenant.pk, "tenant": self.tenant.slug, "subject": self.actor}
+        number, slug, actor = self.tenant.pk, self.tenant.slug, self.actor
         if self.member is None:
-            return Principal(kind="system", user=self.actor, role="operator", **tenant)
-        scopes = frozenset({"chat", "sessions"})
-        number = self.member.pk
-        return Principal(kind="member", user=str(number), role=self.role, scopes=scopes, member_id=number, **tenant)
+            return Principal(tenant_id=number, tenant=slug, kind="system", subject=actor, user=actor, role="operator")
+        return Principal(
+            tenant_id=number,
+            tenant=slug,
+            kind="member",
+            subject=actor,
+            user=str(self.member.pk),
+            role=self.role,
+            scopes=frozenset({"chat", "sessions"}),
+            member_id=self.member.pk,
+        )
 
 
 def place_of(request: HttpRequest) -> Place | None:

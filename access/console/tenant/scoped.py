@@ -44,7 +44,7 @@ class OwnForm:
             self.instance.tenant = self.place.tenant
 
     def _get_validation_exclusions(self) -> set[str]:
-        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        excluded: set[str] = super()._get_validation_exclusions()
         return excluded - {"tenant"}
 
     def _update_errors(self, errors: ValidationError) -> None:
@@ -54,7 +54,7 @@ class OwnForm:
             for field, messages in errors.error_dict.items():
                 found.setdefault(field if field in self.fields else NON_FIELD_ERRORS, []).extend(messages)
             errors = ValidationError(found)
-        super()._update_errors(errors)  # type: ignore[misc]
+        super()._update_errors(errors)
 
 
 class TenantAdmin(Screen):
@@ -66,7 +66,8 @@ class TenantAdmin(Screen):
 
     def reach(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Bound to the tenant before anything else is said of it."""
-        return self.model._default_manager.get_queryset().filter(tenant_id=here(request).tenant.pk)
+        rows: models.QuerySet[Any] = self.model._default_manager.get_queryset()
+        return rows.filter(tenant_id=here(request).tenant.pk)
 
     def by(self, request: HttpRequest) -> str:
         return here(request).actor
@@ -180,7 +181,7 @@ class BesideShared(TenantAdmin):
         raise NotImplementedError
 
     def reach(self, request: HttpRequest) -> models.QuerySet[Any]:
-        rows = self.model._default_manager.get_queryset()
+        rows: models.QuerySet[Any] = self.model._default_manager.get_queryset()
         own, platforms = models.Q(tenant_id=here(request).tenant.pk), models.Q(tenant__isnull=True)
         return rows.filter(own | (platforms & self.shared(request)))
 

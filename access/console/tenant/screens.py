@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from access.console.tenant import conversations, exports, live, playground, plugins
-from access.console.tenant.records import OwnErasures, OwnJournal, OwnVisits
-from access.console.tenant.site import Page, TenantSite
-from compliance.models import AuditEntry, Erasure
-from tenants.models import SupportVisit
-
-PAGES = [
-    Page("sessions/", "sessions", "sessions", conversations.listed),
-    Page("sessions/read/", "session", "sessions", conversations.read),
-    Page("sessions/live/", "live", "sessions", live.listed),
-    Page("sessions/live/<str:turn_id>/", "watch", "sessions", live.watched),
-    Page("sessions/live/<str:turn_id>/events/", "watch_events", "sessions", live.events, streams=True),
-    Page("playground/", "playground", "playground", playground.shown),
-    Page("playground/turn/", "playground_turn", "playground", playground.turn, streams=True),
-    Page("plugins/", "plugins", "plugins", plugins.listed),
-    Page("plugins/<str:name>/", "plugin", "plugins", plugins.changed),
-    Page("exports/", "exports", "exports", exports.listed),
-    Page("exports/<int:job_id>/", "export", "exports", exports.downloaded),
-]
+from access.console.tenant.addresses import OwnAddresses
+from access.console.tenant.chat_site import OwnChatSite
+from access.console.tenant.keys import OwnKeys
+from access.console.tenant.limits import OwnLimits
+from access.console.tenant.members import Invitations, OwnMembers
+from access.console.tenant.models import OwnModels
+from access.console.tenant.record_pages import RECORD_PAGES, register_records
+from access.console.tenant.rules import OwnRules
+from access.console.tenant.settings import OwnSettings
+from access.console.tenant.site import TenantSite
+from access.console.tenant.words import OwnExceptions, OwnLists, OwnPersonalData, OwnSubscriptions
+from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
+from routing.models import ModelInstance, RoutingRule
+from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Member, Tenant
 
 
 def tenant_site() -> TenantSite:
     """The site for `/console/`."""
-    site = TenantSite(name="console", pages=PAGES)
-    site.register(AuditEntry, OwnJournal)
-    site.register(Erasure, OwnErasures)
-    site.register(SupportVisit, OwnVisits)
+    site = TenantSite(name="console", pages=RECORD_PAGES)
+    site.register(ApiKey, OwnKeys)
+    site.register(Member, OwnMembers)
+    site.register(Invitation, Invitations)
+    site.register(Allowance, OwnLimits)
+    site.register(IpRule, OwnAddresses)
+    site.register(ChatSite, OwnChatSite)
+    site.register(Tenant, OwnSettings)
+    site.register(ModelInstance, OwnModels)
+    site.register(RoutingRule, OwnRules)
+    site.register(SensitiveWordList, OwnLists)
+    site.register(WordListSubscription, OwnSubscriptions)
+    site.register(WordExceptions, OwnExceptions)
+    site.register(PersonalData, OwnPersonalData)
+    register_records(site)
     return site

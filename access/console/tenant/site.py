@@ -62,7 +62,8 @@ class TenantSite(ConsoleSite):
             place = place_of(request)
             if place is None or not place.may(page.area):
                 raise PermissionDenied
-            return page.view(self, request, *args, **kwargs)
+            answer: HttpResponse = page.view(self, request, *args, **kwargs)
+            return answer
 
         return view
 
@@ -93,7 +94,7 @@ class TenantSite(ConsoleSite):
         def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             place = place_of(request)
             with _in_the_words_of(request, place):
-                response = self._answered(request, place, view, *args, **kwargs)
+                response: HttpResponseBase = self._answered(request, place, view, *args, **kwargs)
                 if isinstance(response, SimpleTemplateResponse):
                     response.render()
             return response
@@ -104,7 +105,7 @@ class TenantSite(ConsoleSite):
         def entered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.user.is_authenticated and place_of(request) is None:
                 leaving = request.resolver_match is not None and request.resolver_match.url_name == "logout"
-                return view(request) if leaving else self.nowhere(request)  # type: ignore[no-any-return]
+                return view(request) if leaving else self.nowhere(request)
             return guarded(request, *args, **kwargs)  # type: ignore[no-any-return]
 
         return entered

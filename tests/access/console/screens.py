@@ -21,6 +21,7 @@ EDITABLE = [
     "tenants/user",
     "tenants/member",
     "tenants/apikey",
+    "tenants/allowance",
     "tenants/iprule",
     "tenants/chatsite",
     "routing/modelinstance",

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 
+from access import tasks
 from compliance.models import Erasure
-from tenants import roles, support
+from tenants import roles, stored_keys, support
 from tenants.models import Job
 from tests.access.console.screens import NAUGHTY, record
 from tests.access.console.tenant.conftest import ROLES
-from tests.compliance.journals import empty_journal, journal_alias, journal_file
+from tests.compliance.journals import KEYS, empty_journal, journal_alias, journal_file
 
 __all__ = ["empty_journal", "journal_alias", "journal_file"]
 
@@ -88,12 +89,19 @@ def test_a_search_and_an_export_are_the_tenants(
 
 
 def test_erasures_are_asked_for_in_the_own_tenant(
-    alice: Client, charlie: Client, somebody: Callable[[str], Client], cast: SimpleNamespace
+    alice: Client,
+    charlie: Client,
+    somebody: Callable[[str], Client],
+    cast: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(stored_keys, "stored", KEYS.get)
+    monkeypatch.setattr(tasks.erase_user, "delay", lambda job_id: None)
     assert somebody("auditor").get("/console/compliance/erasure/add/").status_code == 403
     answer = alice.get("/console/compliance/erasure/add/")
     assert answer.status_code == 200 and b'name="tenant"' not in answer.content
-    alice.post("/console/compliance/erasure/add/", {"user": "2", "tenant": cast.globex.pk})
+    asked = alice.post("/console/compliance/erasure/add/", {"user": "2", "tenant": cast.globex.pk})
+    assert asked.status_code == 302, asked.context["errors"]
     [made] = Erasure.objects.everywhere()
     assert made.tenant_id == cast.acme.pk
     assert made.subject[:12] in alice.get("/console/compliance/erasure/").content.decode()

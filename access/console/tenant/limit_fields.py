@@ -1,0 +1,63 @@
+"""Limits of one member, key or model, as fields of a form."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.core.validators import MinValueValidator
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget
+
+LARGEST: Final = 2**31 - 1
+MOST_TOKENS: Final = 2**63 - 1
+
+
+class LimitFields(forms.Form):
+    """Before another form: what its row may use. Empty fields: no limits of its own."""
+
+    NAMES: Final = ("requests_per_minute", "tokens_per_minute", "concurrent_turns", "money_per_day", "money_per_month")
+
+    requests_per_minute = forms.IntegerField(
+        label=_("Requests a minute"),
+        required=False,
+        min_value=0,
+        max_value=LARGEST,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=_("Of its own, besides the tenant's. Empty: unlimited."),
+    )
+    tokens_per_minute = forms.IntegerField(
+        label=_("Tokens a minute"),
+        required=False,
+        min_value=0,
+        max_value=MOST_TOKENS,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+    concurrent_turns = forms.IntegerField(
+        label=_("Turns at the same time"),
+        required=False,
+        min_value=0,
+        max_value=LARGEST,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+    money_per_day = forms.DecimalField(
+        label=_("Money a day"),
+        required=False,
+        max_digits=14,
+        decimal_places=6,
+        validators=[MinValueValidator(0)],
+        widget=UnfoldAdminDecimalFieldWidget,
+        help_text=_("A calendar day in the tenant's time zone."),
+    )
+    money_per_month = forms.DecimalField(
+        label=_("Money a month"),
+        required=False,
+        max_digits=14,
+        decimal_places=6,
+        validators=[MinValueValidator(0)],
+        widget=UnfoldAdminDecimalFieldWidget,
+    )
+
+    def limits(self) -> dict[str, Any]:
+        """Those that were filled in."""
+        return {name: self.cleaned_data[name] for name in self.NAMES if self.cleaned_data.get(name) is not None}

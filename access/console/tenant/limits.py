@@ -1,0 +1,38 @@
+"""What a tenant's members, keys and models may use, below what the platform lets all of it use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from access.console.limits import LABELS, AllowanceAdmin, AllowanceForm
+from access.console.tenant.scoped import TenantAdmin, here
+from tenants.allowances import COUNTS, MONEY
+from tenants.models import Allowance, AtLimit
+
+
+class OwnAllowanceForm(AllowanceForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "of" in self.fields:
+            kinds = [(value, label) for value, label in Allowance.Of.choices if value != Allowance.Of.PLATFORM]
+            self.fields["of"].choices = kinds  # type: ignore[attr-defined]
+
+
+class OwnLimits(TenantAdmin, AllowanceAdmin):
+    area = "limits"
+    form = OwnAllowanceForm
+    list_display = ["subject", "of", "requests_per_minute", "tokens_per_minute", "concurrent_turns", "money_per_day",
+                    "money_per_month"]  # fmt: skip
+    list_filter = ["of"]
+    search_fields = ["model", "member__user__username", "key__name"]
+    autocomplete_fields = ["member", "key"]
+    list_before_template = "tenant/ceilings.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        tenant = here(request).tenant
+        ceilings = [(LABELS[name], getattr(tenant, name)) for name in (*COUNTS, *MONEY)]
+        said = {"ceilings": ceilings, "at_limit": AtLimit(tenant.at_limit).label}
+        response: HttpResponse = super().changelist_view(request, {**said, **(extra_context or {})})
+        return response
