@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from access.parts import Parts
+from access.turns import Running
 from engine.types import ChatRequest, Event, Principal, Start
 
 
@@ -15,9 +16,16 @@ async def answering(
 ) -> AsyncIterator[tuple[Start, AsyncGenerator[Event, None]]]:
     """Begins the turn: its Start and the events that follow. Whoever may can cancel it meanwhile, and so does leaving
     early. Raises EngineError."""
-    with parts.running.running(principal) as running:
+    with parts.running.running(principal, request) as running:
         async with aclosing(parts.engine.stream(principal, request)) as turn:
             start = await anext(turn)
             assert type(start) is Start
-            running.started(start.id)
-            yield start, turn
+            running.started(start.id, start)
+            yield start, _counted(running, turn)
+
+
+async def _counted(running: Running, turn: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    """The same events; who looks at what runs sees how many there were."""
+    async for event in turn:
+        running.pieces += 1
+        yield event

@@ -25,7 +25,6 @@ from engine.errors import EngineError, Overloaded, UpstreamError
 from engine.types import ChatRequest, Delta, Done, Principal, Source, Start
 
 log = logging.getLogger(__name__)
-
 FLUSH: Final = 0.07
 RETRY: Final = 1.0  # seconds before events are offered again to a store that did not take them,
 KEPT: Final = 600.0  # and how long after the end
@@ -58,7 +57,7 @@ class Generation:
         self._grace = grace
         self._name = b""
         self._source: Source = "model"
-        self._running = owners.running.running(principal)
+        self._running = owners.running.running(principal, chat)
         self._readers: list[Reader] = []
         self._remote: dict[str, float] = {}
         self._waiting: list[asyncio.Future[None]] = []
@@ -90,11 +89,12 @@ class Generation:
                 async with aclosing(self._owners.engine.stream(self.principal, self._chat)) as turn:
                     async for event in turn:
                         if type(event) is Delta:
+                            running.pieces += 1
                             self._add(b"delta", orjson.dumps(events.delta(event)))
                             if self.size > MAX_BYTES:
                                 raise UpstreamError("The answer is longer than can be sent.")
                         elif type(event) is Start:
-                            running.started(event.id)
+                            running.started(event.id, event)
                             self._open(event)
                         elif type(event) is Done:
                             self._end(b"done", orjson.dumps(events.done(event, self._source)))

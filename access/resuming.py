@@ -59,6 +59,14 @@ class Resuming:
             while some := await reader.next():
                 yield some
 
+    async def watch(self, owner: Principal, turn_id: str, language: str) -> AsyncGenerator[list[bytes], None]:
+        """The same for somebody who looks at another's turn and is none of its readers: the turn does not go on for
+        them. `owner` is as whom it runs; whether the watcher may, the caller has asked. Raises as `follow`."""
+        away = _Away(self._generations.shelf, self._read_turn, owner, turn_id)
+        async with aclosing(away.frames(0, language)) as given:
+            async for some in given:
+                yield some
+
     @contextmanager
     def _noticed(self, turn_id: str) -> Iterator[Callable[[], None]]:
         """Tells the worker of the turn every few seconds that somebody reads, and at the end that nobody does."""

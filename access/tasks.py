@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from access import archiving, auditing, erasing, replaying
+from access import archiving, auditing, erasing, exporting, replaying
 
 REPLAYS: Final = "replays"  # a queue of their own: they take minutes, and other work is not to wait for them
 
@@ -33,6 +33,12 @@ def destroy_erased_keys() -> int:
 def read_journal(job_id: int) -> None:
     """Does the search or the export of this job."""
     auditing.run(job_id)
+
+
+@shared_task(queue=REPLAYS)  # type: ignore[untyped-decorator]  # celery ships no types
+def export_tenant(job_id: int) -> None:
+    """Does the export of this job."""
+    exporting.run(job_id)
 
 
 @shared_task  # type: ignore[untyped-decorator]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Protocol
 
@@ -11,7 +12,7 @@ import msgspec
 
 from compliance.journal.reader import TurnRecord
 from engine.errors import TurnCancelled, TurnNotFound
-from engine.types import Principal
+from engine.types import ChatRequest, Principal, Start
 
 NO_TURNS: Final = frozenset({"embeddings"})  # edges whose calls are cancelled by hanging up alone
 
@@ -29,18 +30,26 @@ class Running:
     """`with turns.running(principal) as running:` in the task that answers; `cancel` may come from anywhere in the
     process. The block then ends with TurnCancelled."""
 
-    __slots__ = ("_cancelled", "_id", "_task", "_turns", "principal")
+    __slots__ = ("_all", "_cancelled", "_id", "_task", "_turns", "began", "chat", "pieces", "principal", "start")
 
-    def __init__(self, turns: dict[str, Running], principal: Principal) -> None:
+    def __init__(
+        self, turns: dict[str, Running], everything: set[Running], principal: Principal, chat: ChatRequest | None
+    ) -> None:
         self.principal = principal
+        self.chat = chat
+        self.began = time.time()
+        self.start: Start | None = None
+        self.pieces = 0  # of the answer so far: with most models a token each
         self._turns = turns
+        self._all = everything
         self._id: str | None = None
         self._task: asyncio.Task[object] | None = None
         self._cancelled = False
 
-    def started(self, turn_id: str) -> None:
+    def started(self, turn_id: str, start: Start | None = None) -> None:
         """The turn has its name: from now on others find it by that."""
         self._id = turn_id
+        self.start = start
         self._turns[turn_id] = self
 
     def cancel(self) -> None:
@@ -54,11 +63,13 @@ class Running:
         if self._cancelled:  # before its task had its first step
             raise TurnCancelled
         self._task = asyncio.current_task()
+        self._all.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._all.discard(self)
         if self._id is not None and self._turns.get(self._id) is self:  # of a replayed turn there may be several
             del self._turns[self._id]
         task, self._task = self._task, None
@@ -73,12 +84,18 @@ class RunningTurns:
 
     def __init__(self) -> None:
         self._turns: dict[str, Running] = {}
+        self._all: set[Running] = set()
 
     def __len__(self) -> int:
         return len(self._turns)
 
-    def running(self, principal: Principal) -> Running:
-        return Running(self._turns, principal)
+    def __iter__(self) -> Iterator[Running]:
+        """All of them, also those that have not begun to answer."""
+        return iter(list(self._all))
+
+    def running(self, principal: Principal, chat: ChatRequest | None = None) -> Running:
+        """`chat` is told to who looks at what runs."""
+        return Running(self._turns, self._all, principal, chat)
 
     def cancel(self, principal: Principal, turn_id: str) -> None:
         """Stops a running turn of the caller's own, with the scope `manage` any of the tenant's. Raises TurnNotFound

@@ -16,10 +16,13 @@ from django.conf import settings
 from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
 from access.connections import Connections
-from access.console.bridge import SCOPE_KEY, EngineBridge, SessionParts
+from access.console.bridge import SCOPE_KEY, EngineBridge, LiveParts, SessionParts
 from access.gateway import Gateway
 from access.generations import Generations
 from access.health import Health
+from access.heartbeats import Heartbeats
+from access.instance_states import INSTANCES, states
+from access.live_turns import LiveTurns
 from access.management.rows import Rows
 from access.metrics import Metrics
 from access.parts import Parts
@@ -68,6 +71,7 @@ from sessions_app.versions import SessionVersions
 from sessions_app.windows import Windows
 from tenants.addresses import numbered
 from tenants.answers import AnswerStore
+from tenants.asking import Asking
 from tenants.bus import Bus
 from tenants.credentials import Credentials
 from tenants.directory import TenantTable, compile_tenants
@@ -207,12 +211,14 @@ class Application:
         canceller = Canceller(running, self.reader.turn, self.bus.tell)
         self.bus.on("cancel", canceller.heard)
         self.bus.on("reader", self.generations.heard)
+        resuming = Resuming(self.generations, self.reader.turn, self.bus.tell)
+        live = self._live(running, resuming, canceller, router)
         self.connections = Connections(self.authenticator)
         self.parts = parts = Parts(
             engine=self.engine,
             running=running,
             generations=self.generations,
-            resuming=Resuming(self.generations, self.reader.turn, self.bus.tell),
+            resuming=resuming,
             canceller=canceller,
             watching=watching,
             authenticator=self.authenticator,
@@ -233,12 +239,9 @@ class Application:
             trials=self.trials,
             words=self._words,
         )
-        self.credentials.start()
-        self.hit_writer.start()
-        self.live.start()
-        self.notices.start()
-        self.bus.start()
-        self.prober.start()
+        starting = (self.credentials, self.hit_writer, self.live, self.notices, self.bus, self.heartbeats, self.prober)
+        for each in starting:
+            each.start()
         self._visits = loop.create_task(parts.visiting.keep_watch(running))
         self.health = health = Health(
             ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
@@ -246,12 +249,25 @@ class Application:
             degraded={"journal_spool": lambda: self.journal.waiting.spooled > 0},
         )
         shown = SessionParts(desk, versions, self.snapshots, SessionBrowser(self.stores))
-        bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown)
+        bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown, live)
         django = _bridged(self._django, bridge)
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
         )
         self._started = True
+
+    def _live(self, running: RunningTurns, resuming: Resuming, canceller: Canceller, router: RuleRouter) -> LiveParts:
+        asking = Asking(self.bus)
+        asking.answers(INSTANCES, states(self._routes))
+        version = settings.SPECTACULAR_SETTINGS["VERSION"]
+        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, version, lambda: self._counts(running))
+        turns = LiveTurns(running, asking, self.heartbeats, resuming, canceller)
+        return LiveParts(turns, self.generations, asking, router, self.reader.turn)
+
+    def _counts(self, running: RunningTurns) -> tuple[int, int, int]:
+        """Turns that are answered, turns that wait for it, entries that wait for the journal."""
+        all_of_them = len(list(running))
+        return len(running), all_of_them - len(running), self.journal.waiting.spooled
 
     def _resume_grace(self, tenant_id: int) -> float:
         """Seconds."""
@@ -301,6 +317,7 @@ class Application:
         await self.snapshots.drain()
         await self.prober.stop()
         await self.notices.stop()
+        await self.heartbeats.stop()
         await self.bus.stop()
         self.limits.close()
         self.sessions.stop()

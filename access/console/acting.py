@@ -1,11 +1,15 @@
-"""Who acts in a console, for the journal: the person who signed in, and that they did."""
+"""Who acts in a console, for the journal: the person who signed in, as whom, and that they did.
+
+In `/admin/` an operator is `operator:<user>`; in `/console/` people are `member:<member>`, and an operator on a support
+visit is `operator:<user>` with the visit in the label. On pages of neither, such as those of one's own account, people
+are `user:<user>`, operators still operators."""
 
 from __future__ import annotations
 
 from asyncio import iscoroutinefunction
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from allauth.account.signals import password_changed, password_reset, password_set
 from allauth.mfa import signals as factors
@@ -14,6 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
 
 from access import asgi
+from access.console.tenant.place import place_of
 from access.people.signing_in import account_of
 from compliance import changes
 from tenants import actors
@@ -33,6 +38,7 @@ FACTORS = {
     password_reset: "password_reset",
 }
 USERS = User._meta.label_lower
+CONSOLE: Final = "console"  # the namespace of a tenant's console, and the first step of its addresses
 
 
 @sync_and_async_middleware
@@ -62,10 +68,26 @@ def connect() -> None:
 
 
 def actor_of(request: HttpRequest) -> Actor:
+    """Asks the database in a tenant's console."""
     user, number = getattr(request, "user", None), getattr(request, "request_id", "")
     if user is None or not user.is_authenticated:
         return Actor("anonymous", "", number)
-    return Actor(f"operator:{user.pk}", user.get_username(), number)
+    place = place_of(request) if _in_console(request) else None
+    if place is not None and place.member is not None:
+        return Actor(f"member:{place.member.pk}", user.get_username(), number)
+    label = user.get_username()
+    if place is not None and place.visit is not None:
+        label = f"{label} (support visit {place.visit.pk})"
+    return Actor(name_of(user), label, number)
+
+
+def name_of(user: Any) -> str:
+    """A person outside of any tenant."""
+    return f"{'operator' if user.is_superuser else 'user'}:{user.pk}"
+
+
+def _in_console(request: HttpRequest) -> bool:
+    return request.path.split("/", 2)[1:2] == [CONSOLE]
 
 
 def _begun(request: HttpRequest) -> Callable[[], Actor]:
@@ -93,7 +115,7 @@ def _factor(action: str, /, request: HttpRequest, user: User, **_: object) -> No
 
 
 def _of_themselves(action: str, request: HttpRequest, user: User) -> None:
-    actor = Actor(f"operator:{user.pk}", user.get_username(), getattr(request, "request_id", ""))
+    actor = Actor(name_of(user), user.get_username(), getattr(request, "request_id", ""))
     changes.record(action=action, model=USERS, row=str(user.pk), label=user.get_username(), actor=actor)
 
 

@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 
 from django.http import HttpRequest
 
-from access.parts import KeptAnswers, SessionFinder, SessionStore, SnapshotKeeper, VersionReader
+from access.generations import Generations
+from access.live_turns import LiveTurns
+from access.parts import KeptAnswers, RouteReader, SessionFinder, SessionStore, SnapshotKeeper, VersionReader
+from access.turns import TurnReader
 from compliance.guard import GuardTable
 from engine.engine import Engine
 from engine.errors import Unavailable
 from engine.snapshots import Cell
 from routing.table import RoutingTable
 from tenants import walls
+from tenants.asking import Asking
 
 T = TypeVar("T")
 
@@ -33,6 +37,17 @@ class SessionParts:
 
 
 @dataclass(frozen=True)
+class LiveParts:
+    """What a console asks of what runs now, here and at the other workers. Awaited on the engine's loop."""
+
+    turns: LiveTurns
+    generations: Generations
+    asking: Asking
+    router: RouteReader
+    read_turn: TurnReader
+
+
+@dataclass(frozen=True)
 class EngineBridge:
     """Travels in the ASGI scope of a request under `SCOPE_KEY`. `routes` and `words` are for reading."""
 
@@ -42,6 +57,7 @@ class EngineBridge:
     answers: KeptAnswers
     words: Cell[GuardTable] = field(default_factory=lambda: Cell(GuardTable()))
     sessions: SessionParts | None = None
+    live: LiveParts | None = None
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """Waits for the answer in the calling thread. Raises TimeoutError; the work is then cancelled."""
@@ -60,3 +76,11 @@ def bridge_of(request: HttpRequest) -> EngineBridge:
     if not isinstance(bridge, EngineBridge):
         raise Unavailable("No engine runs in this process.")
     return bridge
+
+
+def live_of(request: HttpRequest) -> tuple[EngineBridge, LiveParts]:
+    """Raises Unavailable."""
+    bridge = bridge_of(request)
+    if bridge.live is None:
+        raise Unavailable("No engine runs in this process.")
+    return bridge, bridge.live

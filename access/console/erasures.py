@@ -34,9 +34,10 @@ class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
-        if data.get("tenant") is not None and data.get("user"):
+        tenant = data.get("tenant") or (self.instance.tenant if self.instance.tenant_id is not None else None)
+        if tenant is not None and data.get("user"):
             try:
-                checked(tenant=data["tenant"], user=data["user"])
+                checked(tenant=tenant, user=data["user"])
             except EngineError as error:
                 raise forms.ValidationError(f"{error.message} ({error.code})") from None
         return data

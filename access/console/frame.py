@@ -18,6 +18,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     def page(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
         """A page in the site's frame."""
+        request.current_app = self.name  # addresses in templates are of this console
         return TemplateResponse(request, template, {**self.each_context(request), **context}, status=status)
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -8,17 +8,17 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from access.console.journal_changes import changes_view
+from access.console.journal_changes import Owners, changes_view, owner_cell, owners_of
 from access.console.journal_forms import JournalForm
 from access.console.journal_jobs import download_view, read_view, reading_view
 from access.console.journal_sessions import session_changes_view
-from access.console.recorded_turn import STATE_COLOURS, duration, moment, present, state_name
+from access.console.journal_signing import signing_view
+from access.console.reach import Reach, platform_reach
+from access.console.recorded_turn import STATE_COLOURS, duration, moment, moment_here, present, state_name
 from access.console.scoped import ReadOnlyAdmin
 from compliance.journal import listing, reader
 from compliance.journal.listing import Filters, Page, TurnSummary
@@ -37,19 +37,26 @@ class JournalAdmin(ReadOnlyAdmin):
         return (
             ("changes/", "compliance_auditentry_changes", _guarded(changes_view)),
             ("sessions/", "compliance_auditentry_sessions", _guarded(session_changes_view)),
+            ("signed/", "compliance_auditentry_signed", _guarded(signing_view)),
             ("reading/", "compliance_auditentry_reading", _guarded(reading_view)),
             ("reading/<int:job_id>/", "compliance_auditentry_read", _guarded(read_view)),
             ("reading/<int:job_id>/result/", "compliance_auditentry_result", _guarded(download_view)),
         )
 
+    def scope(self, request: HttpRequest) -> Reach:
+        """Whose journal it is."""
+        return platform_reach(request)
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self.page(request, "journal.html", title=_("Journal"), **_listed(request))
+        return self.page(request, "journal.html", title=_("Journal"), **_listed(request, self.scope(request)))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AuditEntry | None:
         """Turns are found by their ids: rows are numbered in every journal file anew."""
-        intents = reader.entries().everywhere().filter(kind=AuditEntry.Kind.INTENT)
+        tenant = self.scope(request).tenant
+        mine = reader.entries().everywhere() if tenant is None else reader.entries().for_tenant(tenant.pk)
+        intents = mine.filter(kind=AuditEntry.Kind.INTENT)
         return intents.filter(turn_id=object_id).first()
 
     def change_view(
@@ -65,9 +72,9 @@ class JournalAdmin(ReadOnlyAdmin):
         turn = present(reader.turn(intent.tenant_id, intent.turn_id), tenant)
         return self.page(request, "turn.html", title=_("Turn"), object=intent, original=intent, turn=turn)
 
-    def page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        shared = {**self.admin_site.each_context(request), "opts": self.opts}
-        return TemplateResponse(request, f"console/{template}", {**shared, **context})
+    def page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        page: HttpResponse = self.admin_site.page(request, f"console/{template}", {"opts": self.opts, **context})
+        return page
 
 
 def _guarded(view: Callable[..., HttpResponse]) -> View:
@@ -81,9 +88,9 @@ def _guarded(view: Callable[..., HttpResponse]) -> View:
     return guarded
 
 
-def _listed(request: HttpRequest) -> dict[str, Any]:
+def _listed(request: HttpRequest, reach: Reach) -> dict[str, Any]:
     """For the template `console/journal.html`."""
-    form = JournalForm(request.GET)
+    form = JournalForm(request.GET, only=reach.tenant)
     if not form.is_valid():
         return {"form": form, "words": form.words()}
     before, after = (_cursor(request.GET.get(name)) for name in ("before", "after"))
@@ -92,7 +99,7 @@ def _listed(request: HttpRequest) -> dict[str, Any]:
         page = reader.readable(lambda: _page(tenant_id, filters, before, after))
     except StoreUnavailable as error:
         return {"form": form, "words": form.words(), "trouble": error.message}
-    return {"form": form, "words": form.words(), **_ways(page, before, after), "table": _table(page.turns)}
+    return {"form": form, "words": form.words(), **_ways(page, before, after), "table": _table(reach, page.turns)}
 
 
 def _page(tenant_id: int | None, filters: Filters, before: str | None, after: str | None) -> Page:
@@ -121,29 +128,30 @@ def _before(cursor: str) -> str:
 def _reached(page: Page) -> str:
     if page.next is None or len(page.turns) >= listing.PAGE:
         return ""
-    return moment(listing.time_of(page.next))
+    return moment_here(listing.time_of(page.next))
 
 
 def _cursor(given: str | None) -> str | None:
     return given if given is not None and CURSOR.match(given) else None
 
 
-def _table(turns: list[TurnSummary]) -> dict[str, Any]:
-    tenants = Tenant.objects.in_bulk({turn.tenant_id for turn in turns})
+def _table(reach: Reach, turns: list[TurnSummary]) -> dict[str, Any]:
+    owners = owners_of(reach, turns)
     headers = [
-        _("Time"), _("Tenant"), _("User"), _("Model"), _("Instance"), _("State"), _("Took"), _("Words"), _("Session"),
+        _("Time"), *([] if owners is None else [_("Tenant")]), _("User"), _("Model"), _("Instance"), _("State"),
+        _("Took"), _("Words"), _("Session"),
     ]  # fmt: skip
-    return {"headers": headers, "rows": [_line(turn, tenants.get(turn.tenant_id)) for turn in turns]}
+    return {"headers": headers, "rows": [_line(reach, turn, owners) for turn in turns]}
 
 
-def _line(turn: TurnSummary, tenant: Tenant | None) -> list[Any]:
+def _line(reach: Reach, turn: TurnSummary, owners: Owners) -> list[Any]:
     return [
         format_html(
             '<a href="{}" class="journal-time text-primary-600 dark:text-primary-500">{}</a>',
-            reverse("admin:compliance_auditentry_change", args=[turn.turn_id]),
+            reach.address("compliance_auditentry_change", turn.turn_id),
             moment(turn.at),
         ),
-        tenant or (_("Platform") if turn.tenant_id == 0 else turn.tenant_id),
+        *owner_cell(owners, turn.tenant_id),
         _cut(turn.user),
         _cut(f"{turn.model} → {turn.answered_by}" if turn.answered_by not in ("", turn.model) else turn.model),
         _cut(turn.instance),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from access.console.journal_forms import ChangesForm, SessionChangesForm
+from access.console.reach import Reach
 from access.console.recorded_turn import moment
 from compliance.journal import changes, reader
 from compliance.models import ChangeRecord
@@ -20,19 +22,29 @@ from engine.errors import StoreUnavailable
 from tenants.models import Tenant
 
 HERE = "admin:compliance_auditentry_changes"
+Owners = dict[int, Tenant] | None  # by their ids, for a column; None: there is but one
 LONGEST = 300  # characters of a value on the page
 
 
 def changes_view(request: HttpRequest, model_admin: Any) -> HttpResponse:
     page: HttpResponse = model_admin.page(
-        request, "changes.html", title=_("Changes of configuration"), here=HERE, **_listed(request)
+        request,
+        "changes.html",
+        title=_("Changes of configuration"),
+        here=HERE,
+        **_listed(request, model_admin.scope(request)),
     )
     return page
 
 
-def _listed(request: HttpRequest) -> dict[str, Any]:
-    found = listed(request, ChangesForm(request.GET), changes, lambda change: str(change.turn_id), _table)
-    return {**found, "waiting": ChangeRecord.objects.everywhere().count()} if "table" in found else found
+def _listed(request: HttpRequest, reach: Reach) -> dict[str, Any]:
+    form = ChangesForm(request.GET, only=reach.tenant)
+    found = listed(request, form, changes, lambda change: str(change.turn_id), partial(_table, reach))
+    if "table" not in found:
+        return found
+    waiting = ChangeRecord.objects.everywhere()
+    mine = waiting if reach.tenant is None else waiting.filter(tenant_id=reach.tenant.pk)
+    return {**found, "waiting": mine.count()}
 
 
 def listed(
@@ -70,16 +82,30 @@ def cursor(given: str | None) -> str | None:
     return given if given and len(given) <= 40 and given.isascii() and given.isalnum() else None
 
 
-def _table(found: list[Change]) -> dict[str, Any]:
-    tenants = Tenant.objects.in_bulk({change.tenant_id for change in found})
-    headers = [_("Time"), _("Tenant"), _("By whom"), _("What"), _("Row"), _("Before and after")]
-    return {"headers": headers, "rows": [_line(change, tenants.get(change.tenant_id)) for change in found]}
+def owners_of(reach: Reach, found: Iterable[Any]) -> Owners:
+    """The tenants these are of; one query, in a tenant's console none."""
+    return Tenant.objects.in_bulk({each.tenant_id for each in found}) if reach.tenant is None else None
 
 
-def _line(change: Change, tenant: Tenant | None) -> list[Any]:
+def owner_cell(owners: Owners, tenant_id: int) -> list[Any]:
+    if owners is None:
+        return []
+    return [owners.get(tenant_id) or (_("Platform") if tenant_id == 0 else tenant_id)]
+
+
+def _table(reach: Reach, found: list[Change]) -> dict[str, Any]:
+    owners = owners_of(reach, found)
+    headers = [
+        _("Time"), *([] if owners is None else [_("Tenant")]), _("By whom"), _("What"), _("Row"),
+        _("Before and after"),
+    ]  # fmt: skip
+    return {"headers": headers, "rows": [_line(change, owners) for change in found]}
+
+
+def _line(change: Change, owners: Owners) -> list[Any]:
     return [
         format_html('<span class="journal-time">{}</span>', moment(change.at)),
-        tenant or (_("Platform") if change.tenant_id == 0 else change.tenant_id),
+        *owner_cell(owners, change.tenant_id),
         f"{change.actor} ({change.actor_label})" if change.actor_label else change.actor,
         change.action,
         format_html(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from access.console.reaching_form import ReachingForm
+from access.console.recorded_turn import zone
 from access.console.tenant_field import TenantField
-from access.replaying import seconds
+from access.replaying import UNIX_SECONDS, seconds
 from compliance.journal.changes import ChangeFilters
 from compliance.journal.listing import ANY, IN_FLIGHT, Filters
 from compliance.journal.session_changes import SessionFilters
@@ -18,7 +22,7 @@ from compliance.models import AuditEntry
 from engine.errors import InvalidRequest
 from tenants.models import Tenant
 
-WHEN = _("ISO 8601 (UTC) or Unix seconds, such as 2026-01-31T08:00")
+WHEN = _("ISO 8601 (%(zone)s) or Unix seconds, such as 2026-01-31T08:00")
 FIRST = ("tenant", "since", "until", "user", "state", "begins")
 VERDICTS = [(ANY, _("any")), ("block", _("blocked")), ("mask", _("masked")), ("record", _("recorded"))]
 
@@ -32,12 +36,16 @@ def choice(label: Any, choices: list[tuple[str, Any]]) -> forms.ChoiceField:
     return forms.ChoiceField(label=label, required=False, choices=[("", "—"), *choices], widget=UnfoldAdminSelectWidget)
 
 
-class FromTo(forms.Form):
+class FromTo(ReachingForm):
     """A tenant and a time, and what else its heirs ask for. Empty fields ask for nothing."""
 
     tenant = TenantField(required=False)
-    since = text(_("From"), longest=40, help_text=WHEN)
+    since = text(_("From"), longest=40)
     until = text(_("To"), longest=40)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["since"].help_text = WHEN % {"zone": zone()}
 
     def clean_since(self) -> float | None:
         return _seconds(self.cleaned_data["since"], "from")
@@ -47,7 +55,7 @@ class FromTo(forms.Form):
 
     @property
     def owner(self) -> Tenant | None:
-        found: Tenant | None = self.cleaned_data["tenant"]
+        found: Tenant | None = self.only or self.cleaned_data["tenant"]
         return found
 
     def words(self) -> str:
@@ -93,7 +101,7 @@ class JournalForm(FromTo):
     @property
     def first(self) -> list[forms.BoundField]:
         """What is always shown."""
-        return [self[name] for name in FIRST]
+        return [self[name] for name in FIRST if name in self.fields]
 
     @property
     def others(self) -> list[forms.BoundField]:
@@ -128,7 +136,17 @@ def _seconds(value: str, field: str) -> float | None:
     if not value:
         return None
     try:
-        return seconds(value, field)
+        return seconds(_zoned(value), field)
     except InvalidRequest as error:
         reason = error.message.partition(": ")[2]
         raise forms.ValidationError(reason[:1].upper() + reason[1:]) from None
+
+
+def _zoned(value: str) -> str:
+    """A time that names no zone is one of the console's."""
+    here = timezone.get_current_timezone()
+    try:
+        read = None if UNIX_SECONDS.fullmatch(value.strip()) else datetime.fromisoformat(value.strip())
+    except ValueError:
+        return value
+    return read.replace(tzinfo=here).isoformat() if read is not None and read.tzinfo is None else value

@@ -8,7 +8,6 @@ from typing import Any
 from django import forms
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -16,11 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from access import auditing
 from access.audit_requests import request_export, request_search
 from access.console.journal_forms import JournalForm, text
-from access.console.recorded_turn import moment
+from access.console.reach import Reach
+from access.console.recorded_turn import moment, moment_here
 from access.management.jobs import content_type
 from engine.errors import EngineError
 from engine.types import Json
 from tenants.models import Job, Tenant
+from tenants.scoping import ScopedQuerySet
 
 REFRESH = 2  # seconds between two looks at a job
 EARLIER = 10
@@ -50,19 +51,26 @@ class ReadingForm(JournalForm):
 
 
 def reading_view(request: HttpRequest, model_admin: Any) -> HttpResponse:
-    form = ReadingForm(request.POST if request.method == "POST" else request.GET)
+    reach: Reach = model_admin.scope(request)
+    form = ReadingForm(request.POST if request.method == "POST" else request.GET, only=reach.tenant)
     if request.method == "POST":
-        job = _started(request, form) if form.is_valid() else None
+        job = _started(reach, form) if form.is_valid() else None
         if job is not None:
-            return HttpResponseRedirect(reverse("admin:compliance_auditentry_read", args=[job.pk]))
+            return HttpResponseRedirect(reach.address("compliance_auditentry_read", job.pk))
     page: HttpResponse = model_admin.page(
-        request, "journal_reading.html", title=_("Search and export the journal"), form=form, earlier=_earlier()
+        request,
+        "journal_reading.html",
+        title=_("Search and export the journal"),
+        form=form,
+        earlier=_earlier(reach),
+        may_export=reach.may("exports", "change"),
     )
     return page
 
 
-def _started(request: HttpRequest, form: ReadingForm) -> Job | None:
-    asked, by, filters = form.asks_for(), f"operator:{request.user.pk}", form.filters() if form.is_valid() else None
+def _started(reach: Reach, form: ReadingForm) -> Job | None:
+    """Raises PermissionDenied: to export is more than to read."""
+    asked, by, filters = form.asks_for(), reach.actor, form.filters() if form.is_valid() else None
     if asked is None or filters is None:
         return None
     kind, what = asked
@@ -70,6 +78,7 @@ def _started(request: HttpRequest, form: ReadingForm) -> Job | None:
         if kind == "search":
             arguments = auditing.search_arguments(what, filters)
             return request_search(arguments=arguments, tenant=form.owner, created_by=by)
+        reach.demand("exports")
         arguments = auditing.export_arguments(what, filters)
         return request_export(arguments=arguments, tenant=form.owner, created_by=by)
     except EngineError as error:
@@ -78,16 +87,17 @@ def _started(request: HttpRequest, form: ReadingForm) -> Job | None:
 
 
 def read_view(request: HttpRequest, model_admin: Any, job_id: int) -> HttpResponse:
-    job = _job(job_id)
+    reach: Reach = model_admin.scope(request)
+    job = _job(reach, job_id)
     if job is None:
         model_admin.message_user(request, _("There is no such search or export."), "warning")
-        return HttpResponseRedirect(reverse("admin:compliance_auditentry_reading"))
+        return HttpResponseRedirect(reach.address("compliance_auditentry_reading"))
     result = _result(job)
     context = {
         "job": job,
-        "asked": _asked(job),
+        "asked": _asked(reach, job),
         "result": result,
-        "table": _hits(result["found"][:SHOWN]) if result is not None else None,
+        "table": _hits(reach, result["found"][:SHOWN]) if result is not None else None,
         "file": bool(job.result_name) and default_storage.exists(job.result_name),
     }
     page: HttpResponse = model_admin.page(request, "journal_read.html", title=_title(job), **context)
@@ -98,7 +108,7 @@ def read_view(request: HttpRequest, model_admin: Any, job_id: int) -> HttpRespon
 
 def download_view(request: HttpRequest, model_admin: Any, job_id: int) -> HttpResponse:
     """The file, as it is stored. Raises Http404."""
-    job = _job(job_id)
+    job = _job(model_admin.scope(request), job_id)
     try:
         if job is not None and job.result_name:
             name = job.result_name.rpartition("/")[2]
@@ -112,8 +122,13 @@ def download_view(request: HttpRequest, model_admin: Any, job_id: int) -> HttpRe
     raise Http404(_("Its result is no longer there."))
 
 
-def _job(job_id: int) -> Job | None:
-    return Job.objects.everywhere().select_related("tenant").filter(pk=job_id, kind__in=auditing.KINDS).first()
+def _jobs(reach: Reach) -> ScopedQuerySet[Job]:
+    mine = Job.objects.everywhere() if reach.tenant is None else Job.objects.for_tenant(reach.tenant.pk)
+    return mine.filter(kind__in=auditing.KINDS)
+
+
+def _job(reach: Reach, job_id: int) -> Job | None:
+    return _jobs(reach).select_related("tenant").filter(pk=job_id).first()
 
 
 def _title(job: Job) -> Any:
@@ -121,17 +136,17 @@ def _title(job: Job) -> Any:
     return title % {"id": job.pk}
 
 
-def _asked(job: Job) -> list[tuple[Any, Any]]:
+def _asked(reach: Reach, job: Job) -> list[tuple[Any, Any]]:
     """What the job was asked for, for people."""
     told: Json = job.arguments
     filters = {name: value for name, value in told["filters"].items() if name not in ("since", "until")}
     since, until = (told["filters"].get(name) for name in ("since", "until"))
     facts = [
-        (_("Tenant"), job.tenant or _("all")),
+        (_("Tenant"), (job.tenant or _("all")) if reach.tenant is None else None),
         (_("Text"), told.get("text")),
         (_("Format"), told.get("format")),
-        (_("From"), f"{moment(since)} UTC" if since is not None else None),
-        (_("To"), f"{moment(until)} UTC" if until is not None else None),
+        (_("From"), moment_here(since) if since is not None else None),
+        (_("To"), moment_here(until) if until is not None else None),
         *((_labels().get(name, name), value) for name, value in filters.items()),
         (_("Asked by"), job.created_by),
     ]
@@ -151,15 +166,15 @@ def _result(job: Job) -> Json | None:
             found: Json = json.load(stored)
     except (OSError, ValueError):
         return None
-    found["reached"] = moment(found["reached"]) if found["reached"] is not None else ""
+    found["reached"] = moment_here(found["reached"]) if found["reached"] is not None else ""
     return found
 
 
-def _hits(found: list[Json]) -> Json | None:
+def _hits(reach: Reach, found: list[Json]) -> Json | None:
     where = {"question": _("question"), "answer": _("answer")}
     rows = [
         [
-            _link(reverse("admin:compliance_auditentry_change", args=[hit["id"]]), moment(hit["at"])),
+            _link(reach.address("compliance_auditentry_change", hit["id"]), moment(hit["at"])),
             hit["user"] or "—",
             f"{where.get(hit['where'], hit['where'])}, {hit['role']}",
             format_html('<span class="turn-text">{}</span>', hit["snippet"]),
@@ -169,12 +184,13 @@ def _hits(found: list[Json]) -> Json | None:
     return {"headers": [_("Time"), _("User"), _("Where"), _("Text")], "rows": rows} if rows else None
 
 
-def _earlier() -> Json | None:
-    found = Job.objects.everywhere().filter(kind__in=auditing.KINDS).select_related("tenant").order_by("-pk")[:EARLIER]
+def _earlier(reach: Reach) -> Json | None:
+    found = _jobs(reach).select_related("tenant").order_by("-pk")[:EARLIER]
+    everybody = reach.tenant is None
     rows = [
         [
-            _link(reverse("admin:compliance_auditentry_read", args=[job.pk]), _title(job)),
-            _owner(job.tenant),
+            _link(reach.address("compliance_auditentry_read", job.pk), _title(job)),
+            *([_owner(job.tenant)] if everybody else []),
             job.arguments.get("text") or job.arguments.get("format", ""),
             f"{job.get_state_display()}, {job.progress} %",
             moment(job.created_at.timestamp()),
@@ -182,7 +198,9 @@ def _earlier() -> Json | None:
         ]
         for job in found
     ]
-    headers = [_("Earlier"), _("Tenant"), _("Text or format"), _("State"), _("Asked at"), _("By")]
+    headers = [
+        _("Earlier"), *([_("Tenant")] if everybody else []), _("Text or format"), _("State"), _("Asked at"), _("By"),
+    ]  # fmt: skip
     return {"headers": headers, "rows": rows} if rows else None
 
 

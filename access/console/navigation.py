@@ -15,6 +15,8 @@ GROUPS = [
             "tenants.tenant",
             "tenants.member",
             "tenants.user",
+            "tenants.invitation",
+            "tenants.supportvisit",
             "tenants.apikey",
             "tenants.allowance",
             "tenants.iprule",
@@ -39,6 +41,8 @@ SCREENS = {
     "tenants.tenant": (_("Tenants"), "domain"),
     "tenants.member": (_("Members"), "group"),
     "tenants.user": (_("Users"), "person"),
+    "tenants.invitation": (_("Invitations"), "mail"),
+    "tenants.supportvisit": (_("Support visits"), "support_agent"),
     "tenants.apikey": (_("API keys"), "key"),
     "tenants.allowance": (_("Limits"), "speed"),
     "tenants.iprule": (_("Allowed addresses"), "lan"),
@@ -62,6 +66,13 @@ def platform(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": title, "separator": True, "items": [_item(screen) for screen in screens]} for title, screens in GROUPS
     ]
     groups[-1]["items"].append({"title": _("Sessions"), "icon": "forum", "link": reverse("admin:sessions")})
+    pages = [
+        (0, _("Tenants' health"), "monitor_heart", "admin:tenants_health"),
+        (1, _("Instances and shares"), "balance", "admin:instances"),
+        (-1, _("Workers"), "memory", "admin:workers"),
+    ]
+    for group, title, icon, address in pages:
+        groups[group]["items"].append({"title": title, "icon": icon, "link": reverse(address)})
     groups[-1]["items"].append({"title": _("Store"), "icon": "database", "link": reverse("admin:store")})
     groups[-1]["items"].append({"title": _("API description"), "icon": "api", "link": reverse("docs")})
     return [{"items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}]}, *groups]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from access.console.chat_site import ChatSiteAdmin
 from access.console.erasures import ErasureAdmin
 from access.console.extensions import PluginActivationAdmin
+from access.console.invitations import InvitationAdmin
 from access.console.journal import JournalAdmin
 from access.console.keys import ApiKeyAdmin
 from access.console.limits import AllowanceAdmin
@@ -13,6 +14,7 @@ from access.console.people import IpRuleAdmin, JobAdmin, MemberAdmin, TenantAdmi
 from access.console.personal import PersonalDataAdmin
 from access.console.replay import RoutingScreens
 from access.console.site import PlatformSite
+from access.console.support import SupportVisitAdmin
 from access.console.word_choices import ExceptionsAdmin, SubscriptionAdmin
 from access.console.words import WordListAdmin
 from compliance.models import (
@@ -25,7 +27,7 @@ from compliance.models import (
 )
 from plugins.models import PluginActivation
 from routing.models import ModelInstance, RoutingRule
-from tenants.models import Allowance, ApiKey, ChatSite, IpRule, Job, Member, Tenant, User
+from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
 
 
 def platform_site() -> PlatformSite:
@@ -34,6 +36,8 @@ def platform_site() -> PlatformSite:
     site.register(Tenant, TenantAdmin)
     site.register(User, UserAdmin)
     site.register(Member, MemberAdmin)
+    site.register(Invitation, InvitationAdmin)
+    site.register(SupportVisit, SupportVisitAdmin)
     site.register(ApiKey, ApiKeyAdmin)
     site.register(Allowance, AllowanceAdmin)
     site.register(IpRule, IpRuleAdmin)

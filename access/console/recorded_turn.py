@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
+from django.utils import timezone
 from django.utils.dateformat import format as date_format
 from django.utils.translation import gettext_lazy as _
 
@@ -93,8 +94,18 @@ def state_name(state: str) -> Any:
 
 
 def moment(at: float) -> str:
-    """Unix seconds as people read them; UTC."""
-    return date_format(datetime.fromtimestamp(at, UTC), "Y-m-d H:i:s")
+    """Unix seconds as people read them, in the time zone of the console they are in (see `zone`)."""
+    return date_format(datetime.fromtimestamp(at, timezone.get_current_timezone()), "Y-m-d H:i:s")
+
+
+def moment_here(at: float) -> str:
+    """The same, and which time that is."""
+    return f"{moment(at)} {zone()}"
+
+
+def zone() -> str:
+    """`UTC` in the platform's console, a tenant's own in its console."""
+    return str(timezone.get_current_timezone())
 
 
 def duration(seconds: float) -> str:
@@ -106,7 +117,7 @@ def _facts(record: TurnRecord, tenant: Tenant | None) -> list[tuple[Any, Any]]:
     owner: Any = tenant or (_("Platform") if intent.tenant_id == 0 else intent.tenant_id)
     facts = [
         (_("Turn"), record.turn_id),
-        (_("Time"), f"{moment(intent.at)} UTC"),
+        (_("Time"), moment_here(intent.at)),
         (_("Tenant"), owner),
         (_("Caller"), intent.subject),
         (_("User"), intent.user),

@@ -10,14 +10,14 @@ import msgspec
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access.console.bridge import EngineBridge, SessionParts
-from access.console.recorded_turn import moment, spoken
-from access.console.sessions import FindForm, acting_for, address, asked, sessions_of
+from access.console.reach import Reach
+from access.console.recorded_turn import moment, moment_here, spoken
+from access.console.sessions import FindForm, acting_for, address, asked, named, sessions_of
 from engine.errors import EngineError
 from engine.types import Json, Message, Principal
 from tenants.models import Tenant
@@ -51,9 +51,12 @@ class SnapshotForm(forms.Form):
 
 
 class Shown:
-    """One session as an operator asks for it."""
+    """One session as somebody of a console asks for it."""
 
-    def __init__(self, bridge: EngineBridge, parts: SessionParts, who: Principal, tenant: Tenant, name: str) -> None:
+    def __init__(
+        self, reach: Reach, bridge: EngineBridge, parts: SessionParts, *, who: Principal, tenant: Tenant, name: str
+    ) -> None:
+        self.reach = reach
         self.bridge = bridge
         self.parts = parts
         self.who = who
@@ -78,7 +81,8 @@ class Shown:
         return {
             "form": SnapshotForm(),
             "compare": CompareForm(read["version"], query),
-            "named": {"tenant": self.tenant.slug, "user": self.who.user, "session": self.name},
+            "named": named(self.reach, self.tenant, self.who.user, self.name),
+            "may_change": self.reach.may("sessions", "change"),
             "home": self.address(),
             "problem": problem,
             "session_id": self.name,
@@ -102,7 +106,7 @@ class Shown:
         if action == "branch":
             made = self._ask(self.parts.versions.branch(self.who, self.name, place, None))
             told = _("This is the branch: a session of its own.")
-            return told, address(self.tenant, self.who.user, made["session_id"])
+            return told, address(self.reach, self.tenant, self.who.user, made["session_id"])
         if action == "snapshot":
             form = SnapshotForm(posted)
             name = form.cleaned_data["name"] if form.is_valid() else ""
@@ -111,11 +115,11 @@ class Shown:
         if action == "delete":
             self._ask(self.parts.desk.delete(self.who, self.name))
             told = _("Session %(name)s is deleted.") % {"name": self.name}
-            return told, f"{reverse('admin:sessions')}?tenant={self.tenant.slug}"
+            return told, home(self.reach, self.tenant)
         return _("Nothing was done."), self.address()
 
     def address(self, **more: Any) -> str:
-        return address(self.tenant, self.who.user, self.name, **more)
+        return address(self.reach, self.tenant, self.who.user, self.name, **more)
 
     def _ask(self, work: Any) -> Any:
         return asked(self.bridge, work)
@@ -128,7 +132,7 @@ class Shown:
             (_("Tenant"), self.tenant),
             (_("User"), self.who.user),
             (_("Version"), read["version"]),
-            (_("Last active"), f"{moment(metadata['last_active'])} UTC"),
+            (_("Last active"), moment_here(metadata["last_active"])),
             (_("Version of the model"), metadata["model_version"]),
             (_("Profile"), json.dumps(read["user_profile"], ensure_ascii=False) if read["user_profile"] else ""),
             (_("Pinned messages"), ", ".join(f"{turn}.{message}" for turn, message in read.get("pinned", []))),
@@ -154,24 +158,36 @@ class Shown:
             "now": number == now,
             "read": self.address(at=number),
             "compare": self.address(**{"from": number}),
-            "turn": reverse("admin:compliance_auditentry_change", args=[line["turn_id"]]) if turn else "",
+            "turn": self._turn(line["turn_id"]) if turn else "",
         }
+
+    def _turn(self, turn_id: str) -> str:
+        return self.reach.address("compliance_auditentry_change", turn_id) if self.reach.may("journal") else ""
 
     def _snapshot(self, each: Json) -> Json:
         links = {"read": self.address(at=each["id"]), "compare": self.address(**{"from": each["id"]})}
         return {**each, **links, "moment": moment(each["at"]), "tags": ", ".join(each["tags"])}
 
 
-def session_view(request: HttpRequest) -> dict[str, Any] | HttpResponse:
-    """For the template `console/session.html`, or where to go instead."""
-    form = FindForm(request.GET)
+def home(reach: Reach, tenant: Tenant) -> str:
+    """The list of sessions."""
+    listed = reach.address("sessions")
+    return listed if reach.tenant is not None else f"{listed}?tenant={tenant.slug}"
+
+
+def session_view(request: HttpRequest, reach: Reach) -> dict[str, Any] | HttpResponse:
+    """For the template `console/session.html`, or where to go instead. Raises PermissionDenied."""
+    form = FindForm(request.GET, only=reach.tenant)
+    if request.method == "POST":
+        reach.demand("sessions")
     if not form.is_valid() or not form.cleaned_data["session"] or not form.cleaned_data["user"]:
-        return HttpResponseRedirect(reverse("admin:sessions"))
+        return HttpResponseRedirect(reach.address("sessions"))
     data = form.cleaned_data
     tenant: Tenant = data["tenant"]
     try:
         bridge, parts = sessions_of(request)
-        shown = Shown(bridge, parts, acting_for(request, tenant, data["user"]), tenant, data["session"])
+        who = acting_for(reach, tenant, data["user"])
+        shown = Shown(reach, bridge, parts, who=who, tenant=tenant, name=data["session"])
         problem = ""
         if request.method == "POST":
             try:
@@ -184,7 +200,7 @@ def session_view(request: HttpRequest) -> dict[str, Any] | HttpResponse:
         return shown.page(request.GET, problem)
     except EngineError as error:
         messages.error(request, f"{error.message} ({error.code})")
-        return HttpResponseRedirect(f"{reverse('admin:sessions')}?tenant={tenant.slug}")
+        return HttpResponseRedirect(home(reach, tenant))
 
 
 def _difference(found: Json) -> Json:

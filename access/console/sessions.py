@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -17,8 +16,9 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access.console.bridge import EngineBridge, SessionParts, bridge_of
 from access.console.journal_forms import text
+from access.console.reach import Reach
+from access.console.reaching_form import ReachingForm
 from access.console.recorded_turn import moment
-from access.console.tenant_field import TenantField
 from compliance.journal import listing, reader
 from compliance.journal.listing import Filters
 from compliance.sealing.vault import SubjectVault
@@ -34,8 +34,7 @@ KEY: Final = re.compile(r"key:(\d{1,18})(?::|\Z)")
 T = TypeVar("T")
 
 
-class FindForm(forms.Form):
-    tenant = TenantField()
+class FindForm(ReachingForm):
     session = forms.RegexField(
         r"\A[A-Za-z0-9._-]{1,128}\Z",
         label=_("Session"),
@@ -47,24 +46,31 @@ class FindForm(forms.Form):
     user = text(_("User"), help_text=_("As the journal calls them: 12 (a member), key:7, key:7:alice."))
 
 
-def sessions_view(request: HttpRequest) -> dict[str, Any]:
+def sessions_view(request: HttpRequest, reach: Reach) -> dict[str, Any]:
     """For the template `console/sessions.html`."""
-    form = FindForm(request.GET or None)
+    form = FindForm(request.GET if request.GET or reach.tenant is not None else None, only=reach.tenant)
     if not form.is_valid():
         return {"form": form}
     data = form.cleaned_data
     tenant: Tenant = data["tenant"]
     try:
         if data["session"]:
-            return {"form": form, "table": _table(tenant, _of_id(request, tenant, data["session"], data["user"]))}
+            return {
+                "form": form,
+                "table": _table(reach, tenant, _of_id(request, tenant, data["session"], data["user"])),
+            }
         bridge, parts = sessions_of(request)
         user = data["user"] or None
         live = asked(bridge, parts.browser.recent(tenant.pk, user))
         try:
             archived = ArchiveBrowser(SubjectVault()).recent(tenant.pk, user)
         except StoreUnavailable:
-            return {"form": form, "table": _table(tenant, live), "trouble": _("The archived ones cannot be read now.")}
-        return {"form": form, "table": _table(tenant, together(live, archived))}
+            return {
+                "form": form,
+                "table": _table(reach, tenant, live),
+                "trouble": _("The archived ones cannot be read now."),
+            }
+        return {"form": form, "table": _table(reach, tenant, together(live, archived))}
     except EngineError as error:
         return {"form": form, "trouble": f"{error.message} ({error.code})"}
 
@@ -85,25 +91,30 @@ def asked(bridge: EngineBridge, work: Coroutine[Any, Any, T]) -> T:
         raise Unavailable from None
 
 
-def acting_for(request: HttpRequest, tenant: Tenant, user: str) -> Principal:
-    """The platform's operator at a user's sessions: the journal says who did it. What is begun for a user of an API key
-    is the key's, too."""
-    name, key = f"operator:{request.user.pk}", KEY.match(user)
+def acting_for(reach: Reach, tenant: Tenant, user: str) -> Principal:
+    """Whoever looks, at a user's sessions: the journal says who did it. What is begun for a user of an API key is the
+    key's, too."""
+    key = KEY.match(user)
     return Principal(
         tenant_id=tenant.pk,
         tenant=tenant.slug,
         kind="system",
-        subject=name,
+        subject=reach.actor,
         user=user,
-        role="operator",
+        role=reach.place.role if reach.place is not None else "operator",
         key_id=int(key[1]) if key else None,
     )
 
 
-def address(tenant: Tenant, user: str, session_id: str, **more: Any) -> str:
+def address(reach: Reach, tenant: Tenant, user: str, session_id: str, **more: Any) -> str:
     """Of a session's page."""
-    words = {"tenant": tenant.slug, "user": user, "session": session_id, **more}
-    return f"{reverse('admin:session')}?{urlencode(words)}"
+    return f"{reach.address('session')}?{urlencode({**named(reach, tenant, user, session_id), **more})}"
+
+
+def named(reach: Reach, tenant: Tenant, user: str, session_id: str) -> dict[str, str]:
+    """The words of an address that name a session; of its tenant only where there are several."""
+    words = {"user": user, "session": session_id}
+    return words if reach.tenant is not None else {"tenant": tenant.slug, **words}
 
 
 def _of_id(request: HttpRequest, tenant: Tenant, session_id: str, user: str) -> list[Active]:
@@ -121,10 +132,10 @@ def _users(request: HttpRequest, tenant: Tenant, session_id: str) -> list[str]:
     return sorted(found.union(ArchiveBrowser(SubjectVault()).users(tenant.pk, session_id)))
 
 
-def _table(tenant: Tenant, found: Iterable[Active]) -> dict[str, Any]:
+def _table(reach: Reach, tenant: Tenant, found: Iterable[Active]) -> dict[str, Any]:
     rows = [
         [
-            _link(tenant, each),
+            _link(reach, tenant, each),
             format_html('<span class="journal-cut" title="{0}">{0}</span>', each.user),
             format_html('<span class="journal-time">{}</span>', moment(each.last_active)) if each.last_active else "—",
             (_("archived") if each.archived else _("live")) if each.last_active else "—",
@@ -134,9 +145,9 @@ def _table(tenant: Tenant, found: Iterable[Active]) -> dict[str, Any]:
     return {"headers": [_("Session"), _("User"), _("Last active"), _("State")], "rows": rows}
 
 
-def _link(tenant: Tenant, each: Active) -> SafeString:
+def _link(reach: Reach, tenant: Tenant, each: Active) -> SafeString:
     return format_html(
         '<a href="{}" class="session-id text-primary-600 dark:text-primary-500">{}</a>',
-        address(tenant, each.user, each.session_id),
+        address(reach, tenant, each.user, each.session_id),
         each.session_id,
     )

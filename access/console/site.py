@@ -9,8 +9,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 
+from access.console import operation
 from access.console.frame import ConsoleSite
 from access.console.overview import overview
+from access.console.reach import platform_reach
 from access.console.session_page import session_view
 from access.console.sessions import sessions_view
 from access.console.signing_in import SharedSignIn
@@ -30,25 +32,36 @@ class PlatformSite(SharedSignIn, ConsoleSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         return [
             path("store/", self.admin_view(self.store), name="store"),
+            path("workers/", self.admin_view(self.workers), name="workers"),
+            path("instances/", self.admin_view(self.instances), name="instances"),
+            path("tenants/health/", self.admin_view(self.tenants), name="tenants_health"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("sessions/read/", self.admin_view(self.session), name="session"),
             *super().get_urls(),
         ]
 
-    def sessions(self, request: HttpRequest) -> TemplateResponse:
-        context = {**self.each_context(request), "title": _("Sessions"), **sessions_view(request)}
-        return TemplateResponse(request, "console/sessions.html", context)
+    def sessions(self, request: HttpRequest) -> HttpResponse:
+        context = {"title": _("Sessions"), **sessions_view(request, platform_reach(request))}
+        return self.page(request, "console/sessions.html", context)
 
     def session(self, request: HttpRequest) -> HttpResponse:
-        shown = session_view(request)
+        shown = session_view(request, platform_reach(request))
         if isinstance(shown, HttpResponse):
             return shown
-        context = {**self.each_context(request), "title": _("Session"), **shown}
-        return TemplateResponse(request, "console/session.html", context)
+        return self.page(request, "console/session.html", {"title": _("Session"), **shown})
 
-    def store(self, request: HttpRequest) -> TemplateResponse:
-        context = {**self.each_context(request), "title": _("Store"), **stores()}
-        return TemplateResponse(request, "console/stores.html", context)
+    def workers(self, request: HttpRequest) -> HttpResponse:
+        return self.page(request, "console/operation.html", {"title": _("Workers"), **operation.workers(request)})
+
+    def instances(self, request: HttpRequest) -> HttpResponse:
+        context = {"title": _("Instances and shares"), **operation.instances(request)}
+        return self.page(request, "console/operation.html", context)
+
+    def tenants(self, request: HttpRequest) -> HttpResponse:
+        return self.page(request, "console/operation.html", {"title": _("Tenants' health"), **operation.tenants()})
+
+    def store(self, request: HttpRequest) -> HttpResponse:
+        return self.page(request, "console/stores.html", {"title": _("Store"), **stores()})
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         page: TemplateResponse = super().index(request, {**overview(request), **(extra_context or {})})

@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 LISTED: Final = 50
 PIECE: Final = 64 * 1024
-CONTENT_TYPES: Final = {"json": "application/json", "jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+CONTENT_TYPES: Final = {"json": "application/json", "jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8",
+                        "yaml": "application/yaml"}  # fmt: skip
 
 _JOB_ID = re.compile(r"[1-9][0-9]{0,17}\Z")
 

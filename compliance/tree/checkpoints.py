@@ -97,9 +97,9 @@ def object_name(tenant_id: int, size: int) -> str:
     return f"{FOLDER}/{tenant_id}/{size:015d}.json"
 
 
-def heads(tenant_id: int, alias: str) -> list[dict[str, object]]:
-    """The tenant's checkpoints, newest first, at most 1,000."""
-    found = Checkpoint.objects.using(alias).filter(tenant_id=tenant_id).order_by("-size")[:1000]
+def heads(tenant_id: int, alias: str, most: int = 1000) -> list[dict[str, object]]:
+    """The tenant's checkpoints, newest first, at most so many."""
+    found = Checkpoint.objects.using(alias).filter(tenant_id=tenant_id).order_by("-size")[:most]
     return [as_json(checkpoint) for checkpoint in found]
 
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from access.console.tenant.place import place_of
+from access.console.tenant.record_groups import RECORDS
 
 # Groups of (area, title, icon, name of the page's address)
 GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
@@ -41,6 +42,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
             ("words", _("Try a text"), "science", "console:compliance_sensitivewordlist_try_text"),
         ],
     ),
+    *RECORDS,
     (
         _("Tenant"),
         [

@@ -27,6 +27,8 @@ class Place(NamedTuple):
     others: bool = False
 
     def may(self, area: str, access: roles.Access = "read") -> bool:
+        if access == "change" and self.visit is not None and not self.visit.may_change:
+            return False  # it is for looking only, whatever its role may
         return roles.may(self.role, area, access)
 
     @property
@@ -40,9 +42,7 @@ class Place(NamedTuple):
         """Whose turn a trial, a playground's or an explanation's is."""
         number, slug, actor = self.tenant.pk, self.tenant.slug, self.actor
         if self.member is None:
-            return Principal(
-                tenant_id=number, tenant=slug, kind="system", subject=actor, user=actor, role="operator"
-            )
+            return Principal(tenant_id=number, tenant=slug, kind="system", subject=actor, user=actor, role="operator")
         return Principal(
             tenant_id=number,
             tenant=slug,

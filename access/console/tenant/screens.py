@@ -8,6 +8,7 @@ from access.console.tenant.keys import OwnKeys
 from access.console.tenant.limits import OwnLimits
 from access.console.tenant.members import Invitations, OwnMembers
 from access.console.tenant.models import OwnModels
+from access.console.tenant.record_pages import RECORD_PAGES, register_records
 from access.console.tenant.rules import OwnRules
 from access.console.tenant.settings import OwnSettings
 from access.console.tenant.site import TenantSite
@@ -19,7 +20,7 @@ from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Memb
 
 def tenant_site() -> TenantSite:
     """The site for `/console/`."""
-    site = TenantSite(name="console")
+    site = TenantSite(name="console", pages=RECORD_PAGES)
     site.register(ApiKey, OwnKeys)
     site.register(Member, OwnMembers)
     site.register(Invitation, Invitations)
@@ -33,4 +34,5 @@ def tenant_site() -> TenantSite:
     site.register(WordListSubscription, OwnSubscriptions)
     site.register(WordExceptions, OwnExceptions)
     site.register(PersonalData, OwnPersonalData)
+    register_records(site)
     return site

@@ -8,20 +8,25 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NamedTuple
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
 
+from access import errors
 from access.console.frame import ConsoleSite
 from access.console.signing_in import SharedSignIn
 from access.console.tenant.choosing import choose
 from access.console.tenant.place import CHOSEN, Place, memberships, place_of
+from engine.errors import Forbidden, InvalidRequest, Unauthenticated
 from tenants import walls
+from tenants.support import visits_now
 
-View = Callable[..., HttpResponse]
+View = Callable[..., Any]
 
 
 class Page(NamedTuple):
@@ -31,6 +36,7 @@ class Page(NamedTuple):
     name: str
     area: str
     view: View
+    streams: bool = False  # an asynchronous view, whose answer is sent as it is made
 
 
 class TenantSite(SharedSignIn, ConsoleSite):
@@ -45,7 +51,10 @@ class TenantSite(SharedSignIn, ConsoleSite):
         self.pages = pages
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        own = [path(page.path, self.admin_view(self._guarded(page)), name=page.name) for page in self.pages]
+        own = [
+            path(page.path, self._live(page) if page.streams else self.admin_view(self._guarded(page)), name=page.name)
+            for page in self.pages
+        ]
         choosing = path("choose/", self.admin_view(lambda request: choose(self, request)), name="choose")
         return [choosing, *own, *super().get_urls()]
 
@@ -55,7 +64,24 @@ class TenantSite(SharedSignIn, ConsoleSite):
             place = place_of(request)
             if place is None or not place.may(page.area):
                 raise PermissionDenied
-            return page.view(self, request, *args, **kwargs)
+            answer: HttpResponse = page.view(self, request, *args, **kwargs)
+            return answer
+
+        return view
+
+    def _live(self, page: Page) -> Callable[..., Any]:
+        """Nobody is sent to sign in again from here: a script asks, not a person."""
+
+        @never_cache
+        async def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            place = await sync_to_async(place_of)(request)
+            if place is None or not place.may(page.area):
+                return errors.numbered(Unauthenticated() if place is None else Forbidden(), request)
+            opened_for = request.headers.get("X-Console-Tenant")
+            if opened_for is not None and opened_for != str(place.tenant.pk):
+                return errors.numbered(InvalidRequest("The page was opened for another tenant."), request)
+            answer: HttpResponseBase = await page.view(self, request, place, *args, **kwargs)
+            return answer
 
         return view
 
@@ -118,7 +144,9 @@ class TenantSite(SharedSignIn, ConsoleSite):
         }
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        page: TemplateResponse = super().index(request, extra_context)
+        place = place_of(request)
+        visits = visits_now(place.tenant.pk) if place is not None else []
+        page: TemplateResponse = super().index(request, {"visits": visits, **(extra_context or {})})
         return page
 
 

@@ -1,0 +1,29 @@
+"""The pages and screens of a tenant's console about what runs in it and what is recorded of it."""
+
+from __future__ import annotations
+
+from access.console.tenant import conversations, exports, live, playground, plugins
+from access.console.tenant.records import OwnErasures, OwnJournal, OwnVisits
+from access.console.tenant.site import Page, TenantSite
+from compliance.models import AuditEntry, Erasure
+from tenants.models import SupportVisit
+
+RECORD_PAGES = [
+    Page("sessions/", "sessions", "sessions", conversations.listed),
+    Page("sessions/read/", "session", "sessions", conversations.read),
+    Page("sessions/live/", "live", "sessions", live.listed),
+    Page("sessions/live/<str:turn_id>/", "watch", "sessions", live.watched),
+    Page("sessions/live/<str:turn_id>/events/", "watch_events", "sessions", live.events, streams=True),
+    Page("playground/", "playground", "playground", playground.shown),
+    Page("playground/turn/", "playground_turn", "playground", playground.turn, streams=True),
+    Page("plugins/", "plugins", "plugins", plugins.listed),
+    Page("plugins/<str:name>/", "plugin", "plugins", plugins.changed),
+    Page("exports/", "exports", "exports", exports.listed),
+    Page("exports/<int:job_id>/", "export", "exports", exports.downloaded),
+]
+
+
+def register_records(site: TenantSite) -> None:
+    site.register(AuditEntry, OwnJournal)
+    site.register(Erasure, OwnErasures)
+    site.register(SupportVisit, OwnVisits)

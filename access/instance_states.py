@@ -1,0 +1,81 @@
+"""How each worker sees the platform's model instances: calls it made, what each weighs now, whose breaker is open."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import groupby
+from typing import Final
+
+import msgspec
+
+from engine.snapshots import Cell
+from routing.selection import Member
+from routing.table import Entry, RoutingTable
+
+INSTANCES: Final = "instances"
+
+
+class InstanceState(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker's word. `weight` is the operator's, `live` what it is worth now; `error_rate` is 0 to 1, `ttft` in
+    seconds, None before the first answer. `calls` were made since the worker started."""
+
+    id: int
+    name: str
+    label: str
+    task: str
+    weight: float
+    live: float
+    calls: int
+    failures: int
+    in_flight: int
+    error_rate: float
+    ttft: float | None
+    open: bool
+    paused: bool
+
+
+def states(table: Cell[RoutingTable]) -> Callable[[str], list[InstanceState]]:
+    """For `tenants.asking`: those every tenant may be sent to, or some, but no tenant's own."""
+
+    def told(_: str) -> list[InstanceState]:
+        shared = [entry for entry in table.value.entries.values() if entry.instance.tenant_id is None]
+        shared.sort(key=_pool)
+        now = time.monotonic()
+        pools = (list(entries) for _, entries in groupby(shared, _pool))
+        return [state for pool in pools for state in _states(table.value, pool, now)]
+
+    return told
+
+
+def _pool(entry: Entry) -> tuple[str, str]:
+    return entry.instance.task, entry.instance.name
+
+
+def _states(table: RoutingTable, entries: list[Entry], now: float) -> list[InstanceState]:
+    members = [
+        Member(entry.instance.id, entry.instance.weight, entry.health, entry.instance.max_concurrency)
+        for entry in entries
+    ]
+    balance = table.balances.of(members)
+    balance.renew(now)
+    return [_state(entry, quality, now) for entry, quality in zip(entries, balance.qualities, strict=True)]
+
+
+def _state(entry: Entry, quality: float, now: float) -> InstanceState:
+    instance, health = entry.instance, entry.health
+    return InstanceState(
+        id=instance.id,
+        name=instance.name,
+        label=entry.label,
+        task=instance.task,
+        weight=instance.weight,
+        live=0.0 if health.breaker.is_open else round(instance.weight * quality, 3),
+        calls=health.calls,
+        failures=health.failures,
+        in_flight=health.in_flight,
+        error_rate=round(health.error_rate(now), 4),
+        ttft=health.ttft,
+        open=health.breaker.is_open,
+        paused=health.paused_until > now,
+    )
