@@ -21,6 +21,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from access import bodies, schemas
 from access.errors import exception_handler
+from access.management import operators
 from engine.errors import Forbidden, StoreUnavailable, TenantRequired, TenantSuspended, Unauthenticated
 from engine.types import Json
 from tenants.models import Member, User
@@ -35,6 +36,7 @@ class SignIn(msgspec.Struct, forbid_unknown_fields=True):
     username: Annotated[str, Meta(min_length=1, max_length=150)]
     password: Word
     tenant: Annotated[str, Meta(min_length=1, max_length=63)] | None = None
+    operator: bool = False
 
 
 class Membership(msgspec.Struct, forbid_unknown_fields=True):
@@ -81,11 +83,14 @@ class TokenView(_TokenView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        """`tenant` (a slug) is needed by whoever belongs to several."""
+        """`tenant` (a slug) is needed by whoever belongs to several. With `operator` an operator of the platform gets
+        tokens for `/api/tenants` instead."""
         body = self.parse(request, SignIn)
         user = authenticate(request._request, username=body.username, password=body.password)
         if not isinstance(user, User):
             raise Unauthenticated("Wrong username or password.")
+        if body.operator:
+            return Response(operators.pair(user))
         return Response(pair(membership(user, body.tenant)))
 
 
@@ -100,8 +105,11 @@ class TokenRefreshView(_TokenView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        """For the same member as the refresh token, as long as they are one."""
-        claims = self.verifier.verify(self.parse(request, Refresh).refresh, "refresh")
+        """For the same member or operator as the refresh token, as long as they are one."""
+        refresh = self.parse(request, Refresh).refresh
+        if operators.is_operators(refresh):
+            return Response({"access": operators.renewed(refresh)})
+        claims = self.verifier.verify(refresh, "refresh")
         members = Member.objects.everywhere().select_related("tenant", "user")
         member = members.filter(pk=claims.member, is_active=True, user__is_active=True).first()
         if member is None or member.tenant.slug != claims.tenant:
