@@ -258,7 +258,7 @@ def describe(result: Json, **_: Any) -> Json:
     structs.discard(dict)
     _refs, schemas = msgspec.json.schema_components([*sorted(structs, key=_name), ErrorAnswer], ref_template=REF)
     components = result.setdefault("components", {})
-    components.setdefault("schemas", {}).update(schemas)
+    components.setdefault("schemas", {}).update(_ecma(schemas))
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key (cb_…) or an access token."},
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -267,6 +267,17 @@ def describe(result: Json, **_: Any) -> Json:
     described = {path: {one.method: _operation(path, one) for one in found} for path, found in OPERATIONS.items()}
     result["paths"] = {**described, **result.get("paths", {})}
     return result
+
+
+def _ecma(schema: Any) -> Any:
+    """With patterns as JSON Schema writes them: the end of a text is `$` there, Python's own word for it is `\\Z`."""
+    if isinstance(schema, dict):
+        return {name: _pattern(value) if name == "pattern" else _ecma(value) for name, value in schema.items()}
+    return [_ecma(each) for each in schema] if isinstance(schema, list) else schema
+
+
+def _pattern(value: Any) -> Any:
+    return value.replace("\\Z", "$") if isinstance(value, str) else _ecma(value)
 
 
 def undescribed() -> list[str]:

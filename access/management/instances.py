@@ -1,5 +1,5 @@
-"""`/api/models` and `/api/adapters`: a tenant's own model instances with their keys at providers, and what it can use of
-the platform's. A provider's key goes in and never comes out."""
+"""`/api/models` and `/api/adapters`: a tenant's own model instances with their keys at providers, and what it can use
+of the platform's. A provider's key goes in and never comes out."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class InstanceList(LeanView):
 
 
 class InstanceDetail(LeanView):
-    """GET, PUT (a whole instance), PATCH (what changes) and DELETE of one. Unknown and foreign ids alike are 404; one of
-    the platform's that the tenant can use can be read, changing it is 403."""
+    """GET, PUT (a whole instance), PATCH (what changes) and DELETE of one. Unknown and foreign ids alike are 404; one
+    of the platform's that the tenant can use can be read, changing it is 403."""
 
     area = "models"
     http_method_names = ["get", "put", "patch", "delete"]

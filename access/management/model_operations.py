@@ -11,8 +11,8 @@ from access.management.paging import SEARCH_QUERY
 from access.operations import CHANGE_ERRORS, LIST_ERRORS, MANAGE_ERRORS, ONE_ERRORS, TURN_ERRORS, Operation
 
 MODEL_TEXT: Final = (
-    "Live in every worker within a second. The key at the provider is kept encrypted and never shown; with another host "
-    "in `endpoint` it has to be given again."
+    "Live in every worker within a second. The key at the provider is kept encrypted and never shown; with another "
+    "host in `endpoint` it has to be given again."
 )
 
 MODEL_OPERATIONS: Final[dict[str, Sequence[Operation]]] = {

@@ -22,7 +22,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 from access import bodies, schemas
 from access.errors import exception_handler
 from access.management import operators
-from engine.errors import Forbidden, StoreUnavailable, TenantRequired, TenantSuspended, Unauthenticated
+from engine.errors import Forbidden, InvalidRequest, StoreUnavailable, TenantRequired, TenantSuspended, Unauthenticated
 from engine.types import Json
 from tenants.models import Member, User
 from tenants.tokens import MAX_LENGTH, TokenVerifier
@@ -90,6 +90,8 @@ class TokenView(_TokenView):
         if not isinstance(user, User):
             raise Unauthenticated("Wrong username or password.")
         if body.operator:
+            if body.tenant is not None:
+                raise InvalidRequest("tenant: an operator's token is good for no tenant.", param="tenant")
             return Response(operators.pair(user))
         return Response(pair(membership(user, body.tenant)))
 
