@@ -15,7 +15,7 @@ from access.authentication import require_area, require_scope
 from access.lean import JsonReply, LeanRequest, Reply
 from access.parts import Parts
 from engine.types import Json, Principal
-from tenants import actors
+from tenants import actors, walls
 from tenants.actors import Actor
 
 encode = msgspec.json.Encoder().encode
@@ -53,6 +53,7 @@ class LeanView(APIView):
         scope["tenant_id"] = self.principal.tenant_id  # for access.cors
         self.request.user = self.principal  # type: ignore[assignment]
         actors.become(Actor(self.principal.subject, "", request_id))
+        walls.become(self.principal.tenant_id)
 
     async def refuse_method(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse | Reply:
         self.http_method_not_allowed(request, *args, **kwargs)
@@ -96,6 +97,7 @@ class OpenView(LeanView):
 
     async def identify(self, scope: Scope, request_id: str) -> None:
         actors.become(Actor("anybody", "", request_id))
+        walls.become(None)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         APIView.initial(self, request, *args, **kwargs)

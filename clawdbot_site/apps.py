@@ -7,4 +7,6 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         # Both register themselves: the system checks, and the Celery application every `shared_task` belongs to.
-        from clawdbot_site import celery, checks  # noqa: F401, PLC0415
+        from clawdbot_site import celery, checks, row_security  # noqa: F401, PLC0415
+
+        row_security.connect()

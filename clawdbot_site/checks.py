@@ -11,8 +11,9 @@ import redis
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 
+from clawdbot_site import row_security
 from tenants.addresses import numbered
 from tenants.directory import TenantTable, compile_tenants
 from tenants.survey import lacking_databases, survey
@@ -85,6 +86,25 @@ def databases_of_tenants(app_configs: Sequence[AppConfig] | None = None, **named
     (report,) = survey(settings.VALKEY_NODES, TenantTable())
     lacking = lacking_databases(report, list(tenants.by_id.values()))
     return [Warning(f"REDIS_HOST: {problem}.", id="clawdbot.W011") for problem in lacking]
+
+
+@register(STORES, deploy=True)
+def second_wall(app_configs: Sequence[AppConfig] | None = None, **named: Any) -> list[CheckMessage]:
+    """Whether PostgreSQL itself keeps tenants apart, and whom it is asked as. Blocking; asks the servers."""
+    found: list[CheckMessage] = []
+    for alias, name in (("default", "DATABASE_URL"), ("journal", "JOURNAL_URL")):
+        if connections[alias].vendor != "postgresql":
+            continue
+        try:
+            problems, superuser = row_security.problems(alias), row_security.is_superuser(alias)
+        except DatabaseError:  # away; whatever needs it says so
+            continue
+        hint = "`manage.py rowsecurity` sets it right; docs/isolation.md has what an administrator may have to do."
+        found += [Warning(f"{name}: {problem}", hint=hint, id="clawdbot.W012") for problem in problems]
+        if superuser:
+            text = f"{name} connects as a superuser, whom no policy binds outside of tenants' requests."
+            found.append(Warning(text, hint="Give the product a role of its own.", id="clawdbot.W013"))
+    return found
 
 
 def store_problems(urls: dict[str, str]) -> list[CheckMessage]:

@@ -15,6 +15,7 @@ from engine.engine import Engine
 from engine.errors import Unavailable
 from engine.snapshots import Cell
 from routing.table import RoutingTable
+from tenants import walls
 
 T = TypeVar("T")
 
@@ -44,7 +45,8 @@ class EngineBridge:
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """Waits for the answer in the calling thread. Raises TimeoutError; the work is then cancelled."""
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        with walls.lifted():  # the engine keeps what it reads for all tenants
+            future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             return future.result(timeout)
         except TimeoutError:

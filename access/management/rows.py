@@ -14,7 +14,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import IntegrityError, InterfaceError, OperationalError, connections
 
 from engine.errors import Conflict, InvalidRequest, Overloaded, StoreUnavailable
-from tenants import actors
+from tenants import actors, walls
 from tenants.actors import Actor
 
 T = TypeVar("T")
@@ -25,8 +25,8 @@ CLOSING: Final = 5.0  # seconds a closing thread waits for the others
 
 
 class Rows:
-    """A few threads that use the ORM, each with its own connections, in the name of who asks. One a process; opens
-    nothing before its first use.
+    """A few threads that use the ORM, each with its own connections, in the name of who asks and behind the wall of
+    their tenant. One a process; opens nothing before its first use.
 
     `await rows.run(work)` gives what `work()` returns. What a service refuses (django's ValidationError) is
     InvalidRequest with the field as `param`, a clash with another change Conflict, a database that is away
@@ -43,7 +43,7 @@ class Rows:
             raise Overloaded(retry_after=1)
         self._waiting += 1
         # an empty context: `access.lean` refuses the database to whoever carries that of a lean request
-        doing = partial(_worked, actors.current(), work)
+        doing = partial(_worked, actors.current(), walls.current(), work)
         done = asyncio.get_running_loop().run_in_executor(self._threads, Context().run, doing)
         done.add_done_callback(self._finished)
         return await done
@@ -59,8 +59,9 @@ class Rows:
         self._threads.shutdown()
 
 
-def _worked(actor: Actor, work: Callable[[], T]) -> T:
+def _worked(actor: Actor, tenant_id: int | None, work: Callable[[], T]) -> T:
     actors.become(actor)
+    walls.become(tenant_id)
     for connection in connections.all(initialized_only=True):
         connection.close_if_unusable_or_obsolete()
     try:

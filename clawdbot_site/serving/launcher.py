@@ -170,6 +170,8 @@ class Launcher:
         (settings.VAR_DIR / "journal").mkdir(parents=True, exist_ok=True)
         for alias in settings.DATABASES:
             call_command("migrate", database=alias, interactive=False, verbosity=0)
+        for problem in checks.second_wall():
+            self._say(problem.msg)
 
     def _start_servers(self, listener: int) -> None:
         self._say("Starting the web server …" if not self._grpc_port else "Starting the web and gRPC servers …")

@@ -11,6 +11,9 @@ from compliance.database import ALIAS
 # What a sweeper needs to know of open turns, and a writer of entries whose commit it lost sight of.
 READABLE: Final = ("turn_id", "kind", "number", "tenant_id", "worker", "session_id", "model", "instance")
 
+POLICY: Final = "clawdbot_writer"
+WALLED: Final = ("compliance_auditentry", "compliance_subjectkey", "compliance_idempotency")
+
 _GRANTS: Final = (
     "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role}",
     "REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM {role}",
@@ -22,6 +25,9 @@ _GRANTS: Final = (
     "GRANT INSERT, SELECT (digest, turn_id, number), UPDATE (fingerprint, turn_id, number, at) "
     "ON compliance_idempotency TO {role}",
     "GRANT SELECT, INSERT, DELETE, UPDATE (heartbeat, oldest_open) ON compliance_journalworker TO {role}",
+    # It writes for all tenants. Without a policy of its own it could not.
+    *(f"DROP POLICY IF EXISTS {POLICY} ON {table}" for table in WALLED),
+    *(f"CREATE POLICY {POLICY} ON {table} TO {{role}} USING (true) WITH CHECK (true)" for table in WALLED),
 )
 
 

@@ -13,6 +13,7 @@ from tenants.models import Member, SupportVisit, Tenant
 CHOSEN: Final = "console_tenant"  # in the web session: a tenant's id
 VISIT: Final = "console_visit"  # a support visit's id
 _KEPT: Final = "_console_place"
+_ALL: Final = "_console_places"
 
 
 class Place(NamedTuple):
@@ -36,7 +37,14 @@ def place_of(request: HttpRequest) -> Place | None:
 
 
 def places(request: HttpRequest) -> list[Member]:
-    """Every place the person could choose, by the tenants' names."""
+    """Every place the person could choose, by the tenants' names; asked once, before a tenant's wall stands."""
+    if not hasattr(request, _ALL):
+        setattr(request, _ALL, _places(request))
+    found: list[Member] = getattr(request, _ALL)
+    return found
+
+
+def _places(request: HttpRequest) -> list[Member]:
     if not request.user.is_authenticated:
         return []
     members = Member.objects.everywhere().filter(user=request.user, is_active=True, tenant__is_active=True)
