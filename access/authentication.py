@@ -80,7 +80,7 @@ class Authenticator:
 
     def expires_at(self, headers: RawHeaders) -> float:
         """When a credential that was accepted ends by itself, in Unix seconds, as far as memory knows."""
-        secret = _credential(headers)
+        secret = credential(headers)
         if secret.startswith(keys.PREFIX):
             key = self._credentials.keys.cached(keys.digest(secret))
             return math.inf if key is None or key.expires_at is None else key.expires_at
@@ -90,7 +90,7 @@ class Authenticator:
 
     def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
         """The caller, if memory alone can tell; None: await `authenticate`."""
-        secret = _credential(headers)
+        secret = credential(headers)
         if secret.startswith(keys.PREFIX):
             key = self._credentials.keys.cached(keys.digest(secret))
             return None if key is None else self._by_key(key, headers, peer)
@@ -105,7 +105,7 @@ class Authenticator:
         return principal if principal is not None else await self._look_up(headers, peer)
 
     async def _look_up(self, headers: RawHeaders, peer: str | None) -> Principal:
-        secret = _credential(headers)
+        secret = credential(headers)
         if secret.startswith(keys.PREFIX):
             key = await self._credentials.keys.resolve(keys.digest(secret)) if keys.well_formed(secret) else None
             if key is not None:
@@ -226,7 +226,7 @@ def require_area(principal: Principal, area: str, access: roles.Access) -> None:
         raise Forbidden(f"This credential may not {access} this: {area}.")
 
 
-def _credential(headers: RawHeaders) -> str:
+def credential(headers: RawHeaders) -> str:
     """The secret the caller shows. A header given twice is ambiguous: a proxy in front may have read the other one."""
     key = bearer = None
     for name, value in headers:

@@ -11,7 +11,6 @@ from typing import Any, Final
 import msgspec
 
 from access.answers import (
-    AuditTurnAnswer,
     CancelAnswer,
     ChatAnswer,
     DecisionAnswer,
@@ -31,11 +30,12 @@ from access.answers import (
 from access.edges.embeddings import EmbeddingsBody
 from access.edges.messages_operations import MESSAGES_OPERATIONS
 from access.edges.responses_operations import RESPONSES_OPERATIONS
-from access.management.audit import AuditPage, ChangeLines, CheckpointPage, ExportBody, SearchBody
-from access.management.audit_sessions import SessionChangeLines
+from access.management.audit_operations import AUDIT_OPERATIONS
 from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
 from access.management.layers import LayerBody
+from access.management.model_operations import MODEL_OPERATIONS
+from access.management.people_operations import PEOPLE_OPERATIONS
 from access.management.privacy import PrivacyAnswer, PrivacyBody
 from access.management.routes import ExplainBody, ReplayBody
 from access.management.rules import RuleAnswer, RuleBody, RulePage, RulePatch
@@ -49,6 +49,7 @@ from access.management.session_versions import (
     SnapshotPage,
     SnapshotPatch,
 )
+from access.management.tenant_operations import TENANT_OPERATIONS
 from access.management.visitor_operations import VISITOR_OPERATIONS
 from access.management.word_operations import WORD_OPERATIONS
 from access.operations import MANAGE_ERRORS, ONCE, TURN_ERRORS, Operation
@@ -75,46 +76,6 @@ REPLAY_TEXT = (
 ERASURE_TEXT = (
     "Queues a job that destroys the keys of the user's journal entries and deletes sessions, kept answers and results "
     "of jobs. Its result is a signed certificate. What was said cannot be brought back."
-)
-AUDIT_TEXT = (
-    "The caller's own turns; with the scope `audit` those of the whole tenant. What `model`, `instance`, `state`, "
-    "`verdict`, `list` and `edge` ask for is looked for in so many turns a page and no more: a page may be short, or "
-    "empty, and still have a `next`."
-)
-AUDIT_JOB_TEXT = "Queues a job: poll `/api/jobs/{id}`, then read its `result_url`. One at a time for a tenant."
-AUDIT_QUERY = (
-    ("from", "string", "Unix seconds or ISO 8601."),
-    ("to", "string", "Before that."),
-    ("user", "string", "A member's id, or `key:<id>` and what a key's caller named after it."),
-    ("key", "integer", "An API key's id."),
-    ("session", "string", "A session's id."),
-    ("model", "string", "What was asked for or what answered."),
-    ("instance", "string", "What answered, or would have."),
-    ("state", "string", "`completed refused failed cancelled aborted in_flight`."),
-    ("verdict", "string", "What sensitive words said: `any block mask record`."),
-    ("list", "string", "The name of the list that did."),
-    ("edge", "string", "Such as `rest`, `openai` or `websocket`."),
-    ("before", "string", "`next` of the page before."),
-    ("limit", "integer", "1 to 200; 50 unless told."),
-)
-CHANGES_QUERY = (
-    *AUDIT_QUERY[:2],
-    ("actor", "string", "Such as `operator:1`, `key:7` or `command:loadwords`."),
-    ("model", "string", "What kind of row, such as `routing.routingrule`."),
-    ("row", "string", "Its id."),
-    ("action", "string", "`created changed deleted`."),
-    *AUDIT_QUERY[-2:],
-)
-SESSION_CHANGES_QUERY = (
-    *AUDIT_QUERY[:2],
-    ("session", "string", "The id of one."),
-    ("user", "string", "Whose session, as it was recorded."),
-    (
-        "action",
-        "string",
-        "`patched deleted expired snapshot tagged restored branched summarised unsummarised withdrawn`.",
-    ),
-    *AUDIT_QUERY[-2:],
 )
 SNAPSHOT_QUERY = (("limit", "integer", "1 to 200; 50 unless told."), ("cursor", "string", "`next_cursor`."))
 VERSION_QUERY = (SNAPSHOT_QUERY[0], ("before", "integer", "`next` of the page before."))
@@ -245,36 +206,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="get", summary="What a job left", text="JSON, JSON Lines or CSV, by the kind of job.",
                   answer=dict, errors=(404, *MANAGE_ERRORS)),
     ],
-    "/api/audit": [
-        Operation(method="get", summary="Recorded turns, newest first", text=AUDIT_TEXT, answer=AuditPage,
-                  query=AUDIT_QUERY, errors=(400, *MANAGE_ERRORS)),
-    ],
-    "/api/audit/changes": [
-        Operation(method="get", summary="Changes of the tenant's configuration, newest first", answer=ChangeLines,
-                  query=CHANGES_QUERY, errors=(400, *MANAGE_ERRORS),
-                  text="Who changed which row, and what it was before and after. There within seconds."),
-    ],
-    "/api/audit/sessions": [
-        Operation(method="get", summary="What was done to sessions besides turns, newest first",
-                  answer=SessionChangeLines, query=SESSION_CHANGES_QUERY, errors=(400, *MANAGE_ERRORS),
-                  text="Names, profiles, deletions, snapshots, restores, branches and summaries: who, when, what."),
-    ],
-    "/api/audit/checkpoints": [
-        Operation(method="get", summary="Signed checkpoints of the tenant's journal, newest first",
-                  answer=CheckpointPage, errors=MANAGE_ERRORS),
-    ],
-    "/api/audit/search": [
-        Operation(method="post", summary="Find a text in what was asked and answered", body=SearchBody,
-                  answer=JobAnswer, status=202, text=AUDIT_JOB_TEXT, errors=(400, 429, *MANAGE_ERRORS)),
-    ],
-    "/api/audit/exports": [
-        Operation(method="post", summary="Export recorded turns", body=ExportBody, answer=JobAnswer, status=202,
-                  text=AUDIT_JOB_TEXT, errors=(400, 429, *MANAGE_ERRORS)),
-    ],
-    "/api/audit/{turn_id}": [
-        Operation(method="get", summary="The whole record of a turn", answer=AuditTurnAnswer,
-                  errors=(404, *MANAGE_ERRORS)),
-    ],
+    **AUDIT_OPERATIONS,
     "/api/cache": [
         Operation(method="delete", summary="Forget the tenant's kept answers", status=204, errors=(401, 403, 503)),
     ],
@@ -289,6 +221,9 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
                   text="For browsers, which can send no header with a WebSocket."),
     ],
     **VISITOR_OPERATIONS,
+    **TENANT_OPERATIONS,
+    **PEOPLE_OPERATIONS,
+    **MODEL_OPERATIONS,
     **WORD_OPERATIONS,
     "/v1/chat/completions": [
         Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,
@@ -312,7 +247,9 @@ FORMATS: Final = {"messages": "Anthropic format"}
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
                "jobs": "jobs", "audit": "audit", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
-               "visitor-tickets": "chat", "chat-site": "chat"}  # fmt: skip
+               "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
+               "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
+               "plugins": "tenant", "models": "models", "adapters": "models", "tenants": "platform"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:
@@ -321,7 +258,7 @@ def describe(result: Json, **_: Any) -> Json:
     structs.discard(dict)
     _refs, schemas = msgspec.json.schema_components([*sorted(structs, key=_name), ErrorAnswer], ref_template=REF)
     components = result.setdefault("components", {})
-    components.setdefault("schemas", {}).update(schemas)
+    components.setdefault("schemas", {}).update(_ecma(schemas))
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key (cb_…) or an access token."},
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -330,6 +267,17 @@ def describe(result: Json, **_: Any) -> Json:
     described = {path: {one.method: _operation(path, one) for one in found} for path, found in OPERATIONS.items()}
     result["paths"] = {**described, **result.get("paths", {})}
     return result
+
+
+def _ecma(schema: Any) -> Any:
+    """With patterns as JSON Schema writes them: the end of a text is `$` there, Python's own word for it is `\\Z`."""
+    if isinstance(schema, dict):
+        return {name: _pattern(value) if name == "pattern" else _ecma(value) for name, value in schema.items()}
+    return [_ecma(each) for each in schema] if isinstance(schema, list) else schema
+
+
+def _pattern(value: Any) -> Any:
+    return value.replace("\\Z", "$") if isinstance(value, str) else _ecma(value)
 
 
 def undescribed() -> list[str]:

@@ -7,6 +7,9 @@ from typing import Final
 import msgspec
 
 MANAGE_ERRORS: Final = (401, 403, 503)
+LIST_ERRORS: Final = (400, *MANAGE_ERRORS)
+ONE_ERRORS: Final = (404, *MANAGE_ERRORS)
+CHANGE_ERRORS: Final = (400, 409, *MANAGE_ERRORS)
 TURN_ERRORS: Final = (400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 504)
 ONCE: Final = (
     (

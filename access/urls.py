@@ -5,12 +5,22 @@ from __future__ import annotations
 from django.urls import URLPattern, re_path
 
 from access.edges.rest import ChatView
+from access.management.activations import PluginDetail, PluginList
+from access.management.addresses import AddressDetail, AddressList
+from access.management.allowances import AllowanceDetail, AllowanceList
 from access.management.answers import Cache
 from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
 from access.management.audit_sessions import AuditSessions
+from access.management.chat_site_settings import ChatSiteSettings
 from access.management.erasures import Erasures
+from access.management.instance_trials import InstanceTrial
+from access.management.instances import AdapterList, InstanceDetail, InstanceList
+from access.management.invitations import InvitationDetail, InvitationList, InvitationResending
 from access.management.jobs import JobDetail, JobList, JobResult
+from access.management.keys import KeyDetail, KeyList, KeyRotation
 from access.management.layers import LayerDetail, LayerList, SessionWindow
+from access.management.members import MemberDetail, MemberList
+from access.management.own_tenant import Me, OwnTenant
 from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
@@ -24,6 +34,7 @@ from access.management.session_versions import (
     Snapshots,
 )
 from access.management.sessions import SessionDetail, SessionList
+from access.management.tenants import TenantDetail, TenantList
 from access.management.tickets import WebSocketTicket
 from access.management.turns import TurnCancel, TurnDetail, TurnEvents
 from access.management.visitors import ChatSite, Visitors, VisitorTickets
@@ -87,6 +98,29 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/words/{list_id}/import": ImportView,
     "/api/words/{list_id}/export": ExportView,
     "/api/words/{list_id}/hits": WordHitsView,
+    "/api/me": Me,
+    "/api/tenant": OwnTenant,
+    "/api/chat-site/settings": ChatSiteSettings,
+    "/api/addresses": AddressList,
+    "/api/addresses/{address_id}": AddressDetail,
+    "/api/plugins": PluginList,
+    "/api/plugins/{plugin}": PluginDetail,
+    "/api/allowances": AllowanceList,
+    "/api/allowances/{allowance_id}": AllowanceDetail,
+    "/api/keys": KeyList,
+    "/api/keys/{key_id}": KeyDetail,
+    "/api/keys/{key_id}/rotate": KeyRotation,
+    "/api/members": MemberList,
+    "/api/members/{member_id}": MemberDetail,
+    "/api/invitations": InvitationList,
+    "/api/invitations/{invitation_id}": InvitationDetail,
+    "/api/invitations/{invitation_id}/resend": InvitationResending,
+    "/api/models": InstanceList,
+    "/api/models/{instance_id}": InstanceDetail,
+    "/api/models/{instance_id}/test": InstanceTrial,
+    "/api/adapters": AdapterList,
+    "/api/tenants": TenantList,
+    "/api/tenants/{tenant_id}": TenantDetail,
 }
 
 

@@ -28,7 +28,7 @@ class LeanView(APIView):
 
     parts: Parts = None  # type: ignore[assignment]  # handed in by as_view()
     principal: Principal
-    needs: ClassVar[tuple[str, ...]] = ("chat",)  # scopes, one of which is enough
+    needs: ClassVar[tuple[str, ...]] = ("chat",)  # scopes, one of which is enough; none: any credential is
     area: ClassVar[str] = ""  # of tenants.roles: what the caller must be allowed to read or change, instead of `needs`
     authentication_classes = ()
     permission_classes = ()
@@ -63,7 +63,7 @@ class LeanView(APIView):
         super().initial(request, *args, **kwargs)
         if self.area:
             require_area(self.principal, self.area, "read" if request.method == "GET" else "change")
-        else:
+        elif self.needs:
             require_scope(self.principal, *self.needs)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:

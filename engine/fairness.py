@@ -106,9 +106,7 @@ class DeficitRoundRobin(Generic[T]):
         gives it meanwhile, and no more than it has in line."""
         own = self._flows.get(owner)
         mine = cost + (own.total if own is not None else 0.0)
-        others = (
-            min(flow.total, mine * flow.weight / weight) for other, flow in self._flows.items() if other != owner
-        )
+        others = (min(flow.total, mine * flow.weight / weight) for other, flow in self._flows.items() if other != owner)
         return mine + sum(others)
 
     def __iter__(self) -> Iterator[T]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
@@ -29,11 +30,14 @@ MAX_RULES: Final = 200  # of one tenant
 def save_instance(
     *, instance: ModelInstance, api_key: str | None = None, tenants: Iterable[Tenant] | None = None
 ) -> ModelInstance:
-    """Checks and saves. `api_key` None keeps the key it has, "" removes it. `tenants` grants a shared instance to
-    exactly these and sets its `sharing` to `listed`; None leaves the grants as they are."""
+    """Checks and saves. `api_key` None keeps the key it has, "" removes it; of a tenant's own instance a key is kept
+    only for the host it was given for, as who changes the address need not know the key. `tenants` grants a shared
+    instance to exactly these and sets its `sharing` to `listed`; None leaves the grants as they are."""
     if tenants is not None:
         instance.sharing = ModelInstance.Sharing.LISTED
     instance.full_clean(exclude={"sealed_key"})
+    if api_key is None and instance.sealed_key and instance.tenant_id is not None:
+        _check_same_place(instance)
     if api_key:
         config = AdapterConfig(endpoint=instance.endpoint, api_key=api_key, options=instance.options)
         check_adapter(instance.adapter, config)
@@ -148,6 +152,17 @@ def _differs(instance: ModelInstance, wanted: dict[str, object]) -> bool:
     for field, value in changed.items():
         setattr(instance, field, value)
     return bool(changed)
+
+
+def _check_same_place(instance: ModelInstance) -> None:
+    stored = ModelInstance.objects.for_tenant(instance.tenant_id or 0).filter(pk=instance.pk).first()
+    if stored is not None and _host(stored.endpoint) != _host(instance.endpoint):
+        raise ValidationError({"endpoint": "Give the provider key again with another address, or remove it."})
+
+
+def _host(endpoint: str) -> tuple[str, str]:
+    parts = urlsplit(endpoint)
+    return parts.scheme, parts.netloc.lower()
 
 
 def names_kept(rule: RoutingRule) -> set[str]:

@@ -70,9 +70,7 @@ def may_grant(role: str, granted: str) -> bool:
     return role == "owner" or (role == "admin" and granted in ROLES and granted != "owner")
 
 
-_SCOPES: Final = MappingProxyType(
-    {"owner": frozenset(SCOPES), "admin": frozenset(SCOPES), "developer": DEFAULT_SCOPES}
-)
+_SCOPES: Final = MappingProxyType({"owner": frozenset(SCOPES), "admin": frozenset(SCOPES), "developer": DEFAULT_SCOPES})
 
 
 def may_give(role: str, scopes: Collection[str]) -> bool:

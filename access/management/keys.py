@@ -145,9 +145,8 @@ def listed(tenant_id: int, page: Page, state: str = "") -> KeyPage:
         rows = rows.filter(Q(name__icontains=search) | Q(hint__startswith=search))
     over = Q(revoked_at=None, expires_at__lte=timezone.now())
     if state:
-        rows = rows.filter(
-            {"active": Q(revoked_at=None) & ~over, "expired": over, "revoked": ~Q(revoked_at=None)}[state]
-        )
+        wanted = {"active": Q(revoked_at=None) & ~over, "expired": over, "revoked": ~Q(revoked_at=None)}
+        rows = rows.filter(wanted[state])
     found, following = cut(rows, page)
     return KeyPage([answer(row) for row in found], following)
 

@@ -54,7 +54,7 @@ class TenantAnswer(msgspec.Struct, kw_only=True):
     legal_hold: bool
 
 
-class Place(msgspec.Struct, kw_only=True):
+class TenantPlace(msgspec.Struct, kw_only=True):
     """A tenant somebody belongs to, and as what."""
 
     slug: str
@@ -73,8 +73,8 @@ class MeAnswer(msgspec.Struct, kw_only=True):
     role: str
     scopes: list[str]
     areas: dict[str, Literal["read", "change"]]
-    tenant: Place
-    tenants: list[Place]
+    tenant: TenantPlace
+    tenants: list[TenantPlace]
 
 
 class OwnTenant(LeanView):
@@ -130,7 +130,7 @@ def who(principal: Principal) -> MeAnswer:
         role=role,
         scopes=scopes,
         areas=_areas(role),
-        tenant=Place(slug=tenant.slug, name=tenant.name, role=role),
+        tenant=TenantPlace(slug=tenant.slug, name=tenant.name, role=role),
         tenants=[],
     )
     if principal.key_id is not None:
@@ -164,8 +164,8 @@ def _may_change(principal: Principal) -> bool:
     return roles.may(role_of(principal), "settings", "change")
 
 
-def _places(member: Member) -> list[Place]:
+def _places(member: Member) -> list[TenantPlace]:
     """Every tenant the person could sign in to, by their names."""
     rows = Member.objects.everywhere().filter(user_id=member.user_id, is_active=True, tenant__is_active=True)
     found = rows.select_related("tenant").order_by("tenant__name", "pk")
-    return [Place(slug=row.tenant.slug, name=row.tenant.name, role=row.role) for row in found]
+    return [TenantPlace(slug=row.tenant.slug, name=row.tenant.name, role=row.role) for row in found]

@@ -1,4 +1,4 @@
-"""What the lists of the management API share: ids in paths, and pages by key, which stay quick however long a list is."""
+"""What the lists of the management API share: ids in paths, and pages by key, quick however long a list is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from msgspec import Meta
 from rest_framework.request import Request
 
 from engine.errors import InvalidRequest, NotFound
-from tenants.scoping import ScopedQuerySet
 
 M = TypeVar("M", bound=models.Model)
 
@@ -64,7 +63,7 @@ def one_of(page: Page, name: str, choices: Sequence[str]) -> str:
     return value
 
 
-def cut(rows: ScopedQuerySet[M], page: Page) -> tuple[list[M], int | None]:
+def cut(rows: models.QuerySet[M, M], page: Page) -> tuple[list[M], int | None]:
     """The page of `rows`, newest first, and the `after` of the next one; None: this is the last."""
     if page.after is not None:
         rows = rows.filter(pk__lt=page.after)

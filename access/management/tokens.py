@@ -21,8 +21,17 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from access import bodies, schemas
 from access.errors import exception_handler
+from access.management import operators
 from access.people import second_factor, signing_in
-from engine.errors import Forbidden, RateLimited, StoreUnavailable, TenantRequired, TenantSuspended, Unauthenticated
+from engine.errors import (
+    Forbidden,
+    InvalidRequest,
+    RateLimited,
+    StoreUnavailable,
+    TenantRequired,
+    TenantSuspended,
+    Unauthenticated,
+)
 from engine.types import Json
 from tenants.attempts import CannotCount
 from tenants.models import Member, User
@@ -38,6 +47,7 @@ class SignIn(msgspec.Struct, forbid_unknown_fields=True):
     password: Word
     tenant: Annotated[str, Meta(min_length=1, max_length=63)] | None = None
     otp: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    operator: bool = False
 
 
 class Membership(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,9 +95,13 @@ class TokenView(_TokenView):
     )
     def post(self, request: Request) -> Response:
         """`tenant` (a slug) is needed by whoever belongs to several, `otp` by whoever has a second factor: a code of
-        the authenticator app, or a recovery code. `username` may be an e-mail address."""
+        the authenticator app, or a recovery code. `username` may be an e-mail address. With `operator` an operator of
+        the platform gets tokens for `/api/tenants` instead."""
         body = self.parse(request, SignIn)
-        return Response(pair(membership(_signed_in(request._request, body), body.tenant)))
+        if body.operator and body.tenant is not None:
+            raise InvalidRequest("tenant: an operator's token is good for no tenant.", param="tenant")
+        user = _signed_in(request._request, body)
+        return Response(operators.pair(user) if body.operator else pair(membership(user, body.tenant)))
 
 
 class TokenRefreshView(_TokenView):
@@ -101,8 +115,11 @@ class TokenRefreshView(_TokenView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        """For the same member as the refresh token, as long as they are one."""
-        claims = self.verifier.verify(self.parse(request, Refresh).refresh, "refresh")
+        """For the same member or operator as the refresh token, as long as they are one."""
+        refresh = self.parse(request, Refresh).refresh
+        if operators.is_operators(refresh):
+            return Response({"access": operators.renewed(refresh)})
+        claims = self.verifier.verify(refresh, "refresh")
         members = Member.objects.everywhere().select_related("tenant", "user")
         member = members.filter(pk=claims.member, is_active=True, user__is_active=True).first()
         if member is None or member.tenant.slug != claims.tenant or claims.stamp != _stamp(member.user):

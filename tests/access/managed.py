@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from access.authentication import ROLE_SCOPES
 from access.lean import guard_connections
 from tests.access.asgi_client import Client
 from tests.access.parts import Site, build
@@ -40,6 +41,13 @@ class Managed:
     def charlie(self) -> Client:
         return self.site.client(CHARLIE.key)
 
+    def signed_in(self, person: Person, role: str) -> Client:
+        """The person, as a member of this role."""
+        token = f"{person.username} as {role}"
+        scopes = ROLE_SCOPES[role]
+        self.site.keys.people[token] = msgspec.structs.replace(person.principal, role=role, scopes=scopes)
+        return self.site.client(token)
+
     async def rows(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.site.parts.rows._threads, work)
 
@@ -54,3 +62,10 @@ async def managed(**options: Any) -> AsyncIterator[Managed]:
     yield Managed(site)
     await asyncio.to_thread(site.parts.rows.close)
     await asyncio.to_thread(site.parts.trials.close)
+
+
+def refused(answer: Any, status: int, code: str, param: str | None = None) -> dict[str, Any]:
+    """The error of an answer, which must be this one."""
+    error: dict[str, Any] = answer.json["error"]
+    assert (answer.status, error["code"], error.get("param")) == (status, code, param), error
+    return error

@@ -3,8 +3,17 @@ import re
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from access.management.activations import PluginAnswer
+from access.management.allowances import AllowanceBody
+from access.management.chat_site_settings import ChatSiteSettingsAnswer
+from access.management.instance_fields import InstanceBody
+from access.management.invitations import InvitationAnswer
 from access.management.jobs import JobAnswer
+from access.management.keys import KeyAnswer, KeyBody
+from access.management.members import MemberAnswer
+from access.management.own_tenant import MeAnswer
 from access.management.rules import RuleAnswer, RuleBody, RulePatch
 from access.metrics import Metrics
 from access.schemas import PARAMS, ChatBody, fields
@@ -52,6 +61,20 @@ def test_it_shows_rules_as_they_are_sent_and_answered():
 def test_it_names_every_field_of_a_job():
     told = re.search(r"`GET /api/jobs/{id}` \| `{(.*?)}`", API)[1]
     assert told.split(", ") == list(JobAnswer.__struct_fields__)
+
+
+def test_it_shows_bodies_of_the_management_api_as_they_are_sent():
+    """One a section: a key, a model, an allowance."""
+    shown = [json.loads(body) for body in re.findall(r"```json\n(\{\"(?:name|member)\".*?)\n```", API)]
+    for body, kind in zip(shown, (KeyBody, InstanceBody, AllowanceBody), strict=True):
+        assert fields(body, kind)
+
+
+@pytest.mark.parametrize(
+    "kind", [KeyAnswer, MemberAnswer, InvitationAnswer, PluginAnswer, MeAnswer, ChatSiteSettingsAnswer, InstanceBody]
+)
+def test_it_names_every_field_of_the_management_api(kind):
+    assert set(kind.__struct_fields__) <= set(re.findall(r"\w+", API))
 
 
 def test_it_names_every_metric():

@@ -1,0 +1,88 @@
+"""Asks a running product what its own description says can be asked, and holds the answers to it: right and wrong
+values, real ids and nonsense, as a member, as a key, as an operator."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import requests
+import schemathesis
+import yaml
+from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from access.openapi import OPERATIONS
+
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = int(os.environ.get("DESCRIBED_EXAMPLES", "10"))  # of each operation
+OPERATORS = "/api/tenants"
+_ALL = [(one.method, path) for path, found in OPERATIONS.items() for one in found]
+ASKED = sorted(f"{method} {path}" for method, path in _ALL if path.startswith("/api/"))
+
+
+@dataclass
+class Described:
+    """`ids` are real ones by the names they have in paths; `headers` by who asks."""
+
+    url: str
+    headers: dict[str, dict[str, str]]
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        description = yaml.load(COMMITTED.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        self._operations: dict[str, APIOperation[Any, Any, Any, Any]] = {}
+        for result in schemathesis.openapi.from_dict(description).get_all_operations():
+            operation = result.ok()
+            self._operations[f"{operation.method} {operation.path}"] = operation
+        self._session = requests.Session()
+
+    def ask(self, name: str, examples: int = EXAMPLES) -> set[int]:
+        """The statuses that came. Raises what schemathesis does of an answer that is not as described."""
+        operation, statuses = self._operations[name], set()
+        who = ["operator"] if operation.path.startswith(OPERATORS) else ["member", "key"]
+
+        @hypothesis.settings(
+            max_examples=examples,
+            phases=[Phase.generate],
+            database=None,
+            deadline=None,
+            derandomize=examples == EXAMPLES == 10,
+            suppress_health_check=list(HealthCheck),
+        )
+        @hypothesis.given(case=self._cases(operation), data=st.data())
+        def run(case: Any, data: Any) -> None:
+            known = {place: self.ids[place] for place in case.path_parameters if place in self.ids}
+            if known and data.draw(st.booleans()):
+                case.path_parameters = {**case.path_parameters, **known}
+            headers = self.headers[data.draw(st.sampled_from(who))]
+            answer = case.call(base_url=self.url, session=self._session, headers=headers, timeout=30)
+            statuses.add(answer.status_code)
+            case.validate_response(answer, checks=CHECKS)
+
+        run()
+        return statuses
+
+    def _cases(self, operation: APIOperation[Any, Any, Any, Any]) -> Any:
+        right = operation.as_strategy(schemathesis.GenerationMode.POSITIVE)
+        if not operation.body and not operation.query:
+            return right
+        return st.one_of(right, operation.as_strategy(schemathesis.GenerationMode.NEGATIVE))

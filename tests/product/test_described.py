@@ -1,0 +1,77 @@
+"""No request that the description allows, or forbids, is answered by a 5xx or by anything it does not describe."""
+
+import pytest
+
+from tests.product.described import ASKED, Described
+from tests.product.running import Product, until
+
+PASSWORD = "correct horse battery"
+SET_UP = (
+    "described = services.create_tenant(slug='described', name='Described', summary_model='scripted')\n"
+    "owner = User.objects.create_user('describer', password='correct horse battery')\n"
+    "spare = User.objects.create_user('spare', password='correct horse battery')\n"
+    "_ = User.objects.create_superuser('describing-operator', password='correct horse battery')\n"
+    "_ = services.add_member(tenant=described, user=owner, role='owner')\n"
+    "member = services.add_member(tenant=described, user=spare, role='member')\n"
+    "everywhere = [services.allow_network(tenant=described, network=net) for net in ('127.0.0.0/8', '::1/128')]\n"
+    "key = lambda name, *scopes: services.create_api_key(tenant=described, name=name, scopes=scopes)\n"
+)
+HOLD = (
+    "networks = [rule.network for rule in IpRule.objects.for_tenant(described.pk)]\n"
+    "lost = [net for net in ('127.0.0.0/8', '::1/128') if net not in networks]\n"
+    "value = len([services.allow_network(tenant=described, network=net) for net in lost])"
+)
+
+
+@pytest.fixture(scope="module")
+def described(gateway: Product):
+    """A tenant of its own, with one of everything."""
+    gateway.operate("from tenants.models import IpRule\n" + SET_UP)
+    secret = gateway.operate("value = key('describer', 'chat', 'sessions', 'audit', 'manage')[1]")
+    spare = gateway.operate("value = key('spare', 'chat')[0].pk")
+    member = gateway.operate("value = member.pk")
+    until(lambda: {gateway.ask(key=secret).status_code for _ in range(6)} == {200}, "the key works")
+    with gateway.http(key="") as client:
+        who = {"username": "describer", "password": PASSWORD, "tenant": "described"}
+        token = client.post("/api/token/", json=who).json()["access"]
+        operator = {"username": "describing-operator", "password": PASSWORD, "operator": True}
+        platform = client.post("/api/token/", json=operator).json()["access"]
+    ids = {"key_id": str(spare), "member_id": str(member)}
+    with gateway.http(secret) as client:
+        turn = gateway.ask("Hello", key=secret).json()
+        ids |= {"turn_id": turn["id"], "session_id": turn["session_id"], "plugin": "canned_answers", "version": "1"}
+        for name, path, body in (
+            ("snapshot", f"/api/sessions/{turn['session_id']}/snapshots", {}),
+            ("rule_id", "/api/rules", {"model": "scripted"}),
+            ("list_id", "/api/words", {"name": "words", "words": ["forbidden"]}),
+            ("instance_id", "/api/models", {"name": "own", "adapter": "scripted"}),
+            ("allowance_id", "/api/allowances", {"model": "scripted"}),
+            ("invitation_id", "/api/invitations", {"email": "dora@example.com"}),
+            ("address_id", "/api/addresses", {"network": "10.0.0.0/8"}),
+            ("job_id", "/api/audit/exports", {"format": "csv"}),
+        ):
+            made = client.post(path, json=body)
+            assert made.is_success, made.text
+            ids[name] = str(made.json()["id"])
+    ids["tenant_id"] = str(gateway.operate("value = services.create_tenant(slug='described-too', name='Two').pk"))
+    headers = {
+        "member": {"Authorization": f"Bearer {token}"},
+        "key": {"X-API-Key": secret},
+        "operator": {"Authorization": f"Bearer {platform}"},
+    }
+    return Described(f"http://127.0.0.1:{gateway.port}", headers, ids)
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_it_answers_as_described(gateway: Product, upstream, described: Described, name):
+    statuses = described.ask(name)
+    assert statuses
+    if "/api/addresses" in name:  # the callers are not to shut themselves out
+        gateway.operate(HOLD)
+
+
+def test_its_callers_still_may(gateway: Product, described: Described):
+    """Otherwise most of the above would have been refusals."""
+    for path, who in (("/api/me", "member"), ("/api/me", "key"), ("/api/tenants", "operator")):
+        with gateway.http(key="") as client:
+            assert client.get(path, headers=described.headers[who]).status_code == 200, who
