@@ -49,6 +49,7 @@ from access.management.session_versions import (
     SnapshotPage,
     SnapshotPatch,
 )
+from access.management.usage_operations import USAGE_OPERATIONS
 from access.management.visitor_operations import VISITOR_OPERATIONS
 from access.management.word_operations import WORD_OPERATIONS
 from access.operations import MANAGE_ERRORS, ONCE, TURN_ERRORS, Operation
@@ -57,8 +58,6 @@ from access.urls import ROUTES
 from engine.types import Json
 
 REF: Final = "#/components/schemas/{name}"
-
-
 CHAT_TEXT = (
     "Give `message` or `messages`. Without `session_id` a new session begins. `model` absent or `auto`: the routing "
     "rules decide. With `stream: true` the answer is server-sent events `start`, `delta`, `done` or `error`, each with "
@@ -288,6 +287,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="post", summary="A ticket for /ws/chat", answer=TicketAnswer,
                   text="For browsers, which can send no header with a WebSocket."),
     ],
+    **USAGE_OPERATIONS,
     **VISITOR_OPERATIONS,
     **WORD_OPERATIONS,
     "/v1/chat/completions": [
@@ -312,7 +312,7 @@ FORMATS: Final = {"messages": "Anthropic format"}
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
                "jobs": "jobs", "audit": "audit", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
-               "visitor-tickets": "chat", "chat-site": "chat"}  # fmt: skip
+               "visitor-tickets": "chat", "chat-site": "chat", "usage": "usage"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:
