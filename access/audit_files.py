@@ -22,6 +22,7 @@ from engine.types import Choice, Json, Message
 
 AROUND: Final = 80  # characters a snippet has on either side
 # A spreadsheet would take a cell that begins so for a formula; in some languages also with the full-width forms.
+MARK: Final = b"\xef\xbb\xbf"  # by which spreadsheets know UTF-8
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 CSV_COLUMNS: Final = (
     "id", "time", "tenant_id", "user", "key_id", "session_id", "edge", "model", "answered_by", "instance", "state",
@@ -148,8 +149,7 @@ def _state(entries: Sequence[AuditEntry]) -> str:
 
 
 def csv_head() -> bytes:
-    """With the mark by which spreadsheets know UTF-8."""
-    return b"\xef\xbb\xbf" + _row(CSV_COLUMNS)
+    return MARK + csv_row(CSV_COLUMNS)
 
 
 def csv_line(entries: Sequence[AuditEntry], record: TurnRecord | None) -> bytes:
@@ -157,11 +157,11 @@ def csv_line(entries: Sequence[AuditEntry], record: TurnRecord | None) -> bytes:
     state, time = _state(entries), datetime.fromtimestamp(intent.at, UTC).isoformat(timespec="milliseconds")
     if record is None:
         known = {"id": intent.turn_id, "time": time, "tenant_id": intent.tenant_id, "state": state}
-        return _row([known.get(name) for name in CSV_COLUMNS])
+        return csv_row([known.get(name) for name in CSV_COLUMNS])
     asked, end = record.intent, record.completion or Completion(turn_id="", tenant_id=0, at=0.0, state="aborted")
     verdicts = [*asked.verdicts, *end.verdicts]
     choices = [choice.message for choice in record.sent]
-    return _row(
+    return csv_row(
         [
             record.turn_id, time, asked.tenant_id, asked.user, asked.key_id, asked.session_id, asked.edge, asked.model,
             end.model, end.instance or asked.instance, state, end.error,
@@ -177,7 +177,8 @@ def _spoken(messages: Sequence[Message]) -> str:
     return "\n\n".join(f"{message.role}: {text}" for message in messages for text in _texts(message))
 
 
-def _row(cells: Sequence[Any]) -> bytes:
+def csv_row(cells: Sequence[Any]) -> bytes:
+    """A line of CSV in which nothing is a formula to a spreadsheet."""
     text = io.StringIO()
     csv.writer(text).writerow(["" if cell is None else _cell(cell) for cell in cells])
     return text.getvalue().encode()

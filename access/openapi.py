@@ -50,6 +50,7 @@ from access.management.session_versions import (
     SnapshotPatch,
 )
 from access.management.tenant_operations import TENANT_OPERATIONS
+from access.management.usage_operations import USAGE_OPERATIONS
 from access.management.visitor_operations import VISITOR_OPERATIONS
 from access.management.word_operations import WORD_OPERATIONS
 from access.operations import MANAGE_ERRORS, ONCE, TURN_ERRORS, Operation
@@ -58,8 +59,6 @@ from access.urls import ROUTES
 from engine.types import Json
 
 REF: Final = "#/components/schemas/{name}"
-
-
 CHAT_TEXT = (
     "Give `message` or `messages`. Without `session_id` a new session begins. `model` absent or `auto`: the routing "
     "rules decide. With `stream: true` the answer is server-sent events `start`, `delta`, `done` or `error`, each with "
@@ -220,6 +219,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(method="post", summary="A ticket for /ws/chat", answer=TicketAnswer,
                   text="For browsers, which can send no header with a WebSocket."),
     ],
+    **USAGE_OPERATIONS,
     **VISITOR_OPERATIONS,
     **TENANT_OPERATIONS,
     **PEOPLE_OPERATIONS,
@@ -249,7 +249,8 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
                "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
                "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
-               "plugins": "tenant", "models": "models", "adapters": "models", "tenants": "platform"}  # fmt: skip
+               "plugins": "tenant", "models": "models", "adapters": "models", "tenants": "platform",
+               "usage": "usage"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

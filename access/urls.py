@@ -37,6 +37,7 @@ from access.management.sessions import SessionDetail, SessionList
 from access.management.tenants import TenantDetail, TenantList
 from access.management.tickets import WebSocketTicket
 from access.management.turns import TurnCancel, TurnDetail, TurnEvents
+from access.management.usage import Usage
 from access.management.visitors import ChatSite, Visitors, VisitorTickets
 from access.management.word_choices import ExceptionsView, SubscriptionView
 from access.management.word_files import ExportView, ImportView
@@ -81,6 +82,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/cache": Cache,
     "/api/privacy": Privacy,
     "/api/erasures": Erasures,
+    "/api/usage": Usage,
     "/api/ws-ticket": WebSocketTicket,
     "/api/visitors": Visitors,
     "/api/visitor-tickets": VisitorTickets,

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from django.db import connections
-from django.db.models import Max, Sum
+from django.db.models import F, Max, Sum
 
 from compliance.database import ALIAS
 from compliance.journal.union import see_all_slots
@@ -30,6 +30,7 @@ _COLUMN: Final[dict[str, str]] = {
     "model": "model", "key": "key_id", "member": "member_id", "instance": "instance_id", "edge": "edge",
     "tenant": "tenant_id",
 }  # fmt: skip
+REACH: Final = 150_000  # rows
 _FINE: Final = ("key", "member", "edge")  # what only the finer rows tell apart
 
 
@@ -136,10 +137,23 @@ def total(whose: Whose, period: Period) -> Sums:
 
 def totals(whose: Whose, period: Period, by: By, *, most: int | None = None) -> list[Line]:
     """By cost, then by tokens, then by turns: the largest first, `most` of them."""
-    column = _COLUMN[by]
-    found = [Line(key[0], sums) for key, sums in _add(whose, period, (column,), fine=by in _FINE).items()]
-    found.sort(key=lambda line: (-line.sums.cost, -line.sums.tokens, -line.sums.turns, str(line.what)))
-    return found[:most]
+    found = _add(whose, period, (_COLUMN[by],), fine=by in _FINE, most=most)
+    lines = [Line(what, sums) for (what,), sums in found.items()]
+    lines.sort(key=lambda line: (-line.sums.cost, -line.sums.tokens, -line.sums.turns, str(line.what)))
+    return lines[:most]
+
+
+def reachable(whose: Whose, period: Period, rows: int = REACH) -> Period:
+    """As much of the period, from its end, as has about so many of the finer rows: what a page can add up by key or by
+    member while somebody waits. Reads an index and nothing else."""
+    _see()
+    hours = _rows(UsageRow, whose).filter(hour__gte=period.first, hour__lt=period.end)
+    newest_first = hours.order_by("-hour").values_list("hour", flat=True)
+    beyond = newest_first[rows : rows + 1].first()
+    if beyond is None:
+        return period
+    newest = newest_first.first() or beyond
+    return Period(float(min(beyond + 1, newest) * HOUR), period.until)
 
 
 def hourly(whose: Whose, period: Period) -> dict[int, Sums]:
@@ -183,13 +197,19 @@ _LAST_USED: Final = f"""
 
 
 def _add(
-    whose: Whose, period: Period, columns: Sequence[str], *, fine: bool = False, by_hour: bool = False
+    whose: Whose,
+    period: Period,
+    columns: Sequence[str],
+    *,
+    fine: bool = False,
+    by_hour: bool = False,
+    most: int | None = None,
 ) -> dict[tuple[Any, ...], Sums]:
-    """The sums of the period by these columns."""
+    """The sums of the period by these columns; of the finer rows the `most` that cost most."""
     _see()
     first, end = period.first, period.end
     if fine or whose.named:
-        return _grouped(_rows(UsageRow, whose).filter(hour__gte=first, hour__lt=end), columns)
+        return _grouped(_rows(UsageRow, whose).filter(hour__gte=first, hour__lt=end), columns, most)
     rows = _rows(UsageTotal, whose)
     day, days_end = -(-first // DAY) * DAY, end // DAY * DAY
     if by_hour or day >= days_end:
@@ -213,12 +233,16 @@ def _rows(model: type[UsageRow] | type[UsageTotal], whose: Whose) -> ScopedQuery
     return rows
 
 
-def _grouped(rows: ScopedQuerySet[Any], columns: Sequence[str]) -> dict[tuple[Any, ...], Sums]:
+def _grouped(rows: ScopedQuerySet[Any], columns: Sequence[str], most: int | None = None) -> dict[tuple[Any, ...], Sums]:
     sums = {f"sum_{name}": Sum(name) for name in SUMS}
     if not columns:
         found = rows.aggregate(**sums, at=Max("last_at"))
         return {(): _sums(tuple(found.values()))} if found["at"] is not None else {}
     lines = rows.order_by().values_list(*columns).annotate(**sums, at=Max("last_at"))
+    if most is not None:
+        tokens = F("sum_prompt_tokens") + F("sum_completion_tokens")
+        turns = sum((F(f"sum_{name}") for name in STATES[1:]), F(f"sum_{STATES[0]}"))
+        lines = lines.order_by("-sum_cost", tokens.desc(), turns.desc(), *columns)[:most]
     return {tuple(line[: len(columns)]): _sums(line[len(columns) :]) for line in lines}
 
 
