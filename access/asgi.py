@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from access import rate_limits
 from access.bodies import MAX_BYTES
 from engine.errors import PayloadTooLarge
-from engine.types import Start
+from engine.types import RateLimits, Start
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -63,13 +64,15 @@ def header_value(text: str) -> bytes:
     return quote(text, safe=" !#$&'()*+,/:;=?@[]~").encode("ascii")
 
 
-def turn_headers(start: Start) -> RawHeaders:
-    """What every answer of a turn says of it, whatever its body's format."""
+def turn_headers(start: Start, limits: Callable[[RateLimits | None], RawHeaders] = rate_limits.openai) -> RawHeaders:
+    """What every answer of a turn says of it, whatever its body's format, and of its limits as that says it."""
     headers = [(b"x-clawdbot-model", header_value(start.model)), (b"x-clawdbot-decision", start.id.encode("ascii"))]
     if start.source in FROM_CACHE:
         headers.append((b"x-clawdbot-cache", FROM_CACHE[start.source]))
     if start.replayed:
         headers.append((b"idempotent-replayed", b"true"))
+    if start.limits is not None:
+        headers += limits(start.limits)
     return headers
 
 

@@ -18,7 +18,8 @@ METHODS: Final = b"GET, POST, PUT, PATCH, DELETE"
 NAMES: Final = re.compile(rb"[\w!#$%&'*+.^`|~, -]{1,1000}\Z")
 EXPOSED: Final = (
     b"X-Request-Id, X-Clawdbot-Model, X-Clawdbot-Decision, X-Clawdbot-Cache, X-Session-Id, Idempotent-Replayed, "
-    b"Retry-After"
+    b"Retry-After, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
+    b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )
 MAX_AGE: Final = b"600"  # seconds a browser remembers a preflight
 VARY: Final = (b"vary", b"Origin")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,17 +17,18 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
-from access import asgi, languages
+from access import asgi, languages, rate_limits
 from access.languages import ENGLISH
 from engine import errors
 from engine.errors import EngineError
-from engine.types import Json
+from engine.types import Json, RateLimits
 
 log = logging.getLogger(__name__)
 
 _INDEX = re.compile(r"\[([0-9]+)\]")  # a place in a list; Anthropic writes `messages.0.content`
 
 Headers = list[tuple[bytes, bytes]]
+TellLimits = Callable[[RateLimits | None], Headers]
 
 
 class Translation(NamedTuple):
@@ -190,9 +192,9 @@ def _too_long(error: errors.ContextTooLong) -> str:
     return f"prompt is too long: {error.message.removeprefix('prompt is too long: ')}"
 
 
-def headers(error: EngineError) -> list[tuple[str, str]]:
-    """The headers that belong to the error's status: Retry-After in whole seconds, WWW-Authenticate. And the turn it
-    ended, where that is on record, as answers name it."""
+def headers(error: EngineError, limits: TellLimits = rate_limits.openai) -> list[tuple[str, str]]:
+    """The headers that belong to the error's status: Retry-After in whole seconds, WWW-Authenticate. The turn it ended,
+    where that is on record, and the limits it counted against, as answers name them."""
     status = translation(error).status
     found = []
     if status in PAUSE_STATUSES and (error.retryable or error.retry_after is not None):
@@ -202,12 +204,13 @@ def headers(error: EngineError) -> list[tuple[str, str]]:
         found.append(("WWW-Authenticate", 'Bearer realm="clawdbot"'))
     if error.turn_id is not None:
         found.append(("X-Clawdbot-Decision", error.turn_id))
+    found += [(name.decode(), value.decode()) for name, value in limits(error.limits)]
     return found
 
 
-def raw_headers(error: EngineError) -> Headers:
+def raw_headers(error: EngineError, limits: TellLimits = rate_limits.openai) -> Headers:
     """The same for a bare ASGI answer."""
-    return [(name.lower().encode(), value.encode()) for name, value in headers(error)]
+    return [(name.lower().encode(), value.encode()) for name, value in headers(error, limits)]
 
 
 def response(error: EngineError, request_id: str, language: str = ENGLISH) -> HttpResponse:

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import orjson
 
-from access import asgi, bodies, errors, languages
+from access import asgi, bodies, errors, languages, rate_limits
 from access.asgi import RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope
 from access.parts import Parts
 from engine.errors import EngineError, MethodNotAllowed
-from engine.types import Json, Principal, Start
+from engine.types import Json, Principal, RateLimits, Start
 
 
 class Call(ABC):
@@ -39,6 +39,14 @@ class Call(ABC):
     def extra_headers(self) -> RawHeaders:
         """More headers of every answer."""
         return []
+
+    def tell_limits(self, limits: RateLimits | None) -> RawHeaders:
+        """The limits a turn counted against, as the format's clients know them."""
+        return rate_limits.openai(limits)
+
+    def about(self, start: Start) -> RawHeaders:
+        """What every answer of a turn says of it."""
+        return asgi.turn_headers(start, self.tell_limits)
 
     def expect(self, method: str, route: str) -> None:
         """Raises MethodNotAllowed. `route` is what metrics count the request as."""
@@ -69,7 +77,7 @@ class Call(ABC):
             (b"x-accel-buffering", b"no"),
             self._numbered,
             *self.extra_headers(),
-            *asgi.turn_headers(start),
+            *self.about(start),
         ]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -82,7 +90,8 @@ class Call(ABC):
         if self.opened:
             await self.write(self.error_event(body), more=False)
         else:
-            await self.answer(body, errors.raw_headers(error), errors.translation(error).status)
+            headers = errors.raw_headers(error, self.tell_limits)
+            await self.answer(body, headers, errors.translation(error).status)
 
     @property
     def _numbered(self) -> tuple[bytes, bytes]:

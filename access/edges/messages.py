@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qs
 
-from access import asgi, errors, schemas
+from access import errors, rate_limits, schemas
 from access.answering import answering
 from access.asgi import RawHeaders
 from access.authentication import with_user
@@ -22,7 +22,7 @@ from access.edges.messages_body import CountBody, count_request, messages_reques
 from access.parts import Parts
 from engine import estimating
 from engine.errors import EngineError, InvalidRequest, ModelNotFound, NotFound
-from engine.types import ChatRequest, Delta, Done, Json, Principal
+from engine.types import ChatRequest, Delta, Done, Json, Principal, RateLimits
 from routing.table import PublicModel
 
 MESSAGES: Final = "/v1/messages"
@@ -51,6 +51,9 @@ class MessagesCall(Call):
 
     def error_event(self, body: Json) -> bytes:
         return event("error", **{key: value for key, value in body.items() if key != "type"})
+
+    def tell_limits(self, limits: RateLimits | None) -> RawHeaders:
+        return rate_limits.anthropic(limits)
 
     def extra_headers(self) -> RawHeaders:
         return [(b"request-id", self.number.encode("ascii"))]
@@ -99,7 +102,7 @@ class MessagesEdge(WireEdge):
                         if isinstance(answer, Streamed):
                             await call.write(answer.end(event_, stops), more=False)
                         else:
-                            await call.answer(answer.end(event_, stops), asgi.turn_headers(start))
+                            await call.answer(answer.end(event_, stops), call.about(start))
 
     async def _count(self, call: Call) -> None:
         """As the model reads it that would answer now. No turn: nothing is journalled and nobody called."""

@@ -12,7 +12,7 @@ import time
 
 import orjson
 
-from access import asgi, bodies, events, older_functions, schemas
+from access import bodies, events, older_functions, schemas
 from access.answering import answering
 from access.authentication import with_user
 from access.disconnects import Watcher
@@ -69,7 +69,7 @@ class OpenAIEdge(WireEdge):
                         if stream is not None:
                             await call.write(stream.end(event), more=False)
                         else:
-                            await call.answer(completion(event, older), asgi.turn_headers(start))
+                            await call.answer(completion(event, older), call.about(start))
 
     # /v1/embeddings ----------------------------------------------------------------------------------------------
 
@@ -83,7 +83,8 @@ class OpenAIEdge(WireEdge):
             done = await self._parts.engine.embed(principal, request)
             answer = await embeddings.answer(done, form)
             watcher.close()
-            await call.answer(answer, asgi.turn_headers(Start(done.id, None, done.model, replayed=done.replayed)))
+            start = Start(done.id, None, done.model, replayed=done.replayed, limits=done.limits)
+            await call.answer(answer, call.about(start))
 
     # /v1/models --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from access import asgi
 from access.answering import answering
 from access.authentication import with_user
 from access.counting import Counting
@@ -97,7 +96,7 @@ class ResponsesEdge(WireEdge):
                             await call.write(stream.end(event), more=False)
                         else:
                             response = answers.whole(event.id, frame, event, event.ended)
-                            await call.answer(response, asgi.turn_headers(start))
+                            await call.answer(response, call.about(start))
 
     async def _asked(self, call: ResponsesCall) -> tuple[Principal, Asked]:
         """Who asks, and what, with the items it refers to in place."""

@@ -132,7 +132,7 @@ class Limits:
         calendar: Calendar | None = None,
     ) -> None:
         self._tenants = tenants
-        self._store = store = stores.platform()
+        self.store = store = stores.platform()
         self._answer_tokens = answer_tokens
         self.subjects = Subjects(allowances or Cell(AllowanceTable()))
         self.calendar = calendar or Calendar()
@@ -167,7 +167,7 @@ class Limits:
                 admitted.release()
                 for subject in found:
                     if subject.quota.requests is not None:
-                        self._store.send("RPOP", f"{subject.prefix}requests")
+                        self.store.send("RPOP", f"{subject.prefix}requests")
                 raise
         return admitted
 
@@ -184,7 +184,7 @@ class Limits:
         for key in keys:
             self.slots.hold(key, turn_id)
         try:
-            answer = self._store.run(
+            answer = self.store.run(
                 scripts.ADMIT,
                 [*(f"{subject.prefix}requests" for subject in logs), *keys, *(key for key, _ in riders)],
                 len(logs),
@@ -274,6 +274,10 @@ class Limits:
         if max_tokens is None:
             return self._answer_tokens
         return min(max_tokens, instance.context_window or MAX_ANSWER_TOKENS, MAX_ANSWER_TOKENS)
+
+    def view(self, tenant_id: int) -> TenantView | None:
+        """The tenant as the limits know it."""
+        return self._tenants.value.by_id.get(tenant_id)
 
     def close(self) -> None:
         self.slots.close()

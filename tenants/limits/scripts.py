@@ -119,8 +119,8 @@ end
 # subjects with money; id, lease in ms; for each bucket limit, tokens to take, tokens used beyond earlier estimates;
 # the limits of logs and slots; [era, generation, amount, for each subject name, day's limit, month's limit or '';] ids.
 # Returns {'ok', limit, remaining, reset in ms, stale} of the tightest bucket; {'tokens', place, wait in ms};
-# {'requests' or 'turns', place, wait}; {'money', least left, then place and 1 for the day or 2 for the month of every one that has
-# no room}; {'era', 1 the day, 2 the month or 3 both}: what was spent is not known.
+# {'requests' or 'turns', place, wait}; {'money', least left, then place and 1 for the day or 2 for the month of every
+# one that has no room}; {'era', 1 the day, 2 the month or 3 both}: what was spent is not known.
 RESERVE: Final = Script(
     NOW
     + TURNS

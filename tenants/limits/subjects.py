@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -96,6 +97,33 @@ class Subjects:
         )
         charged = ("t", *((f"M{model}",) if model else ())) if spends else ()
         return Scope(PLATFORM, "UTC", None, tuple(found), charged) if found or charged else None
+
+    def of_tenant(
+        self, view: TenantView, keys: Collection[int], members: Collection[int], models: Collection[str] | None
+    ) -> list[Subject]:
+        """Of the tenant, and of these parts of it; models None: all that it limits. Who has no limits is left out."""
+        table, tag, own = self._allowances.value, str(view.id), self.own(view)
+        found = [self._subject(tag, "t", "", own, "This tenant")] if own is not NOTHING else []
+        if models is None:
+            models = sorted(model for tenant, model in table.models if tenant == view.id)
+        parts = [
+            *((f"k{key}", f"key:{key}:", table.keys.get(key), "This key") for key in keys),
+            *((f"m{member}", f"member:{member}:", table.members.get(member), "This member") for member in members),
+            *((f"M{name}", f"model:{name}:", table.models.get((view.id, name)), "This model") for name in models),
+        ]
+        return found + [
+            self._subject(tag, name, prefix, quota, who) for name, prefix, quota, who in parts if quota is not None
+        ]
+
+    def of_platform(self) -> list[Subject]:
+        """Of all tenants together, and of every model that is limited for everybody."""
+        table = self._allowances.value
+        found = []
+        if table.platform is not None:
+            found.append(self._subject(PLATFORM, "t", "", table.platform, "The platform"))
+        for model, quota in sorted(table.shared.items()):
+            found.append(self._subject(PLATFORM, f"M{model}", f"model:{model}:", quota, "This model"))
+        return found
 
     def own(self, view: TenantView) -> Quota:
         """The tenant's own limits; NOTHING where it has none."""

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,9 +27,9 @@ from engine.types import (
     Principal,
     StoredAnswer,
     Usage,
-    Window,
 )
 from tests.engine.journal import MemoryJournal
+from tests.engine.limiting import OpenLimiter
 from tests.engine.words import WordsGuard
 
 ALICE = Principal(
@@ -125,6 +124,7 @@ class OrderedRouter:
         self.models = models
         self.routes: list[PlainRoute] = []
         self.settings: dict[str, Any] = {}  # of every instance
+        self.minds_budgets = False
 
     def choose(
         self,
@@ -140,7 +140,7 @@ class OrderedRouter:
             if constraints is None or number not in [*constraints.tried, *constraints.outgrown]:
                 name = "scripted" if request.model == "auto" else request.model
                 route = PlainRoute(Instance(id=number, name=name, version="v1", **self.settings), model, name, name)
-                if self._is_busy(route.instance):
+                if self._is_busy(route.instance) or not self._fits(route.instance, constraints):
                     continue
                 route.decision = {"instance_id": number}
                 route.routes = self.routes
@@ -153,6 +153,10 @@ class OrderedRouter:
     def _is_busy(self, instance: Instance) -> bool:
         running = sum(route.instance.id == instance.id and not route.told for route in self.routes)
         return instance.max_concurrency is not None and running >= instance.max_concurrency
+
+    def _fits(self, instance: Instance, constraints: Constraints | None) -> bool:
+        affords = constraints.affords if constraints is not None and self.minds_budgets else None
+        return affords is None or affords(instance)
 
     def public_models(self, tenant_id: int) -> list[str]:
         return ["auto", "scripted"]
@@ -245,70 +249,6 @@ class MemorySessions:
 
     async def close(self, session: Kept, *, unsure: bool = False) -> None:
         self.closed += 1
-
-
-@dataclass
-class Slot:
-    limiter: OpenLimiter
-    released: bool = False
-    used: Usage | None = None
-    room: int = sys.maxsize
-    window: Window | None = None
-
-    async def extend(self) -> bool:
-        """By as much again, while the limiter has `extensions`."""
-        if not self.limiter.extensions:
-            return False
-        self.limiter.extensions -= 1
-        self.room *= 2
-        return True
-
-    def release(self) -> None:
-        if not self.released:
-            self.released = True
-            self.limiter.open -= 1
-
-    def settle(self, usage: Usage) -> None:
-        if self.used is None:
-            self.used = usage
-            self.limiter.settled.append(usage)
-
-
-class OpenLimiter:
-    """`refusal` is of `admit`, `refusals` of `reserve` in order, None: not that one; `gate` holds reservations."""
-
-    def __init__(self) -> None:
-        self.open = 0
-        self.settled: list[Usage] = []
-        self.reserved: list[Slot] = []
-        self.refusal: BaseException | None = None
-        self.refusals: list[BaseException | None] = []
-        self.gate: asyncio.Event | None = None
-        self.room = sys.maxsize  # of every reservation
-        self.extensions = 0
-
-    async def admit(self, principal: Principal, request: ChatRequest, turn_id: str) -> Slot:
-        if self.refusal is not None:
-            raise self.refusal
-        self.open += 1
-        return Slot(self)
-
-    async def reserve(
-        self,
-        principal: Principal,
-        instance: Instance,
-        prompt_tokens: int,
-        max_tokens: int | None,
-        *,
-        model: str = "",
-        choices: int = 1,
-    ) -> Slot:
-        if self.gate is not None:
-            await self.gate.wait()
-        if self.refusals and (refusal := self.refusals.pop(0)) is not None:
-            raise refusal
-        self.reserved.append(Slot(self, room=self.room))
-        return self.reserved[-1]
 
 
 @dataclass

@@ -90,7 +90,11 @@ class Call:
             ("clawdbot-code", error.code),
             ("request-id", self.number),
             ("retryable", "true" if error.retryable else "false"),
-            *((name.lower(), value) for name, value in errors.headers(error) if name in _SAID),
+            *(
+                (name.lower(), value)
+                for name, value in errors.headers(error)
+                if name in _SAID or name.startswith(_LIMITS)
+            ),
         ]
         if error.param is not None:
             said.append(("clawdbot-param", asgi.header_value(error.param).decode("ascii")))
@@ -99,6 +103,7 @@ class Call:
 
 
 _SAID: Final = frozenset({"Retry-After", "X-Clawdbot-Decision"})
+_LIMITS: Final = "x-ratelimit-"
 
 
 async def answered(call: Call, work: Awaitable[None]) -> None:

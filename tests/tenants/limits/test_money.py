@@ -35,7 +35,7 @@ async def reserve_many(limits, count, **more):
 async def spent(limits, name="t", tag=str(ACME.id)):
     """What the day's and the month's counts say, and what is set aside."""
     limits.purse.depart()
-    store, scope = limits._store, _scope(limits, tag)
+    store, scope = limits.store, _scope(limits, tag)
     day, month, held = limits.purse.keys(scope)
     kept = await store.call("HGETALL", held)
     aside = sum(int(v) for k, v in zip(kept[::2], kept[1::2], strict=True) if k.endswith(b"/" + name.encode()))
@@ -98,7 +98,7 @@ async def test_it_takes_a_cancelled_reservation_back(limits, tenants):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await limits._store.call("PING")
+    await limits.store.call("PING")
     assert await spent(limits) == (0, 0, 0)
 
 
