@@ -2,7 +2,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-
 from tenants.attempts import Attempts, CannotCount
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
 from access.console.signing_in import SharedSignIn
+from access.console.tenant.offboarding import offboarding
 from access.console.tenant.place import place_of
 
 
@@ -25,6 +28,10 @@ class TenantSite(SharedSignIn, UnfoldAdminSite):
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         return {**super().each_context(request), "place": place_of(request)}
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        own = path("offboarding/", self.admin_view(partial(offboarding, self)), name="offboarding")
+        return [own, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         page: TemplateResponse = super().index(request, extra_context)
