@@ -7,6 +7,8 @@ from typing import Final
 from celery import shared_task
 
 from access import archiving, auditing, erasing, exporting, replaying
+from access.offboarding import deleting
+from access.offboarding import exporting as leaving
 
 REPLAYS: Final = "replays"  # a queue of their own: they take minutes, and other work is not to wait for them
 
@@ -51,3 +53,17 @@ def archive_sessions() -> int:
 def repair_archive() -> int:
     """Finds what the archive's index does not know, and objects that no row names. How many sessions were found."""
     return archiving.repair().archived
+
+
+@shared_task(queue=REPLAYS)  # type: ignore[untyped-decorator]
+def export_everything(job_id: int) -> None:
+    """Does the full export of this job."""
+    leaving.run(job_id)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def delete_closed_tenants() -> int:
+    """Deletes closed tenants whose days are over, and those an old backup brought back. How many."""
+    back = deleting.came_back()
+    found = [*back, *(tenant for tenant in deleting.due() if tenant not in back)]
+    return sum(deleting.try_to_delete(tenant, back=tenant in back) for tenant in found)

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from django.core.cache import cache
 from django_redis.exceptions import ConnectionInterrupted
+from redis.exceptions import RedisError
+
+AWAY = (ConnectionInterrupted, RedisError)  # what the cache raises when it does not answer
 
 
 class CannotCount(Exception):
@@ -43,7 +46,7 @@ class Attempts:
             until, count = divmod(int(cache.incr(key)), _ROOM)
         except ValueError:  # the window ended between the two
             return Taken(0)
-        except ConnectionInterrupted as error:
+        except AWAY as error:
             raise CannotCount from error
         if count <= self.most:
             return Taken(0)
@@ -55,13 +58,13 @@ class Attempts:
             cache.decr(self._key(subject))
         except ValueError:
             pass
-        except ConnectionInterrupted as error:
+        except AWAY as error:
             raise CannotCount from error
 
     def forget(self, subject: str) -> None:
         try:
             cache.delete(self._key(subject))
-        except ConnectionInterrupted as error:
+        except AWAY as error:
             raise CannotCount from error
 
     def _key(self, subject: str) -> str:

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
+from access.offboarding import closing
 from access.people.places import memberships
 from tenants import roles
-from tenants.models import Member, User
+from tenants.models import Member, Role, User
 
 
 @login_required
 def account(request: HttpRequest) -> HttpResponse:
     return render(request, "people/account.html", described(request))
+
+
+@login_required
+@require_POST
+def take_back(request: HttpRequest) -> HttpResponse:
+    """An owner takes the closing of their tenant back."""
+    number = request.POST.get("tenant", "")
+    owned = Member.objects.everywhere().filter(user_id=request.user.pk, role=Role.OWNER, is_active=True)
+    asked = int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
+    member = owned.filter(tenant_id=asked, tenant__closed_at__isnull=False).select_related("tenant").first()
+    if member is None:
+        messages.error(request, _("This tenant is not closed."))
+    else:
+        tenant = closing.reopen(tenant=member.tenant)
+        if tenant.is_active:
+            messages.success(request, _("%(tenant)s is open again.") % {"tenant": tenant.name})
+        else:
+            messages.warning(request, _("%(tenant)s stays, but it is suspended.") % {"tenant": tenant.name})
+    return HttpResponseRedirect(reverse("account"))
 
 
 def closed_door(request: HttpRequest) -> HttpResponse:

@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.translation import gettext as _
-from django_redis.exceptions import ConnectionInterrupted
 
 from access import errors
 from engine.errors import StoreUnavailable
+from tenants.attempts import AWAY
 from tenants.models import User
 
 ASKING: Final = ("/admin/", "/console/", "/chat/token")
@@ -62,6 +62,6 @@ def _refused(request: HttpRequest) -> HttpResponse | None:
 
 def _store_away(request: HttpRequest, exception: Exception) -> HttpResponse | None:
     """Web sessions and counters lie in the store: without it a page cannot be shown, and that is no fault of ours."""
-    if isinstance(exception, ConnectionInterrupted):
+    if isinstance(exception, AWAY):
         return errors.numbered(StoreUnavailable(), request)
     return None

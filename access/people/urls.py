@@ -12,6 +12,7 @@ urlpatterns = [
     path("signup/", sign_up_pages.sign_up, name="account_signup"),
     path("signup/<str:token>/", sign_up_pages.company, name="sign-up-company"),
     re_path(r"^invitation/(?P<secret>[\w-]{1,100})/\Z", invitation_page.invitation, name="invitation"),
+    path("reopen/", account_page.take_back, name="reopen-tenant"),
     path("sessions/", web_sessions.listing, name="usersessions_list"),
     path("", include("allauth.account.urls")),
     path("2fa/", include("allauth.mfa.urls")),

@@ -22,20 +22,29 @@ PAUSE: Final = 0.05
 
 _DELETE: Final = """
     DELETE FROM compliance_subjectkey WHERE tenant_id = {0} AND subject = {0} AND created_at <= {0} RETURNING id"""
+_DELETE_ALL: Final = "DELETE FROM compliance_subjectkey WHERE tenant_id = {0} RETURNING id"
 
 
 def destroy(tenant_id: int, subject: str, *, before: float) -> list[str]:
     """The ids of the keys that are no more; `before` (Unix seconds) is when the last of them was made. Blocking, safe
     to repeat. Raises StoreAway: some may be left."""
-    place: tuple[int, str, float] = (tenant_id, subject, before)
+    return _destroyed(_DELETE, (tenant_id, subject, before))
+
+
+def destroy_all(tenant_id: int) -> list[str]:
+    """The same for every subject of a tenant that is deleted."""
+    return _destroyed(_DELETE_ALL, (tenant_id,))
+
+
+def _destroyed(statement: str, place: tuple[int | str | float, ...]) -> list[str]:
     first = first_file()
     if first is None:
-        return _destroy_on_server(place)
+        return _destroy_on_server(statement, place)
     paths = [slots.slot_path(first, number) for number in slots.existing(first)]
-    return [key for path in paths if tables.migrated(path) for key in _destroy_in_file(path, place)]
+    return [key for path in paths if tables.migrated(path) for key in _destroy_in_file(path, statement, place)]
 
 
-def _destroy_in_file(path: Path, place: Sequence[object]) -> list[str]:
+def _destroy_in_file(path: Path, statement: str, place: Sequence[object]) -> list[str]:
     """SQLite overwrites what it deletes (`secure_delete`), and the write-ahead log, which has the pages as they were,
     is cut off. The writer of the file is held up for moments only."""
     try:
@@ -45,7 +54,7 @@ def _destroy_in_file(path: Path, place: Sequence[object]) -> list[str]:
             database.execute("PRAGMA secure_delete = ON")
             database.execute("PRAGMA synchronous = FULL")
             database.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}")
-            gone = database.execute(_DELETE.format("?"), place).fetchall()
+            gone = database.execute(statement.format("?"), place).fetchall()
             cut(database, path)
     except sqlite3.Error as error:
         raise StoreAway(f"{path}: {error}") from error
@@ -66,11 +75,11 @@ def cut(database: sqlite3.Connection, path: Path) -> None:
         time.sleep(PAUSE)
 
 
-def _destroy_on_server(place: tuple[int, str, float]) -> list[str]:
+def _destroy_on_server(statement: str, place: tuple[int | str | float, ...]) -> list[str]:
     """PostgreSQL leaves the rows to VACUUM; older copies in its archives are the operator's (`docs/erasure.md`)."""
     try:
         with connections[ALIAS].cursor() as cursor:
-            cursor.execute(_DELETE.format("%s"), place)
+            cursor.execute(statement.format("%s"), place)
             gone = [key for (key,) in cursor.fetchall()]
             if gone and connections[ALIAS].vendor == "postgresql" and not connections[ALIAS].in_atomic_block:
                 cursor.execute("VACUUM compliance_subjectkey")

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from access.authentication import Authenticator, require_scope, with_user
 from engine.errors import Forbidden, IpNotAllowed, OriginNotAllowed, StoreUnavailable, TenantSuspended, Unauthenticated
 from engine.snapshots import Cell
 from tenants import keys
-from tenants.credentials import Credentials
+from tenants.credentials import Credentials, read_members
 from tenants.directory import compile_tenants
 from tenants.live import LiveConfig
 from tenants.models import ApiKey, ChatSite, IpRule, Tenant
@@ -25,6 +26,7 @@ from tests.cast import ALICE, BOB, CHARLIE
 PEER = "203.0.113.7"
 PROXY = "10.0.0.1"
 AWAY = "unix:///nonexistent/valkey.sock"
+STAMPS = {}  # by people's ids, what their tokens carry
 
 
 @pytest.fixture
@@ -35,6 +37,7 @@ def gate(transactional_db, cast):
     live.register("tenants", compile_tenants, tenants.swap)
     live.load()
     credentials.start()
+    STAMPS.update((member.user_id, member.stamp) for member in read_members([ALICE.id, BOB.id, CHARLIE.id]).values())
     now = [time.time()]
     authenticator = Authenticator(
         credentials,
@@ -66,7 +69,9 @@ def api_key(text):
 
 def token(person, kind=AccessToken, **claims):
     made = kind()
-    for name, value in ({"member": person.id, "tenant": person.company.slug, "role": person.role} | claims).items():
+    usual = {"member": person.id, "tenant": person.company.slug, "role": person.role}
+    usual["stamp"] = STAMPS.get(person.id, "")
+    for name, value in (usual | claims).items():
         made[name] = value
     return str(made)
 
@@ -97,6 +102,23 @@ async def test_it_gives_a_member_the_role_of_today_not_of_the_token(gate, cast):
     principal = await gate.authenticate(bearer(token(BOB, role="member")), PEER)
     assert principal.role == "admin"
     assert "manage" in principal.scopes
+
+
+async def test_a_token_ends_with_the_password_and_with_signing_out_everywhere(gate, cast):
+    old = bearer(token(BOB))
+    await gate.authenticate(old, PEER)
+    await refused(gate, bearer(token(BOB, stamp="")))
+    cast.bob.user.signed_out_at = timezone.now()
+    await cast.bob.user.asave()
+    await gate.look()
+    await refused(gate, old)
+    STAMPS.update((each.user_id, each.stamp) for each in (await asyncio.to_thread(read_members, [BOB.id])).values())
+    between = bearer(token(BOB))
+    await gate.authenticate(between, PEER)
+    cast.bob.user.set_password("another long password")
+    await cast.bob.user.asave()
+    await gate.look()
+    await refused(gate, between)
 
 
 async def test_it_asks_the_database_only_when_memory_does_not_know(gate):

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from access.console.tenant.addresses import OwnAddresses
 from access.console.tenant.chat_site import OwnChatSite
 from access.console.tenant.keys import OwnKeys
 from access.console.tenant.limits import OwnLimits
 from access.console.tenant.members import Invitations, OwnMembers
 from access.console.tenant.models import OwnModels
+from access.console.tenant.offboarding import offboarding
 from access.console.tenant.record_pages import RECORD_PAGES, register_records
 from access.console.tenant.rules import OwnRules
 from access.console.tenant.settings import OwnSettings
-from access.console.tenant.site import TenantSite
+from access.console.tenant.site import Page, TenantSite
 from access.console.tenant.words import OwnExceptions, OwnLists, OwnPersonalData, OwnSubscriptions
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Member, Tenant
 
+OFFBOARDING: Final = Page("offboarding/", "offboarding", "tenant", offboarding)
+
 
 def tenant_site() -> TenantSite:
     """The site for `/console/`."""
-    site = TenantSite(name="console", pages=RECORD_PAGES)
+    site = TenantSite(name="console", pages=(*RECORD_PAGES, OFFBOARDING))
     site.register(ApiKey, OwnKeys)
     site.register(Member, OwnMembers)
     site.register(Invitation, Invitations)

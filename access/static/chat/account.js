@@ -56,8 +56,8 @@ export class Account {
   }
 
   /** Raises Refused. */
-  async signIn(username, password, tenant) {
-    const tokens = await post("/api/token/", { username, password, ...(tenant ? { tenant } : {}) });
+  async signIn(username, password, tenant, otp) {
+    const tokens = await post("/api/token/", { username, password, ...(tenant ? { tenant } : {}), ...(otp ? { otp } : {}) });
     this._member(tokens, username);
   }
 

@@ -10,6 +10,8 @@ export function signInForm(site, account, done, { reason = "", back = null } = {
   const password = h("input", { id: "password", name: "password", type: "password", autocomplete: "current-password", required: true });
   const tenant = h("input", { id: "tenant", name: "tenant", autocomplete: "organization", value: site.tenant ?? "" });
   const tenantField = h("div", { class: "field", hidden: true }, h("label", { for: "tenant" }, t("tenant")), tenant);
+  const otp = h("input", { id: "otp", name: "otp", autocomplete: "one-time-code", inputmode: "numeric", maxlength: "64" });
+  const otpField = h("div", { class: "field", hidden: true }, h("label", { for: "otp" }, t("otp")), otp);
   const button = h("button", { class: "button primary" }, t("signIn"));
 
   const complain = (text) => {
@@ -21,13 +23,20 @@ export function signInForm(site, account, done, { reason = "", back = null } = {
     button.disabled = true;
     complaint.hidden = true;
     try {
-      await account.signIn(username.value.trim(), password.value, tenant.value.trim());
+      await account.signIn(username.value.trim(), password.value, tenant.value.trim(), otp.value.trim());
       done();
     } catch (error) {
       if (error.code === "tenant_required") {
         tenantField.hidden = false;
         tenant.focus();
         complain(t("tenantRequired"));
+      } else if (error.code === "otp_required") {
+        otpField.hidden = false;
+        otp.focus();
+        complain(t("otpRequired"));
+      } else if (error.status === 401 && !otpField.hidden) {
+        complain(t("wrongCode"));
+        otp.select();
       } else if (error.status === 401) {
         complain(t("wrongPassword"));
         password.select();
@@ -50,6 +59,7 @@ export function signInForm(site, account, done, { reason = "", back = null } = {
       h("div", { class: "field" }, h("label", { for: "username" }, t("username")), username),
       h("div", { class: "field" }, h("label", { for: "password" }, t("password")), password),
       tenantField,
+      otpField,
       button,
       back && h("button", { type: "button", class: "button", onclick: back }, t("cancel")),
     ),

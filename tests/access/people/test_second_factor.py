@@ -1,0 +1,110 @@
+import json
+import time
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from django.core.cache import cache
+
+from access.people import second_factor
+from tests.access.people.told import actions
+
+pytestmark = pytest.mark.usefixtures("valkey_url")
+PASSWORD = "correct horse battery staple"
+
+
+def code(secret, steps=0):
+    return format_hotp_value(hotp_value(secret, int(time.time()) // 30 + steps))
+
+
+@pytest.fixture
+def secret(cast):
+    made = generate_totp_secret()
+    TOTP.activate(cast.alice.user, made)
+    return made
+
+
+def token(client, **more):
+    body = {"username": "alice", "password": PASSWORD, **more}
+    answer = client.post("/api/token/", json.dumps(body), content_type="application/json")
+    return answer.status_code, answer.json().get("error", {}).get("code", "")
+
+
+def test_a_person_sets_one_up_and_needs_it_from_then_on(cast, browser):
+    alice = browser(cast.alice.user)
+    page = alice.get("/accounts/2fa/totp/activate/")
+    assert page.status_code == 200 and "data:image/svg+xml" in page.content.decode()
+    made = alice.session["mfa.totp.secret"]
+    assert alice.post("/accounts/2fa/totp/activate/", {"code": code(made)}).status_code == 302
+    assert alice.get("/accounts/2fa/").status_code == 200
+    stored = json.dumps(list(Authenticator.objects.values_list("data", flat=True)))
+    assert made not in stored and "v1." in stored
+    cache.clear()
+    other = browser()
+    answer = other.post("/accounts/login/", {"login": "alice", "password": PASSWORD})
+    assert answer["Location"].startswith("/accounts/2fa/authenticate/")
+    assert other.get("/console/").status_code == 302
+    assert other.get("/accounts/2fa/authenticate/").status_code == 200
+    assert other.post("/accounts/2fa/authenticate/", {"code": "000000"}).status_code == 200
+    assert other.post("/accounts/2fa/authenticate/", {"code": code(made)}).status_code == 302
+    assert other.get("/console/").status_code == 200
+    assert {"second_factor_added", "second_factor_refused"} <= set(actions())
+
+
+def test_a_token_needs_a_code_which_is_good_once(client, secret):
+    assert token(client) == (400, "otp_required")
+    assert token(client, otp="000000") == (401, "unauthenticated")
+    good = code(secret)
+    assert token(client, otp=good) == (200, "")
+    assert token(client, otp=good) == (401, "unauthenticated")
+
+
+def test_a_recovery_code_will_do_once(cast, client, secret):
+    codes = RecoveryCodes.activate(cast.alice.user).generate_codes()
+    assert token(client, otp=codes[0]) == (200, "")
+    assert token(client, otp=codes[0]) == (401, "unauthenticated")
+    assert token(client, otp=codes[1]) == (200, "")
+
+
+def test_wrong_codes_lock_the_account(client, secret):
+    for _ in range(5):
+        assert token(client, otp="000000")[0] == 401
+    assert token(client, otp=code(secret)) == (429, "rate_limited")
+
+
+def test_asking_without_a_code_does_not_open_the_lock_anew(client, secret):
+    """The password alone is no success: what failed before still counts."""
+    for _ in range(4):
+        token(client, otp="000000")
+    assert token(client) == (400, "otp_required")
+    assert token(client, otp=code(secret)) == (429, "rate_limited")
+
+
+@pytest.mark.parametrize("otp", ["", " ", "\x00", "１２３４５６", "x" * 65, 123456, None, ["1"], "-1", "1e5"])
+def test_bad_codes_are_refused(client, secret, otp):
+    assert token(client, otp=otp)[0] in (400, 401)
+
+
+def test_the_platform_can_ask_operators_for_one(operator, cast, browser, settings):
+    settings.REQUIRE_MFA = "operators"
+    client = browser(operator)
+    assert client.get("/admin/")["Location"] == "/accounts/2fa/totp/activate/"
+    assert client.get("/accounts/2fa/totp/activate/").status_code == 200
+    TOTP.activate(operator, generate_totp_secret())
+    assert client.get("/admin/").status_code == 200
+    assert browser(cast.alice.user).get("/console/").status_code == 200
+
+
+def test_the_platform_can_ask_everybody_for_one(cast, browser, client, settings):
+    settings.REQUIRE_MFA = "everybody"
+    assert browser(cast.alice.user).get("/console/")["Location"] == "/accounts/2fa/totp/activate/"
+    assert token(client) == (403, "forbidden")
+    assert browser(cast.bob.user).post("/chat/token", "{}", content_type="application/json").status_code == 302
+
+
+def test_an_operator_can_take_a_lost_one_away(cast, client, secret):
+    assert second_factor.kinds(cast.alice.user) == ["TOTP Authenticator"]
+    assert second_factor.reset(user=cast.alice.user) == 1
+    assert token(client) == (200, "")
+    assert "second_factors_reset" in actions()
