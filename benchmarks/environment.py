@@ -57,8 +57,9 @@ class Mock:
 
 
 class Environment:
-    """One web worker. `variables` are further settings of the product."""
+    """One web worker. `variables` are further settings of the product; `rows` the module that fills its databases."""
 
+    rows = "benchmarks.rows"
     program: Sequence[str] = (str(ROOT / "manage.py"), "webserver")
 
     def __init__(self, **variables: str) -> None:
@@ -84,7 +85,7 @@ class Environment:
         environment = self._environment()
         self._start_valkey()
         filled = subprocess.run(
-            [sys.executable, "-m", "benchmarks.rows", f"http://127.0.0.1:{self.mock.port}/v1"],
+            [sys.executable, "-m", self.rows, f"http://127.0.0.1:{self.mock.port}/v1"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,

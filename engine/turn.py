@@ -45,9 +45,9 @@ class Turn:
 
     __slots__ = (
         "admission", "appended", "attempts", "began", "claim", "completing", "constraints", "cost", "counted", "cuts",
-        "decided", "end", "ended", "entered", "fold", "id", "intended", "keep", "messages", "output", "personal", "plugins",
-        "policy", "principal", "refused", "request", "reservation", "restorer", "retries", "retrying", "route",
-        "session", "source", "stage", "started", "time", "tries", "ttft", "vectors", "verdicts", "waited",
+        "decided", "end", "ended", "entered", "fold", "id", "intended", "keep", "messages", "output", "personal",
+        "plugins", "policy", "principal", "refused", "request", "reservation", "restorer", "retries", "retrying",
+        "route", "session", "source", "stage", "started", "time", "tries", "ttft", "vectors", "verdicts", "waited",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:

@@ -41,7 +41,8 @@ NO_SITE: Final = SiteView()
 
 class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     """One tenant. `session_ttl` and `resume_grace` are in seconds, `snapshot_every` in turns (None: the platform's); a
-    limit of None is no limit; no network: any. `store_moving`: turns wait until its store has moved."""
+    limit of None is no limit; no network: any. `store_moving`: turns wait until its store has moved; `share`: its
+    weight among those who wait for the same instance or worker."""
 
     id: int
     slug: str
@@ -60,6 +61,7 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrent_turns: int | None = None
+    share: int = 1
     cache: CachePolicy = CachePolicy()
     networks: tuple[Network, ...] = ()
     site: SiteView = NO_SITE
@@ -120,6 +122,7 @@ def _view(tenant: Tenant, networks: tuple[Network, ...], site: SiteView) -> Tena
         requests_per_minute=tenant.requests_per_minute,
         tokens_per_minute=tenant.tokens_per_minute,
         concurrent_turns=tenant.concurrent_turns,
+        share=tenant.share,
         cache=CachePolicy(ttl=tenant.cache_ttl or 0, sampled=tenant.cache_sampled, coalesce=tenant.coalesce),
         networks=networks,
         site=site,
