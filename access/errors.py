@@ -117,13 +117,15 @@ def body(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
 
 
 def event(error: EngineError, request_id: str, language: str = ENGLISH) -> Json:
-    """The `error` event of server-sent events and WebSocket, with `param` where a field is at fault and the `turn_id`
-    of a turn that is on record."""
+    """The `error` event of server-sent events and WebSocket, with `param` where a field is at fault, the `turn_id`
+    of a turn that is on record, and `retry_after`, whole seconds, where it helps to wait."""
     said = _said(error, request_id, language)
     if error.param is not None:
         said["param"] = error.param
     if error.turn_id is not None:
         said["turn_id"] = error.turn_id
+    if (pause := _pause(error)) is not None:
+        said["retry_after"] = pause
     return said
 
 
@@ -197,15 +199,21 @@ def headers(error: EngineError, limits: TellLimits = rate_limits.openai) -> list
     where that is on record, and the limits it counted against, as answers name them."""
     status = translation(error).status
     found = []
-    if status in PAUSE_STATUSES and (error.retryable or error.retry_after is not None):
-        pause = error.retry_after if error.retry_after is not None else DEFAULT_PAUSE
-        found.append(("Retry-After", str(max(1, math.ceil(pause)))))
+    if (pause := _pause(error)) is not None:
+        found.append(("Retry-After", str(pause)))
     if status == 401:
         found.append(("WWW-Authenticate", 'Bearer realm="clawdbot"'))
     if error.turn_id is not None:
         found.append(("X-Clawdbot-Decision", error.turn_id))
     found += [(name.decode(), value.decode()) for name, value in limits(error.limits)]
     return found
+
+
+def _pause(error: EngineError) -> int | None:
+    """Whole seconds after which it may be tried again; None: waiting does not help, or nobody knows."""
+    if translation(error).status not in PAUSE_STATUSES or not (error.retryable or error.retry_after is not None):
+        return None
+    return max(1, math.ceil(error.retry_after if error.retry_after is not None else DEFAULT_PAUSE))
 
 
 def raw_headers(error: EngineError, limits: TellLimits = rate_limits.openai) -> Headers:

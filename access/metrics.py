@@ -10,7 +10,7 @@ import ipaddress
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 
@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from access.asgi import Receive, Scope, Send, peer, respond
+from engine.queueing import Outcome
 from engine.types import Usage, Verdict
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -83,6 +84,12 @@ class Metrics:
         self._replayed = Counts(
             "clawdbot_idempotent_replays", "Requests answered as before, by their idempotency key", ["edge", "tenant"]
         )
+        self._waits = Durations(
+            "clawdbot_wait_seconds", "How long turns waited for a place, by what came of it", "outcome"
+        )
+        self._refusals = Counts(
+            "clawdbot_wait_refusals", "Turns refused for want of a place", ["place", "outcome", "tenant"]
+        )
         self._commits = Durations("clawdbot_journal_commit_seconds", "Commits of the audit journal", "outcome")
         self._masking = threading.Lock()
         self._masked = Counts("clawdbot_personal_masked", "Personal values masked before models, by kind", ["kind"])
@@ -94,13 +101,26 @@ class Metrics:
             "clawdbot_guard_holdback_seconds", "Longest that something of an answer was held back", "edge"
         )
         turns = (self._requests, self._turns, self._tokens, self._seconds, self._first)
-        for collector in (*turns, self._replayed, self._masked, self._hits, self._held, self._held_for, self._commits):
+        waits = (self._waits, self._refusals)
+        for collector in (
+            *turns,
+            *waits,
+            self._replayed,
+            self._masked,
+            self._hits,
+            self._held,
+            self._held_for,
+            self._commits,
+        ):
             self.registry.register(collector)
         self.sockets = Gauge("clawdbot_websockets", "Open WebSocket connections", registry=self.registry)
         self._closed = Counts("clawdbot_websockets_closed", "WebSocket connections that ended, by why", ["reason"])
         self._refused = Counts("clawdbot_websockets_refused", "WebSocket handshakes that were refused", ["code"])
         self.registry.register(self._closed)
         self.registry.register(self._refused)
+        self._in_line = Gauge(
+            "clawdbot_waiting_turns", "Turns that wait for a place", ["place"], registry=self.registry
+        )
 
         self._waiting = {
             "entries": Gauge("clawdbot_journal_waiting_entries", "Entries not yet committed", registry=self.registry),
@@ -109,6 +129,17 @@ class Metrics:
                 "clawdbot_journal_spool_bytes", "What waits on the disk for the database", registry=self.registry
             ),
         }
+
+    def watch_queue(self, waiting: Mapping[str, int]) -> None:
+        """`waiting`: turns that wait, by the place they wait for; read whenever somebody reads the metrics."""
+        for place in waiting:
+            self._in_line.labels(place).set_function(partial(waiting.__getitem__, place))
+
+    def waited(self, *, tenant: str, place: str, outcome: Outcome, seconds: float) -> None:
+        """A turn waited for a `place`: `worker` or `instance`."""
+        self._waits.observe(outcome, seconds)
+        if outcome not in ("served", "left"):
+            self._refusals.values[place, outcome, tenant] += 1
 
     def watch_journal(self, waiting: Callable[[], Sequence[int]]) -> None:
         """`waiting` gives entries, bytes and bytes on the disk whenever somebody reads the metrics."""

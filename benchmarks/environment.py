@@ -57,8 +57,9 @@ class Mock:
 
 
 class Environment:
-    """One web worker. `variables` are further settings of the product."""
+    """One web worker. `variables` are further settings of the product; `rows` the module that fills its databases."""
 
+    rows = "benchmarks.rows"
     program: Sequence[str] = (str(ROOT / "manage.py"), "webserver")
 
     def __init__(self, **variables: str) -> None:
@@ -90,7 +91,7 @@ class Environment:
 
     def fill(self, environment: dict[str, str]) -> dict[str, str]:
         """Makes the databases and their rows; what to sign in with."""
-        command = [sys.executable, "-m", "benchmarks.rows", f"http://127.0.0.1:{self.mock.port}/v1"]
+        command = [sys.executable, "-m", self.rows, f"http://127.0.0.1:{self.mock.port}/v1"]
         filled = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)
         found: dict[str, str] = json.loads(filled.stdout)
         return found

@@ -31,6 +31,9 @@ GRPC_PORT = env.whole("GRPC_PORT", 0, low=0, high=65535) if env.text("GRPC_PORT"
 GRPC_CERT = env.text("GRPC_CERT")
 GRPC_KEY = env.text("GRPC_KEY")
 WORKERS = env.whole("WORKERS", 1, low=1, high=64)
+MAX_TURNS = env.whole("MAX_TURNS", 2000, low=1)
+MAX_WAIT = env.seconds("MAX_WAIT", 10)
+MAX_WAITING = env.whole("MAX_WAITING", 1000, low=0)
 DRAIN_DELAY = env.seconds("DRAIN_DELAY", 0)
 DRAIN_TIMEOUT = env.seconds("DRAIN_TIMEOUT", 75)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]") + [HOST]

@@ -47,7 +47,9 @@ from compliance.sealing.vault import SubjectVault
 from engine.engine import Engine
 from engine.http1 import DirectClient
 from engine.outbound import AiohttpClient, HttpClient
+from engine.queueing import Patience, Queue
 from engine.snapshots import Cell
+from engine.worker import Worker
 from plugins.activations import compile_plugins
 from plugins.chain import PluginChain, PluginTable
 from routing.notices import NoticeBoard
@@ -89,6 +91,7 @@ from tenants.valkey import Connection
 from tenants.visitor_limits import VisitorLimits
 from tenants.visitor_tickets import VisitorTickets
 
+LINES = 4  # times as many turns as one tenant's may wait for the same places in all
 HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
 
 
@@ -146,7 +149,7 @@ class Application:
         self.credentials.register(self.live)
 
     def _compile_routes(self) -> RoutingTable:
-        return compile_routing(self._routes.value, self.http, timeout=settings.MODEL_TIMEOUT)
+        return compile_routing(self._routes.value, self.http, timeout=settings.MODEL_TIMEOUT, workers=settings.WORKERS)
 
     def _swap_routes(self, table: RoutingTable) -> None:
         replaced = self._routes.value
@@ -157,6 +160,12 @@ class Application:
     def _visiting(self) -> Visiting:
         limits = VisitorLimits(self.stores.platform())
         return Visiting(self.tenants, self.visitor_tickets, self.origins, self.authenticator.address, limits)
+
+    def _worker(self) -> Worker:
+        patience = Patience(settings.MAX_WAIT, settings.MAX_WAITING, settings.MAX_WAITING * LINES)
+        queue = Queue(patience=patience, share=self._share, meter=self.metrics)
+        self.metrics.watch_queue(queue.waiting)
+        return Worker(queue, max_turns=settings.MAX_TURNS)
 
     async def startup(self) -> None:
         """Raises what keeps a worker from starting: no database, an unusable journal."""
@@ -183,7 +192,7 @@ class Application:
         self.sessions.fork = versions.fork
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
-        router = RuleRouter(self._routes, tell=self.notices.tell)
+        router = RuleRouter(self._routes, tell=self.notices.tell, share=self._share)
         self.answers = AnswerStore(self.stores, self.tenants)
         self.engine = Engine(
             limiter=self.limits,
@@ -196,6 +205,7 @@ class Application:
             answers=self.answers,
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
             once=self.once,
+            worker=self._worker(),
         )
         self.summaries = Summaries(finder, changes, self.engine.complete)
         self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
@@ -268,6 +278,11 @@ class Application:
         """Turns that are answered, turns that wait for it, entries that wait for the journal."""
         all_of_them = len(list(running))
         return len(running), all_of_them - len(running), self.journal.waiting.spooled
+
+    def _share(self, tenant_id: int) -> float:
+        """A tenant's weight among those who wait for the same place."""
+        view = self.tenants.value.by_id.get(tenant_id)
+        return view.share if view is not None else 1
 
     def _resume_grace(self, tenant_id: int) -> float:
         """Seconds."""

@@ -186,18 +186,20 @@ class Caller:
         """The first place that is left by somebody goes to whose turn it is. Raises Overloaded with what the router had
         found and the seconds that waiting would take."""
         self.worker.prepared(turn)
+        queue = self.worker.queue
+        clock = queue.monotonic
         owner, decision = turn.principal.tenant_id, full.decision or {}
         tokens: int = decision.get("features", {}).get("prompt_tokens", 0)
         cost = max(1, tokens + estimating.answer_tokens(turn.request.max_tokens))
         while True:
-            began = time.monotonic()
+            began = clock()
             try:
-                place = await self.worker.queue.wait("instance", full.full, turn.principal, cost, turn.waited)
+                place = await queue.wait("instance", full.full, turn.principal, cost, turn.waited)
             except Overloaded as error:
-                error.decision = {**decision, "waited": round(turn.waited + time.monotonic() - began, 3)}
+                error.decision = {**decision, "waited": round(turn.waited + clock() - began, 3)}
                 raise
             finally:
-                turn.waited += time.monotonic() - began
+                turn.waited += clock() - began
             place.claim(owner)
             try:
                 return self._chosen(turn)

@@ -1,8 +1,8 @@
 """Whose turn it is among those who wait: deficit round robin over estimated tokens, with weights.
 
-M. Shreedhar and G. Varghese, "Efficient Fair Queuing Using Deficit Round Robin", SIGCOMM 1995. Tenants that wait stand in
-a ring. At each visit a tenant gains its quantum times its weight in deficit, and is served, first come first served, as
-long as what its next turn costs is covered; what is left counts at the next visit, unless nobody of it waits any more.
+M. Shreedhar and G. Varghese, "Efficient Fair Queuing Using Deficit Round Robin", SIGCOMM 1995. Tenants that wait stand
+in a ring. At each visit a tenant gains its quantum times its weight in deficit, and is served, first come first served,
+as long as what its next turn costs is covered; what is left counts at the next visit, if any of it still waits then.
 So over time tokens, not turns, go by weights, and a tenant that asks for little waits for one round, however many turns
 another one has in line. No I/O, no clock."""
 

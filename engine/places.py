@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 import msgspec
@@ -56,20 +57,18 @@ class Places:
 
     __slots__ = (
         "_alone", "_cost", "_held", "_looked", "_monotonic", "_recent", "_running", "_seconds", "_used", "_weights",
-        "limit", "line", "name", "promised",
+        "limit", "line", "promised",
     )  # fmt: skip
 
     def __init__(
         self,
         limit: float,
         *,
-        name: str = "",
         alone: bool = False,
         running: Callable[[], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limit = limit
-        self.name = name
         self.promised = 0  # to those who waited and have not woken yet
         self.line: DeficitRoundRobin[Ticket] = DeficitRoundRobin()
         self._alone = alone
@@ -100,7 +99,7 @@ class Places:
 
     @property
     def reserved(self) -> int:
-        if self._alone or len(self._recent) < 2 or self.limit < SMALLEST:
+        if self._alone or len(self._recent) < 2 or not SMALLEST <= self.limit < inf:
             return 0
         return max(1, int(self.limit) // RESERVED)
 
@@ -151,7 +150,7 @@ class Places:
         return self.line.ahead(owner, weight, cost) * (self._seconds / self._cost) / self.limit
 
     def standing(self) -> Standing:
-        limit = None if self.limit == float("inf") else int(self.limit)
+        limit = None if self.limit == inf else int(self.limit)
         return Standing(limit, self.running, self._held.copy(), self.line.lengths())
 
     def _share(self, owner: int) -> float:

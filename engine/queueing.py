@@ -29,8 +29,8 @@ class Patience(msgspec.Struct, frozen=True):
     and of all."""
 
     seconds: float = 10.0
-    line: int = 100
-    lines: int = 2000
+    line: int = 1000
+    lines: int = 4000
 
 
 class WaitMeter(Protocol):
@@ -61,7 +61,7 @@ class Queue:
         self.share = share
         self.waiting: dict[str, int] = {"worker": 0, "instance": 0}
         self._meter: WaitMeter = meter or Uncounted()
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._tickets: dict[Ticket, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -71,7 +71,7 @@ class Queue:
         """Where a place was promised: the caller calls its `claim` and, if it does not take the place in the same step,
         `freed`. `waited`: seconds the turn has waited before. Raises Overloaded with the seconds it would take."""
         owner, weight = principal.tenant_id, self.share(principal.tenant_id)
-        began, patience = self._monotonic(), self.patience
+        began, patience = self.monotonic(), self.patience
         left = patience.seconds - waited
         expected = _expected(lines, owner, weight, cost)
         if expected > left:
@@ -92,7 +92,7 @@ class Queue:
         try:
             await ticket.future
             if ticket.place is None:
-                outcome = "line_full" if self._monotonic() - began < left else "too_late"
+                outcome = "line_full" if self.monotonic() - began < left else "too_late"
                 raise _overloaded(_expected(lines, owner, weight, cost))
             outcome = "served"
             return ticket.place
@@ -104,7 +104,7 @@ class Queue:
             if outcome == "left" and ticket.place is not None:  # cancelled in the moment it was promised one
                 ticket.place.claim(owner)
                 ticket.place.freed()
-            seconds = self._monotonic() - began
+            seconds = self.monotonic() - began
             self._meter.waited(tenant=principal.tenant, place=place, outcome=outcome, seconds=seconds)
 
     def _has_room(self, lines: Sequence[Places], owner: int) -> bool:

@@ -83,8 +83,8 @@ class Call:
 class Health:
     """One instance. Times are seconds of one monotonic clock. `ttft` is the moving average of the normalised time to
     the first token, None before the first; `usual` is what is usual in the pool that was weighed last, 0 before;
-    `calls`, `answers` and `failures` count, `latest` is the last time as measured; `places` are what tenants share of it,
-    None where any number of calls may run.
+    `calls`, `answers` and `failures` count, `latest` is the last time as measured; `places` are what tenants share of
+    it, None where any number of calls may run.
 
     A service that asks to wait is paused and blamed for nothing. A call the caller cancelled, or that the service
     calls wrong, says nothing about the instance."""

@@ -58,7 +58,7 @@ class ModelInstance(TenantScopedModel):
         null=True, blank=True, validators=COUNTS, help_text="Tokens; empty: unknown."
     )
     max_concurrency = models.PositiveIntegerField(
-        null=True, blank=True, validators=COUNTS, help_text="Calls at a time in one worker; empty: any."
+        null=True, blank=True, validators=COUNTS, help_text="Calls at a time, which the workers divide; empty: any."
     )
     languages = models.JSONField(default=list, blank=True, help_text="Such as zh, en; empty: any.")
     price_in = models.DecimalField(

@@ -32,8 +32,8 @@ class InstanceRoute:
     `decision` explains the choice, see `routing.decision.Decision.record`."""
 
     __slots__ = (
-        "_call", "_cost", "_entry", "_holder", "_monotonic", "_places", "_tell", "adapter", "decision", "instance", "model", "prompt_tokens", "rules",
-        "upstream_model",
+        "_call", "_cost", "_entry", "_holder", "_monotonic", "_places", "_tell", "adapter", "decision", "instance",
+        "model", "prompt_tokens", "rules", "upstream_model",
     )  # fmt: skip
 
     def __init__(

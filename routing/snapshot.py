@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from typing import cast
+from math import ceil
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -23,21 +24,30 @@ from tenants.secrets import SealBroken
 log = logging.getLogger(__name__)
 
 
-def compile_routing(previous: RoutingTable, http: HttpClient, *, timeout: float) -> RoutingTable:
-    """Reads the database: for a thread, never for the event loop. `timeout` (seconds) is for instances without one.
+def compile_routing(previous: RoutingTable, http: HttpClient, *, timeout: float, workers: int = 1) -> RoutingTable:
+    """Reads the database: for a thread, never for the event loop. `timeout` (seconds) is for instances without one;
+    `workers` divide what an instance takes at a time.
 
     What did not change is taken over from `previous`: adapters with their connections, health, whose turn it is. An
     instance that cannot be built and a rule that does not compile are left out and logged."""
     granted: defaultdict[int, set[int]] = defaultdict(set)
+    terms = _Terms(timeout, workers)
     for instance_id, tenant_id in ModelGrant.objects.everywhere().values_list("instance_id", "tenant_id"):
         granted[instance_id].add(tenant_id)
     rows = ModelInstance.objects.everywhere().filter(enabled=True).select_related("tenant").order_by("id")
-    entries = [entry for row in rows if (entry := _entry(row, granted[row.pk], previous, http, timeout)) is not None]
+    entries = [entry for row in rows if (entry := _entry(row, granted[row.pk], previous, http, terms))]
     known = {rule.id: rule for rule in previous.rules}
     rows_of_rules = RoutingRule.objects.everywhere().filter(enabled=True).order_by("id")
     rules = [compile_rule(row, known.get(row.pk)) for row in rows_of_rules]
     kept = [rule for rule in rules if rule is not None]
     return RoutingTable(entries, kept, balances=previous.balances, classes=previous.classes)
+
+
+class _Terms(NamedTuple):
+    """What every instance of this process has in common."""
+
+    timeout: float
+    workers: int
 
 
 async def close_replaced(previous: RoutingTable, current: RoutingTable) -> None:
@@ -49,9 +59,9 @@ async def close_replaced(previous: RoutingTable, current: RoutingTable) -> None:
 
 
 def _entry(
-    row: ModelInstance, granted: set[int], previous: RoutingTable, http: HttpClient, timeout: float
+    row: ModelInstance, granted: set[int], previous: RoutingTable, http: HttpClient, terms: _Terms
 ) -> Entry | None:
-    instance = _instance(row, timeout)
+    instance = _instance(row, terms)
     fingerprint = _fingerprint(row, instance)
     before = previous.entries.get(row.pk)
     if before is not None and before.fingerprint == fingerprint:
@@ -86,7 +96,7 @@ def _entry(
     )
 
 
-def _instance(row: ModelInstance, timeout: float) -> Instance:
+def _instance(row: ModelInstance, terms: _Terms) -> Instance:
     return Instance(
         id=row.pk,
         name=row.name,
@@ -98,11 +108,11 @@ def _instance(row: ModelInstance, timeout: float) -> Instance:
         version=row.version,
         weight=row.weight,
         context_window=row.context_window,
-        max_concurrency=row.max_concurrency,
+        max_concurrency=ceil(row.max_concurrency / terms.workers) if row.max_concurrency is not None else None,
         languages=tuple(row.languages),
         price_in=float(row.price_in),
         price_out=float(row.price_out),
-        timeout=timeout if row.timeout is None else row.timeout,
+        timeout=terms.timeout if row.timeout is None else row.timeout,
         connect_timeout=row.connect_timeout,
         first_token_timeout=row.first_token_timeout,
         idle_timeout=row.idle_timeout,

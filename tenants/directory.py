@@ -43,7 +43,8 @@ NO_SITE: Final = SiteView()
 class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     """One tenant. `session_ttl` and `resume_grace` are in seconds, `snapshot_every` in turns (None: the platform's); a
     limit of None is no limit, money is in millionths; where it is used up a `cheaper` model answers if there is one; no
-    network: any. `store_moving`: turns wait until its store has moved."""
+    network: any. `store_moving`: turns wait until its store has moved; `share`: its weight among those who wait for the
+    same instance or worker."""
 
     id: int
     slug: str
@@ -66,6 +67,7 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     money_per_month: int | None = None
     cheaper: bool = False
     time_zone: str = "UTC"
+    share: int = 1
     cache: CachePolicy = CachePolicy()
     networks: tuple[Network, ...] = ()
     site: SiteView = NO_SITE
@@ -130,6 +132,7 @@ def _view(tenant: Tenant, networks: tuple[Network, ...], site: SiteView) -> Tena
         money_per_month=micros(tenant.money_per_month),
         cheaper=tenant.at_limit == AtLimit.CHEAPER,
         time_zone=tenant.time_zone,
+        share=tenant.share,
         cache=CachePolicy(ttl=tenant.cache_ttl or 0, sampled=tenant.cache_sampled, coalesce=tenant.coalesce),
         networks=networks,
         site=site,

@@ -43,13 +43,20 @@ class TenantForm(PlatformForm):
     class Meta:
         model = Tenant
         fields = [
-            "name", "slug", "is_active", "requests_per_minute", "tokens_per_minute", "concurrent_turns", "cache_ttl",
+            "name", "slug", "is_active", "requests_per_minute", "tokens_per_minute", "concurrent_turns",
+            "money_per_day", "money_per_month", "at_limit", "budget_webhook", "share", "time_zone", "cache_ttl",
             "cache_sampled", "coalesce", "retention_days", "legal_hold", "legal_hold_note", "session_ttl",
             "session_retention_days", "snapshot_every", "resume_grace", "summary_model", "profile_template",
             "store_url",
         ]  # fmt: skip
         labels = {
             "is_active": _("Active"),
+            "money_per_day": _("Money a day"),
+            "money_per_month": _("Money a month"),
+            "at_limit": _("At the limit"),
+            "budget_webhook": _("Tell this address"),
+            "share": _("Share"),
+            "time_zone": _("Time zone"),
             "session_ttl": _("Archive sessions after"),
             "session_retention_days": _("End sessions after"),
             "snapshot_every": _("Snapshot every"),
@@ -64,6 +71,18 @@ class TenantForm(PlatformForm):
             "legal_hold_note": _("Reason of the hold"),
         }
         help_texts = {
+            "money_per_day": _(
+                "What its calls may cost a calendar day in its time zone, in the currency of the prices. Empty: "
+                "unlimited."
+            ),
+            "money_per_month": _("The same for a calendar month. Empty: unlimited."),
+            "at_limit": _("What becomes of a turn its budget has no room for."),
+            "budget_webhook": _("Told when four fifths of a budget are used, and when all of it is. Empty: nobody."),
+            "share": _(
+                "1 to 100: its weight among the tenants that wait for the same instance or worker. One with 3 gets "
+                "three times the tokens of one with 1 while both wait; where nobody waits it means nothing."
+            ),
+            "time_zone": _("An IANA name, such as Asia/Shanghai: where its days and months begin."),
             "cache_ttl": _(
                 "Seconds. The same request of this tenant is then answered from memory, without a call to a model; the "
                 "word lists of the moment still count. Empty: no answer is kept."
@@ -135,7 +154,8 @@ class TenantAdmin(PlatformAdmin):
     actions_detail = ["forget_answers"]
     fieldsets = [
         (None, {"fields": ["name", "slug", "is_active"]}),
-        (_("Limits"), {"fields": ["requests_per_minute", "tokens_per_minute", "concurrent_turns"]}),
+        (_("Limits"), {"fields": ["requests_per_minute", "tokens_per_minute", "concurrent_turns", "share"]}),
+        (_("Budgets"), {"fields": ["money_per_day", "money_per_month", "at_limit", "budget_webhook", "time_zone"]}),
         (_("Repeated requests"), {"fields": ["cache_ttl", "cache_sampled", "coalesce"]}),
         (_("Journal"), {"fields": ["retention_days", "legal_hold", "legal_hold_note"]}),
         (

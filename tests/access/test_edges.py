@@ -199,6 +199,7 @@ def folded(events, status=200):
         elif kind == "error":
             assert data["message"] and data["request_id"] and "retryable" in data
             outcome.code = data["code"]
+            outcome.retry_after = str(data["retry_after"]) if "retry_after" in data else None
         else:
             outcome.finish_reason, outcome.usage = data["finish_reason"], data["usage"]
             outcome.text = "".join(outcome.pieces)

@@ -53,6 +53,22 @@ def test_it_meters_words_and_what_was_held_back():
     assert 'holdback_seconds_count{edge="rest"}' not in text
 
 
+def test_it_counts_waits_and_refusals_for_want_of_a_place():
+    metrics = Metrics()
+    waiting = {"worker": 2, "instance": 0}
+    metrics.watch_queue(waiting)
+    metrics.waited(tenant="acme", place="instance", outcome="served", seconds=0.3)
+    metrics.waited(tenant="acme", place="worker", outcome="foreseen", seconds=0.0)
+    metrics.waited(tenant="acme", place="worker", outcome="left", seconds=0.1)
+    waiting["instance"] = 7
+    text = metrics.text().decode()
+    assert 'clawdbot_waiting_turns{place="worker"} 2.0' in text
+    assert 'clawdbot_waiting_turns{place="instance"} 7.0' in text
+    assert 'clawdbot_wait_seconds_bucket{le="0.5",outcome="served"} 1.0' in text
+    refusals = 'clawdbot_wait_refusals_total{outcome="foreseen",place="worker",tenant="acme"} 1.0'
+    assert refusals in text and text.count("clawdbot_wait_refusals_total{") == 1
+
+
 def test_it_tells_how_the_journal_does():
     metrics = Metrics()
     metrics.watch_journal(lambda: (3, 4096, 70))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.queueing import Patience
 from engine.errors import EngineError, RateLimited, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
 from engine.types import Delta
 from tests.access.asgi_client import Client
@@ -205,6 +206,29 @@ class EdgeSuite:
         outcome = await self.chat(site)
         assert outcome.code == "rate_limited" and outcome.status in (429, None)
         assert outcome.retry_after in ("7", None) and (outcome.status is None or outcome.retry_after)
+
+    async def test_it_says_when_a_full_worker_may_have_room(self) -> None:
+        site = build()
+        worker = site.parts.engine.worker
+        worker.turns.limit, worker.queue.patience = 1, Patience(seconds=9.0)
+        for _ in range(2):
+            worker.turns.take(99)
+            worker.turns.leave(99, cost=260, seconds=40.0)
+        worker.turns.take(99)
+        outcome = await self.chat(site)
+        assert outcome.code == "overloaded" and outcome.status in (503, None)
+        assert 30 < int(outcome.retry_after or 0) < 60
+        assert not site.behind.models[0].calls and site.behind.limiter.open == 0
+
+    async def test_it_waits_for_a_full_worker_and_is_answered(self) -> None:
+        site = build()
+        turns = site.parts.engine.worker.turns
+        turns.limit = 1
+        turns.take(99)
+        asyncio.get_running_loop().call_later(0.05, turns.leave, 99)
+        assert (await self.chat(site)).text == "Hello"
+        assert site.behind.journal.intents[0].decision["waited"] >= 0.04
+        await within(1, lambda: turns.running == 0)
 
     @pytest.mark.parametrize(
         ("error", "status"),
