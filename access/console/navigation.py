@@ -61,6 +61,7 @@ def platform(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     groups[-1]["items"].append({"title": _("Sessions"), "icon": "forum", "link": reverse("admin:sessions")})
     groups[-1]["items"].append({"title": _("Store"), "icon": "database", "link": reverse("admin:store")})
+    groups[-1]["items"].append({"title": _("Isolation"), "icon": "encrypted", "link": reverse("admin:isolation")})
     groups[-1]["items"].append({"title": _("API description"), "icon": "api", "link": reverse("docs")})
     return [{"items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}]}, *groups]
 

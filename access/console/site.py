@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
+from access.console import isolation
 from access.console.overview import overview
 from access.console.session_page import session_view
 from access.console.sessions import sessions_view
@@ -31,6 +32,8 @@ class PlatformSite(UnfoldAdminSite):
             path("store/", self.admin_view(self.store), name="store"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("sessions/read/", self.admin_view(self.session), name="session"),
+            path("isolation/", self.admin_view(self.isolation), name="isolation"),
+            path("isolation/<int:job_id>/", self.admin_view(self.isolation_report), name="isolation_report"),
             *super().get_urls(),
         ]
 
@@ -48,6 +51,12 @@ class PlatformSite(UnfoldAdminSite):
     def store(self, request: HttpRequest) -> TemplateResponse:
         context = {**self.each_context(request), "title": _("Store"), **stores()}
         return TemplateResponse(request, "console/stores.html", context)
+
+    def isolation(self, request: HttpRequest) -> HttpResponse:
+        return isolation.page(self, request, by=f"operator:{request.user.pk}", may_start=True)
+
+    def isolation_report(self, request: HttpRequest, job_id: int) -> HttpResponse:
+        return isolation.file(job_id)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         page: TemplateResponse = super().index(request, {**overview(request), **(extra_context or {})})

@@ -11,7 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from access.console.tenant.place import place_of
 
 # Groups of (area, title, icon, name of the page's address)
-GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = []
+GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
+    (_("Tenant"), [("settings", _("Isolation"), "encrypted", "console:isolation")]),
+]
 
 
 def tenant(request: HttpRequest) -> list[dict[str, Any]]:

@@ -7,13 +7,12 @@ from typing import Final, NamedTuple
 from django.http import HttpRequest
 from django.utils import timezone
 
-from tenants import roles
+from tenants import roles, walls
 from tenants.models import Member, SupportVisit, Tenant
 
 CHOSEN: Final = "console_tenant"  # in the web session: a tenant's id
 VISIT: Final = "console_visit"  # a support visit's id
 _KEPT: Final = "_console_place"
-_ALL: Final = "_console_places"
 
 
 class Place(NamedTuple):
@@ -37,18 +36,12 @@ def place_of(request: HttpRequest) -> Place | None:
 
 
 def places(request: HttpRequest) -> list[Member]:
-    """Every place the person could choose, by the tenants' names; asked once, before a tenant's wall stands."""
-    if not hasattr(request, _ALL):
-        setattr(request, _ALL, _places(request))
-    found: list[Member] = getattr(request, _ALL)
-    return found
-
-
-def _places(request: HttpRequest) -> list[Member]:
+    """Every place the person could choose, by the tenants' names."""
     if not request.user.is_authenticated:
         return []
-    members = Member.objects.everywhere().filter(user=request.user, is_active=True, tenant__is_active=True)
-    return [member for member in members.select_related("tenant").order_by("tenant__name", "pk") if _opens(member)]
+    with walls.lifted():  # of all tenants of the one who asks
+        members = Member.objects.everywhere().filter(user=request.user, is_active=True, tenant__is_active=True)
+        return [each for each in members.select_related("tenant").order_by("tenant__name", "pk") if _opens(each)]
 
 
 def _opens(member: Member) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.template.response import SimpleTemplateResponse, TemplateResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver
 from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
+from access.console.tenant import isolation
 from access.console.tenant.place import place_of
-from tenants import walls
+from access.console.tenant.walled import walled
 
 
 class TenantSite(UnfoldAdminSite):
@@ -28,17 +29,11 @@ class TenantSite(UnfoldAdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         return {**super().each_context(request), "place": place_of(request)}
 
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        return [*isolation.urls(self), *super().get_urls()]
+
     def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
-        """Behind the tenant's wall, down to the rendering of the page."""
-
-        @functools.wraps(view)
-        def walled(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            place = place_of(request)
-            with walls.within(place.tenant.pk if place is not None else None):
-                answer = view(request, *args, **kwargs)
-                return answer.render() if isinstance(answer, SimpleTemplateResponse) else answer
-
-        admin_view: Callable[..., HttpResponse] = super().admin_view(walled, cacheable)
+        admin_view: Callable[..., HttpResponse] = super().admin_view(walled(view), cacheable)
         return admin_view
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
