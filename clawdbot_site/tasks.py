@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from access.isolation_tests import NAME
+from access.job_running import told_how_it_ends
 from clawdbot_site.backup import making
+from clawdbot_site.selftest.isolation import running
 from compliance.hit_reports import forget_old
 from tenants import jobs
 from tenants.models import Job
+
+log = logging.getLogger(__name__)
 
 BATCH = 200
 
@@ -65,6 +72,25 @@ def make_backup() -> str:
     else:
         jobs.finish_job(job_id=job.pk)
     return made.name
+
+
+@shared_task(name=NAME)  # type: ignore[untyped-decorator]
+def test_isolation(job_id: int) -> None:
+    """The self-test of this job, on an instance of its own; its report is the result."""
+    if not jobs.start_job(job_id=job_id):
+        return
+    with told_how_it_ends(job_id, limit=0, shorter="", failed="The test could not be run; the log says why."):
+        report = running.run(running.Plan(), log.info, lambda percent: _reported(job_id, percent))
+        if not report.could_run:
+            log.error("the isolation self-test could not be run: %s", report.error)
+            jobs.fail_job(job_id=job_id, error="The test could not be run; the log says why.")
+            return
+        name = default_storage.save(f"jobs/{job_id}-isolation.json", ContentFile(report.json()))
+        jobs.finish_job(job_id=job_id, result_name=name)
+
+
+def _reported(job_id: int, percent: int) -> None:
+    jobs.report_progress(job_id=job_id, percent=percent)
 
 
 def _batches(rows: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:

@@ -74,6 +74,7 @@ def platform(request: HttpRequest) -> list[dict[str, Any]]:
     for group, title, icon, address in pages:
         groups[group]["items"].append({"title": title, "icon": icon, "link": reverse(address)})
     groups[-1]["items"].append({"title": _("Store"), "icon": "database", "link": reverse("admin:store")})
+    groups[-1]["items"].append({"title": _("Isolation"), "icon": "encrypted", "link": reverse("admin:isolation")})
     groups[-1]["items"].append({"title": _("API description"), "icon": "api", "link": reverse("docs")})
     return [{"items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}]}, *groups]
 

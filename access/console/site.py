@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 
-from access.console import operation
+from access.console import isolation, operation
 from access.console.frame import ConsoleSite
 from access.console.overview import overview
 from access.console.reach import platform_reach
@@ -37,6 +37,8 @@ class PlatformSite(SharedSignIn, ConsoleSite):
             path("tenants/health/", self.admin_view(self.tenants), name="tenants_health"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("sessions/read/", self.admin_view(self.session), name="session"),
+            path("isolation/", self.admin_view(self.isolation), name="isolation"),
+            path("isolation/<int:job_id>/", self.admin_view(self.isolation_report), name="isolation_report"),
             *super().get_urls(),
         ]
 
@@ -62,6 +64,12 @@ class PlatformSite(SharedSignIn, ConsoleSite):
 
     def store(self, request: HttpRequest) -> HttpResponse:
         return self.page(request, "console/stores.html", {"title": _("Store"), **stores()})
+
+    def isolation(self, request: HttpRequest) -> HttpResponse:
+        return isolation.page(self, request, by=f"operator:{request.user.pk}", may_start=True)
+
+    def isolation_report(self, request: HttpRequest, job_id: int) -> HttpResponse:
+        return isolation.file(job_id)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         page: TemplateResponse = super().index(request, {**overview(request), **(extra_context or {})})

@@ -32,6 +32,7 @@ from access.watching import Audience
 from engine.errors import EngineError, InvalidRequest, Overloaded, RateLimited, TurnNotFound
 from engine.types import Json, Principal
 
+FRAMES: Final = ("chat", "cancel", "resume", "watch", "unwatch", "ping")
 MAX_FRAME = 256 * 1024
 FRAMES_A_SECOND = 20
 TURNS_AT_ONCE = 8

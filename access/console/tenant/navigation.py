@@ -48,6 +48,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
         [
             ("chat_site", _("Web chat"), "chat", "console:tenants_chatsite_changelist"),
             ("settings", _("Settings"), "settings", "console:tenants_tenant_changelist"),
+            ("settings", _("Isolation"), "encrypted", "console:isolation"),
             ("tenant", _("Off-boarding"), "logout", "console:offboarding"),
         ],
     ),

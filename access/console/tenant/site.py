@@ -20,6 +20,7 @@ from django.views.decorators.cache import never_cache
 from access import errors
 from access.console.frame import ConsoleSite
 from access.console.signing_in import SharedSignIn
+from access.console.tenant import isolation
 from access.console.tenant.choosing import choose
 from access.console.tenant.place import CHOSEN, Place, memberships, place_of
 from engine.errors import Forbidden, InvalidRequest, Unauthenticated
@@ -56,7 +57,7 @@ class TenantSite(SharedSignIn, ConsoleSite):
             for page in self.pages
         ]
         choosing = path("choose/", self.admin_view(lambda request: choose(self, request)), name="choose")
-        return [choosing, *own, *super().get_urls()]
+        return [choosing, *own, *isolation.urls(self), *super().get_urls()]
 
     def _guarded(self, page: Page) -> View:
         @wraps(page.view)
