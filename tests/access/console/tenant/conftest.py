@@ -9,6 +9,7 @@ from django.test import Client
 from tenants.models import Member, User
 
 ROLES = ("owner", "admin", "developer", "auditor", "member")
+SignIn = Callable[[str], Client]
 
 
 def browser(user: User) -> Client:
@@ -18,15 +19,36 @@ def browser(user: User) -> Client:
 
 
 @pytest.fixture
-def alice(cast: SimpleNamespace, valkey_url: str) -> Client:
-    """The owner of acme in front of its console."""
-    return browser(cast.alice.user)
+def sign_in(cast: SimpleNamespace, valkey_url: str) -> SignIn:
+    """A browser in which one of the cast has signed in."""
+
+    def signed_in(username: str) -> Client:
+        return browser(User.objects.get(username=username))
+
+    return signed_in
 
 
 @pytest.fixture
-def charlie(cast: SimpleNamespace, valkey_url: str) -> Client:
-    """The owner of globex, who must see nothing of acme's."""
-    return browser(cast.charlie.user)
+def alice(sign_in: SignIn) -> Client:
+    """The owner of acme."""
+    return sign_in("alice")
+
+
+@pytest.fixture
+def charlie(sign_in: SignIn) -> Client:
+    """The owner of globex."""
+    return sign_in("charlie")
+
+
+@pytest.fixture
+def as_role(cast: SimpleNamespace, sign_in: SignIn) -> SignIn:
+    """Bob of acme in the role that is named."""
+
+    def signed_in(role: str) -> Client:
+        Member.objects.for_tenant(cast.acme.pk).filter(pk=cast.bob.pk).update(role=role)
+        return sign_in("bob")
+
+    return signed_in
 
 
 @pytest.fixture
