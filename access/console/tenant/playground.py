@@ -3,6 +3,7 @@ engine, counted against the limits, in the journal."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -59,8 +60,23 @@ async def turn(site: Any, request: HttpRequest, place: Place) -> HttpResponseBas
         generation = live.generations.begin(place.principal(), chat, _language())
     except EngineError as error:
         return errors.numbered(error, request)
-    told = _told(bridge, live, generation, place, chat.request_id)
+    told = Told(generation, _told(bridge, live, generation, place, chat.request_id))
     return StreamingHttpResponse(told, content_type="text/event-stream; charset=utf-8", headers=STREAM)
+
+
+class Told:
+    """What is sent. Django closes it with the answer, in a thread, however that ends: who left asks nothing more."""
+
+    def __init__(self, generation: Generation, events: AsyncIterator[bytes]) -> None:
+        self._generation = generation
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._events
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._generation.cancel)
 
 
 def _chat(request: HttpRequest) -> ChatRequest:
