@@ -43,6 +43,7 @@ class SettingsForm(ConsoleForm):
 
 class OwnSettings(OnlyRow):
     area = "settings"
+    search_fields = ["name"]
     form = SettingsForm
     readonly_fields = ["slug", "retention", "session_life", "legal_hold", "created_at"]
     fieldsets = [

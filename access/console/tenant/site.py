@@ -110,7 +110,7 @@ class TenantSite(SharedSignIn, ConsoleSite):
             if request.user.is_authenticated and place_of(request) is None:
                 leaving = request.resolver_match is not None and request.resolver_match.url_name == "logout"
                 return view(request) if leaving else self.nowhere(request)
-            return guarded(request, *args, **kwargs)  # type: ignore[no-any-return]
+            return guarded(request, *args, **kwargs)
 
         return entered
 
