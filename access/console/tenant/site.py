@@ -9,7 +9,9 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
+from access.console.tenant.overview import overview
 from access.console.tenant.place import place_of
+from access.console.tenant.scoped import here
 
 
 class TenantSite(UnfoldAdminSite):
@@ -26,7 +28,8 @@ class TenantSite(UnfoldAdminSite):
         return {**super().each_context(request), "place": place_of(request)}
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        page: TemplateResponse = super().index(request, extra_context)
+        shown = overview(request, here(request).tenant)
+        page: TemplateResponse = super().index(request, {**shown, **(extra_context or {})})
         return page
 
     def page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
