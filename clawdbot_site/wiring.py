@@ -44,6 +44,7 @@ from compliance.personal.switches import compile_personal
 from compliance.sealing.forgetting import Forgotten
 from compliance.sealing.sealer import Sealer
 from compliance.sealing.vault import SubjectVault
+from compliance.usage.spending import UsageReader
 from engine.engine import Engine
 from engine.http1 import DirectClient
 from engine.outbound import AiohttpClient, HttpClient
@@ -122,6 +123,7 @@ class Application:
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
         self.metrics = Metrics()
         self.reader = JournalReader()
+        self.spending = UsageReader()
         self.past = JournalPast(lambda tenant_id: self._tenant_keys.value.get(tenant_id))
         self.archive = Archive(SubjectVault())
         self.once = IdempotencyReader(self._tenant_keys)
@@ -341,6 +343,7 @@ class Application:
         await self.stores.close()
         await self.journal.stop()
         await asyncio.to_thread(self.reader.close)
+        await asyncio.to_thread(self.spending.close)
         await asyncio.to_thread(self.past.close)
         await asyncio.to_thread(self.archive.close)
         await asyncio.to_thread(self.once.close)

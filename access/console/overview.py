@@ -1,4 +1,5 @@
-"""The first page of the platform console: how many of what, the turns of the last hour, the instances' health."""
+"""The first page of the platform console: how many of what, the turns of the last hour, the instances' health, and what
+was used by whom in a period of choice (`access.console.spenders`)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from django.utils.translation import gettext as _
 from access.console.bridge import bridge_of
 from access.console.recorded_turn import STATE_COLOURS, duration, state_name
 from access.console.scoped import everywhere
+from access.console.spenders import spenders
 from compliance.journal import reader
 from compliance.journal.spans import first_id
 from compliance.models import AuditEntry
@@ -33,8 +35,9 @@ MOST_INSTANCES = 12
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:
-    """For the template `console/index.html`; seven queries."""
-    return {"cards": _cards(), "turns": _turns(time.time()), "instances": _instances(request)}
+    """For the template `console/index.html`; as many queries whatever there is."""
+    shown = {"cards": _cards(), "turns": _turns(time.time()), "instances": _instances(request)}
+    return {**shown, **spenders(request)}
 
 
 def _cards() -> list[dict[str, Any]]:

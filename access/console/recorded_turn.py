@@ -16,6 +16,7 @@ from access.console import decisions
 from compliance.journal.reader import TurnRecord
 from compliance.models import AuditEntry
 from engine.entries import Completion
+from engine.pricing import UNIT
 from engine.types import Json, Message, Verdict
 from tenants.models import Tenant
 
@@ -142,6 +143,7 @@ def _ending(end: Completion) -> list[tuple[Any, Any]]:
         (_("Answer from"), SOURCES[end.source] if end.choices else None),
         (_("Model of the answer"), end.model),
         (_("Tokens in and out"), f"{tokens} ({_('estimated')})" if usage.estimated else tokens),
+        (_("Cost"), f"{end.cost / UNIT:.6f}" if end.cost else None),
         (_("First token after"), duration(end.ttft) if end.ttft is not None else None),
         (_("Took"), duration(end.duration)),
         (_("Model calls"), end.attempts),

@@ -22,7 +22,9 @@ from access.console.frame import ConsoleSite
 from access.console.signing_in import SharedSignIn
 from access.console.tenant import isolation
 from access.console.tenant.choosing import choose
+from access.console.tenant.overview import overview
 from access.console.tenant.place import CHOSEN, Place, memberships, place_of
+from access.console.tenant.scoped import here
 from engine.errors import Forbidden, InvalidRequest, Unauthenticated
 from tenants import walls
 from tenants.support import visits_now
@@ -145,9 +147,9 @@ class TenantSite(SharedSignIn, ConsoleSite):
         }
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        place = place_of(request)
-        visits = visits_now(place.tenant.pk) if place is not None else []
-        page: TemplateResponse = super().index(request, {"visits": visits, **(extra_context or {})})
+        tenant = here(request).tenant
+        shown = {"visits": visits_now(tenant.pk), **overview(request, tenant)}
+        page: TemplateResponse = super().index(request, {**shown, **(extra_context or {})})
         return page
 
 
