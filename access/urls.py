@@ -11,6 +11,7 @@ from access.management.audit_sessions import AuditSessions
 from access.management.erasures import Erasures
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.layers import LayerDetail, LayerList, SessionWindow
+from access.management.limits import OwnLimits
 from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
@@ -68,6 +69,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/audit/exports": AuditExports,
     "/api/audit/{turn_id}": AuditDetail,
     "/api/cache": Cache,
+    "/api/limits": OwnLimits,
     "/api/privacy": Privacy,
     "/api/erasures": Erasures,
     "/api/ws-ticket": WebSocketTicket,
