@@ -11,6 +11,7 @@ from access.lean import JsonReply
 from access.views import LeanView
 from tenants.limits.money import money
 from tenants.limits.standing import Count, Money, Standing
+from tenants.webhooks import secret_of
 
 
 class MinuteLimit(msgspec.Struct, kw_only=True):
@@ -54,7 +55,10 @@ class LimitAnswer(msgspec.Struct, kw_only=True):
 
 
 class LimitsAnswer(msgspec.Struct):
+    """`webhook_secret`: what messages to the tenant's webhook are signed with; null unless the caller manages it."""
+
     limits: list[LimitAnswer]
+    webhook_secret: str | None = None
 
 
 class OwnLimits(LeanView):
@@ -73,7 +77,8 @@ class OwnLimits(LeanView):
         )
         whole = bool(caller.scopes & {"audit", "manage"})
         told = [_told(each, money=whole or each.of in {"key", "member"}) for each in found]
-        return self.json(LimitsAnswer(told), headers=[(b"cache-control", b"no-store")])
+        secret = secret_of(caller.tenant_id) if "manage" in caller.scopes else None
+        return self.json(LimitsAnswer(told, secret), headers=[(b"cache-control", b"no-store")])
 
 
 def _told(standing: Standing, *, money: bool) -> LimitAnswer:
