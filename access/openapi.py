@@ -313,7 +313,7 @@ FORMATS: Final = {"messages": "Anthropic format"}
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
                "jobs": "jobs", "audit": "audit", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
-               "visitor-tickets": "chat", "chat-site": "chat"}  # fmt: skip
+               "visitor-tickets": "chat", "chat-site": "chat", "limits": "limits"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:
