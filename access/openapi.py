@@ -34,6 +34,7 @@ from access.management.audit_operations import AUDIT_OPERATIONS
 from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
 from access.management.layers import LayerBody
+from access.management.limit_operations import LIMIT_OPERATIONS
 from access.management.model_operations import MODEL_OPERATIONS
 from access.management.people_operations import PEOPLE_OPERATIONS
 from access.management.privacy import PrivacyAnswer, PrivacyBody
@@ -224,6 +225,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     **TENANT_OPERATIONS,
     **PEOPLE_OPERATIONS,
     **MODEL_OPERATIONS,
+    **LIMIT_OPERATIONS,
     **WORD_OPERATIONS,
     "/v1/chat/completions": [
         Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,
@@ -250,7 +252,7 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
                "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
                "plugins": "tenant", "models": "models", "adapters": "models", "tenants": "platform",
-               "usage": "usage"}  # fmt: skip
+               "usage": "usage", "limits": "limits"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from engine.snapshots import Cell
 from engine.types import ChatRequest, Constraints, Json, Message, Principal
 from routing.table import PublicModel
 from sessions_app.browsing import Active
+from tenants.limits.standing import Standing
 from tenants.origins import Origins
 
 
@@ -104,6 +105,30 @@ class KeptAnswers(Protocol):
         """Deletes all of the tenant's; how many there were. Raises StoreUnavailable, TenantSuspended."""
 
 
+class LimitsReader(Protocol):
+    """How limits stand (see `tenants.limits.standing.tenant_standing`)."""
+
+    async def __call__(
+        self,
+        tenant_id: int,
+        *,
+        keys: Collection[int] = (),
+        members: Collection[int] = (),
+        models: Collection[str] | None = None,
+    ) -> list[Standing]: ...
+
+
+async def nothing_limited(
+    tenant_id: int,
+    *,
+    keys: Collection[int] = (),
+    members: Collection[int] = (),
+    models: Collection[str] | None = None,
+) -> list[Standing]:
+    """Where nobody limits anybody."""
+    return []
+
+
 class RouteReader(Protocol):
     """What the router tells people (see `routing.router`)."""
 
@@ -130,6 +155,7 @@ class Parts:
     versions: VersionReader
     snapshots: SnapshotKeeper
     answers: KeptAnswers
+    limits: LimitsReader = nothing_limited
     router: RouteReader
     read_turn: TurnReader
     tickets: Tickets

@@ -14,8 +14,8 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def openai(limits: RateLimits | None) -> Headers:
-    """`x-ratelimit-limit-requests`, `-remaining-requests`, `-reset-requests` and the same of tokens. A reset is how long
-    until there is more again, such as `6m0s` or `120ms`."""
+    """`x-ratelimit-limit-requests`, `-remaining-requests`, `-reset-requests` and the same of tokens. A reset is how
+    long until there is more again, such as `6m0s` or `120ms`."""
     if limits is None:
         return []
     headers: Headers = []

@@ -19,6 +19,7 @@ from access.management.invitations import InvitationDetail, InvitationList, Invi
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.keys import KeyDetail, KeyList, KeyRotation
 from access.management.layers import LayerDetail, LayerList, SessionWindow
+from access.management.limits import OwnLimits
 from access.management.members import MemberDetail, MemberList
 from access.management.own_tenant import Me, OwnTenant
 from access.management.privacy import Privacy
@@ -80,6 +81,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/audit/exports": AuditExports,
     "/api/audit/{turn_id}": AuditDetail,
     "/api/cache": Cache,
+    "/api/limits": OwnLimits,
     "/api/privacy": Privacy,
     "/api/erasures": Erasures,
     "/api/usage": Usage,

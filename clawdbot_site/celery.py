@@ -29,6 +29,7 @@ app.conf.beat_schedule = {
     # what could not begin within the minute is done by the next one
     "archive-sessions": {"task": "access.tasks.archive_sessions", "schedule": 60.0, "options": {"expires": 60}},
     "repair-archive": {"task": "access.tasks.repair_archive", "schedule": crontab(hour="4", minute="7")},
+    "deliver-warnings": {"task": "tenants.tasks.deliver_warnings", "schedule": 10.0, "options": {"expires": 10}},
     "backup": {"task": "clawdbot_site.tasks.make_backup", "schedule": crontab(hour="2", minute="37")},
     "delete-closed-tenants": {"task": "access.tasks.delete_closed_tenants", "schedule": crontab(hour="5", minute="7")},
     "destroy-erased-keys": {"task": "access.tasks.destroy_erased_keys", "schedule": crontab(minute="23")},

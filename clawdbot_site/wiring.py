@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from django.conf import settings
 
@@ -83,6 +84,7 @@ from tenants.keyring import KeyTable
 from tenants.limits import Limits
 from tenants.limits.quotas import AllowanceTable, compile_allowances
 from tenants.limits.rebuilding import UnknownSpending
+from tenants.limits.standing import tenant_standing
 from tenants.live import LiveConfig
 from tenants.origins import Origins
 from tenants.proxies import TrustedProxies
@@ -243,6 +245,7 @@ class Application:
             summaries=self.summaries,
             sight=Sight(finder, windows, router),
             answers=self.answers,
+            limits=partial(tenant_standing, self.limits),
             router=router,
             read_turn=self.reader.turn,
             tickets=Tickets(self.stores.platform()),

@@ -13,7 +13,7 @@ from access.gateway import Gateway
 from access.generations import Generations
 from access.health import Health
 from access.metrics import Metrics
-from access.parts import Parts
+from access.parts import LimitsReader, Parts, nothing_limited
 from access.resuming import Resuming
 from access.shelf import Shelf
 from access.tickets import Tickets
@@ -187,6 +187,7 @@ def build(
     tell: Tell = lambda kind, text: None,
     watching: Watching | None = None,
     tenants: Cell[TenantTable] | None = None,
+    limits: LimitsReader = nothing_limited,
     **options: Any,
 ) -> Site:
     engine, behind = engine_parts.build(*models, sessions=sessions, **options)
@@ -217,6 +218,7 @@ def build(
         sight=sighted(sessions, behind),
         snapshots=getattr(sessions, "snapshots", None),
         answers=Forgetful(behind.answers),
+        limits=limits,
         router=PlainRoutes(["auto", "scripted", "openai/gpt-4o"]),
         read_turn=reader,
         tickets=Tickets(store),

@@ -90,11 +90,7 @@ class Call:
             ("clawdbot-code", error.code),
             ("request-id", self.number),
             ("retryable", "true" if error.retryable else "false"),
-            *(
-                (name.lower(), value)
-                for name, value in errors.headers(error)
-                if name in _SAID or name.startswith(_LIMITS)
-            ),
+            *((name.lower(), value) for name, value in errors.headers(error) if name.startswith(_SAID)),
         ]
         if error.param is not None:
             said.append(("clawdbot-param", asgi.header_value(error.param).decode("ascii")))
@@ -102,8 +98,7 @@ class Call:
         await self.context.abort(code, languages.said(error, language), tuple(said))
 
 
-_SAID: Final = frozenset({"Retry-After", "X-Clawdbot-Decision"})
-_LIMITS: Final = "x-ratelimit-"
+_SAID: Final = ("Retry-After", "X-Clawdbot-Decision", "x-ratelimit-")
 
 
 async def answered(call: Call, work: Awaitable[None]) -> None:
