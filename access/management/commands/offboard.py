@@ -1,5 +1,6 @@
-"""`offboard SLUG`: export, close, take back, delete a tenant. `offboard --verify FILE`: a deletion's certificate. Exit 0;
-1: it failed, or the certificate is none; 2: there is no such tenant, or it is not asked for in a way that makes sense."""
+"""`offboard SLUG`: export, close, take back, delete a tenant. `offboard --verify FILE`: a deletion's certificate.
+
+Exit 0; 1: it failed, or the certificate is none; 2: there is no such tenant, or what is asked for makes no sense."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from django.db import DatabaseError
 from access.offboarding import closing, deleting, exporting
 from compliance.journal.signing import platform_signer
 from compliance.journal.store import StoreAway
-from compliance.tree.notes import Unreadable, read_keys
 from compliance.tree.hashing import Broken
+from compliance.tree.notes import Unreadable, read_keys
 from engine.errors import EngineError
 from tenants.models import Tenant
 

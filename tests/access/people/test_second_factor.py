@@ -33,6 +33,10 @@ def token(client, **more):
 
 def test_a_person_sets_one_up_and_needs_it_from_then_on(cast, browser):
     alice = browser(cast.alice.user)
+    again = alice.get("/accounts/2fa/totp/activate/")["Location"]
+    assert again.startswith("/accounts/reauthenticate/")
+    assert alice.get(again).status_code == 200
+    alice.post(again, {"password": PASSWORD})
     page = alice.get("/accounts/2fa/totp/activate/")
     assert page.status_code == 200 and "data:image/svg+xml" in page.content.decode()
     made = alice.session["mfa.totp.secret"]
@@ -90,6 +94,7 @@ def test_the_platform_can_ask_operators_for_one(operator, cast, browser, setting
     settings.REQUIRE_MFA = "operators"
     client = browser(operator)
     assert client.get("/admin/")["Location"] == "/accounts/2fa/totp/activate/"
+    client.post("/accounts/reauthenticate/", {"password": "operate the platform"})
     assert client.get("/accounts/2fa/totp/activate/").status_code == 200
     TOTP.activate(operator, generate_totp_secret())
     assert client.get("/admin/").status_code == 200
