@@ -98,7 +98,7 @@ def _erase(job: Job, erasure: Erasure) -> Erased:
     began = time.time()
     keys = destroy(tenant_id, subject, before=began)
     jobs.report_progress(job_id=job.pk, percent=20)
-    results = _drop_results(tenant_id)
+    results = drop_results(tenant_id)
     jobs.report_progress(job_id=job.pk, percent=30)
     time.sleep(max(0.0, began + SETTLE - time.time()))  # also for sessions that are just being brought back
     homes, store = _cleared(tenant_id, {subject})
@@ -139,7 +139,7 @@ async def _clear(tenants: Cell[TenantTable], tenant_id: int, whose: Whose) -> tu
         await stores.close()
 
 
-def _drop_results(tenant_id: int) -> int:
+def drop_results(tenant_id: int) -> int:
     """Results of the tenant's jobs may hold anybody's words, also those of all tenants that operators asked for; those
     that still run would. What was searched for goes with them. Certificates stay."""
     everybodys = Q(tenant=None, kind__in=(*auditing.KINDS, replaying.KIND))

@@ -9,6 +9,8 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
@@ -16,9 +18,10 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
 from access.console.bridge import bridge_of
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOnlyAdmin
+from access.people import second_factor, web_sessions
 from engine.errors import EngineError
 from tenants import services
-from tenants.models import IpRule, Job, Member, Tenant
+from tenants.models import IpRule, Job, Member, Tenant, User
 
 FORGETTING = 60.0  # seconds
 
@@ -234,7 +237,10 @@ class UserAdmin(DjangoUserAdmin, PlatformAdmin):  # type: ignore[type-arg]
         (None, {"fields": ["username", "password"]}),
         (_("Person"), {"fields": ["first_name", "last_name", "email"]}),
         (_("Access"), {"fields": ["is_active", "is_superuser"]}),
+        (_("Signing in"), {"fields": ["second_factors", "web_sessions", "last_login"]}),
     ]
+    readonly_fields = ["second_factors", "web_sessions"]
+    actions_detail = ["reset_factors", "sign_out"]
     add_fieldsets = [(None, {"fields": ["username", "usable_password", "password1", "password2"]})]
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
@@ -243,6 +249,45 @@ class UserAdmin(DjangoUserAdmin, PlatformAdmin):  # type: ignore[type-arg]
     @display(description=_("State"), ordering="is_active", label={"active": "success", "off": "danger"})
     def standing(self, user: Any) -> tuple[str, Any]:
         return ("active", _("active")) if user.is_active else ("off", _("switched off"))
+
+    @display(description=_("Second factors"))
+    def second_factors(self, user: Any) -> str:
+        return ", ".join(second_factor.kinds(user)) or "—"
+
+    @display(description=_("Web sessions"))
+    def web_sessions(self, user: Any) -> int:
+        return len(web_sessions.sessions_of(user))
+
+    @action(
+        description=_("Reset second factors"),
+        icon="phonelink_erase",
+        permissions=["change"],
+        dialog={
+            "title": _("Take every second factor of this person away?"),
+            "description": _("For somebody who lost theirs. Make sure that it is them who asks."),
+            "form_submit_text": _("Reset"),
+        },
+    )
+    def reset_factors(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        user = get_object_or_404(User, pk=object_id)
+        count = second_factor.reset(user=user)
+        self.message_user(request, _("Taken away: %(count)s second factors.") % {"count": count})
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:tenants_user_change", args=[object_id])})
+
+    @action(
+        description=_("Sign out everywhere"),
+        icon="logout",
+        permissions=["change"],
+        dialog={
+            "title": _("End every session and token of this person?"),
+            "description": _("They can sign in again. To keep them out, switch them off."),
+            "form_submit_text": _("Sign out"),
+        },
+    )
+    def sign_out(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        web_sessions.sign_out_everywhere(user=get_object_or_404(User, pk=object_id))
+        self.message_user(request, _("Signed out everywhere."))
+        return HttpResponse(headers={"HX-Redirect": reverse("admin:tenants_user_change", args=[object_id])})
 
     @display(description=_("Operator"), ordering="is_superuser")
     def is_operator(self, user: Any) -> Any:

@@ -1,7 +1,7 @@
 """Deletes a closed tenant for good, and says so in a signed certificate.
 
 What was said is made unreadable wherever it lies: the journal keeps its entries, so that its tree still verifies, but
-the keys to them are destroyed, and so is the tenant's own key. Sessions, kept answers, the archive, results and all rows
+the keys to them are destroyed, and so is the tenant's own key. Sessions, kept answers, the archive, results and rows
 are deleted; accounts of people who are nowhere else too. Whatever fails, it is safe to ask again: the rows, by which
 all else is found, go last."""
 
@@ -22,6 +22,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from access import erasing
 from access.offboarding import belongings
 from access.offboarding.closing import close, deletable_from
 from compliance import changes
@@ -170,9 +171,10 @@ async def _empty_store(tenant: Tenant) -> tuple[int, Rewritten]:
 
 
 def _drop_results(tenant_id: int) -> int:
-    """Results of its jobs, and certificates of its users' erasures."""
-    mine = Job.objects.for_tenant(tenant_id)
-    names = list(mine.exclude(result_name="").values_list("result_name", flat=True))
+    """Of its own jobs and of those that read all tenants, and the certificates of its users' erasures."""
+    dropped = erasing.drop_results(tenant_id)
+    mine = Job.objects.for_tenant(tenant_id).filter(kind=erasing.KIND).exclude(result_name="")
+    names = list(mine.values_list("result_name", flat=True))
     folder = f"erasures/{tenant_id}"
     try:
         names += [f"{folder}/{name}" for name in default_storage.listdir(folder)[1]]
@@ -180,7 +182,7 @@ def _drop_results(tenant_id: int) -> int:
         pass
     for name in names:
         default_storage.delete(name)
-    return len(names)
+    return dropped + len(names)
 
 
 def _drop_rows(tenant: Tenant) -> tuple[dict[str, int], int]:

@@ -49,6 +49,9 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         return places.first_page(request)
 
+    def get_signup_redirect_url(self, request: HttpRequest) -> str:
+        return places.first_page(request)
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return bool(settings.SIGN_UP) or invited.waiting(request) is not None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from asyncio import iscoroutinefunction
 from collections.abc import Callable
 from typing import Any, Final
 
 from allauth.mfa.utils import is_mfa_enabled
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import messages
@@ -14,11 +16,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.translation import gettext as _
+from requests import RequestException
 
 from access import errors
 from engine.errors import StoreUnavailable
 from tenants.attempts import AWAY
 from tenants.models import User
+
+log = logging.getLogger(__name__)
 
 ASKING: Final = ("/admin/", "/console/", "/chat/token")
 
@@ -38,7 +43,7 @@ def demands(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest
             return (_refused(request) if _asks(request) else None) or get_response(request)
 
         found = plain
-    found.process_exception = _store_away
+    found.process_exception = _away
     return found  # type: ignore[no-any-return]
 
 
@@ -60,8 +65,12 @@ def _refused(request: HttpRequest) -> HttpResponse | None:
     return HttpResponseRedirect(reverse("mfa_activate_totp"))
 
 
-def _store_away(request: HttpRequest, exception: Exception) -> HttpResponse | None:
-    """Web sessions and counters lie in the store: without it a page cannot be shown, and that is no fault of ours."""
+def _away(request: HttpRequest, exception: Exception) -> HttpResponse | None:
+    """What is no fault of ours: web sessions and counters lie in the store, and a provider of sign-ins is elsewhere."""
     if isinstance(exception, AWAY):
         return errors.numbered(StoreUnavailable(), request)
+    if isinstance(exception, RequestException | OAuth2Error) and request.path.startswith("/accounts/"):
+        log.warning("the provider of sign-ins does not answer as it should: %s", exception)
+        messages.error(request, _("The sign-in service does not answer. Try again soon, or use your password."))
+        return HttpResponseRedirect(reverse("account_login"))
     return None

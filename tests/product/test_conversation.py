@@ -280,11 +280,11 @@ def test_its_administrator_can_sign_in_to_the_console(local: Product):
         page = browser.get("/admin/")
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         form = {
-            "username": local.access["admin_user"],
+            "login": local.access["admin_user"],
             "password": local.access["admin_password"],
             "csrfmiddlewaretoken": token[1],
         }
-        inside = browser.post("/admin/login/?next=/admin/", data=form, headers={"Referer": f"{local.url}/admin/login/"})
+        inside = browser.post("/accounts/login/?next=/admin/", data=form, headers={"Referer": f"{local.url}/accounts/"})
         assert inside.status_code == 200
         assert "csrfmiddlewaretoken" in inside.text
         assert 'name="password"' not in inside.text

@@ -1,5 +1,6 @@
-"""`offboard SLUG`: export, close, take back, delete a tenant. `offboard --verify FILE`: a deletion's certificate. Exit 0;
-1: it failed, or the certificate is none; 2: there is no such tenant, or it is not asked for in a way that makes sense."""
+"""`offboard SLUG`: export, close, take back, delete a tenant. `offboard --verify FILE`: a deletion's certificate.
+
+Exit 0; 1: it failed, or the certificate is none; 2: there is no such tenant, or what is asked for makes no sense."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from access.people import sealed_factors
 from compliance.journal.slots import NoSlot
 from compliance.journal.store import StoreAway
 from compliance.sealing import rewrapping
@@ -18,7 +19,7 @@ from tenants.secrets import SealBroken
 
 
 class Command(BaseCommand):
-    help = "Seals provider keys and tenant keys again with the first key of MASTER_KEY. Workers go on."
+    help = "Seals provider keys, tenant keys and second factors again with the first key of MASTER_KEY. Workers go on."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         ways = parser.add_mutually_exclusive_group()
@@ -31,6 +32,7 @@ class Command(BaseCommand):
             self._rewrap(drop_retired)
             return
         told = rotating.seal_again(only_look=check)
+        sealed_factors.seal_again(told, only_look=check)
         self.stdout.write(f"{told.current} current, {told.sealed} {'still old' if check else 'sealed again'}")
         for what in told.broken:
             self.stderr.write(f"cannot be opened with any of the keys: {what}")

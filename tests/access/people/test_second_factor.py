@@ -6,8 +6,10 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.core.cache import cache
+from django.urls import reverse
 
-from access.people import second_factor
+from access.people import sealed_factors, second_factor
+from tenants.rotating import Rotated
 from tests.access.people.told import actions
 
 pytestmark = pytest.mark.usefixtures("valkey_url")
@@ -31,12 +33,17 @@ def token(client, **more):
     return answer.status_code, answer.json().get("error", {}).get("code", "")
 
 
-def test_a_person_sets_one_up_and_needs_it_from_then_on(cast, browser):
+def test_a_person_sets_one_up_and_needs_it_from_then_on(cast, browser, django_capture_on_commit_callbacks):
     alice = browser(cast.alice.user)
+    again = alice.get("/accounts/2fa/totp/activate/")["Location"]
+    assert again.startswith("/accounts/reauthenticate/")
+    assert alice.get(again).status_code == 200
+    alice.post(again, {"password": PASSWORD})
     page = alice.get("/accounts/2fa/totp/activate/")
     assert page.status_code == 200 and "data:image/svg+xml" in page.content.decode()
     made = alice.session["mfa.totp.secret"]
-    assert alice.post("/accounts/2fa/totp/activate/", {"code": code(made)}).status_code == 302
+    with django_capture_on_commit_callbacks(execute=True):
+        assert alice.post("/accounts/2fa/totp/activate/", {"code": code(made)}).status_code == 302
     assert alice.get("/accounts/2fa/").status_code == 200
     stored = json.dumps(list(Authenticator.objects.values_list("data", flat=True)))
     assert made not in stored and "v1." in stored
@@ -90,6 +97,7 @@ def test_the_platform_can_ask_operators_for_one(operator, cast, browser, setting
     settings.REQUIRE_MFA = "operators"
     client = browser(operator)
     assert client.get("/admin/")["Location"] == "/accounts/2fa/totp/activate/"
+    client.post("/accounts/reauthenticate/", {"password": "operate the platform"})
     assert client.get("/accounts/2fa/totp/activate/").status_code == 200
     TOTP.activate(operator, generate_totp_secret())
     assert client.get("/admin/").status_code == 200
@@ -108,3 +116,31 @@ def test_an_operator_can_take_a_lost_one_away(cast, client, secret):
     assert second_factor.reset(user=cast.alice.user) == 1
     assert token(client) == (200, "")
     assert "second_factors_reset" in actions()
+
+
+def test_an_operator_does_so_in_the_console(operator, cast, browser, client, secret):
+    console = browser(operator)
+    page = f"/admin/tenants/user/{cast.alice.user_id}"
+    assert "TOTP Authenticator" in console.get(f"{page}/change/").content.decode()
+    form = {"_dialog": "1", "action": "reset_factors"}
+    where = reverse("admin:tenants_user_reset_factors", args=[cast.alice.user_id])
+    assert browser(cast.charlie.user).post(where, form).status_code in (302, 403)
+    assert second_factor.kinds(cast.alice.user)
+    console.post(where, form)
+    assert second_factor.kinds(cast.alice.user) == []
+
+
+def test_another_master_key_seals_it_again(cast, client, secret, settings):
+    RecoveryCodes.activate(cast.alice.user)
+    settings.MASTER_KEY_FILE, old = None, settings.MASTER_KEY
+    settings.MASTER_KEY = f"another,{old}"
+    told = Rotated()
+    sealed_factors.seal_again(told, only_look=True)
+    assert (told.sealed, told.current) == (2, 0)
+    sealed_factors.seal_again(Rotated())
+    settings.MASTER_KEY = "another"
+    assert token(client, otp=code(secret)) == (200, "")
+    settings.MASTER_KEY = old
+    told = Rotated()
+    sealed_factors.seal_again(told)
+    assert len(told.broken) == 2
