@@ -56,7 +56,7 @@ class Places:
     `alone`: one tenant's own, nothing is kept for others."""
 
     __slots__ = (
-        "_alone", "_cost", "_held", "_looked", "_monotonic", "_recent", "_running", "_seconds", "_used", "_weights",
+        "_alone", "_cost", "_held", "_looked", "_monotonic", "_recent", "_running", "_seconds", "_seen", "_used", "_weights",
         "limit", "line", "promised",
     )  # fmt: skip
 
@@ -76,6 +76,7 @@ class Places:
         self._used = 0
         self._held: dict[int, int] = {}
         self._recent: dict[int, tuple[float, float]] = {}  # who used them of late: when last, and with which weight
+        self._seen: dict[int, float] = {}  # since the last look, with their weights
         self._weights = 0.0
         self._looked = 0.0
         self._monotonic = monotonic
@@ -95,6 +96,8 @@ class Places:
         free = self.limit - self.promised - (self._used if self._running is None else self._running())
         if free <= 0:
             return False
+        if free * RESERVED > self.limit:  # more than are ever kept
+            return True
         return free > self.reserved or self._held.get(owner, 0) < self._share(owner)
 
     @property
@@ -106,8 +109,9 @@ class Places:
     def take(self, owner: int, weight: float = 1.0) -> None:
         """Whoever takes one gives it back by `leave`. Nobody is asked whether there is room."""
         self._used += 1
-        self._held[owner] = self._held.get(owner, 0) + 1
-        self._note(owner, weight, self._monotonic())
+        held = self._held
+        held[owner] = held.get(owner, 0) + 1
+        self._note(owner, weight)
 
     def leave(self, owner: int, cost: float = 0.0, seconds: float = 0.0) -> None:
         """A place comes back. `cost` 0: nothing is learnt from how long it was held."""
@@ -139,7 +143,7 @@ class Places:
         self._let_go(owner)
 
     def queue(self, ticket: Ticket, weight: float) -> None:
-        self._note(ticket.owner, weight, self._monotonic())
+        self._note(ticket.owner, weight)
         self.line.push(ticket.owner, weight, ticket.cost, ticket)
 
     def estimate(self, owner: int, weight: float, cost: float) -> float:
@@ -169,18 +173,23 @@ class Places:
         else:
             self._held.pop(owner, None)
 
-    def _note(self, owner: int, weight: float, now: float) -> None:
-        if owner not in self._recent:
-            self._looked = 0.0
-        self._recent[owner] = (now, weight)
-        if now - self._looked >= LOOK:
-            self._looked = now
-            self._recent = {
-                tenant: seen
-                for tenant, seen in self._recent.items()
-                if now - seen[0] < LATELY or tenant in self._held or self.line.waiting(tenant)
-            }
-            self._weights = sum(weight for _, weight in self._recent.values())
+    def _note(self, owner: int, weight: float) -> None:
+        now = self._monotonic()
+        self._seen[owner] = weight
+        if now - self._looked >= LOOK or owner not in self._recent:
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        self._looked = now
+        recent = {
+            tenant: seen
+            for tenant, seen in self._recent.items()
+            if now - seen[0] < LATELY or tenant in self._held or self.line.waiting(tenant)
+        }
+        recent.update((tenant, (now, weight)) for tenant, weight in self._seen.items())
+        self._seen.clear()
+        self._recent = recent
+        self._weights = sum(weight for _, weight in recent.values())
 
     def _learn(self, cost: float, seconds: float) -> None:
         if not self._cost:

@@ -96,14 +96,15 @@ class Worker:
         """Returns when the turn may begin. Raises Overloaded."""
         owner = turn.principal.tenant_id
         weight = self.queue.share(owner)
-        if not self.turns.may(owner):
-            await self._wait(self.turns, turn)
-        self.turns.take(owner, weight)
+        turns, preparing = self.turns, self.preparing
+        if not turns.may(owner):
+            await self._wait(turns, turn)
+        turns.take(owner, weight)
         turn.stage = "entered"
-        if not self.preparing.may(owner):
+        if not preparing.may(owner):
             self.pace.look()
-            await self._wait(self.preparing, turn)
-        self.preparing.take(owner, weight)
+            await self._wait(preparing, turn)
+        preparing.take(owner, weight)
         turn.stage = "preparing"
         self.pace.look()
 

@@ -14,6 +14,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
+from access.console import places
 from access.console.lines import LinesField
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, PlatformFormSet, everywhere
 from access.console.trial import TrialForm, ask, operator
@@ -136,6 +137,7 @@ class ModelInstanceAdmin(PlatformAdmin):
     search_fields = ["name", "label", "endpoint", "upstream_model", "tenant__slug", "tenant__name"]
     autocomplete_fields = ["tenant"]
     actions_detail = ["test"]
+    change_form_after_template = "console/places.html"
     fieldsets = [
         (None, {"fields": ["name", "label", "tenant", "sharing", "task", "enabled"]}),
         (_("Where it is"), {"fields": ["adapter", "endpoint", "upstream_model", "api_key", "remove_api_key",
@@ -150,6 +152,15 @@ class ModelInstanceAdmin(PlatformAdmin):
     @display(description=_("State"), ordering="enabled", label={"on": "success", "off": "danger"})
     def standing(self, instance: ModelInstance) -> tuple[str, Any]:
         return ("on", _("in use")) if instance.enabled else ("off", _("switched off"))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        shown = places.panel(request, int(object_id)) if object_id.isdecimal() else None
+        page: HttpResponse = super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), "places": shown}
+        )
+        return page
 
     @display(description=_("Key"))
     def key(self, instance: ModelInstance) -> Any:

@@ -106,7 +106,7 @@ def _instances(request: HttpRequest) -> dict[str, Any] | None:
         return None
     entries = sorted(table.entries.values(), key=lambda entry: -entry.health.calls)
     now = time.monotonic()
-    headers = [_("Instance"), _("State"), _("Calls"), _("Running"), _("Errors"), _("First token after")]
+    headers = [_("Instance"), _("State"), _("Calls"), _("Running"), _("Waiting"), _("Errors"), _("First token after")]
     return {
         "left": max(len(entries) - MOST_INSTANCES, 0),
         "table": {"headers": headers, "rows": [_row(entry, now) for entry in entries[:MOST_INSTANCES]]},
@@ -120,10 +120,17 @@ def _row(entry: Entry, now: float) -> list[Any]:
         format_html('<a href="{}">{}</a>', reverse("admin:routing_modelinstance_change", args=[instance.id]), name),
         _state(entry, now),
         health.calls,
-        health.in_flight,
+        _running(entry),
+        health.places.line.size if health.places is not None else 0,
         f"{100 * health.error_rate(now):.0f} %" if health.calls else "—",
         "—" if health.ttft is None else duration(health.ttft),
     ]
+
+
+def _running(entry: Entry) -> Any:
+    """Of how many, where that is limited."""
+    limit, running = entry.instance.max_concurrency, entry.health.in_flight
+    return running if limit is None else _("%(running)s of %(limit)s") % {"running": running, "limit": limit}
 
 
 def _state(entry: Entry, now: float) -> str:

@@ -21,9 +21,10 @@ from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOn
 from access.people import second_factor, web_sessions
 from engine.errors import EngineError
 from tenants import services
-from tenants.models import IpRule, Job, Member, Tenant, User
+from tenants.models import AtLimit, IpRule, Job, Member, Tenant, User
 
 FORGETTING = 60.0  # seconds
+DEFAULTED = {"at_limit": AtLimit.REFUSE, "share": 1, "time_zone": "UTC"}  # what an empty field means
 
 
 class TenantForm(PlatformForm):
@@ -131,9 +132,14 @@ class TenantForm(PlatformForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial["store_url"] = ""
+        for name in DEFAULTED:
+            self.fields[name].required = False
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
+        for name, value in DEFAULTED.items():
+            if name in data and data[name] in self.fields[name].empty_values:
+                data[name] = value
         if data.get("remove_store_url"):
             data["store_url"] = ""
         elif data.get("store_url"):

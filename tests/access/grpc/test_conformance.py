@@ -75,6 +75,7 @@ def folded(outcome, events):
             case "error":
                 assert said.message and said.request_id
                 outcome.code = said.code
+                outcome.retry_after = str(round(said.retry_after)) if said.HasField("retry_after") else None
     return outcome
 
 
