@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,6 +17,9 @@ from compliance.validation import SHOWN_MISTAKES, clean_words
 
 SUFFIXES: Final = (".txt", ".csv")
 LARGEST: Final = 16 * 2**20  # bytes
+# A spreadsheet takes a cell that begins so for a formula. In CSV such a word has an apostrophe before it, and one that
+# had apostrophes there one more, so that what is read back is the same.
+_FORMULA: Final = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 class WordFile(NamedTuple):
@@ -46,7 +50,7 @@ def csv_words(text: str, source: str = "") -> list[str]:
     try:
         for row in reader:
             words += [""] * (reader.line_num - 1 - len(words))
-            words.append(row[0] if row else "")
+            words.append(_read(row[0]) if row else "")
     except csv.Error as error:
         raise ValidationError({"words": f"{_prefix(source, reader.line_num)}{error}."}) from None
     return words
@@ -90,8 +94,16 @@ def as_text(words: Sequence[str]) -> str:
 def as_csv(words: Sequence[str]) -> str:
     """One column without a heading: what is read back is the same."""
     written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerows([word] for word in words)
+    csv.writer(written, lineterminator="\n").writerows([_inert(word)] for word in words)
     return written.getvalue()
+
+
+def _inert(word: str) -> str:
+    return f"'{word}" if _FORMULA.match(word) else word
+
+
+def _read(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _prefix(source: str, line: int | None = None) -> str:
