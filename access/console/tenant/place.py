@@ -39,9 +39,7 @@ class Place(NamedTuple):
         """Whose turn a trial, a playground's or an explanation's is."""
         number, slug, actor = self.tenant.pk, self.tenant.slug, self.actor
         if self.member is None:
-            return Principal(
-                tenant_id=number, tenant=slug, kind="system", subject=actor, user=actor, role="operator"
-            )
+            return Principal(tenant_id=number, tenant=slug, kind="system", subject=actor, user=actor, role="operator")
         return Principal(
             tenant_id=number,
             tenant=slug,
