@@ -17,7 +17,7 @@ from msgspec import inspect
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminPasswordInput,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -67,7 +67,7 @@ def field_of(setting: Setting) -> forms.Field:
     """Raises nothing: what has no better form is JSON."""
     shared: dict[str, Any] = {"label": setting.label, "help_text": setting.help, "required": False}
     if setting.secret:
-        widget = UnfoldAdminPasswordInput(attrs={"autocomplete": "new-password"})
+        widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
         return forms.CharField(**shared, widget=widget, strip=False, max_length=LONGEST)
     make = _MAKERS.get(type(setting.kind), _json)
     return make(setting, shared)
