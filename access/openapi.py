@@ -204,7 +204,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     ],
     "/api/jobs/{job_id}/result": [
         Operation(method="get", summary="What a job left", text="JSON, JSON Lines or CSV, by the kind of job.",
-                  answer=dict, errors=(404, *MANAGE_ERRORS)),
+                  answer=dict, gives=("application/x-ndjson", "text/csv"), errors=(404, *MANAGE_ERRORS)),
     ],
     **AUDIT_OPERATIONS,
     "/api/cache": [
@@ -316,7 +316,8 @@ def _operation(path: str, one: Operation) -> Json:
 
 def _answer(one: Operation) -> Json:
     if one.gives:
-        return {"description": "A file.", "content": _texts(one.gives)}
+        whole = _content(one.answer) if one.answer else {}
+        return {"description": "A file.", "content": whole | _texts(one.gives)}
     if one.answer is None and not one.streams:
         return {"description": "Done."}
     whole = _content(one.answer or dict) if one.answer or one.body else {}

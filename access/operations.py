@@ -22,7 +22,7 @@ ONCE: Final = (
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one route. `answer` None: no body; dict: any object. `takes` and `gives` are the content types of
-    plain text. `open`: no credential is needed."""
+    plain text, the latter beside an `answer` where there is one. `open`: no credential is needed."""
 
     method: str
     summary: str

@@ -58,6 +58,13 @@ def idle_sockets() -> bool:
     return subprocess.run([sys.executable, "-m", "benchmarks.idle_sockets"], cwd=ROOT).returncode == 0
 
 
+def schemathesis(examples: int = 300) -> bool:
+    """300 requests, right and wrong ones, to each operation the API describes: no 5xx, every answer as described."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_described.py", "-o", "timeout=3600"]
+    asked = {**os.environ, "DESCRIBED_EXAMPLES": str(examples)}
+    return subprocess.run(command, cwd=ROOT, env=asked).returncode == 0
+
+
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
@@ -65,6 +72,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "idempotency": idempotency,
     "idle-sockets": idle_sockets,
     "resume": resume,
+    "schemathesis": schemathesis,
     "session-store": session_store,
     "sessions-race": sessions_race,
 }

@@ -48,7 +48,7 @@ class ErasurePage(msgspec.Struct):
 class Erasures(LeanView):
     """GET: the tenant's last erasures. POST `{"user"}`: queues one, 202 with the job; its result is the certificate."""
 
-    needs = ("manage",)
+    area = "journal"
     http_method_names = ["get", "post"]
 
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:

@@ -22,7 +22,7 @@ from access.views import LeanView
 from compliance import changes
 from engine.errors import Forbidden, Unauthenticated
 from engine.types import Json, Principal
-from tenants import actors
+from tenants import actors, walls
 from tenants.actors import Actor
 from tenants.models import User
 from tenants.tokens import Kind, OperatorClaims, TokenVerifier
@@ -44,6 +44,7 @@ class OperatorView(LeanView):
         except Unauthenticated:
             await self.parts.authenticator.authenticate(scope["headers"], peer(scope))
             raise Forbidden(REFUSED) from None
+        walls.become(None)
         user = await self.parts.rows.run(partial(operator_of, claims))
         name = f"operator:{user.pk}"
         self.principal = Principal(

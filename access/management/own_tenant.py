@@ -15,7 +15,7 @@ from access.authentication import role_of
 from access.lean import JsonReply
 from access.views import LeanView
 from engine.types import Json, Principal
-from tenants import roles
+from tenants import roles, walls
 from tenants.models import ApiKey, Member, Tenant
 
 TenantName = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
@@ -167,5 +167,6 @@ def _may_change(principal: Principal) -> bool:
 def _places(member: Member) -> list[TenantPlace]:
     """Every tenant the person could sign in to, by their names."""
     rows = Member.objects.everywhere().filter(user_id=member.user_id, is_active=True, tenant__is_active=True)
-    found = rows.select_related("tenant").order_by("tenant__name", "pk")
+    with walls.lifted():  # their own memberships, in whatever tenant
+        found = list(rows.select_related("tenant").order_by("tenant__name", "pk"))
     return [TenantPlace(slug=row.tenant.slug, name=row.tenant.name, role=row.role) for row in found]

@@ -34,7 +34,7 @@ class PrivacyAnswer(msgspec.Struct):
 class Privacy(LeanView):
     """GET: what is masked for the caller's tenant. PATCH: sets it, live in every worker within a second."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["get", "patch"]
 
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:

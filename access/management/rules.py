@@ -74,7 +74,7 @@ class RulePage(msgspec.Struct):
 class RuleList(LeanView):
     """GET: the tenant's rules and the platform's that apply to it. POST: makes one of its own, 201."""
 
-    needs = ("manage",)
+    area = "rules"
     http_method_names = ["get", "post"]
 
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
@@ -89,7 +89,7 @@ class RuleDetail(LeanView):
     """GET, PUT (a whole rule), PATCH (what changes) and DELETE of one rule. Unknown and foreign ids alike are 404; a
     rule of the platform's that applies to the tenant can be read, changing it is 403."""
 
-    needs = ("manage",)
+    area = "rules"
     http_method_names = ["get", "put", "patch", "delete"]
 
     async def get(self, request: Request, rule_id: str, **kwargs: Any) -> JsonReply:

@@ -69,7 +69,7 @@ class Visitors(OpenView):
 class VisitorTickets(LeanView):
     """POST: a ticket for somebody whom the tenant's own application has signed in."""
 
-    needs = ("manage",)
+    area = "chat_site"
     http_method_names = ["post"]
 
     async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:

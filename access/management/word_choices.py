@@ -53,7 +53,7 @@ class ExceptionsAnswer(msgspec.Struct, kw_only=True):
 class SubscriptionView(LeanView):
     """PUT `{"action"?}`: the tenant has this list of the platform's from now on. DELETE: no longer, 204."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["put", "delete"]
 
     async def put(self, request: Request, list_id: str, **kwargs: Any) -> JsonReply:
@@ -69,7 +69,7 @@ class SubscriptionView(LeanView):
 class ExceptionsView(LeanView):
     """GET, PUT (all of them) and PATCH (some) of what the tenant lets pass."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["get", "put", "patch"]
 
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:

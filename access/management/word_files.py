@@ -24,7 +24,7 @@ class ImportView(LeanView):
     """POST a file's bytes, UTF-8: one word a line, or with the content type `text/csv` the first column. `?mode=`:
     `replace` (unless told) all words, or `add` to them. At most 2 MiB; what is larger goes in parts."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["post"]
 
     async def post(self, request: Request, list_id: str, **kwargs: Any) -> JsonReply:
@@ -40,7 +40,7 @@ class ImportView(LeanView):
 class ExportView(LeanView):
     """GET `?format=text|csv`: the words of a list as a file that can be imported again."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["get"]
 
     async def get(self, request: Request, list_id: str, **kwargs: Any) -> HttpResponse:

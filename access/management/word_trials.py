@@ -59,7 +59,7 @@ class WordTest(LeanView):
     """POST a text: what would become of it and which entry does it. Nothing is written; it counts against the tenant's
     limits like a turn."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["post"]
 
     async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
@@ -76,7 +76,7 @@ class WordTest(LeanView):
 class WordHitsView(LeanView):
     """GET `?days=`: how often the list's entries were found in the tenant's turns, by day and by entry."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["get"]
 
     async def get(self, request: Request, list_id: str, **kwargs: Any) -> JsonReply:

@@ -74,7 +74,7 @@ class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
 class VersionsView(LeanView):
     """GET: the versions of a list whose words the tenant may see."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["get"]
 
     async def get(self, request: Request, list_id: str, **kwargs: Any) -> JsonReply:
@@ -85,7 +85,7 @@ class VersionsView(LeanView):
 class VersionView(LeanView):
     """GET: one of them, with its words."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["get"]
 
     async def get(self, request: Request, list_id: str, version: str, **kwargs: Any) -> JsonReply:
@@ -98,7 +98,7 @@ class VersionView(LeanView):
 class DifferenceView(LeanView):
     """GET `?before=&after=`: what changed between two versions; unless told, with the last save."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["get"]
 
     async def get(self, request: Request, list_id: str, **kwargs: Any) -> JsonReply:
@@ -110,7 +110,7 @@ class DifferenceView(LeanView):
 class RollbackView(LeanView):
     """POST `{"version"}`: words, stage, direction and switches of an earlier version, as a new one."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["post"]
 
     async def post(self, request: Request, list_id: str, **kwargs: Any) -> JsonReply:
@@ -122,7 +122,7 @@ class RollbackView(LeanView):
 class PromoteView(LeanView):
     """POST: the list goes on to its next stage, from record to mask to block."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["post"]
 
     async def post(self, request: Request, list_id: str, **kwargs: Any) -> JsonReply:

@@ -88,7 +88,7 @@ class WordListPage(msgspec.Struct):
 class WordListsView(LeanView):
     """GET: the tenant's lists and the platform's that it can have, without their words. POST: makes one, 201."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["get", "post"]
 
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
@@ -104,7 +104,7 @@ class WordListView(LeanView):
     """GET, PUT (a whole list), PATCH (what changes) and DELETE of one list. Unknown and foreign ids alike are 404; one
     of the platform's can be read, changing it is 403."""
 
-    needs = ("manage",)
+    area = "words"
     http_method_names = ["get", "put", "patch", "delete"]
 
     async def get(self, request: Request, list_id: str, **kwargs: Any) -> JsonReply:

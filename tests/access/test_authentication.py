@@ -4,12 +4,13 @@ import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from django.conf import settings
 from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from access.authentication import Authenticator, require_scope, with_user
+from access.authentication import Authenticator, require_area, require_scope, role_of, with_user
 from engine.errors import Forbidden, IpNotAllowed, OriginNotAllowed, StoreUnavailable, TenantSuspended, Unauthenticated
 from engine.snapshots import Cell
 from tenants import keys
@@ -278,6 +279,15 @@ def test_it_demands_a_scope():
     require_scope(ALICE.key_principal, "chat")
     with pytest.raises(Forbidden, match="audit"):
         require_scope(ALICE.key_principal, "audit")
+
+
+def test_a_key_acts_as_its_scopes_say_and_a_member_as_their_role():
+    key = msgspec.structs.replace(ALICE.key_principal, scopes=frozenset({"audit", "chat"}))
+    assert (role_of(key), role_of(ALICE.key_principal), role_of(ALICE.principal)) == ("auditor", "member", "owner")
+    require_area(key, "journal", "read")
+    for principal, area, access in ((key, "journal", "change"), (BOB.principal, "keys", "read")):
+        with pytest.raises(Forbidden, match=area):
+            require_area(principal, area, access)
 
 
 # Visitors ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,13 @@ import pytest
 from tests.product.described import ASKED, Described
 from tests.product.running import Product, until
 
+# Right ids are not enough: of a turn that is over, a job that may not be done, two versions that differ.
+SELDOM = {
+    "get /api/turns/{turn_id}/events",
+    "get /api/jobs/{job_id}/result",
+    "get /api/sessions/{session_id}/diff",
+    "get /api/chat-site",
+}
 PASSWORD = "correct horse battery"
 SET_UP = (
     "described = services.create_tenant(slug='described', name='Described', summary_model='scripted')\n"
@@ -65,7 +72,7 @@ def described(gateway: Product):
 @pytest.mark.parametrize("name", ASKED)
 def test_it_answers_as_described(gateway: Product, upstream, described: Described, name):
     statuses = described.ask(name)
-    assert statuses
+    assert statuses and (not name.startswith("get ") or name in SELDOM or min(statuses) < 300)
     if "/api/addresses" in name:  # the callers are not to shut themselves out
         gateway.operate(HOLD)
 

@@ -171,6 +171,22 @@ def test_it_lists_the_platforms_rules_that_lead_somewhere(companies):
     assert [rule.name for rule in rules_of(companies.acme.pk)] == ["c"]
 
 
+def test_a_tenants_key_stays_with_the_host_it_was_given_for(companies):
+    """Who may change the address need not be who knows the key."""
+    row = made(adapter="openai_compatible", endpoint="https://a.example/v1", api_key=KEY, tenant=companies.acme)
+    row.endpoint = "https://b.example/v1"
+    with pytest.raises(ValidationError) as error:
+        save_instance(instance=row)
+    assert "endpoint" in error.value.message_dict
+    for key in (KEY, ""):
+        save_instance(instance=row, api_key=key)
+    row.endpoint = "https://c.example/v1"
+    assert save_instance(instance=row).endpoint == "https://c.example/v1"  # there is nothing to send there
+    shared = made(name="b", adapter="openai_compatible", endpoint="https://a.example/v1", api_key=KEY)
+    shared.endpoint = "https://b.example/v1"
+    assert api_key_of(save_instance(instance=shared)) == KEY
+
+
 DEFAULT = {"endpoint": "https://api.example.com/v1/chat", "api_key": KEY, "name": "gpt-4", "timeout": 30.0}
 
 

@@ -47,3 +47,22 @@ def test_a_key_without_manage_or_audit_has_no_area():
         "auditor",
         "admin",
     ]
+
+
+@pytest.mark.parametrize(
+    ("role", "scopes", "may"),
+    [
+        ("owner", ["chat", "manage", "audit", "sessions"], True),
+        ("admin", ["manage"], True),
+        ("developer", [], True),
+        ("developer", ["chat", "sessions"], True),
+        ("developer", ["audit"], False),
+        ("developer", ["chat", "manage"], False),
+        ("auditor", [], False),
+        ("auditor", ["audit"], False),
+        ("member", ["chat"], False),
+        ("nonsense", [], False),
+    ],
+)
+def test_no_key_may_do_what_its_maker_may_not(role, scopes, may):
+    assert roles.may_give(role, scopes) is may

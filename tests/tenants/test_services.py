@@ -147,3 +147,32 @@ def test_it_makes_tenants_of_the_layout_the_platform_wants(db, settings):
     made = [services.create_tenant(slug=f"t{number}", name="T") for number in range(3)]
     assert [tenant.store_layout for tenant in made] == ["prefix"] * 3
     assert len({tenant.store_database for tenant in made}) == 3
+
+
+def test_a_key_is_changed_until_it_is_revoked(cast):
+    key = services.change_api_key(key=cast.alice_key, name=" other ", scopes=["manage", "chat"])
+    key.refresh_from_db()
+    assert (key.name, key.scopes) == ("other", ["chat", "manage"])
+    with pytest.raises(ValidationError) as error:
+        services.change_api_key(key=key, expires_at=timezone.now() - timedelta(seconds=1))
+    assert "expires_at" in error.value.message_dict
+    services.revoke_api_key(key=key)
+    with pytest.raises(ValidationError):
+        services.change_api_key(key=key, name="again")
+
+
+@pytest.mark.parametrize(("grace", "left"), [(timedelta(0), 0), (timedelta(hours=1), 3600)])
+def test_a_new_key_takes_the_place_of_another(cast, grace, left):
+    row, plain = services.rotate_api_key(key=cast.alice_key, grace=grace, created_by=cast.alice.user)
+    old = ApiKey.objects.for_tenant(cast.acme.pk).get(pk=cast.alice_key.pk)
+    assert (row.replaces_id, row.name, row.digest, row.created_by) == (
+        old.pk, "alice", keys.digest(plain), cast.alice.user,
+    )  # fmt: skip
+    if left:
+        assert old.revoked_at is None and (old.expires_at - timezone.now()).total_seconds() == pytest.approx(
+            left, abs=60
+        )
+    else:
+        assert old.revoked_at is not None
+        with pytest.raises(ValidationError):
+            services.rotate_api_key(key=old)

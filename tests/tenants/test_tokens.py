@@ -198,3 +198,15 @@ def test_it_refuses_a_remembered_token_once_it_has_expired():
     now[0] += 901
     with pytest.raises(Unauthenticated, match="expired"):
         verifier.verify(token)
+
+
+def test_a_members_token_is_no_operators_and_the_other_way_round():
+    operators = signed(operator=7, stamp="x", member=None, tenant=None)
+    found = VERIFIER.operator(operators)
+    assert (found.operator, found.stamp) == (7, "x")
+    refused(operators)
+    for token in (signed(), signed(operator="7", stamp="x"), signed(operator=7), "nonsense"):
+        with pytest.raises(Unauthenticated):
+            VERIFIER.operator(token)
+    with pytest.raises(Unauthenticated):
+        VERIFIER.operator(operators, "refresh")
