@@ -9,17 +9,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
-from engine import caching, estimating, retrying
+from engine import caching, retrying
 from engine.aside import Aside, length, length_of
 from engine.batching import Batcher, BatchKey
+from engine.choosing import Chooser
 from engine.coalescing import BorrowedRoute, LentReservation, LentRoute, SharedCalls
 from engine.entries import Retry
 from engine.errors import (
     BudgetExceeded,
     ContextTooLong,
     EngineError,
-    ModelNotFound,
-    Overloaded,
     RateLimited,
     StoreUnavailable,
     UpstreamError,
@@ -57,9 +56,9 @@ class Caller:
         worker: Worker,
     ) -> None:
         self.worker = worker
+        self.choose = Chooser(router, worker).choose
         self._limiter = limiter
         self._sessions = sessions
-        self.router = router
         self._journal = journal
         self._answers = answers
         self._privacy = privacy
@@ -148,25 +147,6 @@ class Caller:
             turn.constraints.answerer = session.answerer
         turn.constraints.needed = partial(self._sessions.needs, session, turn.messages)
 
-    async def choose(self, turn: Turn) -> Route:
-        """5. Where all that fit are full the turn waits for a place."""
-        try:
-            try:
-                turn.route = self._chosen(turn)
-            except Overloaded as error:
-                if not error.full:
-                    raise
-                turn.route = await self._waited_for(turn, error)
-        except EngineError as error:
-            turn.refused = error.decision or {}
-            if turn.over_budget is not None and isinstance(error, Overloaded | ContextTooLong | ModelNotFound):
-                turn.over_budget.decision = error.decision
-                raise turn.over_budget from None  # nobody it has room for is left
-            raise
-        if turn.waited:
-            turn.route.decision["waited"] = round(turn.waited, 3)
-        return turn.route
-
     @staticmethod
     def _may_go_cheaper(turn: Turn, error: EngineError) -> bool:
         """Whether another instance is to be chosen, for which the budget has room. Twice at most: meanwhile others use
@@ -177,38 +157,6 @@ class Caller:
         turn.over_budget = error
         turn.constraints.affords = error.affords
         return True
-
-    def _chosen(self, turn: Turn) -> Route:
-        features = turn.plugins.features if turn.plugins is not None else {}
-        return self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
-
-    async def _waited_for(self, turn: Turn, full: Overloaded) -> Route:
-        """The first place that is left by somebody goes to whose turn it is. Raises Overloaded with what the router had
-        found and the seconds that waiting would take."""
-        self.worker.prepared(turn)
-        queue = self.worker.queue
-        clock = queue.monotonic
-        owner, decision = turn.principal.tenant_id, full.decision or {}
-        tokens: int = decision.get("features", {}).get("prompt_tokens", 0)
-        cost = max(1, tokens + estimating.answer_tokens(turn.request.max_tokens))
-        while True:
-            began = clock()
-            try:
-                place = await queue.wait("instance", full.full, turn.principal, cost, turn.waited)
-            except Overloaded as error:
-                error.decision = {**decision, "waited": round(turn.waited + clock() - began, 3)}
-                raise
-            finally:
-                turn.waited += clock() - began
-            place.claim(owner)
-            try:
-                return self._chosen(turn)
-            except Overloaded as error:
-                if not error.full:
-                    raise
-                full = error
-            finally:
-                place.freed()  # for the next one, if this turn went elsewhere
 
     async def reserve(self, turn: Turn, route: Route, max_tokens: int | None) -> None:
         """6."""

@@ -56,8 +56,8 @@ class Places:
     `alone`: one tenant's own, nothing is kept for others."""
 
     __slots__ = (
-        "_alone", "_cost", "_held", "_looked", "_monotonic", "_recent", "_running", "_seconds", "_seen", "_used", "_weights",
-        "limit", "line", "promised",
+        "_alone", "_cost", "_held", "_looked", "_monotonic", "_recent", "_running", "_seconds", "_seen", "_used",
+        "_weights", "limit", "line", "promised",
     )  # fmt: skip
 
     def __init__(

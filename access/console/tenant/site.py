@@ -92,8 +92,8 @@ class TenantSite(SharedSignIn, ConsoleSite):
         return place_of(request) is not None
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Every page of the site: behind the tenant's wall, in its time zone and the person's language, for the tenant it
-        was opened for; whoever has no console is told why instead of being sent to sign in again."""
+        """Every page of the site: behind the tenant's wall, in its time zone and the person's language, for the tenant
+        it was opened for; whoever has no console is told why instead of being sent to sign in again."""
 
         @wraps(view)
         def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
