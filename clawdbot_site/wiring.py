@@ -83,7 +83,6 @@ from tenants.isolation import PLATFORM_DATABASE, Stores
 from tenants.keyring import KeyTable
 from tenants.limits import Limits
 from tenants.limits.quotas import AllowanceTable, compile_allowances
-from tenants.limits.rebuilding import UnknownSpending
 from tenants.limits.standing import tenant_standing
 from tenants.live import LiveConfig
 from tenants.origins import Origins
@@ -181,7 +180,7 @@ class Application:
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.channels = Connection(settings.CHANNEL_URL)
-        self.limits = Limits(self.stores, self.tenants, self.allowances, spending=UnknownSpending())
+        self.limits = Limits(self.stores, self.tenants, self.allowances, spending=self.spending)
         heard_at = [numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES]
         self.bus = Bus(self.stores.platform(), *heard_at)
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
@@ -264,7 +263,7 @@ class Application:
             degraded={"journal_spool": lambda: self.journal.waiting.spooled > 0},
         )
         shown = SessionParts(desk, versions, self.snapshots, SessionBrowser(self.stores))
-        bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown, live)
+        bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown, live, parts.limits)
         django = _bridged(self._django, bridge)
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN

@@ -11,7 +11,16 @@ from django.http import HttpRequest
 
 from access.generations import Generations
 from access.live_turns import LiveTurns
-from access.parts import KeptAnswers, RouteReader, SessionFinder, SessionStore, SnapshotKeeper, VersionReader
+from access.parts import (
+    KeptAnswers,
+    LimitsReader,
+    RouteReader,
+    SessionFinder,
+    SessionStore,
+    SnapshotKeeper,
+    VersionReader,
+    nothing_limited,
+)
 from access.turns import TurnReader
 from compliance.guard import GuardTable
 from engine.engine import Engine
@@ -58,6 +67,7 @@ class EngineBridge:
     words: Cell[GuardTable] = field(default_factory=lambda: Cell(GuardTable()))
     sessions: SessionParts | None = None
     live: LiveParts | None = None
+    limits: LimitsReader = nothing_limited
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """Waits for the answer in the calling thread. Raises TimeoutError; the work is then cancelled."""

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from access.console import usage_figures
 from access.console.periods import Chosen, chosen
+from access.console.tenant.standing import standing
 from compliance.journal.slots import NoSlot
 from compliance.usage import reader
 from compliance.usage.reader import Whose
@@ -21,10 +22,9 @@ from tenants.models import Tenant
 
 
 def overview(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
-    """For the template `tenant/index.html`; as many queries whatever there is. `standing` is for who knows how much of
-    its budgets the tenant has used: a template's name and what it takes."""
+    """For the template `tenant/index.html`; as many queries whatever there is."""
     asked = chosen(request, ZoneInfo(tenant.time_zone))
-    told: dict[str, Any] = {"chosen": asked, "standing": None, "trouble": ""}
+    told: dict[str, Any] = {"chosen": asked, "standing": standing(request, tenant), "trouble": ""}
     try:
         return {**told, **_figures(Whose(tenant.pk), asked)}
     except (DatabaseError, NoSlot):
