@@ -84,7 +84,7 @@ class UsageLine(UsageSums, kw_only=True):
     name: str | None
 
 
-class UsageAnswer(msgspec.Struct, kw_only=True, rename={"from_": "from"}):
+class UsageReport(msgspec.Struct, kw_only=True, rename={"from_": "from"}):
     """`from` and `to` as they were counted, in whole hours. `more`: there are more lines than `limit`. `latency` is of
     the whole tenant's completed turns, in seconds; null for callers who see only their own."""
 
@@ -107,7 +107,7 @@ class Usage(LeanView):
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply | HttpResponse:
         query = schemas.fields(request.GET.dict(), UsageQuery, strict=False)
         work = partial(_answer, self.principal, query, query.period(time.time()))
-        told: UsageAnswer = await self.parts.rows.run(partial(readable, work))
+        told: UsageReport = await self.parts.rows.run(partial(readable, work))
         return self.json(told) if query.format == "json" else _as_csv(told)
 
 
@@ -120,11 +120,11 @@ def whose(principal: Principal) -> Whose:
     return Whose(principal.tenant_id, principal.key_id, principal.member_id if principal.key_id is None else None)
 
 
-def _answer(principal: Principal, query: UsageQuery, period: Period) -> UsageAnswer:
+def _answer(principal: Principal, query: UsageQuery, period: Period) -> UsageReport:
     mine = whose(principal)
     name = Tenant.objects.values_list("time_zone", flat=True).get(pk=principal.tenant_id)
     found = _lines(mine, period, query, ZoneInfo(name))
-    return UsageAnswer(
+    return UsageReport(
         from_=period.first * HOUR,
         to=period.end * HOUR,
         by=query.by,
@@ -154,7 +154,7 @@ def _told(sums: Sums) -> dict[str, Any]:
     return {**figures, "completion_rate": None if rate is None else round(rate, 6)}
 
 
-def _as_csv(told: UsageAnswer) -> HttpResponse:
+def _as_csv(told: UsageReport) -> HttpResponse:
     rows = [MARK, csv_row([told.by, "name", *UsageSums.__struct_fields__])]
     rows += [csv_row(_cells(line)) for line in told.lines]
     response = HttpResponse(b"".join(rows), content_type="text/csv; charset=utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from access.management.usage import UsageAnswer
+from access.management.usage import UsageReport
 from access.operations import MANAGE_ERRORS, Operation
 
 TEXT = (
@@ -18,7 +18,7 @@ USAGE_OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
         Operation(
             method="get",
             summary="What was used",
-            answer=UsageAnswer,
+            answer=UsageReport,
             text=TEXT,
             errors=(400, *MANAGE_ERRORS),
             query=(

@@ -79,6 +79,15 @@ def read(body: bytes) -> Sealed:
     return Sealed(body[_HEAD.size : end], body[end:nonce].hex(), body[nonce:text], body[text:])
 
 
+def clear_of(body: bytes) -> bytes:
+    """What everybody may read of it, and nothing else taken apart. Raises BodyBroken."""
+    if body[:1] == b"{":
+        return body
+    if len(body) < _HEAD.size or body[0] != SEALED:
+        raise BodyBroken("no body of an entry")
+    return body[_HEAD.size : _HEAD.size + _HEAD.unpack_from(body)[1]]
+
+
 def open_text(sealed: Sealed, cipher: AESGCM, place: Place) -> bytes:
     """Raises cryptography's InvalidTag."""
     bound = associated(place.turn_id, place.kind, place.number, place.tenant_id, sealed.clear)

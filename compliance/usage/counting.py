@@ -4,6 +4,7 @@ So whoever stores a completion counts it, in the same transaction, and whoever r
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import add
 from typing import Final, NamedTuple
 
 import msgspec
@@ -18,6 +19,10 @@ HOUR: Final = 3600
 DAY: Final = 24  # hours
 STATES: Final = ("completed", "refused", "failed", "cancelled", "aborted")
 SUMS: Final = (*STATES, "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost")
+_PLACES: Final = {state: place for place, state in enumerate(STATES)}
+_FAILED: Final = _PLACES["failed"]
+_TOKENS: Final = SUMS.index("prompt_tokens")
+_COST: Final = SUMS.index("cost")
 MOST: Final = 1 << 40  # of one figure of one turn: nothing a service says may overflow a sum
 LONGEST_EDGE: Final = 32
 
@@ -48,13 +53,9 @@ class Sum:
         self.counts = [0] * len(SUMS)
         self.last_at = 0.0
 
-    def add(self, state: int, figures: tuple[int, ...], at: float) -> None:
-        counts = self.counts
-        counts[state] += 1
-        for place, figure in enumerate(figures, len(STATES)):
-            if figure:
-                counts[place] += figure
-        self.last_at = max(self.last_at, at)
+    def add(self, other: Sum) -> None:
+        self.counts = list(map(add, self.counts, other.counts))
+        self.last_at = max(self.last_at, other.last_at)
 
 
 class Timing:
@@ -63,6 +64,13 @@ class Timing:
     def __init__(self) -> None:
         self.durations: dict[str, int] = {}
         self.first_tokens: dict[str, int] = {}
+
+    def add(self, told: _Figures) -> None:
+        bucket = str(buckets.bucket_of(told.duration))
+        self.durations[bucket] = self.durations.get(bucket, 0) + 1
+        if told.ttft is not None:
+            bucket = str(buckets.bucket_of(told.ttft))
+            self.first_tokens[bucket] = self.first_tokens.get(bucket, 0) + 1
 
 
 class Tally(NamedTuple):
@@ -80,7 +88,6 @@ _NOTHING: Final = _Figures()
 def tally(journalled: Iterable[Row]) -> Tally | None:
     """None: there is no completion among them. Raises ValueError, OverflowError, TypeError: a time that is none."""
     rows: dict[RowKey, Sum] = {}
-    totals: dict[TotalKey, Sum] = {}
     timings: dict[TimingKey, Timing] = {}
     for row in journalled:
         if row[1] != COMPLETION:
@@ -89,18 +96,30 @@ def tally(journalled: Iterable[Row]) -> Tally | None:
         told = _figures(content)
         hour = int(at // HOUR)
         name = _model(model, instance, state, told)
-        place = STATES.index(state) if state in STATES else STATES.index("failed")
-        figures = _used(told)
-        mine = (tenant_id, hour, key_id or 0, told.member_id or 0, name, told.instance_id, told.edge[:LONGEST_EDGE])
-        whole = [(tenant_id, 1, hour, name, told.instance_id), (tenant_id, DAY, hour // DAY * DAY, *mine[4:6])]
-        rows.setdefault(mine, Sum()).add(place, figures, at)
-        for total in whole:
-            totals.setdefault(total, Sum()).add(place, figures, at)
+        key = (tenant_id, hour, key_id or 0, told.member_id or 0, name, told.instance_id, told.edge[:LONGEST_EDGE])
+        found = rows.get(key)
+        if found is None:
+            found = rows[key] = Sum()
+        _count(found.counts, _PLACES.get(state, _FAILED), told)
+        found.last_at = max(found.last_at, at)
         if state == "completed":
-            _time(timings.setdefault((tenant_id, hour, name), Timing()), told)
+            timing = timings.get((tenant_id, hour, name))
+            if timing is None:
+                timing = timings[tenant_id, hour, name] = Timing()
+            timing.add(told)
     if not rows:
         return None
+    totals = _totals(rows)
     return Tally(sorted(rows.items(), key=_key), sorted(totals.items(), key=_key), sorted(timings.items(), key=_key))
+
+
+def _totals(rows: dict[RowKey, Sum]) -> dict[TotalKey, Sum]:
+    totals: dict[TotalKey, Sum] = {}
+    for (tenant_id, hour, _key_id, _member_id, model, instance_id, _edge), sums in rows.items():
+        totals.setdefault((tenant_id, 1, hour, model, instance_id), Sum()).add(sums)
+    for (tenant_id, _hours, hour, model, instance_id), sums in list(totals.items()):
+        totals.setdefault((tenant_id, DAY, hour // DAY * DAY, model, instance_id), Sum()).add(sums)
+    return totals
 
 
 def _key(item: tuple[RowKey | TotalKey | TimingKey, object]) -> tuple[object, ...]:
@@ -110,23 +129,21 @@ def _key(item: tuple[RowKey | TotalKey | TimingKey, object]) -> tuple[object, ..
 def _figures(content: bytes) -> _Figures:
     """Nothing where the body cannot be read: the turn counts all the same."""
     try:
-        return _decode(body.read(content).clear)
+        return _decode(body.clear_of(content))
     except (BodyBroken, msgspec.MsgspecError, TypeError):
         return _NOTHING
 
 
-def _used(told: _Figures) -> tuple[int, ...]:
+def _count(counts: list[int], state: int, told: _Figures) -> None:
     """Nobody was paid for the tokens of a kept answer, or of another turn's call."""
-    if told.source != "model":
-        return (0, 0, 0, 0, _bounded(told.cost))
-    used = told.usage
-    return (
-        _bounded(used.prompt_tokens),
-        _bounded(used.completion_tokens),
-        _bounded(used.cached_tokens),
-        _bounded(used.reasoning_tokens),
-        _bounded(told.cost),
-    )
+    counts[state] += 1
+    if told.source == "model":
+        used = told.usage
+        counts[_TOKENS] += _bounded(used.prompt_tokens)
+        counts[_TOKENS + 1] += _bounded(used.completion_tokens)
+        counts[_TOKENS + 2] += _bounded(used.cached_tokens)
+        counts[_TOKENS + 3] += _bounded(used.reasoning_tokens)
+    counts[_COST] += _bounded(told.cost)
 
 
 def _bounded(figure: int) -> int:
@@ -140,14 +157,3 @@ def _model(model: str, instance: str, state: str, told: _Figures) -> str:
         return ""
     made_up = "*" in instance and state in ("refused", "failed") and not told.usage.completion_tokens
     return instance if made_up or model == AUTO else model
-
-
-def _time(timing: Timing, told: _Figures) -> None:
-    _count(timing.durations, told.duration)
-    if told.ttft is not None:
-        _count(timing.first_tokens, told.ttft)
-
-
-def _count(counts: dict[str, int], seconds: float) -> None:
-    bucket = str(buckets.bucket_of(seconds))
-    counts[bucket] = counts.get(bucket, 0) + 1

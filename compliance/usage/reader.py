@@ -30,7 +30,7 @@ _COLUMN: Final[dict[str, str]] = {
     "model": "model", "key": "key_id", "member": "member_id", "instance": "instance_id", "edge": "edge",
     "tenant": "tenant_id",
 }  # fmt: skip
-REACH: Final = 150_000  # rows
+REACH: Final = 30_000  # rows
 _FINE: Final = ("key", "member", "edge")  # what only the finer rows tell apart
 
 
