@@ -60,7 +60,7 @@ class Rebuilder:
     def era(self, scope: Scope) -> str:
         """Of the server where the scope's counts lie. A process keeps its data; which history it follows may change
         under it."""
-        return self._store.era(scope.key("held")).partition(".")[0] or "-"
+        return self._store.era(scope.held).partition(".")[0] or "-"
 
     async def known(self, scope: Scope, *periods: Period) -> None:
         """Returns when the counts of the periods are good. Raises StoreUnavailable."""

@@ -36,11 +36,14 @@ NOTHING = {
 def limited(gateway: Product, upstream: Upstream):
     """Sets limits of the tenant, and takes them away again."""
     gateway.operate(
-        f"row = ModelInstance.objects.get(name='scripted')\nrow.price_in = row.price_out = {PRICE}\nrow.save()"
+        "row = ModelInstance.objects.everywhere().get(name='scripted')\n"
+        f"row.price_in = row.price_out = {PRICE}\nrow.save()"
     )
     yield lambda **limits: set_limits(gateway, **limits)
     set_limits(gateway, **NOTHING)
-    gateway.operate("row = ModelInstance.objects.get(name='scripted')\nrow.price_in = row.price_out = 0\nrow.save()")
+    gateway.operate(
+        "row = ModelInstance.objects.everywhere().get(name='scripted')\nrow.price_in = row.price_out = 0\nrow.save()"
+    )
 
 
 def live(gateway: Product, true) -> None:
