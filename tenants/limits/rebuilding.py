@@ -127,11 +127,14 @@ class Rebuilder:
             words: list[str | int] = [word for pair in sums.items() for word in pair]
             for start in range(0, len(words), 2 * CHUNK):
                 self._store.send("HSET", fresh, *words[start : start + 2 * CHUNK])
+            self._store.send("PEXPIRE", fresh, 60_000)  # in case this worker dies now
             last = "1" if attempt == TRIES else "0"
             done = await self._store.run(
                 scripts.FINISH, [key, f"{key}:late", fresh], era, self._token, read_at, last, life
             )
-            if done != b"again":
+            if done == b"lost":  # it took so long that another worker has the task
+                return
+            if done == b"done":
                 log.info("what was spent in %s was added up: %d millionths", key, sums["t"])
                 return
 
