@@ -53,6 +53,12 @@ def fairness() -> bool:
     return subprocess.run([sys.executable, "-m", "benchmarks.fairness", *size], cwd=ROOT).returncode == 0
 
 
+def budgets(rounds: int = 300) -> bool:
+    """streams broken off anywhere, an emptied store, 500 racing calls over two web workers: sums agree to the token."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/tenants/limits", "tests/product/test_budgets.py"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "BUDGET_ROUNDS": str(rounds)}).returncode == 0
+
+
 def idle_sockets() -> bool:
     """10,000 idle sockets, floods, junk, slow readers: nothing else slows by more than half, memory is bounded."""
     return subprocess.run([sys.executable, "-m", "benchmarks.idle_sockets"], cwd=ROOT).returncode == 0
@@ -69,6 +75,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
     "fairness": fairness,
+    "budgets": budgets,
     "idempotency": idempotency,
     "idle-sockets": idle_sockets,
     "resume": resume,

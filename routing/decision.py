@@ -23,8 +23,8 @@ Kept = Literal["instance", "model"]
 
 class Step(msgspec.Struct):
     """A pool of the chain and what came of it. `name` is the model that was asked of it, `fallback` how the chain came
-    here: `{"name", "place"}`, `{"context_window"}` for the instances with so much room, or `{"budget"}` for those that
-    the caller's budget has room for; None: the rules gave it."""
+    here: `{"name", "place"}`, `{"context_window"}` for the instances with so much room, `{"budget"}` for those that the
+    caller's budget has room for; None: the rules gave it."""
 
     pool: Pool
     name: str

@@ -68,6 +68,8 @@ def _fallback(found: Any) -> Any:
         return _("%(name)s, number %(place)s of the rules' fallbacks") % {
             "name": found["name"], "place": found.get("place", "—"),
         }  # fmt: skip
+    if found.get("budget"):
+        return _("to a model that the budget has room for")
     room = found.get("context_window")
     return _("to a larger context window: %(room)s") % {"room": _("no limit") if room is None else room}
 

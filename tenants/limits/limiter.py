@@ -41,7 +41,7 @@ from tenants.limits.quotas import AllowanceTable
 from tenants.limits.rebuilding import Rebuilder, UnknownSpending
 from tenants.limits.reserving import Ask, Reserver, Taken, limited
 from tenants.limits.slots import SLOT_LEASE, Slots
-from tenants.limits.subjects import Scope, Subject, Subjects
+from tenants.limits.subjects import Scope, Subjects
 from tenants.visitor_limits import VisitorLimits
 
 DEFAULT_ANSWER_TOKENS: Final = 256
@@ -155,57 +155,53 @@ class Limits:
             await self._visitors.turn(view, principal.subject, principal.address)
         found = self.subjects.of_turn(principal, view)
         everybody = self.subjects.of_everybody()
-        if not found and everybody is None:
+        if found is None and everybody is None:
             return UNLIMITED
         admitted = Admitted(self.slots, turn_id)
-        if found:
-            await self._admit(Scope(str(view.id), view.time_zone, view.id, tuple(found)), admitted, turn_id)
+        if found is not None:
+            await self._admit(found, admitted, turn_id)
         if everybody is not None and everybody.subjects:
             try:
                 await self._admit(everybody, admitted, turn_id)
             except BaseException:
                 admitted.release()
-                for subject in found:
-                    if subject.quota.requests is not None:
-                        self.store.send("RPOP", f"{subject.prefix}requests")
+                for subject in found.turn.logs if found is not None else ():
+                    self.store.send("RPOP", f"{subject.prefix}requests")
                 raise
         return admitted
 
     async def _admit(self, scope: Scope, admitted: Admitted, turn_id: str) -> None:
-        logs = [subject for subject in scope.subjects if subject.quota.requests is not None]
-        slots = [subject for subject in scope.subjects if subject.quota.turns is not None]
-        if not logs and not slots:
+        turn = scope.turn
+        if not turn.keys:
             return
-        for subject in (*logs, *slots):
-            if subject.quota.requests == 0 or subject.quota.turns == 0:
-                raise RateLimited(f"{subject.who} may not use the service.")
-        keys = [f"{subject.prefix}turns" for subject in slots]
+        if turn.shut is not None:
+            raise RateLimited(f"{turn.shut.who} may not use the service.")
+        keys = turn.slot_keys
         riders = self.slots.riders(scope.tag)
         for key in keys:
             self.slots.hold(key, turn_id)
         try:
             answer = self.store.run(
                 scripts.ADMIT,
-                [*(f"{subject.prefix}requests" for subject in logs), *keys, *(key for key, _ in riders)],
-                len(logs),
-                len(slots),
+                [*turn.keys, *(key for key, _ in riders)] if riders else turn.keys,
+                len(turn.logs),
+                len(turn.slots),
                 turn_id,
                 self.slots.lease_ms,
-                *(subject.quota.requests or 1 for subject in logs),
-                *(subject.quota.turns or 1 for subject in slots),
+                *turn.limits,
                 *(rider for _, rider in riders),
             )
             self.slots.arrive(scope.tag, riders, answer)
             reply = await asyncio.shield(answer)
             verdict = reply[0].decode()
             if verdict != "ok":
-                raise limited((slots if verdict == "turns" else logs)[reply[1] - 1], verdict, reply[2] / 1000)
+                raise limited((turn.slots if verdict == "turns" else turn.logs)[reply[1] - 1], verdict, reply[2] / 1000)
         except BaseException as error:
             taken = not isinstance(error, RateLimited | StoreUnavailable)
             for key in keys:
                 self.slots.give_back(scope.tag, key, turn_id, taken=taken)
             raise
-        admitted.took(scope.tag, keys, Window(reply[1], reply[2], reply[3] / 1000) if logs else None)
+        admitted.took(scope.tag, keys, Window(reply[1], reply[2], reply[3] / 1000) if turn.logs else None)
 
     async def reserve(
         self,
@@ -239,7 +235,7 @@ class Limits:
         try:
             for scope in (own, everybody):
                 if scope is not None:
-                    taken.append(await self._reserver.take(scope, ask) if _asks(scope) else _nothing(scope))
+                    taken.append(await self._reserver.take(scope, ask) if scope.asks else _nothing(scope))
         except BaseException:
             for each in taken:
                 self._reserver.settle(each, 0, 0)
@@ -294,18 +290,6 @@ class Limits:
         if view is None:
             raise TenantSuspended
         return view
-
-
-def _asks(scope: Scope) -> bool:
-    """Whether the store is to be asked before a call."""
-    return any(
-        subject.quota.tokens is not None or subject.quota.spends or _limits_calls(subject) for subject in scope.subjects
-    )
-
-
-def _limits_calls(subject: Subject) -> bool:
-    quota = subject.quota
-    return subject.name[0] == "M" and (quota.requests is not None or quota.turns is not None)
 
 
 def _nothing(scope: Scope) -> Taken:

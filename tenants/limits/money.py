@@ -16,7 +16,7 @@ from tenants.handles import Store
 from tenants.limits import scripts
 from tenants.limits.periods import Calendar, Period
 from tenants.limits.rebuilding import Rebuilder, place
-from tenants.limits.subjects import Scope, Subject
+from tenants.limits.subjects import Scope, Subject, text_of
 from tenants.resp import Reply
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Purse:
     def keys(self, scope: Scope) -> list[str]:
         """Of the day's counts, the month's, and what is set aside."""
         day, month = self.periods(scope)
-        return [place(scope, day), place(scope, month), scope.key("held")]
+        return [place(scope, day), place(scope, month), scope.held]
 
     @property
     def generation(self) -> int:
@@ -75,17 +75,8 @@ class Purse:
             self._store.send("UNLINK", self.keys(scope)[0])
             self._store.send("UNLINK", self.keys(scope)[1])
 
-    def limits(self, subjects: list[Subject]) -> list[Word]:
-        """As the scripts read them."""
-        words: list[Word] = []
-        for subject in subjects:
-            quota = subject.quota
-            words += [subject.name, _text(quota.day), _text(quota.month)]
-        return words
-
     async def extend(self, scope: Scope, amount: int) -> tuple[str, int]:
         """What could be set aside beside, up to `amount`, and the generation in which. Raises StoreUnavailable."""
-        subjects = scope.spenders
         for _ in range(2):
             generation = self.generation
             granted = int(
@@ -95,7 +86,7 @@ class Purse:
                     self.rebuilder.era(scope),
                     generation,
                     amount,
-                    *self.limits(subjects),
+                    *scope.money,
                 )
             )
             if granted >= 0:
@@ -112,7 +103,7 @@ class Purse:
             made = asyncio.get_running_loop().time()
             waiting = Charges(scope, made, self.rebuilder.era(scope), defaultdict(int), defaultdict(int))
             self._waiting[scope.tag] = waiting
-        elif waiting.scope is not scope:
+        elif waiting.scope is not scope and waiting.scope.subjects != scope.subjects:
             waiting.scope = _joined(waiting.scope, scope)
         for name in scope.charged:
             waiting.costs[name] += cost
@@ -144,7 +135,7 @@ class Purse:
         words: list[Word] = []
         for name, cost in charges.costs.items():
             quota = limits.get(name)
-            words += [name, cost, _text(quota.day if quota else None), _text(quota.month if quota else None)]
+            words += [name, cost, text_of(quota.day if quota else None), text_of(quota.month if quota else None)]
         for field, amount in charges.holds.items():
             words += [field, amount]
         age = int((asyncio.get_running_loop().time() - charges.made) * 1000)
@@ -211,11 +202,7 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _text(limit: int | None) -> Word:
-    return "" if limit is None else limit
-
-
 def _joined(one: Scope, other: Scope) -> Scope:
     """The limits of both."""
     known = {subject.name: subject for subject in (*one.subjects, *other.subjects)}
-    return msgspec.structs.replace(other, subjects=tuple(known.values()))
+    return Scope(other.tag, other.zone, other.tenant_id, tuple(known.values()), other.charged)

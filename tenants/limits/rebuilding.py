@@ -60,7 +60,7 @@ class Rebuilder:
     def era(self, scope: Scope) -> str:
         """Of the server where the scope's counts lie. A process keeps its data; which history it follows may change
         under it."""
-        return self._store.era(scope.key("held")).partition(".")[0] or "-"
+        return self._store.era(scope.held).partition(".")[0] or "-"
 
     async def known(self, scope: Scope, *periods: Period) -> None:
         """Returns when the counts of the periods are good. Raises StoreUnavailable."""
@@ -127,11 +127,14 @@ class Rebuilder:
             words: list[str | int] = [word for pair in sums.items() for word in pair]
             for start in range(0, len(words), 2 * CHUNK):
                 self._store.send("HSET", fresh, *words[start : start + 2 * CHUNK])
+            self._store.send("PEXPIRE", fresh, 60_000)  # in case this worker dies now
             last = "1" if attempt == TRIES else "0"
             done = await self._store.run(
                 scripts.FINISH, [key, f"{key}:late", fresh], era, self._token, read_at, last, life
             )
-            if done != b"again":
+            if done == b"lost":  # it took so long that another worker has the task
+                return
+            if done == b"done":
                 log.info("what was spent in %s was added up: %d millionths", key, sums["t"])
                 return
 

@@ -122,33 +122,35 @@ class Reserver:
 
     def _script(self, scope: Scope, ask: Ask, taken: Taken) -> tuple[list[str], list[Word], dict[str, tuple[int, int]]]:
         """Keys and arguments without riders, and what of earlier estimates' errors goes along. Raises RateLimited."""
-        called = [subject for subject in scope.subjects if subject.name[0] == "M"]
-        logs = [subject for subject in called if subject.quota.requests is not None]
-        slots = [subject for subject in called if subject.quota.turns is not None]
-        buckets = [subject for subject in scope.subjects if subject.quota.tokens is not None]
-        spenders = scope.spenders
-        for subject in (*logs, *slots, *buckets):
-            if _is_shut(subject):
-                raise RateLimited(f"{subject.who} may not be used.")
-        words: list[Word] = [len(buckets), len(logs), len(slots), len(spenders), taken.number, self._slots.lease_ms]
+        call = scope.call
+        if scope.shut is not None:
+            raise RateLimited(f"{scope.shut.who} may not be used.")
+        words: list[Word] = [
+            len(scope.buckets),
+            len(call.logs),
+            len(call.slots),
+            len(scope.spenders),
+            taken.number,
+            self._slots.lease_ms,
+        ]
         keys: list[str] = []
         owed: dict[str, tuple[int, int]] = {}
-        for subject in buckets:
-            limit, key = subject.quota.tokens or 1, f"{subject.prefix}tokens"
+        waiting = self._owed.get(scope.tag) or {}
+        for key, limit, subject in scope.buckets:
             amount = min(ask.tokens, limit * MAX_RESERVED_MINUTES)
             taken.buckets.append((subject, amount))
-            if (more := self._owed[scope.tag].pop(key, None)) is not None:
+            if (more := waiting.pop(key, None)) is not None:
                 owed[key] = more
             keys.append(key)
-            words += [limit, amount, more[1] if more is not None else 0]
-        taken.slots += [f"{subject.prefix}turns" for subject in slots]
-        keys += [*(f"{subject.prefix}requests" for subject in logs), *taken.slots]
-        words += [*(subject.quota.requests or 1 for subject in logs), *(subject.quota.turns or 1 for subject in slots)]
-        if spenders:
+            words += (limit, amount, more[1] if more is not None else 0)
+        taken.slots = call.slot_keys
+        keys += call.keys
+        words += call.limits
+        if scope.spenders:
             purse = self._purse
             generation, amount = purse.generation, ask.amount
             keys += purse.keys(scope)
-            words += [purse.rebuilder.era(scope), generation, amount, *purse.limits(spenders)]
+            words += (purse.rebuilder.era(scope), generation, amount, *scope.money)
             taken.holds.append((str(generation), amount))
         return keys, words, owed
 
@@ -206,18 +208,12 @@ class Reserver:
 
     def _refusal(self, scope: Scope, reply: Reply) -> RateLimited:
         verdict, wait = reply[0].decode(), reply[2] / 1000
-        called = [subject for subject in scope.subjects if subject.name[0] == "M"]
         if verdict == "tokens":
-            subject = [each for each in scope.subjects if each.quota.tokens is not None][reply[1] - 1]
-            limit = subject.quota.tokens or 0
+            _, limit, subject = scope.buckets[reply[1] - 1]
             error = RateLimited(f"{subject.who} may use {limit} tokens a minute.", retry_after=wait)
             error.limits = RateLimits(tokens=Window(limit, 0, wait))
             return error
-        if verdict == "requests":
-            subject = [each for each in called if each.quota.requests is not None][reply[1] - 1]
-        else:
-            subject = [each for each in called if each.quota.turns is not None][reply[1] - 1]
-        return limited(subject, verdict, wait)
+        return limited((scope.call.slots if verdict == "turns" else scope.call.logs)[reply[1] - 1], verdict, wait)
 
 
 def limited(subject: Subject, verdict: str, wait: float) -> RateLimited:
@@ -230,9 +226,3 @@ def limited(subject: Subject, verdict: str, wait: float) -> RateLimited:
     error = RateLimited(f"{subject.who} may make {limit} requests a minute.", retry_after=wait)
     error.limits = RateLimits(requests=Window(limit, 0, wait))
     return error
-
-
-def _is_shut(subject: Subject) -> bool:
-    """Whether a limit lets nothing pass."""
-    quota = subject.quota
-    return quota.tokens == 0 or (subject.name[0] == "M" and 0 in (quota.requests, quota.turns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -27,22 +27,67 @@ class Subject(msgspec.Struct, frozen=True):
     who: str
 
 
-class Scope(msgspec.Struct, frozen=True):
+class Counted:
+    """Which of some subjects count requests and turns, as the scripts take them: `keys` of logs, then of slots, and the
+    limits in their order. `shut` is a subject that lets nothing pass."""
+
+    __slots__ = ("keys", "limits", "logs", "shut", "slot_keys", "slots")
+
+    def __init__(self, subjects: Sequence[Subject]) -> None:
+        self.logs = [subject for subject in subjects if subject.quota.requests is not None]
+        self.slots = [subject for subject in subjects if subject.quota.turns is not None]
+        self.slot_keys = [f"{subject.prefix}turns" for subject in self.slots]
+        self.keys = [*(f"{subject.prefix}requests" for subject in self.logs), *self.slot_keys]
+        self.limits = [subject.quota.requests or 0 for subject in self.logs]
+        self.limits += [subject.quota.turns or 0 for subject in self.slots]
+        self.shut = next((subject for subject in subjects if 0 in (subject.quota.requests, subject.quota.turns)), None)
+
+
+class Scope:
     """Whose counters lie together: a tenant's, or the platform's. `tag` is their hash tag, `zone` the time zone of
-    their days. `charged` are the names a turn's cost is noted for; none: nobody here has a budget."""
+    their days. `charged` are the names a turn's cost is noted for; none: nobody here has a budget.
 
-    tag: str
-    zone: str
-    tenant_id: int | None
-    subjects: tuple[Subject, ...]
-    charged: tuple[str, ...] = ()
+    `turn` is what counts as a turn begins, `call` as a model is called, `buckets` are keys and limits of tokens,
+    `money` the limits of `spenders` as the scripts read them; `asks`: something is to be asked before a call."""
 
-    @property
-    def spenders(self) -> list[Subject]:
-        return [subject for subject in self.subjects if subject.quota.spends]
+    __slots__ = (
+        "asks", "buckets", "call", "charged", "held", "money", "shut", "spenders", "subjects", "tag", "tenant_id",
+        "turn", "zone",
+    )  # fmt: skip
+
+    def __init__(
+        self, tag: str, zone: str, tenant_id: int | None, subjects: tuple[Subject, ...], charged: tuple[str, ...] = ()
+    ) -> None:
+        self.tag = tag
+        self.zone = zone
+        self.tenant_id = tenant_id
+        self.subjects = subjects
+        self.charged = charged
+        self.held = self.key("held")
+        self.turn = Counted(subjects)
+        self.call = Counted([subject for subject in subjects if subject.name[0] == "M"])
+        self.buckets = [
+            (f"{subject.prefix}tokens", subject.quota.tokens, subject)
+            for subject in subjects
+            if subject.quota.tokens is not None
+        ]
+        self.spenders = [subject for subject in subjects if subject.quota.spends]
+        self.money: list[str | int] = []
+        for subject in self.spenders:
+            self.money += [subject.name, text_of(subject.quota.day), text_of(subject.quota.month)]
+        self.shut = self.call.shut or next((subject for _, limit, subject in self.buckets if not limit), None)
+        self.asks = bool(self.buckets or self.spenders or self.call.keys)
 
     def key(self, what: str) -> str:
         return f"limits:{{{self.tag}}}:{what}"
+
+
+def text_of(limit: int | None) -> str | int:
+    """A limit as the scripts read it."""
+    return "" if limit is None else limit
+
+
+Known = tuple[object, AllowanceTable, Scope | None]
 
 
 class Subjects:
@@ -52,9 +97,32 @@ class Subjects:
         self._allowances = allowances
         self._own: dict[int, tuple[TenantView, Quota]] = {}
         self._known: dict[tuple[str, str], Subject] = {}
+        self._scopes: dict[tuple[int, int | None, int | None, str | None], Known] = {}
 
-    def of_turn(self, principal: Principal, view: TenantView) -> list[Subject]:
-        """Of the tenant and who asks."""
+    def of_turn(self, principal: Principal, view: TenantView) -> Scope | None:
+        """Of the tenant and who asks. None: there are none."""
+        return self._scope(principal, view, None)
+
+    def of_call(self, principal: Principal, view: TenantView, model: str) -> Scope | None:
+        """Of the tenant, who asks, and the model that is to answer. None: nothing is limited nor noted."""
+        return self._scope(principal, view, model)
+
+    def _scope(self, principal: Principal, view: TenantView, model: str | None) -> Scope | None:
+        table = self._allowances.value
+        place = (view.id, principal.key_id, principal.member_id, model)
+        known = self._scopes.get(place)
+        if known is None or known[0] is not view or known[1] is not table:
+            if len(self._scopes) >= REMEMBERED:
+                self._scopes.clear()
+            made = self._of_turn(principal, view) if model is None else self._of_call(principal, view, model)
+            known = self._scopes[place] = (view, table, made)
+        return known[2]
+
+    def _of_turn(self, principal: Principal, view: TenantView) -> Scope | None:
+        found = self._callers(principal, view)
+        return Scope(str(view.id), view.time_zone, view.id, tuple(found)) if found else None
+
+    def _callers(self, principal: Principal, view: TenantView) -> list[Subject]:
         found = []
         own = self.own(view)
         tag = str(view.id)
@@ -68,9 +136,8 @@ class Subjects:
             found.append(self._subject(tag, f"m{member}", f"member:{member}:", quota, "This member"))
         return found
 
-    def of_call(self, principal: Principal, view: TenantView, model: str) -> Scope | None:
-        """Of the tenant, who asks, and the model that is to answer. None: nothing is limited nor noted."""
-        found = self.of_turn(principal, view)
+    def _of_call(self, principal: Principal, view: TenantView, model: str) -> Scope | None:
+        found = self._callers(principal, view)
         table = self._allowances.value
         quota = table.models.get((view.id, model)) if table.models else None
         if quota is not None:
@@ -86,6 +153,12 @@ class Subjects:
         table = self._allowances.value
         if table.platform is None and not table.shared:
             return None
+        known = self._scopes.get((0, None, None, model))
+        if known is None or known[1] is not table:
+            known = self._scopes[0, None, None, model] = (None, table, self._of_everybody(table, model))
+        return known[2]
+
+    def _of_everybody(self, table: AllowanceTable, model: str | None) -> Scope | None:
         found = []
         if table.platform is not None:
             found.append(self._subject(PLATFORM, "t", "", table.platform, "The platform"))

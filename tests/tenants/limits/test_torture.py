@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 
 from engine.engine import Engine
@@ -16,6 +17,8 @@ from tests.cast import ACME, ALICE, tenant_table
 from tests.engine.parts import ScriptedModel, ask, build
 from tests.tenants.limits.test_money import spent
 
+ROUNDS = int(os.environ.get("BUDGET_ROUNDS", "12"))
+SEED = int(os.environ.get("BUDGET_SEED", "7"))
 PRICED = {"price_in": 3.0, "price_out": 7.0}
 
 
@@ -70,13 +73,13 @@ async def _turn(engine: Engine, chance: random.Random) -> str:
 
 
 async def test_it_charges_streams_that_break_off_what_they_produced(valkey_url, tenants):
-    budget = 150_000
+    budget = 150_000 * ROUNDS // 12
     tenants.swap(tenant_table(ACME.view(money_per_day=budget, tokens_per_minute=10**9)))
     records = Journalled()
     workers = [Worker(valkey_url, tenants, records) for _ in range(3)]
-    chance = random.Random(7)
+    chance = random.Random(SEED)
     ends: list[str] = []
-    for _ in range(12):
+    for _ in range(ROUNDS):
         ends += await asyncio.gather(*(_turn(chance.choice(workers).engine, chance) for _ in range(30)))
     for worker in workers:
         await worker.engine.drain()
@@ -96,10 +99,10 @@ async def test_it_agrees_with_the_record_after_the_store_was_emptied_under_strea
     tenants.swap(tenant_table(ACME.view(money_per_day=10**12)))
     records = Journalled()
     workers = [Worker(valkey_url, tenants, records) for _ in range(2)]
-    chance = random.Random(11)
-    for place in range(6):
+    chance = random.Random(SEED)
+    for place in range(ROUNDS // 2):
         running = [asyncio.create_task(_turn(chance.choice(workers).engine, chance)) for _ in range(20)]
-        if place in (2, 4):
+        if place % 2 == 0 and place:
             await asyncio.sleep(0.03)
             await workers[0].stores.platform().call("FLUSHALL")
         await asyncio.gather(*running)
