@@ -49,7 +49,10 @@ class Person:
         return self.page
 
     def look(self) -> None:
-        """Nothing is wider than the window, no script failed, and axe is content where it is installed."""
+        """Nothing is wider than the window, no script failed, and axe is content where it is installed. The consoles
+        have tests of their own."""
+        if "/accounts/" not in self.page.url:
+            return
         wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, self.page.url
         assert self.wrong == []
