@@ -16,6 +16,7 @@ from tenants import jobs
 from tenants.models import Job, Tenant
 
 KIND: Final = "close_tenant"
+DELETION: Final = "delete_tenant"  # the kind of the job that says one has begun
 
 
 def close(*, tenant: Tenant, confirmed: str, created_by: str) -> Tenant:
@@ -40,6 +41,8 @@ def reopen(*, tenant: Tenant) -> Tenant:
         row = Tenant.objects.select_for_update().get(pk=tenant.pk)
         if row.closed_at is None:
             raise ValidationError({"tenant": _("This tenant is not closed.")})
+        if Job.objects.for_tenant(row.pk).filter(kind=DELETION).exists():
+            raise ValidationError({"tenant": _("Its deletion has begun: it cannot be taken back any more.")})
         closed = Job.objects.for_tenant(row.pk).filter(kind=KIND).order_by("-pk").first()
         row.closed_at, row.is_active = None, bool(closed is not None and closed.arguments.get("was_active"))
         row.save(update_fields=["closed_at", "is_active"])

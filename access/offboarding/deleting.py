@@ -24,20 +24,21 @@ from django.utils.translation import gettext_lazy as _
 
 from access import erasing
 from access.offboarding import belongings
-from access.offboarding.closing import close, deletable_from
+from access.offboarding.closing import DELETION, close, deletable_from
 from compliance import changes
 from compliance.journal.signing import platform_signer
 from compliance.journal.store import StoreAway
 from compliance.models import ChangeRecord
 from compliance.sealing.destroying import destroy_all
 from compliance.tree import asking
+from compliance.tree.hashing import Broken
 from compliance.tree.notes import Keys, open_note
 from engine.errors import EngineError
 from engine.snapshots import Cell
 from engine.types import Json
 from sessions_app import moving, shelf
 from sessions_app.carrying import empty
-from tenants import prefixed
+from tenants import actors, jobs, prefixed
 from tenants.directory import compile_tenants
 from tenants.isolation import Stores
 from tenants.live import announce
@@ -55,8 +56,7 @@ DELETED: Final = "tenant_deleted"
 def delete(*, tenant: Tenant, early: bool = False) -> str:
     """The name of the object that holds the certificate. `early`: before its days are over. Blocking, minutes for a
     large tenant. Raises ValidationError, StoreAway, StoreUnavailable, django.db.DatabaseError, OSError."""
-    tenant = Tenant.objects.get(pk=tenant.pk)
-    _check(tenant, early)
+    tenant = _begun(tenant.pk, early)
     head = next(iter(asking.heads(tenant.pk)), None)
     stored = asyncio.run(_empty_store(tenant))
     sessions = shelf.remove(shelf.rows_of(tenant.pk))
@@ -67,6 +67,7 @@ def delete(*, tenant: Tenant, early: bool = False) -> str:
     about: Json = {
         "tenant": tenant.slug,
         "tenant_id": tenant.pk,
+        "created_at": tenant.created_at.timestamp(),
         "closed_at": tenant.closed_at.timestamp() if tenant.closed_at else None,
         "deleted_at": time.time(),
         "keys_destroyed": len(keys),
@@ -119,9 +120,14 @@ def came_back() -> list[Tenant]:
         return []
     found = []
     for name in names:
-        with default_storage.open(f"{FOLDER}/{name}") as file:
-            about = msgspec.json.decode(file.read())["certificate"]
-        found += list(Tenant.objects.filter(pk=about["tenant_id"], slug=about["tenant"]))
+        try:
+            with default_storage.open(f"{FOLDER}/{name}") as file:
+                about = verified(file.read(), platform_signer().keys)
+        except (Broken, ValueError) as error:
+            log.error("%s/%s is no certificate of ours: %s", FOLDER, name, error)
+            continue
+        same = Tenant.objects.filter(pk=about["tenant_id"], slug=about["tenant"])
+        found += [tenant for tenant in same if tenant.created_at.timestamp() == about["created_at"]]
     return found
 
 
@@ -140,6 +146,17 @@ def try_to_delete(tenant: Tenant, *, back: bool) -> bool:
 def _is_due(tenant: Tenant) -> bool:
     since = deletable_from(tenant)
     return since is not None and since <= timezone.now()
+
+
+def _begun(number: int, early: bool) -> Tenant:
+    """From here on it cannot be taken back; a deletion that failed is to be asked for again."""
+    with transaction.atomic():
+        tenant = Tenant.objects.select_for_update().get(pk=number)
+        begun = Job.objects.for_tenant(number).filter(kind=DELETION)
+        _check(tenant, early or begun.exists())
+        if not begun.exists():
+            jobs.queue_job(tenant_id=number, kind=DELETION, created_by=actors.current().name[:100])
+    return tenant
 
 
 def _check(tenant: Tenant, early: bool) -> None:

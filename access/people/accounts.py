@@ -7,9 +7,11 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from allauth.account.utils import perform_login
 from django.conf import settings
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from tenants import services
 from tenants.models import Member, Role, Tenant, User
@@ -20,7 +22,11 @@ def make_person(*, username: str, password: str, email: str, verified: bool) -> 
         user = User(username=username, email=email, language=translation.get_language() or "")
         user.set_password(password)
         user.full_clean()
-        user.save(force_insert=True)
+        try:
+            with transaction.atomic():
+                user.save(force_insert=True)
+        except IntegrityError:  # somebody else was faster
+            raise ValidationError({"username": _("This name is taken.")}) from None
         if email:
             taken = EmailAddress.objects.filter(email__iexact=email, verified=True).exists()
             EmailAddress.objects.create(user=user, email=email, verified=verified and not taken, primary=True)

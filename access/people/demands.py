@@ -20,7 +20,7 @@ from requests import RequestException
 
 from access import errors
 from engine.errors import StoreUnavailable
-from tenants.attempts import AWAY
+from tenants.attempts import AWAY, CannotCount
 from tenants.models import User
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def _refused(request: HttpRequest) -> HttpResponse | None:
 
 def _away(request: HttpRequest, exception: Exception) -> HttpResponse | None:
     """What is no fault of ours: web sessions and counters lie in the store, and a provider of sign-ins is elsewhere."""
-    if isinstance(exception, AWAY):
+    if isinstance(exception, (*AWAY, CannotCount)):
         return errors.numbered(StoreUnavailable(), request)
     if isinstance(exception, RequestException | OAuth2Error) and request.path.startswith("/accounts/"):
         log.warning("the provider of sign-ins does not answer as it should: %s", exception)

@@ -185,3 +185,23 @@ def test_it_names_every_table_of_a_tenant():
         "routing.RoutingRule",
     } <= names
     assert not any(name.startswith("compliance.AuditEntry") for name in names)
+
+
+def test_a_deletion_that_has_begun_is_not_taken_back(cast):
+    closed(cast.acme)
+    jobs.queue_job(tenant_id=cast.acme.pk, kind=closing.DELETION)
+    refused("tenant", closing.reopen, tenant=cast.acme)
+
+
+def test_a_tenant_that_an_old_backup_brings_back_is_known(cast, objects):
+    def certified(**changes):
+        about = {"tenant": "acme", "tenant_id": 1, "created_at": cast.acme.created_at.timestamp()} | changes
+        default_storage.save("deletions/1.json", ContentFile(msgspec.json.encode(deleting.signed(about))))
+
+    assert deleting.came_back() == []
+    certified(tenant="other")
+    certified(created_at=1.0)
+    default_storage.save("deletions/1.json", ContentFile(b'{"certificate": {"tenant_id": 2, "tenant": "globex"}}'))
+    assert deleting.came_back() == []
+    certified()
+    assert deleting.came_back() == [cast.acme]
