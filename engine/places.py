@@ -56,8 +56,8 @@ class Places:
     `alone`: one tenant's own, nothing is kept for others."""
 
     __slots__ = (
-        "_alone", "_cost", "_held", "_looked", "_monotonic", "_recent", "_running", "_seconds", "_seen", "_used", "_weights",
-        "limit", "line", "promised",
+        "_alone", "_cost", "_held", "_looked", "_monotonic", "_recent", "_running", "_seconds", "_seen", "_used",
+        "_weights", "limit", "line", "promised",
     )  # fmt: skip
 
     def __init__(
@@ -96,7 +96,7 @@ class Places:
         free = self.limit - self.promised - (self._used if self._running is None else self._running())
         if free <= 0:
             return False
-        if free * RESERVED > self.limit:  # more than are ever kept
+        if free > 1 and free * RESERVED > self.limit:  # more than are ever kept
             return True
         return free > self.reserved or self._held.get(owner, 0) < self._share(owner)
 
