@@ -96,7 +96,7 @@ class Places:
         free = self.limit - self.promised - (self._used if self._running is None else self._running())
         if free <= 0:
             return False
-        if free * RESERVED > self.limit:  # more than are ever kept
+        if free > 1 and free * RESERVED > self.limit:  # more than are ever kept
             return True
         return free > self.reserved or self._held.get(owner, 0) < self._share(owner)
 

@@ -30,10 +30,15 @@ def reasons(decision: Mapping[str, Any]) -> list[tuple[Any, Any]]:
         (_("Fallback"), _fallback(decision.get("fallback"))),
         (_("Session"), _session(decision.get("session"))),
         (_("Runner-up"), decision.get("runner_up")),
+        (_("Waited for a place"), _waited(decision.get("waited"))),
         (_("Shared the call of turn"), decision.get("shared_with")),
     ]
     shown = [(name, value) for name, value in rows if value]
     return [*shown, (_("Rules that matched"), _("none"))] if shown and not rules else shown
+
+
+def _waited(seconds: Any) -> str:
+    return f"{seconds:.3f} s" if isinstance(seconds, int | float) and seconds else ""
 
 
 def candidates(found: Any) -> Json | None:

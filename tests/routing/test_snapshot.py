@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from engine.errors import ModelNotFound
+from engine.errors import ModelNotFound, Overloaded
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Message
 from routing.models import ModelInstance, RoutingRule
@@ -50,6 +50,27 @@ def test_it_compiles_rows_into_what_the_request_path_reads(companies):
     assert (instance.languages, instance.price_in, instance.timeout) == (("zh", "en"), 0.5, 30.0)
     assert (instance.max_concurrency, entry.owner, entry.adapter.config.api_key) == (7, "acme", "sk-1")
     assert "sk-1" not in repr(entry)
+
+
+@pytest.mark.parametrize(("limit", "workers", "each"), [(8, 1, 8), (8, 4, 2), (10, 4, 3), (1, 4, 1), (None, 4, None)])
+def test_workers_divide_what_an_instance_takes(companies, limit, workers, each):
+    row = made("shared", max_concurrency=limit)
+    table = compile_routing(RoutingTable(), None, timeout=30.0, workers=workers)
+    assert table.entries[row.pk].instance.max_concurrency == each
+
+
+def test_a_changed_limit_counts_for_calls_that_run(companies):
+    row = made("shared", max_concurrency=1)
+    first = compiled()
+    ask(first, ALICE)
+    with pytest.raises(Overloaded) as caught:
+        ask(first, CHARLIE)
+    assert caught.value.full == (first.entries[row.pk].health.places,)
+    row.max_concurrency = 2
+    row.save()
+    second = compiled(first)
+    ask(second, CHARLIE)
+    assert second.entries[row.pk].health.places.standing().held == {1: 1, 2: 1}
 
 
 def test_it_keeps_what_did_not_change(companies):

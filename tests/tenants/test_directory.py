@@ -15,8 +15,10 @@ def test_it_compiles_every_tenant_with_its_own_networks(cast):
 
 
 def test_it_carries_limits_and_suspended_tenants(cast, django_assert_num_queries):
-    Tenant.objects.filter(pk=1).update(is_active=False, session_ttl=60, requests_per_minute=5, concurrent_turns=2)
+    Tenant.objects.filter(pk=1).update(
+        is_active=False, session_ttl=60, requests_per_minute=5, concurrent_turns=2, share=4
+    )
     with django_assert_num_queries(3):
         acme = compile_tenants().by_id[1]
     assert (acme.is_active, acme.session_ttl, acme.requests_per_minute) == (False, 60, 5)
-    assert (acme.tokens_per_minute, acme.concurrent_turns) == (None, 2)
+    assert (acme.tokens_per_minute, acme.concurrent_turns, acme.share) == (None, 2, 4)

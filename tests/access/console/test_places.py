@@ -14,6 +14,7 @@ from django.test import Client, RequestFactory
 
 from access.console import overview, places
 from access.console.bridge import SCOPE_KEY, EngineBridge
+from access.console.decisions import reasons
 from adapters.base import AdapterConfig
 from adapters.echo import EchoAdapter
 from engine.places import Ticket
@@ -120,3 +121,11 @@ def test_a_new_tenant_gets_them_too(console: Client, cast: SimpleNamespace) -> N
     assert answer.status_code == 302
     saved = Tenant.objects.get(slug="new")
     assert (saved.share, saved.time_zone, saved.money_per_day) == (1, "UTC", Decimal(2))
+
+
+def test_a_decision_says_how_long_the_turn_waited() -> None:
+    assert ("Waited for a place", "0.420 s") in [
+        (str(name), value) for name, value in reasons({"model": "a", "waited": 0.42})
+    ]
+    for odd in (None, 0, "long", {}, []):
+        assert "Waited" not in str([str(name) for name, _ in reasons({"model": "a", "waited": odd})])
