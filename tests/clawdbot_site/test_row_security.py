@@ -6,12 +6,18 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, ProgrammingError, connection, connections, models, transaction
+from django.http import HttpRequest
+from django.template.response import SimpleTemplateResponse
+from django.test import RequestFactory
 
+from access.console.tenant.place import Place
+from access.console.tenant.walled import walled as walled_view
 from access.management.rows import Rows
 from clawdbot_site import checks, row_security
 from tenants import walls
@@ -240,6 +246,25 @@ async def test_it_stands_around_the_work_of_the_management_api(databases: dict[s
     finally:
         walls.become(None)
         threading.Thread(target=rows.close).start()
+
+
+def test_it_stands_around_a_consoles_pages_down_to_their_rendering(databases: dict[str, str], careless: None) -> None:
+    for tenant_id in (ACME, GLOBEX):
+        request = RequestFactory().get("/console/")
+        request._console_place = Place(Tenant(id=tenant_id), "owner")  # type: ignore[attr-defined]
+        seen: list[set[int | None]] = []
+
+        def view(request: HttpRequest, seen: list[set[int | None]] = seen) -> SimpleTemplateResponse:
+            seen.append(everything(ApiKey))
+            page = SimpleTemplateResponse("tenant/index.html")
+            page.resolve_template = lambda names: SimpleNamespace(  # type: ignore[method-assign]
+                render=lambda context, request: seen.append(everything(IpRule)) or ""
+            )
+            return page
+
+        assert walled_view(view)(request).is_rendered  # type: ignore[attr-defined]
+        assert seen == [{tenant_id}, {tenant_id}]
+        assert walls.current() is None and everything(ApiKey) == {ACME, GLOBEX}
 
 
 def test_it_is_made_once(databases: dict[str, str]) -> None:
