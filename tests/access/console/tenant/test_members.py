@@ -68,7 +68,7 @@ def test_it_signs_a_person_out_where_that_can_be_done(
     monkeypatch.setattr(OwnMembers, "signs_out", None)
     assert alice.post(sign_out, {"_form_submitted": "True"}).status_code == 403
     out: list[User] = []
-    monkeypatch.setattr(OwnMembers, "signs_out", out.append)
+    monkeypatch.setattr(OwnMembers, "signs_out", lambda user: out.append(user))
     assert alice.post(sign_out, {"_form_submitted": "True"}).status_code == 200
     assert out == [cast.bob.user]
     assert as_role("auditor").post(sign_out, {"_form_submitted": "True"}).status_code == 403
