@@ -241,6 +241,7 @@ class MemberForm(PlatformForm):
 class MemberAdmin(PlatformAdmin):
     form = MemberForm
     list_display = ["user", "owner", "role", "standing", "created_at"]
+    ordering = ["pk"]
     list_filter = ["role", "is_active", BY_TENANT]
     list_select_related = ["user", "tenant"]
     search_fields = ["user__username", "user__email", "tenant__slug", "tenant__name"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
 from django import forms
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.storage import default_storage
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -29,6 +29,7 @@ from engine.types import Json, Principal
 from routing import proposals
 from routing.documents import ConfigurationError
 from routing.models import RoutingRule
+from routing.services import check_names
 from tenants.models import Job, Tenant
 
 REFRESH = 2  # seconds between two looks at a job
@@ -71,19 +72,32 @@ class ReplayForm(forms.Form):
         help_text=_("The form of loadconfig. Nothing is saved: these rules are only tried on recorded turns."),
     )
 
-    def __init__(self, *args: Any, tenant: Tenant | None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, tenant: Tenant | None, usable: Collection[str] | None = None, **kwargs: Any) -> None:
+        """`usable`: the names of models that these people may write, besides those of the rules as they are."""
         super().__init__(*args, **kwargs)
         self.tenant = tenant
+        self.usable = usable
         self.during: Period | None = None
 
     def clean_rules(self) -> list[RoutingRule]:
         try:
-            return proposals.from_yaml(self.cleaned_data["rules"], _id(self.tenant), environ={})
+            rules = proposals.from_yaml(self.cleaned_data["rules"], _id(self.tenant), environ={})
         except ConfigurationError as error:
             raise forms.ValidationError(
                 _("Line %(line)s, column %(column)s: %(reason)s"),
                 params={"line": error.line, "column": error.column, "reason": error.reason},
             ) from None
+        if self.usable is not None:
+            self._check_names(rules, self.usable)
+        return rules
+
+    def _check_names(self, rules: list[RoutingRule], usable: Collection[str]) -> None:
+        kept = {name for row in proposals.rules_now(_id(self.tenant)) for name in (row.model, *row.fallbacks)}
+        for rule in rules:
+            try:
+                check_names(rule, usable, kept)
+            except ValidationError as error:
+                raise forms.ValidationError(error.messages) from None
 
     def clean(self) -> Json | None:
         data = self.cleaned_data
@@ -118,7 +132,7 @@ class RoutingScreens(RoutingRuleAdmin):
         if request.method == "POST":
             if not self.has_press_permission(request):
                 raise PermissionDenied
-            form = ReplayForm(request.POST, tenant=tenant)
+            form = ReplayForm(request.POST, tenant=tenant, usable=self.usable(request))
             if (scope is None or scope.is_valid()) and form.is_valid():
                 job = _started(form, self.by(request))
                 if job is not None:
@@ -132,6 +146,10 @@ class RoutingScreens(RoutingRuleAdmin):
         """Whose rules are edited, and the form that chose it."""
         form = ScopeForm(request.GET)
         return form, form.cleaned_data["tenant"] if form.is_valid() else None
+
+    def usable(self, request: HttpRequest) -> Collection[str] | None:
+        """The names of models that may be written; None: any, also of models that are still to come."""
+        return None
 
     def replays(self, request: HttpRequest) -> models.QuerySet[Job]:
         """Those that may be read here."""

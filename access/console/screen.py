@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,6 +16,8 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from access.console.links import link_or_none
+
+LONGEST = 19  # digits of a row's number
 
 
 class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -27,6 +30,14 @@ class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.is_bound and NON_FIELD_ERRORS in self.errors and self.blamed in self.fields:
             for error in self.errors.pop(NON_FIELD_ERRORS).as_data():
                 self.add_error(self.blamed, error)
+
+
+class FoundSelect(AutocompleteSelect):
+    """The field that completes while one types. What is no number of a row chose nothing when its form comes back."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        numbers = [each for each in value if str(each).isdecimal() and len(str(each)) < LONGEST]
+        return super().optgroups(name, numbers, attr)
 
 
 class Screen(ModelAdmin):
@@ -48,6 +59,11 @@ class Screen(ModelAdmin):
         rows = self.reach(request)
         ordering = self.get_ordering(request)
         return rows.order_by(*ordering) if ordering else rows
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if "widget" not in kwargs and db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = FoundSelect(db_field, self.admin_site, using=kwargs.get("using"))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def link(self, page: str, *args: Any) -> str:
         """The address of one of this screen's pages, in its own console."""

@@ -27,7 +27,8 @@ class SubscriptionForm(PlatformForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["list"].queryset = lists_of(None).defer("words").order_by("name")  # type: ignore[attr-defined]
+        if "list" in self.fields:  # it is not where somebody only reads
+            self.fields["list"].queryset = lists_of(None).defer("words").order_by("name")  # type: ignore[attr-defined]
 
 
 class NotedAdmin(PlatformAdmin):

@@ -73,7 +73,7 @@ class WordListForm(PlatformForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.size > EDITABLE:
+        if self.instance.size > EDITABLE and "words" in self.fields:
             self.fields["words"].disabled = True
             self.initial["words"] = ""
             self.fields["words"].widget.attrs["rows"] = 1

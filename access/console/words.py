@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
@@ -140,5 +140,7 @@ class WordListAdmin(PlatformAdmin):
     def _file(self, request: HttpRequest, object_id: int, form: str) -> HttpResponse:
         self.check_words(request, object_id)
         found = self.get_queryset(request).filter(pk=object_id).values_list("words", "version").first()
-        words, version = found or ("", 0)
+        if found is None:
+            raise Http404
+        words, version = found
         return as_download(words.splitlines(), form, f"words-{object_id}-v{version}")

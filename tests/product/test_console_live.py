@@ -41,7 +41,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
     )
     with product.up():
         product.operate(
-            f"user = User.objects.create_user('olivia', password={PASSWORD!r})\n"
+            f"user = User.objects.create_user('olivia', password={PASSWORD!r}, is_staff=True)\n"
             f"tenant = Tenant.objects.get(slug={product.access['tenant']!r})\n"
             "Member.objects.create(tenant=tenant, user=user, role='owner')"
         )

@@ -19,7 +19,7 @@ from access.console.people import MemberAdmin, MemberForm
 from access.console.screen import ConsoleForm
 from access.console.tenant.scoped import TenantAdmin, here
 from tenants import invitations, membership, roles
-from tenants.models import Invitation, Member, Role, User
+from tenants.models import Invitation, Member, Role
 
 COLOURS = {"open": "info", "accepted": "success", "over": "warning", "withdrawn": "danger"}
 
@@ -52,7 +52,7 @@ class OwnMembers(TenantAdmin, MemberAdmin):
     fields = ["user", "email", "role", "is_active", "created_at"]
     actions_detail = ["sign_out"]
     autocomplete_fields = []
-    signs_out: ClassVar[Callable[[User], None] | None] = None  # ends all of a person's web sessions and tokens
+    signs_out: ClassVar[Callable[..., None] | None] = None  # ends all of a person's web sessions and tokens
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -113,7 +113,7 @@ class OwnMembers(TenantAdmin, MemberAdmin):
     def sign_out(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         member = self.pressed(request, object_id)
         if (sign_out := type(self).signs_out) is not None:
-            sign_out(member.user)
+            sign_out(user=member.user)
             self.message_user(request, _("Signed out everywhere."))
         return HttpResponse(headers={"HX-Redirect": self.link("change", object_id)})
 

@@ -88,6 +88,9 @@ class OwnRules(BesideShared, RoutingScreens):
     def scope(self, request: HttpRequest) -> tuple[ScopeForm | None, Tenant | None]:
         return None, here(request).tenant
 
+    def usable(self, request: HttpRequest) -> frozenset[str]:
+        return usable(request)
+
     def replays(self, request: HttpRequest) -> QuerySet[Job]:
         return Job.objects.for_tenant(here(request).tenant.pk).filter(kind=KIND)
 

@@ -44,6 +44,7 @@ class SettingsForm(ConsoleForm):
 class OwnSettings(OnlyRow):
     area = "settings"
     form = SettingsForm
+    search_fields = ["name"]  # django's checks want it of whatever a platform's screen completes
     readonly_fields = ["slug", "retention", "session_life", "legal_hold", "created_at"]
     fieldsets = [
         (None, {"fields": ["name", "slug", "time_zone"]}),

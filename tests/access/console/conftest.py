@@ -11,7 +11,7 @@ from django.test import Client
 from compliance.models import Erasure
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.services import save_instance
-from tenants.models import IpRule, Job, User
+from tenants.models import Allowance, IpRule, Job, User
 from tests.access.console import screens
 from tests.access.console.screens import NAUGHTY
 
@@ -53,6 +53,9 @@ def rows(cast: SimpleNamespace) -> SimpleNamespace:
     ]
     cast.networks = [
         IpRule.objects.create(tenant=tenant, network="10.0.0.0/8", note=NAUGHTY) for tenant in (cast.acme, cast.globex)
+    ]
+    cast.allowances = [
+        Allowance.objects.create(tenant=tenant, of="model", model=NAUGHTY) for tenant in (cast.acme, cast.globex)
     ]
     cast.jobs = [
         Job.objects.create(tenant=tenant, kind=NAUGHTY, error=NAUGHTY) for tenant in (cast.acme, cast.globex, None)

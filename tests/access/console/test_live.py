@@ -20,6 +20,7 @@ CHANGED = {
     "tenants/tenant": ("tenants", {"name": "Acme", "slug": "acme"}),
     "tenants/user": ("members", {"username": "alicia", "is_active": "on"}),
     "tenants/member": ("members", {"tenant": 1, "user": 1, "role": "auditor"}),
+    "tenants/allowance": ("tenants", {"requests_per_minute": 5}),
     "tenants/iprule": ("tenants", {"tenant": 1, "network": "10.1.0.0/16"}),
     "tenants/chatsite": (
         "tenants",
@@ -72,8 +73,9 @@ def test_it_announces_what_is_changed_and_deleted(
 ) -> None:
     section, fields = CHANGED[screen]
     page = f"/admin/{screen}/1/" if screen.startswith("tenants/") else f"/admin/{screen}/{_first(rows, screen)}/"
-    if screen in ("tenants/iprule", "tenants/chatsite"):
-        row = rows.networks[0] if screen == "tenants/iprule" else rows.sites[0]
+    once = {"tenants/iprule": rows.networks, "tenants/chatsite": rows.sites, "tenants/allowance": rows.allowances}
+    if screen in once:
+        row = once[screen][0]
         page = f"/admin/{screen}/{row.pk}/"
     if "list" in fields:
         fields = {**fields, "list": rows.lists[2].pk}

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from access.console import navigation
 from access.console.platform import platform_site
 from routing.models import ModelInstance, RoutingRule
-from tenants.models import ApiKey, IpRule, Job, Member, Tenant, User
+from tenants.models import Allowance, ApiKey, IpRule, Job, Member, Tenant, User
 from tests.access.console.screens import (
     EDITABLE,
     NAUGHTY,
@@ -139,6 +139,7 @@ def more_rows(start: int, end: int) -> None:
         user = User.objects.create_user(f"u{number}")
         Member.objects.create(tenant=tenant, user=user)
         ApiKey.objects.create(tenant=tenant, name="k", digest=f"{number}", created_by=user)
+        Allowance.objects.create(tenant=tenant, of="model", model="gpt")
         IpRule.objects.create(tenant=tenant, network=f"10.0.0.{number}")
         chat_site(tenant)
         Job.objects.create(tenant=tenant, kind="export")

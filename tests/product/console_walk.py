@@ -1,0 +1,92 @@
+"""Walks every page of a console in a browser: whatever can be reached by links from its overview, one page a kind.
+
+walk = Walk(page, product.url, "/console/", axe)
+walk.go()                  # visits; `walk.seen` are the kinds of pages, `walk.wrong` what is wrong with them
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from playwright.sync_api import Page
+
+AXE: Final = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
+    (each) => each.id + " " + each.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", "))"""
+WIDE: Final = "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
+LINKS: Final = "[...document.querySelectorAll('a[href]')].map((each) => each.href)"
+LEFT_ALONE: Final = re.compile(
+    r"/(?:logout|jsi18n|download(?:-csv)?|password_change|result)/|/r/\\d|\\.(?:csv|json|jsonl|yaml)$"
+)
+NUMBER: Final = re.compile(r"[0-9][0-9a-f]*(?=/|$)")
+
+At = Callable[[Page, str], None]
+
+
+class Walk:
+    """`start` is a console's address within the product; `axe` the script of axe-core, empty to do without; `at` is
+    called at each page, such as for a picture. Pages of one kind (those of rows, say) are looked at once."""
+
+    def __init__(self, page: Page, url: str, start: str, axe: str = "", at: At | None = None) -> None:
+        self.page = page
+        self.url = url
+        self.start = start
+        self.axe = axe
+        self.at = at
+        self.seen: dict[str, str] = {}
+        self.wrong: list[str] = []
+
+    def go(self, most: int = 200) -> None:
+        waiting = deque([urljoin(self.url, self.start)])
+        while waiting and len(self.seen) < most:
+            address = waiting.popleft()
+            kind = self.kind(address)
+            if kind is None or kind in self.seen:
+                continue
+            self.seen[kind] = address
+            waiting.extend(self._visited(address, kind))
+
+    def kind(self, address: str) -> str | None:
+        """What is the same of all pages of a kind; None: not to be walked."""
+        parts = urlsplit(address)
+        path = parts.path
+        if parts.netloc != urlsplit(self.url).netloc or not path.startswith(self.start) or LEFT_ALONE.search(path):
+            return None
+        return NUMBER.sub("#", path)
+
+    def _visited(self, address: str, kind: str) -> list[str]:
+        answer = self.page.goto(address)
+        status = answer.status if answer is not None else 0
+        if status != 200:
+            self.wrong.append(f"{kind}: status {status}")
+            return []
+        self.page.wait_for_load_state("load")
+        if (wide := self.page.evaluate(WIDE)) > 1:
+            self.wrong.append(f"{kind}: {wide} px wider than the window")
+        if self.axe:
+            self.page.evaluate("document.getAnimations().forEach((each) => { try { each.finish(); } catch {} })")
+            self.page.evaluate(self.axe)
+            self.wrong.extend(f"{kind}: {found}" for found in self.page.evaluate(AXE))
+        if self.at is not None:
+            self.at(self.page, kind)
+        return [urldefrag(link).url.partition("?")[0] for link in self.page.evaluate(LINKS)]
+
+
+def signed_in(product: Any, username: str) -> dict[str, Any]:
+    """The cookie of a web session of this user, for a browser's context."""
+    key = product.operate(
+        "from importlib import import_module\n"
+        "from django.conf import settings\n"
+        "from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY\n"
+        f"user = User.objects.get(username={username!r})\n"
+        "session = import_module(settings.SESSION_ENGINE).SessionStore()\n"
+        "session[SESSION_KEY] = str(user.pk)\n"
+        "session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]\n"
+        "session[HASH_SESSION_KEY] = user.get_session_auth_hash()\n"
+        "session.save()\n"
+        "value = session.session_key"
+    )
+    return {"name": "sessionid", "value": key, "url": product.url}
