@@ -114,7 +114,7 @@ class JournalForm(FromTo):
 
 
 class ChangesForm(FromTo):
-    actor = text(_("By whom"), help_text=_("Such as operator:1, key:7 or command:loadwords."))
+    actor = text(_("By whom"), help_text=_("Such as operator:1, member:3, key:7 or command:loadwords."))
     model = text(_("Kind of row"), help_text=_("Such as routing.routingrule."))
     row = text(_("Its id"))
     action = text(_("What was done"), help_text=_("Such as created, changed, deleted or signed_in."))

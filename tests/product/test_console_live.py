@@ -41,7 +41,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
     )
     with product.up():
         product.operate(
-            f"user = User.objects.create_user('olivia', password={PASSWORD!r})\n"
+            f"user = User.objects.create_user('olivia', password={PASSWORD!r}, is_staff=True)\n"
             f"tenant = Tenant.objects.get(slug={product.access['tenant']!r})\n"
             "Member.objects.create(tenant=tenant, user=user, role='owner')"
         )
@@ -82,7 +82,7 @@ def sign_in(page: Page, product: Product, name: str, password: str, path: str = 
     page.locator("input[name=username], input[name=login]").first.fill(name)
     page.locator("input[type=password]").first.fill(password)
     page.keyboard.press("Enter")
-    page.wait_for_url(f"**{path}")
+    page.wait_for_url(f"{base(product)}{path}", timeout=2 * WAIT)
 
 
 def answers(upstream: Upstream, *pieces: Any) -> None:
@@ -161,7 +161,7 @@ def test_an_operator_sees_workers_and_visits_a_console(browser: Browser, product
     page.goto(f"{base(product)}/admin/tenants/supportvisit/add/?tenant={tenant}")
     page.locator("#id_reason").fill("The budget does not add up")
     page.locator("[name=_save]").first.click()
-    page.wait_for_url("**/console/")
+    page.wait_for_url(f"{base(product)}/console/")
     expect(page.get_by_text("The budget does not add up")).to_be_visible()
     page.goto(f"{base(product)}/console/playground/")
     assert page.get_by_role("button", name="Ask").count() == 0

@@ -19,7 +19,7 @@ RECORD_PAGES = [
     Page("plugins/", "plugins", "plugins", plugins.listed),
     Page("plugins/<str:name>/", "plugin", "plugins", plugins.changed),
     Page("exports/", "exports", "exports", exports.listed),
-    Page("exports/<int:job_id>/", "export", "exports", exports.downloaded),
+    Page("exports/<int:job_id>/result/", "export", "exports", exports.downloaded),
 ]
 
 

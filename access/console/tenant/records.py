@@ -6,11 +6,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
 
 from access.console.erasures import ErasureAdmin
 from access.console.journal import JournalAdmin
+from access.console.journal_forms import JournalForm
 from access.console.reach import Reach, tenant_reach
 from access.console.support import SupportVisitAdmin
 from access.console.tenant.place import place_of
@@ -27,6 +28,12 @@ class OwnJournal(TenantAdmin, JournalAdmin):
 
     def scope(self, request: HttpRequest) -> Reach:
         return tenant_reach(request, self.area)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """By the filters that are shown alone, as every list of this console."""
+        if set(request.GET) - {*JournalForm.base_fields, "before", "after", "e"}:
+            return HttpResponseRedirect(f"{request.path}?e=1")
+        return super().changelist_view(request, extra_context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -69,6 +69,9 @@ def rows(cast: SimpleNamespace) -> SimpleNamespace:
         Erasure.objects.create(tenant=tenant, subject="0" * 32, requested_by=NAUGHTY)
         for tenant in (cast.acme, cast.globex)
     ]
+    operator, _new = User.objects.get_or_create(username="visitor", is_superuser=True)
+    cast.visits = [screens.visit(tenant, operator) for tenant in (cast.acme, cast.globex)]
+    cast.invitations = [screens.invitation(tenant) for tenant in (cast.acme, cast.globex)]
     cast.plugins = [screens.activation(tenant) for tenant in (cast.acme, cast.globex)]
     return cast
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import connections
+from django.utils import timezone
 
 from compliance.journal.records import COLUMNS, completion_row, intent_row, partial_row
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
@@ -12,7 +14,7 @@ from engine.entries import Completion, Intent, Partial
 from engine.turn import new_turn_id
 from engine.types import Choice, Delta, Message, Usage, Verdict
 from plugins.models import PluginActivation
-from tenants.models import ChatSite, Tenant
+from tenants.models import ChatSite, Invitation, SupportVisit, Tenant, User
 
 NAUGHTY = "<script>alert(1)</script>\"><img src=x onerror='alert(2)'>{{7*7}}"
 
@@ -32,8 +34,8 @@ EDITABLE = [
     "compliance/personaldata",
     "plugins/pluginactivation",
 ]
-READ_ONLY = ["tenants/job", "compliance/auditentry"]
-SCREENS = [*EDITABLE, *READ_ONLY, "compliance/erasure"]  # the last one is only added to
+READ_ONLY = ["tenants/job", "tenants/invitation", "compliance/auditentry"]
+SCREENS = [*EDITABLE, *READ_ONLY, "compliance/erasure", "tenants/supportvisit"]  # the last two are only added to
 
 
 def word_list(tenant: Tenant | None, words: str = "one\ntwo", **fields: Any) -> SensitiveWordList:
@@ -51,6 +53,16 @@ def personal_data(tenant: Tenant) -> PersonalData:
 
 def chat_site(tenant: Tenant) -> ChatSite:
     return ChatSite.objects.create(tenant=tenant, name=NAUGHTY[:100], greeting=NAUGHTY, visitor_models=[NAUGHTY])
+
+
+def invitation(tenant: Tenant) -> Invitation:
+    week = timezone.now() + timedelta(days=7)
+    return Invitation.objects.create(tenant=tenant, email="ann@example.com", digest=f"{tenant.pk:064}", expires_at=week)
+
+
+def visit(tenant: Tenant, operator: User) -> SupportVisit:
+    hour = timezone.now() + timedelta(hours=1)
+    return SupportVisit.objects.create(tenant=tenant, operator=operator, reason=NAUGHTY, ends_at=hour)
 
 
 def activation(tenant: Tenant) -> PluginActivation:

@@ -31,7 +31,15 @@ from tests.access.console.screens import (
 from tests.cast import ALICE
 
 CHANGE = re.compile(r'href="(/admin/[a-z_/]+/[0-9a-f]+/change/)')
-PAGES = ["", "store/", *(f"{screen}/" for screen in SCREENS), *(f"{screen}/add/" for screen in EDITABLE)]
+PAGES = [
+    "",
+    "store/",
+    "workers/",
+    "instances/",
+    "tenants/health/",
+    *(f"{screen}/" for screen in SCREENS),
+    *(f"{screen}/add/" for screen in EDITABLE),
+]
 
 
 def page(client: Client, path: str, status: int = 200) -> str:

@@ -8,14 +8,8 @@ from django.test import Client
 
 from tenants.models import Member, User
 
-ROLES = ("owner", "admin", "developer", "auditor", "member")
 SignIn = Callable[[str], Client]
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
+ROLES = ("owner", "admin", "developer", "auditor", "member")
 
 
 @pytest.fixture
@@ -23,7 +17,9 @@ def sign_in(cast: SimpleNamespace, valkey_url: str) -> SignIn:
     """A browser in which one of the cast has signed in."""
 
     def signed_in(username: str) -> Client:
-        return browser(User.objects.get(username=username))
+        client = Client()
+        client.force_login(User.objects.get(username=username))
+        return client
 
     return signed_in
 
@@ -52,12 +48,12 @@ def as_role(cast: SimpleNamespace, sign_in: SignIn) -> SignIn:
 
 
 @pytest.fixture
-def somebody(cast: SimpleNamespace, valkey_url: str) -> Callable[[str], Client]:
-    """A member of acme with this role."""
+def somebody(cast: SimpleNamespace, sign_in: SignIn) -> SignIn:
+    """One more member of acme with the role that is named."""
 
-    def made(role: str) -> Client:
+    def signed_in(role: str) -> Client:
         user = User.objects.create_user(f"some-{role}")
         Member.objects.create(tenant=cast.acme, user=user, role=role)
-        return browser(user)
+        return sign_in(user.username)
 
-    return made
+    return signed_in

@@ -68,15 +68,15 @@ def test_only_the_own_are_listed_and_fetched(
 ) -> None:
     name = default_storage.save("tenant-exports/1.csv", ContentFile(b"what,cost\r\n"))
     job = Job.objects.create(tenant=cast.acme, kind="usage_export", state="done", result_name=name, arguments={})
-    answer = alice.get(f"{PAGE}{job.pk}/")
+    answer = alice.get(f"{PAGE}{job.pk}/result/")
     assert b"".join(answer.streaming_content) == b"what,cost\r\n" and "attachment" in answer["Content-Disposition"]
-    assert charlie.get(f"{PAGE}{job.pk}/").status_code == 404
-    assert f"{PAGE}{job.pk}/" not in charlie.get(PAGE).content.decode()
-    assert somebody("developer").get(f"{PAGE}{job.pk}/").status_code == 403
+    assert charlie.get(f"{PAGE}{job.pk}/result/").status_code == 404
+    assert f"{PAGE}{job.pk}/result/" not in charlie.get(PAGE).content.decode()
+    assert somebody("developer").get(f"{PAGE}{job.pk}/result/").status_code == 403
     replay = Job.objects.create(tenant=cast.acme, kind="replay_rules", state="done", result_name=name, arguments={})
-    assert alice.get(f"{PAGE}{replay.pk}/").status_code == 404
+    assert alice.get(f"{PAGE}{replay.pk}/result/").status_code == 404
     default_storage.delete(name)
-    assert alice.get(f"{PAGE}{job.pk}/").status_code == 404
+    assert alice.get(f"{PAGE}{job.pk}/result/").status_code == 404
 
 
 def test_it_takes_as_many_queries_for_many_as_for_one(alice: Client, cast: SimpleNamespace) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection, connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from access import tasks
 from compliance.models import Erasure
@@ -124,3 +126,14 @@ def test_a_tenant_sees_visits_and_its_owner_ends_one(
     assert alice.post("/console/tenants/supportvisit/", chosen).status_code == 302
     visit.refresh_from_db()
     assert visit.ended_at is not None
+
+
+def test_the_journal_takes_as_many_queries_for_many_as_for_one(alice: Client, cast: SimpleNamespace) -> None:
+    counts = []
+    for more in (1, 30):
+        for _ in range(more):
+            record(cast.acme.pk)
+        with CaptureQueriesContext(connections["journal"]) as journal, CaptureQueriesContext(connection) as rows:
+            assert alice.get("/console/compliance/auditentry/").status_code == 200
+        counts.append((len(journal), len(rows)))
+    assert counts[0] == counts[1]
