@@ -30,6 +30,9 @@ HOLD = (
 )
 
 
+pytestmark = pytest.mark.timeout(300)
+
+
 @pytest.fixture(scope="module")
 def described(gateway: Product):
     """A tenant of its own, with one of everything."""

@@ -34,6 +34,7 @@ from tests.services.postgres import PostgresServer
 ALL = {"search": "", "state": "", "role": "", "of": "", "scope": ""}
 PAGE = Page(None, 50, ALL)
 OWNER = ALICE.principal
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
