@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
+from access.console.tenant.walled import walled as walled_view
 from django.core.management import call_command
 from django.db import DatabaseError, ProgrammingError, connection, connections, models, transaction
 from django.http import HttpRequest
@@ -17,7 +18,6 @@ from django.template.response import SimpleTemplateResponse
 from django.test import RequestFactory
 
 from access.console.tenant.place import Place
-from access.console.tenant.walled import walled as walled_view
 from access.management.rows import Rows
 from clawdbot_site import checks, row_security
 from tenants import walls
