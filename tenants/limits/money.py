@@ -79,23 +79,17 @@ class Purse:
         """What could be set aside beside, up to `amount`, and the generation in which. Raises StoreUnavailable."""
         for _ in range(2):
             generation = self.generation
-            granted = int(
-                await self._store.run(
-                    scripts.EXTEND,
-                    self.keys(scope),
-                    self.rebuilder.era(scope),
-                    generation,
-                    amount,
-                    *scope.money,
-                )
+            reply = await self._store.run(
+                scripts.EXTEND, self.keys(scope), self.rebuilder.era(scope), generation, amount, *scope.money
             )
+            granted = int(reply[0])
             if granted >= 0:
-                return str(generation), granted
+                return hold(reply[1], generation), granted
             await self.rebuilder.known(scope, *self.periods(scope))
         raise StoreUnavailable(retry_after=1.0)
 
     def charge(self, scope: Scope, cost: int, holds: list[tuple[str, int]]) -> None:
-        """A call is over. `holds` are amounts that were set aside for it, each with its generation."""
+        """A call is over. `holds` are amounts that were set aside for it, each by the name of `hold`."""
         if not (cost and scope.charged) and not holds:
             return
         waiting = self._waiting.get(scope.tag)
@@ -137,7 +131,8 @@ class Purse:
             quota = limits.get(name)
             words += [name, cost, text_of(quota.day if quota else None), text_of(quota.month if quota else None)]
         for field, amount in charges.holds.items():
-            words += [field, amount]
+            life, _, name = field.partition("|")
+            words += [name, amount, life]
         age = int((asyncio.get_running_loop().time() - charges.made) * 1000)
         day, month, held = self.keys(scope)
         answer = self._store.run(
@@ -190,6 +185,11 @@ class Refused(msgspec.Struct, frozen=True):
     amount: int
     price: Callable[[Instance], int]
     cheaper: bool
+
+
+def hold(life: bytes, generation: int) -> str:
+    """Names when something was set aside: in which life of the hash, and when."""
+    return f"{life.decode()}|{generation}"
 
 
 def money(amount: int) -> str:

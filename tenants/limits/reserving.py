@@ -15,7 +15,7 @@ from engine.errors import RateLimited, StoreUnavailable
 from engine.types import Instance, RateLimits, Window
 from tenants.handles import Store
 from tenants.limits import scripts
-from tenants.limits.money import MOST, Purse, Refused, Word
+from tenants.limits.money import MOST, Purse, Refused, Word, hold
 from tenants.limits.periods import Period
 from tenants.limits.slots import RIDE, Slots, failed, log_failure
 from tenants.limits.subjects import Scope, Subject
@@ -116,7 +116,9 @@ class Reserver:
             raise
         if reply[0] != b"ok":
             self._drop_slots(taken)
-        elif taken.buckets:
+        else:
+            self._note_hold(taken, reply)
+        if reply[0] == b"ok" and taken.buckets:
             taken.window = Window(reply[1], reply[2], reply[3] / 1000)
         return taken, reply
 
@@ -163,7 +165,12 @@ class Reserver:
         if failed(answer) or answer.result()[0] != b"ok":
             self._drop_slots(taken)
         else:
+            self._note_hold(taken, answer.result())
             self.settle(taken, 0, 0)
+
+    @staticmethod
+    def _note_hold(taken: Taken, reply: Reply) -> None:
+        taken.holds = [(hold(reply[5], int(generation)), amount) for generation, amount in taken.holds]
 
     def settle(self, taken: Taken, tokens: int, cost: int) -> None:
         """Replaces what was set aside by what was used."""

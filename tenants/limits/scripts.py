@@ -82,9 +82,17 @@ redis.call('PEXPIRE', KEYS[1], ARGV[1])
 # Money: a hash a period with what was spent by subject, and its own facts: `!era` the life of the server that it was
 # begun in, `!t0` since when it is kept by charges alone, `!b` who rebuilds it since `!bt`, `!w` and a subject's name
 # how far that was warned of. Another hash, `held`, has what is set aside, by the generation in which that was and the
-# subject; `!g` is the generation it was last swept in.
+# subject; `!g` is the generation it was last swept in, `!id` names its life: what was set aside in another one is gone.
 # `spare` says what the subject may still set aside and how much each of its limits lacks of the amount.
 MONEY: Final = """
+local function life(held)
+  local id = redis.call('HGET', held, '!id')
+  if not id then
+    id = string.format('%d', now)
+    redis.call('HSET', held, '!id', id)
+  end
+  return id
+end
 local function sweep(held, generation)
   if redis.call('HGET', held, '!g') == generation then return 0 end
   local stale, kept = 0, redis.call('HGETALL', held)
@@ -118,7 +126,8 @@ end
 # Keys: buckets, logs, slots, [day, month, held,] slots given back. Arguments: how many buckets, logs, slots and
 # subjects with money; id, lease in ms; for each bucket limit, tokens to take, tokens used beyond earlier estimates;
 # the limits of logs and slots; [era, generation, amount, for each subject name, day's limit, month's limit or '';] ids.
-# Returns {'ok', limit, remaining, reset in ms, stale} of the tightest bucket; {'tokens', place, wait in ms};
+# Returns {'ok', limit, remaining, reset in ms, stale, life of `held`} of the tightest bucket;
+# {'tokens', place, wait in ms};
 # {'requests' or 'turns', place, wait}; {'money', least left, then place and 1 for the day or 2 for the month of every
 # one that has no room}; {'era', 1 the day, 2 the month or 3 both}: what was spent is not known.
 RESERVE: Final = Script(
@@ -202,33 +211,33 @@ if subjects > 0 and tonumber(ARGV[money + 3]) > 0 then
   end
 end
 local limit, left, reset = keep(1)
-return {'ok', limit, left, reset, stale}
+return {'ok', limit, left, reset, stale, subjects > 0 and life(KEYS[cash + 3]) or ''}
 """
 )
 
 # Keys: day, month, held. Arguments: era, generation, amount wanted, for each subject name, day's limit, month's limit.
-# Returns what of it was set aside: all, or as much as there is; -1: what was spent is not known.
+# Returns what of it was set aside (all, or as much as there is; -1: what was spent is not known), the life of `held`.
 EXTEND: Final = Script(
     NOW
     + MONEY
     + """
-if lost(KEYS[1], KEYS[2], ARGV[1]) > 0 then return '-1' end
+if lost(KEYS[1], KEYS[2], ARGV[1]) > 0 then return {'-1', ''} end
 sweep(KEYS[3], ARGV[2])
 local granted = tonumber(ARGV[3])
 for at = 4, #ARGV, 3 do
   local day, month = spare(KEYS[1], KEYS[2], KEYS[3], ARGV[2], at)
   granted = math.min(granted, day or granted, month or granted)
 end
-if granted <= 0 then return '0' end
+if granted <= 0 then return {'0', ''} end
 local amount = string.format('%.0f', granted)
 for at = 4, #ARGV, 3 do redis.call('HINCRBY', KEYS[3], ARGV[2] .. '/' .. ARGV[at], amount) end
-return amount
+return {amount, life(KEYS[3])}
 """
 )
 
 # Keys: day, month, held, what comes in while the day and the month are rebuilt. Arguments: era, the ms since the
-# charges were made, how many subjects, for each name, cost, day's limit, month's limit or ''; then fields of `held` and
-# what is taken from each.
+# charges were made, how many subjects, for each name, cost, day's limit, month's limit or ''; then fields of `held`,
+# what is taken from each, and the life it was set aside in.
 # Returns for every limit that is used to four fifths or whole for the first time: name, 1 for the day or 2 for the
 # month, percent, spent, limit.
 CHARGE: Final = Script(
@@ -265,8 +274,11 @@ for kind = 1, 2 do
     end
   end
 end
-for at = 4 * ARGV[3] + 4, #ARGV, 2 do
-  if redis.call('HINCRBY', KEYS[3], ARGV[at], -ARGV[at + 1]) <= 0 then redis.call('HDEL', KEYS[3], ARGV[at]) end
+local life = redis.call('HGET', KEYS[3], '!id')
+for at = 4 * ARGV[3] + 4, #ARGV, 3 do
+  if ARGV[at + 2] == life and redis.call('HINCRBY', KEYS[3], ARGV[at], -ARGV[at + 1]) <= 0 then
+    redis.call('HDEL', KEYS[3], ARGV[at])
+  end
 end
 return told
 """
