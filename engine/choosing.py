@@ -47,7 +47,8 @@ class Chooser:
         clock = queue.monotonic
         owner, decision = turn.principal.tenant_id, full.decision or {}
         tokens: int = decision.get("features", {}).get("prompt_tokens", 0)
-        cost = max(1, tokens + estimating.answer_tokens(turn.request.max_tokens))
+        answer = estimating.answer_tokens(turn.request.max_tokens) if turn.request.task == "chat" else 0
+        cost = max(1, tokens + answer)
         while True:
             began = clock()
             try:

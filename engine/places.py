@@ -25,14 +25,16 @@ MEMORY: Final = 0.05  # how much the last call counts in what is known of how lo
 
 
 class Ticket:
-    """Somebody who waits for a place of any of `lines`. `place` is where one was promised, once `future` is done."""
+    """Somebody who waits for a place of any of `lines`. `place` is where one was promised, once `future` is done;
+    `made_way`: it had to leave the line for somebody of a shorter one."""
 
-    __slots__ = ("cost", "future", "lines", "owner", "place")
+    __slots__ = ("cost", "future", "lines", "made_way", "owner", "place")
 
     def __init__(self, owner: int, cost: float, lines: Sequence[Places], loop: asyncio.AbstractEventLoop) -> None:
         self.owner = owner
         self.cost = cost
         self.lines = lines
+        self.made_way = False
         self.place: Places | None = None
         self.future: asyncio.Future[None] = loop.create_future()
 

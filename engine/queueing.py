@@ -92,7 +92,7 @@ class Queue:
         try:
             await ticket.future
             if ticket.place is None:
-                outcome = "line_full" if self.monotonic() - began < left else "too_late"
+                outcome = "line_full" if ticket.made_way else "too_late"
                 raise _overloaded(_expected(lines, owner, weight, cost))
             outcome = "served"
             return ticket.place
@@ -116,7 +116,9 @@ class Queue:
             longest = max(lengths, key=lengths.__getitem__)
             if lengths[longest] <= lengths.get(owner, 0) + 1:
                 return False
-            _give_up(line.line.newest(longest))
+            last = line.line.newest(longest)
+            last.made_way = True
+            _give_up(last)
         return True
 
     def _refuse(self, principal: Principal, place: str, outcome: Outcome, expected: float) -> NoReturn:

@@ -147,7 +147,7 @@ def test_where_too_many_wait_the_longest_line_makes_way():
         waited = await hold(queue, [made], CHARLIE, 0.1)
         ended = await asyncio.gather(*turns, return_exceptions=True)
         assert waited < 0.5 and sum(isinstance(each, Overloaded) for each in ended) == 1
-        assert isinstance(ended[-1], Overloaded)
+        assert isinstance(ended[-1], Overloaded) and "line_full" in [outcome for _, outcome, _ in seen.outcomes]
         assert idle(made)
 
     run(scene, line=5, lines=5)
