@@ -65,15 +65,15 @@ def test_what_is_restored_twice_counts_once(place_alias):
     chance = random.Random(2)
     store = store_on(place_alias)
     store.open()
-    pairs = [turn(chance) for _ in range(50)]
+    pairs = [turn(chance) for _ in range(20)]
     rows = [row for asked, ended in pairs for row in (intent_row(asked, "w1"), completion_row(ended, "w1"))]
-    store.append(rows[:40])
+    store.append(rows[:16])
     assert store.restore(rows) == []
     assert store.restore(rows) == []
     store.close(finished=True)
     assert everything() == {}
     assert sum(number for (number,) in run(place_alias, "SELECT completed + refused + failed + cancelled + aborted "
-                                                        "FROM compliance_usagerow")) == 50  # fmt: skip
+                                                        "FROM compliance_usagerow")) == 20  # fmt: skip
 
 
 def test_a_batch_that_is_refused_counts_nothing(place_alias):
