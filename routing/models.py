@@ -19,6 +19,7 @@ from routing.validation import (
 )
 from tenants.models import Tenant
 from tenants.scoping import TenantScopedModel
+from tenants.validation import clean_line
 
 MAX_WEIGHT = 1_000_000
 SECONDS = [MinValueValidator(0.1), MaxValueValidator(3600)]
@@ -192,6 +193,7 @@ class RoutingRule(TenantScopedModel):
         return self.name or f"{self.model} #{self.pk}"
 
     def clean(self) -> None:
+        self.name = clean_line("name", self.name)
         self.model = clean_model_name(self.model, field="model")
         self.conditions = clean_conditions(self.conditions)
         self.fallbacks = clean_fallbacks(self.fallbacks)
