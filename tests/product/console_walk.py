@@ -1,7 +1,8 @@
 """Walks every page of a console in a browser: whatever can be reached by links from its overview, one page a kind.
 
 walk = Walk(page, product.url, "/console/", axe)
-walk.go()                  # visits; `walk.seen` are the kinds of pages, `walk.wrong` what is wrong with them
+walk.go()       # visits; `walk.seen` are the kinds of pages, `walk.wrong` what is wrong with them
+walk.axe_says   # by axe's rule: where
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from playwright.sync_api import Page
 
 AXE: Final = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
-    (each) => each.id + " " + each.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", "))"""
+    (each) => [each.id, each.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")])"""
 WIDE: Final = "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
 LINKS: Final = "[...document.querySelectorAll('a[href]')].map((each) => each.href)"
 LEFT_ALONE: Final = re.compile(
@@ -38,6 +39,7 @@ class Walk:
         self.at = at
         self.seen: dict[str, str] = {}
         self.wrong: list[str] = []
+        self.axe_says: dict[str, list[str]] = {}
 
     def go(self, most: int = 200) -> None:
         waiting = deque([urljoin(self.url, self.start)])
@@ -69,7 +71,8 @@ class Walk:
         if self.axe:
             self.page.evaluate("document.getAnimations().forEach((each) => { try { each.finish(); } catch {} })")
             self.page.evaluate(self.axe)
-            self.wrong.extend(f"{kind}: {found}" for found in self.page.evaluate(AXE))
+            for rule, places in self.page.evaluate(AXE):
+                self.axe_says.setdefault(rule, []).append(f"{kind}: {places}")
         if self.at is not None:
             self.at(self.page, kind)
         return [urldefrag(link).url.partition("?")[0] for link in self.page.evaluate(LINKS)]
