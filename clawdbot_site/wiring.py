@@ -255,7 +255,7 @@ class Application:
     def _live(self, running: RunningTurns, resuming: Resuming, canceller: Canceller, router: RuleRouter) -> LiveParts:
         asking = Asking(self.bus)
         asking.answers(INSTANCES, states(self._routes))
-        version = settings.SPECTACULAR_SETTINGS["VERSION"]
+        version = str(settings.SPECTACULAR_SETTINGS["VERSION"])
         self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, version, lambda: self._counts(running))
         turns = LiveTurns(running, asking, self.heartbeats, resuming, canceller)
         return LiveParts(turns, self.generations, asking, router, self.reader.turn)
