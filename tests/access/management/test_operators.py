@@ -112,7 +112,7 @@ async def test_only_operators_get_a_token_and_it_is_on_record(site):
     both = await site.rows(lambda: token(tenant="acme"))
     assert (both.status_code, both.json()["error"]["param"]) == (400, "tenant")
     assert (await site.rows(token)).status_code == 200
-    recorded = await site.rows(lambda: [bytes(record.body) for record in ChangeRecord.objects.order_by("id")])
+    recorded = await site.rows(lambda: [bytes(record.body) for record in ChangeRecord.objects.everywhere()])
     assert len([body for body in recorded if b"operator_token" in body and b"root" in body]) == 1
 
 
