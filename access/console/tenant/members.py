@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -18,6 +17,7 @@ from unfold.forms import BaseDialogForm
 from access.console.people import MemberAdmin, MemberForm
 from access.console.screen import ConsoleForm
 from access.console.tenant.scoped import TenantAdmin, here
+from access.people import web_sessions
 from tenants import invitations, membership, roles
 from tenants.models import Invitation, Member, Role
 
@@ -52,7 +52,6 @@ class OwnMembers(TenantAdmin, MemberAdmin):
     fields = ["user", "email", "role", "is_active", "created_at"]
     actions_detail = ["sign_out"]
     autocomplete_fields = []
-    signs_out: ClassVar[Callable[..., None] | None] = None  # ends all of a person's web sessions and tokens
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -67,7 +66,7 @@ class OwnMembers(TenantAdmin, MemberAdmin):
         return super().has_press_permission(request, obj) and self._above(request, obj)
 
     def has_sign_out_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return type(self).signs_out is not None and self.has_press_permission(request, obj)
+        return self.has_press_permission(request, obj)
 
     def _above(self, request: HttpRequest, obj: Any) -> bool:
         """Nobody touches those who are more than they could make anybody."""
@@ -112,9 +111,8 @@ class OwnMembers(TenantAdmin, MemberAdmin):
     )
     def sign_out(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         member = self.pressed(request, object_id)
-        if (sign_out := type(self).signs_out) is not None:
-            sign_out(user=member.user)
-            self.message_user(request, _("Signed out everywhere."))
+        web_sessions.sign_out_everywhere(user=member.user)
+        self.message_user(request, _("Signed out everywhere."))
         return HttpResponse(headers={"HX-Redirect": self.link("change", object_id)})
 
 

@@ -25,6 +25,7 @@ from access.console.tenant.choosing import choose
 from access.console.tenant.overview import overview
 from access.console.tenant.place import CHOSEN, Place, memberships, place_of
 from access.console.tenant.scoped import here
+from access.people.account_page import closed_door
 from engine.errors import Forbidden, InvalidRequest, Unauthenticated
 from tenants import walls
 from tenants.support import visits_now
@@ -111,7 +112,7 @@ class TenantSite(SharedSignIn, ConsoleSite):
         def entered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.user.is_authenticated and place_of(request) is None:
                 leaving = request.resolver_match is not None and request.resolver_match.url_name == "logout"
-                return view(request) if leaving else self.nowhere(request)
+                return view(request) if leaving else closed_door(request)
             return guarded(request, *args, **kwargs)
 
         return entered
@@ -123,20 +124,6 @@ class TenantSite(SharedSignIn, ConsoleSite):
             context = {"title": _("Nothing was saved"), "asked": asked.tenant if asked is not None else None}
             return self.page(request, "tenant/other_tenant.html", context, status=409)
         return view(request, *args, **kwargs)
-
-    def nowhere(self, request: HttpRequest) -> HttpResponse:
-        """Signed in, and no console to open: suspended, on its way off the platform, or without a role that has one."""
-        found = memberships(request)
-        tenants = [each.tenant for each in found]
-        context = {
-            "title": _("No console"),
-            "closed": [tenant for tenant in tenants if tenant.closed_at is not None],
-            "suspended": [tenant for tenant in tenants if not tenant.is_active and tenant.closed_at is None],
-            "without": [each for each in found if each.tenant.is_active and each.tenant.closed_at is None],
-            "is_nav_sidebar_enabled": False,
-        }
-        page = TemplateResponse(request, "tenant/nowhere.html", {**self.each_context(request), **context}, status=403)
-        return page.render()
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         place = place_of(request)

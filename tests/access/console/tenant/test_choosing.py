@@ -60,14 +60,14 @@ def test_it_says_why_there_is_no_console(cast: SimpleNamespace, alice: Client, c
     Tenant.objects.filter(pk=cast.acme.pk).update(is_active=False, name=NAUGHTY)
     answer = alice.get("/console/")
     assert answer.status_code == 403
-    assert "is suspended" in answer.content.decode()
+    assert "Suspended by the platform" in answer.content.decode()
     assert "<script>alert" not in answer.content.decode()
     assert alice.post("/console/tenants/iprule/add/", {"network": "10.7.0.0/16"}).status_code == 403
     assert networks(cast.acme) == []
     Tenant.objects.filter(pk=cast.globex.pk).update(is_active=False, closed_at=timezone.now())
-    assert "has been closed" in charlie.get("/console/").content.decode()
+    assert "Being closed" in charlie.get("/console/").content.decode()
     Member.objects.for_tenant(cast.globex.pk).delete()
-    assert "a member of no tenant" in charlie.get("/console/").content.decode()
+    assert "You are a member of no tenant" in charlie.get("/console/").content.decode()
     assert charlie.post("/console/logout/").status_code == 200
     assert charlie.get("/console/").status_code == 302
 
