@@ -80,7 +80,7 @@ def test_it_shows_the_health_of_instances() -> None:
     rows = overview._instances(request)["table"]["rows"]
     assert [row[1:4] for row in rows] == [
         ["its breaker is open after failures", 3, 0],
-        ["at its limit of calls", 1, 1],
+        ["at its limit of calls", 1, "1 of 1"],
         ["ready", 0, 0],
     ]
     assert "<script>" not in rows[0][0]
