@@ -17,7 +17,6 @@ from clawdbot_site.selftest.isolation.report import Finding, Report
 from clawdbot_site.selftest.isolation.surface import Door
 from clawdbot_site.selftest.isolation.world import World
 
-
 pytestmark = pytest.mark.timeout(900)  # whole instances, one after the other
 
 
