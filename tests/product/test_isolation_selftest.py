@@ -17,6 +17,8 @@ from clawdbot_site.selftest.isolation.report import Finding, Report
 from clawdbot_site.selftest.isolation.surface import Door
 from clawdbot_site.selftest.isolation.world import World
 
+pytestmark = pytest.mark.timeout(900)  # whole instances, one after the other
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "manage.py", "selftest", "isolation", *arguments]
