@@ -9,6 +9,7 @@ import msgspec
 from django import forms
 from django.forms.formsets import BaseFormSet, formset_factory
 from django.utils.translation import gettext_lazy as _
+from msgspec import inspect
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from access.console.setting_fields import Setting, field_of, settings_of, shown
@@ -57,7 +58,7 @@ class StructForm(forms.Form):
             if self.cleaned_data.get(f"{REMOVE}{setting.name}"):
                 return None if setting.optional else setting.default
             return value or self.stored.get(setting.name, setting.default)
-        if value == "" and (setting.optional or setting.default not in ("", None)):
+        if value == "" and (setting.optional or not isinstance(setting.kind, inspect.StrType)):
             return None
         return value
 
