@@ -23,6 +23,8 @@ import pytest  # noqa: E402
 django.setup()
 
 from django.conf import settings  # noqa: E402
+from django.contrib.contenttypes.models import ContentType  # noqa: E402
+from django.core.management.commands import flush  # noqa: E402
 from django.db import connections  # noqa: E402
 
 from tenants import keys  # noqa: E402
@@ -36,6 +38,10 @@ hypothesis.settings.register_profile("shared", deadline=None, suppress_health_ch
 hypothesis.settings.load_profile("shared")
 
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the safe ones cost 0.5 s a person
+
+# After a test that commits Django empties all tables and then makes content types and permissions anew, for every
+# model; what is asked for is made when it is asked for.
+flush.emit_post_migrate_signal = lambda *args, **options: ContentType.objects.clear_cache()
 
 DATABASE_FIXTURES = {"db", "transactional_db", "cast"}
 
