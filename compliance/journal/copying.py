@@ -1,7 +1,7 @@
 """Entries into PostgreSQL: binary COPY, one transaction a batch; a month's partition is made when it is missing.
 
-PostgreSQL refuses COPY to whoever row-level security binds, whatever the policies let pass: the writer's own role, and the
-owner where it is no superuser. For those a batch is one INSERT."""
+PostgreSQL refuses COPY to whoever row-level security binds, whatever the policies let pass: the writer's own role, and
+the owner where it is no superuser. For those a batch is one INSERT."""
 
 from __future__ import annotations
 
