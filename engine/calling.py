@@ -233,8 +233,10 @@ class Caller:
                 await upstream.aclose()
             if turn.route is not None:
                 turn.route.outcome(error)
+            if upstream is not None and isinstance(error, asyncio.CancelledError):
+                turn.unanswered = asked(turn)
             if turn.reservation is not None:
-                turn.reservation.settle(Usage())
+                turn.reservation.settle(turn.unanswered)
             raise
         turn.ttft = time.monotonic() - turn.began
         assert turn.route is not None
@@ -355,6 +357,15 @@ def borrow(turn: Turn) -> BorrowedRoute:
     route.unused()
     turn.route = borrowed = BorrowedRoute(route, route.decision)
     return borrowed
+
+
+def asked(turn: Turn) -> Usage:
+    """What is paid for a call that its turn leaves before an answer began: the service has read the prompt, and who
+    leaves again and again would get that for nothing. What others have a part in is paid for by those."""
+    route = turn.route.call.route if isinstance(turn.route, LentRoute) else turn.route
+    if route is None or turn.source != "model" or isinstance(route, BorrowedRoute):
+        return Usage()
+    return Usage(prompt_tokens=route.prompt_tokens, estimated=True)
 
 
 def _choices(request: ChatRequest) -> int:

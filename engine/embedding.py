@@ -11,7 +11,7 @@ from typing import Final
 
 from engine.aside import Aside, length
 from engine.batching import Batcher, BatchKey, in_pieces, shared_usage, total_usage
-from engine.calling import Caller, borrow
+from engine.calling import Caller, asked, borrow
 from engine.ending import Endings
 from engine.entries import Claim
 from engine.errors import InvalidRequest, NotSupported, UpstreamError
@@ -100,8 +100,10 @@ class Embedder:
                 await intent
         except BaseException as error:
             turn.route.outcome(error)
+            if isinstance(error, asyncio.CancelledError):
+                turn.unanswered = asked(turn)
             if turn.reservation is not None:
-                turn.reservation.settle(Usage())
+                turn.reservation.settle(turn.unanswered)
             raise
         turn.ttft = time.monotonic() - turn.began
         turn.route.first_token()

@@ -135,7 +135,7 @@ class Endings:
             self._count(turn, "rate_limited" if isinstance(error, RateLimited) else state, Usage())
             return
         ended = "error" if state == "failed" else state
-        choices, usage = (turn.choices(ended), turn.usage()) if turn.started else ([], Usage())
+        choices, usage = (turn.choices(ended), turn.usage()) if turn.started else ([], turn.unanswered)
         if turn.reservation is not None:
             turn.reservation.settle(usage)
         self._count(turn, state, usage)

@@ -52,7 +52,7 @@ class Turn:
         "cut", "cuts", "decided", "end", "ended", "entered", "expected", "fold", "id", "intended", "keep", "messages",
         "output", "over_budget", "personal", "plugins", "policy", "principal", "refused", "request", "reservation",
         "restorer", "retries", "retrying", "room", "route", "session", "source", "stage", "started", "time", "tries",
-        "ttft", "vectors", "verdicts", "waited",
+        "ttft", "unanswered", "vectors", "verdicts", "waited",
     )  # fmt: skip
 
     def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:
@@ -86,6 +86,7 @@ class Turn:
         self.over_budget: BudgetExceeded | None = None  # why a cheaper instance is looked for,
         self.cheaper = 0  # and how often it was
         self.cut = False  # where the answer ended since a budget had no more
+        self.unanswered = Usage()  # what has to be paid for a call that was left before its first token
         self.output: OutputGuard | None = None
         self.restorer: Restorer | None = None  # of the call that is made, where something was masked for it
         self.personal: dict[str, int] = {}

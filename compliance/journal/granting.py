@@ -12,7 +12,14 @@ from compliance.database import ALIAS
 READABLE: Final = ("turn_id", "kind", "number", "tenant_id", "worker", "session_id", "model", "instance", "key_id")
 
 POLICY: Final = "clawdbot_writer"
-WALLED: Final = ("compliance_auditentry", "compliance_subjectkey", "compliance_idempotency")
+WALLED: Final = (
+    "compliance_auditentry",
+    "compliance_subjectkey",
+    "compliance_idempotency",
+    "compliance_usagerow",
+    "compliance_usagetotal",
+    "compliance_usagetiming",
+)
 
 _GRANTS: Final = (
     "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role}",

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 QUIET: Final = 0.3  # seconds between taking the task and reading the records: more than SETTLED_MS
 TRIES: Final = 4
 POLL: Final = 0.05
+ALIVE: Final = 1.0  # seconds between two signs of life: who gives none for five has lost the task
 PATIENCE: Final = 8.0  # seconds that turns wait for their budget to be known
 PAUSE: Final = 1.0  # seconds after a failure until it is tried again
 KEPT_MS: Final = 2 * 86_400_000  # beyond the period's end
@@ -122,7 +123,9 @@ class Rebuilder:
             read_at = await self._store.run(scripts.LOOK, [key], self._token)
             if not read_at:
                 return
-            sums = await self._sums(scope, period)
+            sums = await self._read(scope, period, key)
+            if sums is None:
+                return
             await self._store.call("DEL", fresh)
             words: list[str | int] = [word for pair in sums.items() for word in pair]
             for start in range(0, len(words), 2 * CHUNK):
@@ -137,6 +140,18 @@ class Rebuilder:
             if done == b"done":
                 log.info("what was spent in %s was added up: %d millionths", key, sums["t"])
                 return
+
+    async def _read(self, scope: Scope, period: Period, key: str) -> Counter[str] | None:
+        """A month of many keys takes a while, and two workers must not take the task from each other for ever. None:
+        another one has it."""
+        reading = asyncio.ensure_future(self._sums(scope, period))
+        try:
+            while not (await asyncio.wait([reading], timeout=ALIVE))[0]:
+                if not await self._store.run(scripts.LOOK, [key], self._token):
+                    return None
+            return reading.result()
+        finally:
+            reading.cancel()
 
     async def _sums(self, scope: Scope, period: Period) -> Counter[str]:
         """By the names of subjects."""

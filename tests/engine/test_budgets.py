@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from engine.errors import BudgetExceeded, StoreUnavailable
-from engine.types import CachePolicy, Done
+from engine.types import CachePolicy, Done, Usage
 from tests.engine.parts import ALICE, Run, ScriptedModel, ask, build, nothing_left
 
 KEEPING = CachePolicy(ttl=60, sampled=True)
@@ -85,4 +87,36 @@ async def test_it_refuses_where_the_budget_has_room_for_nobody(policy):
                 assert type(event) is not Done
         assert caught.value.retry_after == 60 and len(refusals) - len(parts.limiter.refusals) == left
     assert set(parts.journal.states) == {"refused"}
+    await nothing_left(engine, parts)
+
+
+async def leave(engine, request, when):
+    """A turn that is cancelled as soon as `when()` holds."""
+    task = asyncio.ensure_future(engine.complete(ALICE, request))
+    async with asyncio.timeout(5):
+        while not when():
+            await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await engine.drain()
+
+
+@pytest.mark.parametrize("policy", [CachePolicy(), KEEPING, CachePolicy(ttl=60, sampled=True, coalesce=True)])
+async def test_who_leaves_before_the_first_token_pays_for_the_prompt(policy):
+    engine, parts = build(ScriptedModel([asyncio.Event()]))
+    parts.answers.chosen = policy
+    await leave(engine, ask(), lambda: parts.models[0].calls)
+    (ended,) = parts.journal.completions
+    assert ended.state == "cancelled" and ended.usage == Usage(prompt_tokens=3, estimated=True)
+    assert parts.limiter.settled == [ended.usage]
+    await nothing_left(engine, parts)
+
+
+async def test_who_leaves_before_the_call_pays_nothing():
+    engine, parts = build(ScriptedModel())
+    parts.limiter.gate = asyncio.Event()
+    await leave(engine, ask(), lambda: parts.routes)
+    assert not parts.models[0].calls and all(ended.usage == Usage() for ended in parts.journal.completions)
+    assert all(usage == Usage() for usage in parts.limiter.settled)
     await nothing_left(engine, parts)

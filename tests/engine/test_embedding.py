@@ -203,7 +203,8 @@ async def test_it_cancels_the_call_when_its_caller_leaves():
         await task
     await engine.drain()
     assert model.cancelled == 1 and parts.journal.states == ["cancelled"] == parts.meter.states
-    assert parts.limiter.open == 0 and parts.limiter.settled == [Usage()]
+    sent = Usage(prompt_tokens=3, estimated=True)
+    assert parts.limiter.open == 0 and parts.limiter.settled == [sent] == [parts.journal.completions[0].usage]
 
 
 async def test_it_records_a_mistake_in_the_program():

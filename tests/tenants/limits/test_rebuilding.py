@@ -7,7 +7,7 @@ import pytest
 from engine.errors import BudgetExceeded, StoreUnavailable
 from engine.types import Usage
 from tenants.isolation import Stores
-from tenants.limits import Limits
+from tenants.limits import Limits, rebuilding
 from tenants.limits.periods import Calendar
 from tenants.limits.quotas import AllowanceTable, Quota
 from tests.cast import ACME, ALICE, GLOBEX, tenant_table
@@ -110,6 +110,27 @@ async def test_it_lets_one_of_many_workers_add_up(tenants, valkey_url):
     for worker, each in zip(workers, stores, strict=True):
         worker.close()
         await each.close()
+
+
+async def test_it_keeps_the_task_however_long_it_reads(limits, tenants, spending, stores, monkeypatch):
+    monkeypatch.setattr(rebuilding, "ALIVE", 0.02)
+    tenants.swap(tenant_table(ACME.view(money_per_day=10 * CALL)))
+    spending.pause = 0.5
+    waiting = asyncio.create_task(reserve(limits))
+    store = stores.platform()
+    while not spending.reads:
+        await asyncio.sleep(0.01)
+    day = (await store.call("KEYS", "limits:*:day:*"))[0]
+    seen = set()
+    for _ in range(5):
+        seen.add(await store.call("HGET", day, "!bt"))
+        await asyncio.sleep(0.05)
+    assert len(seen) == 5 and not waiting.done()
+    await store.call("HSET", day, "!b", "another")  # which goes on from here
+    await asyncio.sleep(0.1)
+    await store.call("HDEL", day, "!b")
+    await waiting
+    assert await spent(limits) == (0, 0, CALL)
 
 
 async def test_it_refuses_until_it_is_known_again_and_leaves_others_alone(limits, tenants, spending, stores):
