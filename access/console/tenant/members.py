@@ -186,6 +186,12 @@ class Invitations(TenantAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def has_press_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody takes back, or renews, what they could not have written."""
+        if not super().has_press_permission(request, obj):
+            return False
+        return not isinstance(obj, Invitation) or roles.may_grant(here(request).role, obj.role)
+
     @display(description=_("State"), label=COLOURS)
     def state(self, row: Invitation) -> tuple[str, Any]:
         if row.accepted_at is not None:

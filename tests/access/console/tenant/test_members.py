@@ -85,6 +85,18 @@ def test_it_invites_by_mail(cast: SimpleNamespace, alice: Client) -> None:
     assert len(mail.outbox) == 2
 
 
+def test_only_who_could_have_written_an_invitation_takes_it_back(
+    cast: SimpleNamespace, as_role: SignIn, alice: Client
+) -> None:
+    alice.post(ADD, {"email": "eve@example.com", "role": "owner"})
+    row = Invitation.objects.for_tenant(cast.acme.pk).get()
+    for button in ("resend", "withdraw"):
+        link = f"/console/tenants/invitation/{row.pk}/{button}/"
+        assert as_role("admin").post(link, {"_form_submitted": "True"}).status_code == 403
+    row.refresh_from_db()
+    assert row.withdrawn_at is None and len(mail.outbox) == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
