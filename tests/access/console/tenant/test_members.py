@@ -68,6 +68,12 @@ def test_it_signs_a_person_out_everywhere(cast: SimpleNamespace, as_role: SignIn
     assert as_role("auditor").post(sign_out, {"_form_submitted": "True"}).status_code == 403
 
 
+def test_a_tenant_signs_no_operator_out(cast: SimpleNamespace, alice: Client) -> None:
+    User.objects.filter(username="bob").update(is_superuser=True)
+    assert alice.post(page(cast.bob, "sign_out"), {"_form_submitted": "True"}).status_code == 403
+    assert User.objects.get(username="bob").signed_out_at is None
+
+
 def test_it_invites_by_mail(cast: SimpleNamespace, alice: Client) -> None:
     assert alice.post(ADD, {"email": "eve@example.com", "role": "developer"}).status_code == 302
     row = Invitation.objects.for_tenant(cast.acme.pk).get()
