@@ -59,7 +59,8 @@ class Try:
 def begin(request: HttpRequest, login: str) -> Try:
     """Counts an attempt to be `login`, a username or an e-mail address. Raises Locked, CannotCount."""
     users = accounts_of(login)
-    accounts = {_counted(user): user for user in users} or {f"name {login.casefold()}": None}
+    accounts: dict[str, User | None] = {_counted(user): user for user in users}
+    accounts = accounts or {f"name {login.casefold()}": None}
     attempt = Try(tuple(accounts), counted_as(request))
     of_address = _by_address().take(attempt.address)
     if of_address.wait:

@@ -48,12 +48,12 @@ BODIES: Final[dict[str, list[Any]]] = {
         {"input": "Hello", "conversation": "{session_id}"},
     ],
     "POST /v1/responses/input_tokens": [{"input": "Hello", "previous_response_id": "{response_id}"}],
-    "POST /api/addresses": [{"network": "10.0.0.0/8"}],
+    "POST /api/addresses": [{"network": "127.0.0.1"}],  # left when the other is gone
     "PATCH /api/addresses/{address_id}": [{"note": "mine now"}],
     "POST /api/allowances": [
-        {"of": "model", "model": "made", "requests_per_minute": 1000},
-        {"of": "key", "key": "{number:key_id}", "requests_per_minute": 1000},
-        {"of": "member", "member": "{number:member_id}", "requests_per_minute": 1000},
+        {"model": "made", "requests_per_minute": 1000},
+        {"key": "{number:key_id}", "requests_per_minute": 1000},
+        {"member": "{number:member_id}", "requests_per_minute": 1000},
     ],
     "PATCH /api/allowances/{allowance_id}": [{"requests_per_minute": 999}],
     "PATCH /api/chat-site/settings": [{"greeting": "made"}],
