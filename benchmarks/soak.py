@@ -53,6 +53,12 @@ def fairness() -> bool:
     return subprocess.run([sys.executable, "-m", "benchmarks.fairness", *size], cwd=ROOT).returncode == 0
 
 
+def isolation() -> bool:
+    """everybody asks for everything of another tenant's, at every door, on files and on PostgreSQL."""
+    command = [sys.executable, "manage.py", "selftest", "isolation", "--database"]
+    return all(subprocess.run([*command, name], cwd=ROOT).returncode == 0 for name in ("sqlite", "postgresql"))
+
+
 def budgets(rounds: int = 300) -> bool:
     """streams broken off anywhere, an emptied store, 500 racing calls over two web workers: sums agree to the token."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/tenants/limits", "tests/product/test_budgets.py"]
@@ -78,6 +84,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "budgets": budgets,
     "idempotency": idempotency,
     "idle-sockets": idle_sockets,
+    "isolation": isolation,
     "resume": resume,
     "schemathesis": schemathesis,
     "session-store": session_store,

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from tenants import keys, stored_keys
 from tenants.allowances import copy_limits
@@ -25,7 +26,7 @@ ATTEMPTS = 20
 def create_tenant(*, slug: str, name: str, **limits: Any) -> Tenant:
     """A tenant with a store database and a key of its own. `limits` are `session_ttl`, `requests_per_minute`,
     `tokens_per_minute`, `concurrent_turns`, `store_url` and `store_layout` (else the setting's)."""
-    for _ in range(ATTEMPTS):
+    for _attempt in range(ATTEMPTS):
         values = {"store_layout": settings.STORE_LAYOUT, **limits}
         tenant = Tenant(slug=slug, name=name, store_database=_free_database(values["store_layout"]), **values)
         tenant.full_clean(exclude={"store_database"})
@@ -45,6 +46,9 @@ def suspend_tenant(*, tenant: Tenant) -> None:
 
 
 def resume_tenant(*, tenant: Tenant) -> None:
+    """One that is closed is taken back instead, which also says that it is not to be deleted."""
+    if tenant.closed_at is not None:
+        raise ValidationError({"is_active": _("This tenant is closed: take the closing back instead.")})
     _set_active(tenant, True)
 
 

@@ -198,9 +198,15 @@ class TenantAdmin(PlatformAdmin):
 
     @admin.action(description=_("Let the chosen tenants in again"), permissions=["change"])
     def resume(self, request: HttpRequest, tenants: models.QuerySet[Tenant]) -> None:
+        closed = [tenant for tenant in tenants if tenant.closed_at is not None]
         for tenant in tenants:
-            services.resume_tenant(tenant=tenant)
-        self.message_user(request, _("They are let in again from the next second on."))
+            if tenant not in closed:
+                services.resume_tenant(tenant=tenant)
+        if closed:
+            names = ", ".join(str(tenant) for tenant in closed)
+            self.message_user(request, _("Closed, and they stay so: %(names)s.") % {"names": names}, "error")
+        if len(closed) < len(tenants):
+            self.message_user(request, _("They are let in again from the next second on."))
 
     @action(
         description=_("Forget kept answers"),

@@ -136,7 +136,7 @@ def _signed_in(request: HttpRequest, body: SignIn) -> User:
             raise Unauthenticated("Wrong username or password.")
         user, attempt = found
         second_factor.check(user, body.otp)
-        attempt.succeeded()
+        attempt.succeeded(user)
     except signing_in.Locked as locked:
         raise RateLimited("Too many failed attempts.", retry_after=locked.wait) from None
     except CannotCount:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -32,7 +33,11 @@ def take_back(request: HttpRequest) -> HttpResponse:
     if member is None:
         messages.error(request, _("This tenant is not closed."))
     else:
-        tenant = closing.reopen(tenant=member.tenant)
+        try:
+            tenant = closing.reopen(tenant=member.tenant)
+        except ValidationError as error:  # its deletion has begun
+            messages.error(request, " ".join(error.messages))
+            return HttpResponseRedirect(reverse("account"))
         if tenant.is_active:
             messages.success(request, _("%(tenant)s is open again.") % {"tenant": tenant.name})
         else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.utils import is_mfa_enabled
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from django.conf import settings
@@ -23,6 +25,7 @@ from tenants.attempts import CannotCount
 from tenants.models import User
 
 PURPOSE: Final = "second factor"
+LINKS: Final = {"signup_url": "account_signup", "password_reset_url": "account_reset_password"}  # in mails
 LOCKED_FOR: Final = "_locked_for"  # of a request: seconds
 
 
@@ -35,7 +38,10 @@ class AccountAdapter(DefaultAccountAdapter):
             if found is None:
                 return None
             user, attempt = found
-            attempt.succeeded()  # second factors are counted by themselves
+            if is_mfa_enabled(user):
+                attempt.half_way()
+            else:
+                attempt.succeeded(user)
         except signing_in.Locked as locked:
             setattr(request, LOCKED_FOR, locked.wait)
             raise ValidationError(too_many(locked.wait)) from None
@@ -57,6 +63,13 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_email_confirmation_url(self, request: HttpRequest, emailconfirmation: Any) -> str:
         return str(settings.PUBLIC_URL) + reverse("account_confirm_email", args=[emailconfirmation.key])
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """What mails call this place, and their links, are settings: a request may name any `Host`."""
+        here = {name: str(settings.PUBLIC_URL) + reverse(view) for name, view in LINKS.items() if name in context}
+        host = urlsplit(settings.PUBLIC_URL).netloc
+        site = {"name": host, "domain": host}
+        super().send_mail(template_prefix, email, {**context, "current_site": site, **here})
 
     def get_reset_password_from_key_url(self, key: str) -> str:
         path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})

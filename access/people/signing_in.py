@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from allauth.account.utils import filter_users_by_email
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
@@ -33,31 +34,47 @@ class Locked(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One attempt that has been counted. `account` and `address` are what it was counted under."""
+    """One attempt that has been counted. `accounts` and `address` are what it was counted under."""
 
-    account: str
+    accounts: tuple[str, ...]
     address: str
 
-    def succeeded(self) -> None:
-        """The account's failures are forgotten, the address's are not: it may go on to guess at others."""
-        _by_account().forget(self.account)
+    def succeeded(self, user: User) -> None:
+        """The account's failures are forgotten, the address's are not: it may go on to guess at others. So may it at
+        whoever else the same word could have meant."""
+        _by_account().forget(_counted(user))
+        for account in self.accounts:
+            if account != _counted(user):
+                _by_account().give_back(account)
+        _by_address().give_back(self.address)
+
+    def half_way(self) -> None:
+        """The password is right, and a second factor is still to come: the attempt does not count, but whoever knows
+        the password must not begin to guess anew at the codes that were counted before."""
+        for account in self.accounts:
+            _by_account().give_back(account)
         _by_address().give_back(self.address)
 
 
 def begin(request: HttpRequest, login: str) -> Try:
     """Counts an attempt to be `login`, a username or an e-mail address. Raises Locked, CannotCount."""
-    user = account_of(login)
-    attempt = Try(f"user {user.pk}" if user is not None else f"name {login.casefold()}", counted_as(request))
+    users = accounts_of(login)
+    accounts: dict[str, User | None] = {_counted(user): user for user in users}
+    accounts = accounts or {f"name {login.casefold()}": None}
+    attempt = Try(tuple(accounts), counted_as(request))
     of_address = _by_address().take(attempt.address)
     if of_address.wait:
         if of_address.first:
             _record(request, None, attempt.address)
         raise Locked(of_address.wait)
-    of_account = _by_account().take(attempt.account)
-    if of_account.wait:
-        if of_account.first:
+    wait = 0
+    for account, user in accounts.items():
+        taken = _by_account().take(account)
+        if taken.first:
             _record(request, user, attempt.address)
-        raise Locked(of_account.wait)
+        wait = max(wait, taken.wait)
+    if wait:
+        raise Locked(wait)
     return attempt
 
 
@@ -70,11 +87,24 @@ def sign_in(request: HttpRequest, login: str, password: str) -> tuple[User, Try]
 
 
 def account_of(login: str) -> User | None:
-    """Under which name or address it was said does not matter."""
+    """The first whom it may mean."""
+    return next(iter(accounts_of(login)), None)
+
+
+def accounts_of(login: str) -> list[User]:
+    """Everybody whose password is tried for it: whose name it is first, then whose address. Somebody may have called
+    themselves like another's address, and a person may have several."""
     if "\x00" in login:
-        return None
-    found = User.objects.filter(username=login).first()
-    return found or (User.objects.filter(email__iexact=login).order_by("pk").first() if "@" in login else None)
+        return []
+    found: list[User] = list(User.objects.filter(username=login))
+    if "@" in login:
+        by_address: list[User] = filter_users_by_email(login, prefer_verified=True)
+        found += sorted((user for user in by_address if user not in found), key=lambda user: user.pk)
+    return found
+
+
+def _counted(user: User) -> str:
+    return f"user {user.pk}"
 
 
 def _by_account() -> Attempts:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 from tenants.scoping import LiveModel, ScopedManager, TenantScopedModel
 from tenants.validation import clean_name, clean_profile_template, clean_slug, clean_time_zone
@@ -129,6 +131,8 @@ class Tenant(LiveModel):
         self.name = clean_name(self.name)
         self.time_zone = clean_time_zone(self.time_zone)
         self.profile_template = clean_profile_template(self.profile_template)
+        if self.closed_at is not None and self.is_active:  # it would work on until the day it is deleted
+            raise ValidationError({"is_active": _("This tenant is closed: take the closing back instead.")})
 
 
 class TenantKey(TenantScopedModel):

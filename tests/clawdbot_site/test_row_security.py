@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
-from access.console.tenant.walled import walled as walled_view
 from django.core.management import call_command
 from django.db import DatabaseError, ProgrammingError, connection, connections, models, transaction
 from django.http import HttpRequest
@@ -18,6 +17,7 @@ from django.template.response import SimpleTemplateResponse
 from django.test import RequestFactory
 
 from access.console.tenant.place import Place
+from access.console.tenant.site import TenantSite
 from access.management.rows import Rows
 from clawdbot_site import checks, row_security
 from tenants import walls
@@ -252,6 +252,7 @@ def test_it_stands_around_a_consoles_pages_down_to_their_rendering(databases: di
     for tenant_id in (ACME, GLOBEX):
         request = RequestFactory().get("/console/")
         request._console_place = Place(Tenant(id=tenant_id), "owner")  # type: ignore[attr-defined]
+        request.user = User(username="walled", language="en")
         seen: list[set[int | None]] = []
 
         def view(request: HttpRequest, seen: list[set[int | None]] = seen) -> SimpleTemplateResponse:
@@ -262,7 +263,7 @@ def test_it_stands_around_a_consoles_pages_down_to_their_rendering(databases: di
             )
             return page
 
-        assert walled_view(view)(request).is_rendered  # type: ignore[attr-defined]
+        assert TenantSite().admin_view(view)(request).is_rendered
         assert seen == [{tenant_id}, {tenant_id}]
         assert walls.current() is None and everything(ApiKey) == {ACME, GLOBEX}
 

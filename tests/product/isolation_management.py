@@ -4,6 +4,8 @@ Names in braces are ids of acme's own rows, as the matrix makes them; method, pa
 
 from __future__ import annotations
 
+from tests.product.running import Product
+
 # Nothing here is some user's own: a tenant's role counts.
 OWNED: dict[str, list[tuple[str, str, dict | None]]] = {}
 # Whoever is known is told of themselves.
@@ -66,3 +68,35 @@ OPERATORS: dict[str, list[tuple[str, str, dict | None]]] = {
         ("PATCH", "/api/tenants/{tenant}", {"share": 100}),
     ],
 }
+# They say nothing of anybody's names.
+NAMELESS = {"/api/tenant", "/api/chat-site/settings", "/api/plugins", "/api/plugins/canned_answers", "/api/adapters"}
+MADE = """
+from datetime import timedelta
+from plugins.models import PluginActivation
+from tenants import allowances
+from tenants.models import Allowance, Invitation
+acme = Tenant.objects.get(slug='acme')
+someone = User.objects.create_user('secret-person')
+member = services.add_member(tenant=acme, user=someone, role='member')
+key = services.create_api_key(tenant=acme, name='secret key')[0]
+allowance = Allowance(tenant=acme, of='model', model='secret-model', requests_per_minute=1000)
+plugin = PluginActivation(tenant=acme, plugin='canned_answers', enabled=False)
+invitation = Invitation(
+    tenant=acme, email='secret@example.com', digest='secret', expires_at=timezone.now() + timedelta(days=1)
+)
+for row in (allowance, plugin, invitation):
+    row.save()
+address = services.allow_network(tenant=acme, network='127.0.0.0/8', note='secret office')
+instance = ModelInstance(tenant=acme, name='acme-only-secret', adapter='echo')
+_ = save_instance(instance=instance)
+rows = dict(
+    address=address, allowance=allowance, key=key, member=member, invitation=invitation, instance=instance, tenant=acme
+)
+value = {name: str(row.pk) for name, row in rows.items()}
+"""
+
+
+def names(gateway: Product) -> dict[str, str]:
+    """Ids of acme's own rows, all of them called `secret`."""
+    made: dict[str, str] = gateway.operate(MADE)
+    return made

@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from access.console.frame import ConsoleSite
 from access.console.tenant.place import CHOSEN, place_of, places
+from tenants import walls
 from tenants.models import Member, User
 
 
@@ -35,7 +36,8 @@ def choose(site: ConsoleSite, request: HttpRequest) -> HttpResponse:
     form = LanguageForm(request.POST if request.method == "POST" else None, initial={"language": _language(request)})
     if form.is_valid() and isinstance(user, User):
         user.language = form.cleaned_data["language"]
-        user.save(update_fields=["language"])
+        with walls.lifted():  # their own, in whatever tenant; the wall keeps tenants from operators' accounts
+            user.save(update_fields=["language"])
         messages.success(request, _("Saved."))
         return HttpResponseRedirect(reverse("console:choose"))
     context = {"title": _("Tenants and language"), "found": found, "form": form, "current": place_of(request)}

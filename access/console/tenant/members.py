@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
@@ -66,6 +66,9 @@ class OwnMembers(TenantAdmin, MemberAdmin):
         return super().has_press_permission(request, obj) and self._above(request, obj)
 
     def has_sign_out_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """An operator's sessions are the platform's, whatever place they have here."""
+        if isinstance(obj, Member) and obj.user.is_superuser:
+            return False
         return self.has_press_permission(request, obj)
 
     def _above(self, request: HttpRequest, obj: Any) -> bool:
@@ -111,6 +114,8 @@ class OwnMembers(TenantAdmin, MemberAdmin):
     )
     def sign_out(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         member = self.pressed(request, object_id)
+        if not self.has_sign_out_permission(request, member):
+            raise PermissionDenied
         web_sessions.sign_out_everywhere(user=member.user)
         self.message_user(request, _("Signed out everywhere."))
         return HttpResponse(headers={"HX-Redirect": self.link("change", object_id)})
@@ -185,6 +190,12 @@ class Invitations(TenantAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def has_press_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody takes back, or renews, what they could not have written."""
+        if not super().has_press_permission(request, obj):
+            return False
+        return not isinstance(obj, Invitation) or roles.may_grant(here(request).role, obj.role)
 
     @display(description=_("State"), label=COLOURS)
     def state(self, row: Invitation) -> tuple[str, Any]:

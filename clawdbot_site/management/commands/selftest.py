@@ -40,6 +40,9 @@ class Command(BaseCommand):
         apart = tests.add_parser("isolation", help="Everybody asks for everything of another tenant's.")
         apart.add_argument("--json", action="store_true", help="The report as JSON.")
         apart.add_argument("--database", choices=running.DATABASES, default=running.Plan.database)
+        apart.add_argument(
+            "--quick", action="store_true", help="Every door still; pages are asked for by fewer people."
+        )
         tests.add_parser("furnish", help="Makes the tenants of that test here. Not where there are others.")
         tests.add_parser("revoke", help="Revokes a key of theirs.")
         tests.add_parser("fingerprint", help="Of a tenant's configuration.").add_argument("tenant", type=int)
@@ -49,7 +52,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(INSIDE[options["test"]](options)))
             return
         if options["test"] == "isolation":
-            self._isolation(as_json=options["json"], database=options["database"])
+            self._isolation(as_json=options["json"], database=options["database"], quick=options["quick"])
             return
         if options["test"] == "recorded":
             encode = msgspec.json.Encoder().encode
@@ -61,9 +64,9 @@ class Command(BaseCommand):
         if code:
             sys.exit(code)
 
-    def _isolation(self, *, as_json: bool, database: str) -> None:
+    def _isolation(self, *, as_json: bool, database: str, quick: bool) -> None:
         say = self.stderr if as_json else self.stdout
-        report = running.run(running.Plan(database=database), lambda text: say.write(text))
+        report = running.run(running.Plan(database=database, quick=quick), lambda text: say.write(text))
         self.stdout.write(report.json().decode() if as_json else "\n".join(report.lines()))
         if report.code:
             sys.exit(report.code)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from clawdbot_site.selftest.isolation.examples import BODIES, CONTROLS, PLAIN, QUERIES, RENAMED, SHARED
+from clawdbot_site.selftest.isolation.examples import BODIES, CONTROLS, OPERATORS, PLAIN, QUERIES, RENAMED, SHARED
 from clawdbot_site.selftest.isolation.furnishing import MARK, SECRET
 from clawdbot_site.selftest.isolation.report import Finding, Kind
 from clawdbot_site.selftest.isolation.surface import Door
@@ -114,13 +114,13 @@ def same(world: World, answer: Answer) -> tuple[object, ...]:
 
 
 def control(world: World, doors: list[Door]) -> Iterator[Finding]:
-    """The owner's turn, last: what deletes comes after the rest, the innermost first."""
+    """The owner's turn, or an operator's, last: what deletes comes after the rest, the innermost first."""
     order = {"GET": 0, "POST": 1, "PATCH": 2, "PUT": 3, "DELETE": 4}
     for door in sorted(doors, key=lambda each: (order.get(each.method, 1), -each.path.count("/"))):
         if set(door.params) - set(world.ids):
             continue
         for call in calls(door):
-            answer = call.ask(world, "alice", world.ids)
+            answer = call.ask(world, "operator" if door.path.startswith(OPERATORS) else "alice", world.ids)
             fine = answer.status < 300 or answer.status in CONTROLS.get(str(door), frozenset())  # noqa: PLR2004
             if answer.status == 429 and door.method == "POST":  # noqa: PLR2004  # one job at a time
                 fine = True

@@ -48,7 +48,32 @@ BODIES: Final[dict[str, list[Any]]] = {
         {"input": "Hello", "conversation": "{session_id}"},
     ],
     "POST /v1/responses/input_tokens": [{"input": "Hello", "previous_response_id": "{response_id}"}],
+    "POST /api/addresses": [{"network": "127.0.0.1"}],  # left when the other is gone
+    "PATCH /api/addresses/{address_id}": [{"note": "mine now"}],
+    "POST /api/allowances": [
+        {"model": "made", "requests_per_minute": 1000},
+        {"key": "{number:key_id}", "requests_per_minute": 1000},
+        {"member": "{number:member_id}", "requests_per_minute": 1000},
+    ],
+    "PATCH /api/allowances/{allowance_id}": [{"requests_per_minute": 999}],
+    "PATCH /api/chat-site/settings": [{"greeting": "made"}],
+    "PUT /api/chat-site/settings": [{"name": "made", "visitors": "anyone"}],
+    "POST /api/invitations": [{"email": "made@example.com"}],
+    "POST /api/keys": [{"name": "made"}],
+    "PATCH /api/keys/{key_id}": [{"name": "mine now"}],
+    "POST /api/keys/{key_id}/rotate": [{"grace_seconds": 60}],
+    "PATCH /api/members/{member_id}": [{"role": "auditor"}],
+    "POST /api/models": [{"name": "made", "adapter": "echo"}],
+    "PUT /api/models/{instance_id}": [{"name": "{id}", "adapter": "echo"}],
+    "PATCH /api/models/{instance_id}": [{"weight": 7}],
+    "POST /api/models/{instance_id}/test": [{}],
+    "PUT /api/plugins/{plugin}": [{"enabled": False}],
+    "PATCH /api/tenant": [{"time_zone": "UTC"}],
+    "POST /api/tenants": [{"slug": "made", "name": "Made"}],
+    "PATCH /api/tenants/{tenant_id}": [{"share": 2}],
 }
+# Routes of the platform's operators: every credential of a tenant's is refused, whosever the id.
+OPERATORS: Final = ("/api/tenants",)
 # Instead of none.
 QUERIES: Final[dict[str, list[str]]] = {
     "GET /api/audit": ["", "session={session_id}", "user=key:{alice}", "key={alice}", "model={id}"],
@@ -60,7 +85,8 @@ QUERIES: Final[dict[str, list[str]]] = {
 # Where an id stands for a certain one: only a turn that still runs can be cancelled.
 RENAMED: Final = {"POST /api/turns/{turn_id}/cancel": ("{turn_id}", "{running}")}
 # Parameters that are no ids of anybody's.
-PLAIN: Final = {"version": "1", "app_label": "tenants", "url": "nowhere", "content_type_id": "1"}
+PLAIN: Final = {"version": "1", "app_label": "tenants", "url": "nowhere", "content_type_id": "1",
+                "plugin": "canned_answers", "name": "canned_answers"}  # fmt: skip
 # What all of a tenant may use, so that it is a secret before other tenants only.
 SHARED: Final = frozenset({"id", "vectors"})
 # What an owner is answered in the end where that is no success: the example is whole, the state is not.

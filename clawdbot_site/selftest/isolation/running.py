@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,10 +34,13 @@ ROLE: Final = "selftest"
 
 @dataclass(frozen=True)
 class Plan:
-    """`settings_module`: of the instance, where it is to be another program than the usual one."""
+    """`settings_module`: of the instance, where it is to be another program than the usual one. `quick`: every
+    door still, pages by fewer people. `kinds`: of doors."""
 
     database: str = "auto"
     settings_module: str = "clawdbot_site.settings"
+    quick: bool = False
+    kinds: tuple[str, ...] = surface.KINDS
 
 
 def run(plan: Plan, say: Say, progress: Callable[[int], None] = lambda percent: None) -> Report:
@@ -76,26 +80,30 @@ def _run(plan: Plan, folder: Path, say: Say, progress: Callable[[int], None]) ->
         _told(instance, "revoke")
         _until_refused(world)
         progress(45)
+        doors = [door for door in surface.doors() if door.kind in plan.kinds]
         report = attacked(
-            world, surface.doors(), lambda: str(_told(instance, "fingerprint", str(furnished["tenant"]))), say
+            world, doors, lambda: str(_told(instance, "fingerprint", str(furnished["tenant"]))), say, plan.quick
         )
         report.database = "PostgreSQL" if wanted else "SQLite"
         progress(95)
         return report
 
 
-def attacked(world: World, doors: list[Door], fingerprint: Callable[[], str], say: Say) -> Report:
-    """All of it against a world that stands; `fingerprint` is of the owner's configuration."""
+def attacked(world: World, doors: list[Door], fingerprint: Callable[[], str], say: Say, quick: bool = False) -> Report:
+    """All of it against a world that stands; `fingerprint` is of the owner's configuration. Pages first: the journals
+    of those who ask over HTTP repeat what they asked for."""
     before, sessions = fingerprint(), _conversations(world)
     counted: Counter[str] = Counter()
-    by_kind = {kind: [door for door in doors if door.kind == kind] for kind in ("http", "page", "websocket", "grpc")}
+    by_kind = {kind: [door for door in doors if door.kind == kind] for kind in surface.KINDS}
     findings: list[Finding] = []
     for kind, hit in (
+        ("page", partial(pages.attack, quick=quick)),
         ("http", attack.attack),
-        ("page", pages.attack),
         ("websocket", sockets.attack),
         ("grpc", procedures.attack),
     ):
+        if not by_kind[kind]:
+            continue
         say(f"{len(by_kind[kind])} doors: {kind} …")
         findings += hit(world, by_kind[kind], counted)
     if fingerprint() != before:

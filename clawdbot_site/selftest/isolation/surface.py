@@ -14,6 +14,7 @@ from access.edges.websocket import FRAMES
 from access.openapi import OPERATIONS
 from access.urls import ROUTES
 
+KINDS: Final = ("page", "http", "websocket", "grpc")
 _PARAM: Final = re.compile(r"\{(\w+)\}")
 _CONVERTED: Final = re.compile(r"<(?:\w+:)?(\w+)>")
 _GROUP: Final = re.compile(r"\(\?P<(\w+)>[^)]*\)")

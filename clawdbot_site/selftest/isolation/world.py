@@ -39,7 +39,7 @@ class World:
     @property
     def unknown(self) -> dict[str, str]:
         """Ids of the same forms that nobody has."""
-        return {name: _unlike(value) for name, value in self.ids.items()} | PLAIN
+        return {name: unlike(value) for name, value in self.ids.items()} | PLAIN
 
     def filled(self, text: str, ids: dict[str, str]) -> str:
         """With ids in the places of their names; `"{number:name}"` becomes a bare number. KeyError: no such name."""
@@ -102,6 +102,9 @@ def enter(port: int, grpc: str, furnished: dict[str, Any]) -> World:
         _until(lambda signed=signed: world.ask("nobody", "POST", "/api/token/", signed).status == 200, name)
         token = json.loads(world.ask("nobody", "POST", "/api/token/", signed).text)["access"]
         world.headers[who] = {"Authorization": f"Bearer {token}"}
+    signed = {"username": "selftest-operator", "password": furnished["password"], "operator": True}
+    token = _json(world.ask("nobody", "POST", "/api/token/", signed))["access"]
+    world.headers["operator"] = {"Authorization": f"Bearer {token}"}
     ticket = world.ask("nobody", "POST", "/api/visitors", {"tenant": "strangers"})
     found = json.loads(ticket.text)
     world.headers["visitor"] = {"Authorization": f"Bearer {found.get('token') or found.get('ticket')}"}
@@ -142,7 +145,7 @@ def _until(true: Any, what: str) -> None:
         time.sleep(0.1)
 
 
-def _unlike(value: str) -> str:
+def unlike(value: str) -> str:
     """Another id of the same length and form."""
     if value.isdigit():
         return str(10**9 - 7 - int(value) % 1000)

@@ -12,6 +12,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
+from access.offboarding import closing
 from plugins.models import PluginActivation
 from routing.models import RoutingRule
 from routing.services import MAX_RULES
@@ -124,6 +125,14 @@ def test_it_suspends_and_resumes_tenants(console: Client, cast: SimpleNamespace)
     for action, active in (("suspend", False), ("resume", True)):
         console.post("/admin/tenants/tenant/", {"action": action, "_selected_action": [cast.acme.pk, cast.globex.pk]})
         assert list(Tenant.objects.values_list("is_active", flat=True)) == [active, active]
+
+
+def test_it_lets_in_no_tenant_that_is_closed(console: Client, cast: SimpleNamespace) -> None:
+    """It would work on, and be deleted in the middle of it."""
+    closing.close(tenant=cast.acme, confirmed="acme", created_by="alice")
+    console.post("/admin/tenants/tenant/", {"action": "resume", "_selected_action": [cast.acme.pk, cast.globex.pk]})
+    console.post(f"/admin/tenants/tenant/{cast.acme.pk}/change/", {"name": "Acme", "slug": "acme", "is_active": "on"})
+    assert list(Tenant.objects.order_by("pk").values_list("is_active", flat=True)) == [False, True]
 
 
 def test_it_makes_people(console: Client) -> None:

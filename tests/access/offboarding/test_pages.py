@@ -1,5 +1,6 @@
 import pytest
 
+from access.offboarding import closing
 from tenants import membership
 from tenants.models import Job, Tenant
 from tests.access.people.conftest import browser
@@ -16,7 +17,7 @@ def test_an_owner_closes_the_tenant_and_takes_it_back(cast, browser):
     assert Tenant.objects.get(pk=1).closed_at is None
     assert alice.post(PAGE, {"confirmed": "acme"})["Location"] == "/accounts/"
     assert Tenant.objects.get(pk=1).closed_at is not None
-    assert alice.get("/console/").status_code == 302
+    assert alice.get("/console/").status_code == 403
     assert "Take it back" in alice.get("/accounts/").content.decode()
     browser(cast.charlie.user).post("/accounts/reopen/", {"tenant": "1"})
     browser(cast.bob.user).post("/accounts/reopen/", {"tenant": "1"})
@@ -24,6 +25,15 @@ def test_an_owner_closes_the_tenant_and_takes_it_back(cast, browser):
     alice.post("/accounts/reopen/", {"tenant": "1"})
     assert Tenant.objects.get(pk=1).closed_at is None
     assert alice.get("/console/").status_code == 200
+
+
+def test_what_has_begun_to_be_deleted_is_not_taken_back(cast, browser):
+    alice = browser(cast.alice.user)
+    alice.post(PAGE, {"confirmed": "acme"})
+    Job.objects.create(tenant=cast.acme, kind=closing.DELETION)
+    answer = alice.post("/accounts/reopen/", {"tenant": "1"}, follow=True)
+    assert answer.status_code == 200 and "has begun" in answer.content.decode()
+    assert Tenant.objects.get(pk=1).closed_at is not None
 
 
 @pytest.mark.parametrize("role", ["admin", "developer", "auditor"])

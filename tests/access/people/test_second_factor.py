@@ -74,6 +74,21 @@ def test_a_recovery_code_will_do_once(cast, client, secret):
     assert token(client, otp=codes[1]) == (200, "")
 
 
+def test_a_right_password_forgets_no_wrong_codes(client, browser, secret):
+    """Else whoever has the password alone could guess at codes for ever."""
+    for _ in range(5):
+        assert token(client, otp="000000")[0] == 401
+        answer = browser().post("/accounts/login/", {"login": "alice", "password": PASSWORD})
+        assert answer.status_code in (302, 429)
+    assert token(client, otp=code(secret)) == (429, "rate_limited")
+
+
+def test_signing_in_with_a_second_factor_counts_as_no_failure(browser, secret):
+    for _ in range(7):
+        answer = browser().post("/accounts/login/", {"login": "alice", "password": PASSWORD})
+        assert answer.status_code == 302
+
+
 def test_wrong_codes_lock_the_account(client, secret):
     for _ in range(5):
         assert token(client, otp="000000")[0] == 401

@@ -2,8 +2,10 @@ import json
 from unittest import mock
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import MD5PasswordHasher
 
+from tenants.models import User
 from tests.access.people.told import actions
 
 pytestmark = pytest.mark.usefixtures("cast", "valkey_url")
@@ -120,11 +122,39 @@ def test_a_suspended_tenants_people_see_why(cast, browser):
     assert alice.get("/console/").status_code == 200
     cast.acme.is_active = False
     cast.acme.save()
-    assert alice.get("/console/").status_code == 302
-    assert "Suspended by the platform" in alice.get("/console/login/?next=/console/").content.decode()
+    for path in ("/console/", "/console/login/?next=/console/"):
+        door = alice.get(path)
+        assert door.status_code == 403 and "Suspended by the platform" in door.content.decode()
 
 
 def test_it_tells_the_journal_of_signing_out(cast, browser):
     alice = browser(cast.alice.user)
     alice.post("/accounts/logout/")
     assert actions() == ["signed_in", "signed_out"]
+
+
+def test_it_counts_under_everybody_whom_a_word_may_mean(cast, client):
+    """Who calls themselves like somebody's address does not forget the other's failures by signing in."""
+    alice = cast.alice.user
+    for address in ("alice@acme.example", "alice@home.example"):
+        EmailAddress.objects.create(user=alice, email=address, verified=True)
+    User.objects.create_user("alice@acme.example", password="the name of another")
+    for address in ("alice@acme.example", "alice@home.example"):
+        for _ in range(2):
+            assert token(client, address).status_code == 401
+        assert token(client, "alice@acme.example", "the name of another").status_code == 403  # of no tenant
+    assert token(client).status_code == 401
+    assert token(client, "alice", "correct horse battery staple").status_code == 429
+
+
+def test_mails_name_the_place_and_not_what_a_request_calls_it(cast, browser, settings, mailoutbox):
+    settings.ALLOWED_HOSTS, settings.PUBLIC_URL = ["*"], "https://gateway.example"
+    cast.alice.user.email = "alice@acme.example"
+    cast.alice.user.save()
+    for email in ("alice@acme.example", "nobody@acme.example"):
+        answer = browser().post("/accounts/password/reset/", {"email": email}, HTTP_HOST="evil.example")
+        assert answer.status_code == 302
+    assert len(mailoutbox) == 2
+    for mail in mailoutbox:
+        said = f"{mail.subject} {mail.body}"
+        assert "evil.example" not in said and "https://gateway.example/accounts/" in said

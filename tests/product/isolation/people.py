@@ -116,13 +116,15 @@ def filled(path: str, body: dict | None, names: dict[str, str]) -> tuple[str, st
     return path, text
 
 
-def call(gateway: Product, key: str, method: str, path: str, body: dict | None, **names: str):
+def call(gateway: Product, key: str, method: str, path: str, body: dict | None, /, **names: str):
     path, text = filled(path, body, names)
     with gateway.http(key) as client:
         return client.request(method, path, content=text)
 
 
-def connection_call(connection, key: str, method: str, path: str, body: dict | None, **names: str) -> tuple[int, str]:
+def connection_call(
+    connection, key: str, method: str, path: str, body: dict | None, /, **names: str
+) -> tuple[int, str]:
     connection.request(method, *filled(path, body, names), {"Authorization": f"Bearer {key}"})
     response = connection.getresponse()
     return response.status, response.read().decode()

@@ -118,6 +118,8 @@ MANAGED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/words/{list_id}/export": [("GET", "/api/words/{words}/export", None)],
     "/api/words/{list_id}/hits": [("GET", "/api/words/{words}/hits", None)],
 }
+# Routes for the platform's operators: every credential of a tenant's is refused.
+OPERATORS: dict[str, list[tuple[str, str, dict | None]]] = {}
 # Routes for visitors, who have a cast of their own in test_visitors.py.
 VISITING = {"/api/visitors", "/api/visitor-tickets", "/api/chat-site"}
 # What these say of somebody's names nothing: only that there is one, to who may know.
@@ -143,5 +145,6 @@ for _module in FURTHER:
     ANYBODYS.update(getattr(_module, "ANYBODYS", {}))
     MANAGED.update(getattr(_module, "MANAGED", {}))
     AUDITED.update(getattr(_module, "AUDITED", {}))
+    OPERATORS.update(getattr(_module, "OPERATORS", {}))
     NAMELESS.update(getattr(_module, "NAMELESS", ()))
     OUTSIDE.update(getattr(_module, "OUTSIDE", ()))

@@ -6,9 +6,11 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.db.models.signals import pre_save
 from django.test import Client
 from django.utils import timezone, translation
 
+from tenants import walls
 from tenants.models import IpRule, Member, SupportVisit, Tenant, User
 from tests.access.console.screens import NAUGHTY
 
@@ -76,6 +78,21 @@ def test_it_sends_strangers_to_the_sign_in(cast: SimpleNamespace, valkey_url: st
     for path in ("", "choose/", "tenants/iprule/", "tenants/iprule/add/"):
         answer = Client().get(f"/console/{path}")
         assert (answer.status_code, answer.headers["Location"]) == (302, f"/console/login/?next=/console/{path}")
+
+
+def test_a_persons_language_is_theirs_and_no_tenants(alice: Client) -> None:
+    """On PostgreSQL an operator who visits could not save theirs from within the tenant's wall."""
+    stood: list[int | None] = []
+
+    def saving(**_: object) -> None:
+        stood.append(walls.current())
+
+    pre_save.connect(saving, sender=User)
+    try:
+        assert alice.post("/console/choose/", {"language": "zh-hans"}).status_code == 302
+    finally:
+        pre_save.disconnect(saving, sender=User)
+    assert stood == [None]
 
 
 def test_it_speaks_the_language_of_the_person_and_the_time_of_the_tenant(cast: SimpleNamespace, alice: Client) -> None:

@@ -68,6 +68,12 @@ def test_it_signs_a_person_out_everywhere(cast: SimpleNamespace, as_role: SignIn
     assert as_role("auditor").post(sign_out, {"_form_submitted": "True"}).status_code == 403
 
 
+def test_a_tenant_signs_no_operator_out(cast: SimpleNamespace, alice: Client) -> None:
+    User.objects.filter(username="bob").update(is_superuser=True)
+    assert alice.post(page(cast.bob, "sign_out"), {"_form_submitted": "True"}).status_code == 403
+    assert User.objects.get(username="bob").signed_out_at is None
+
+
 def test_it_invites_by_mail(cast: SimpleNamespace, alice: Client) -> None:
     assert alice.post(ADD, {"email": "eve@example.com", "role": "developer"}).status_code == 302
     row = Invitation.objects.for_tenant(cast.acme.pk).get()
@@ -83,6 +89,18 @@ def test_it_invites_by_mail(cast: SimpleNamespace, alice: Client) -> None:
     alice.post(f"{link}resend/", {"_form_submitted": "True"})
     assert "not open any more" in alice.get(f"{link}change/").content.decode()
     assert len(mail.outbox) == 2
+
+
+def test_only_who_could_have_written_an_invitation_takes_it_back(
+    cast: SimpleNamespace, as_role: SignIn, alice: Client
+) -> None:
+    alice.post(ADD, {"email": "eve@example.com", "role": "owner"})
+    row = Invitation.objects.for_tenant(cast.acme.pk).get()
+    for button in ("resend", "withdraw"):
+        link = f"/console/tenants/invitation/{row.pk}/{button}/"
+        assert as_role("admin").post(link, {"_form_submitted": "True"}).status_code == 403
+    row.refresh_from_db()
+    assert row.withdrawn_at is None and len(mail.outbox) == 1
 
 
 @pytest.mark.parametrize(
