@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
@@ -129,3 +130,14 @@ def test_an_auditor_presses_nothing(cast: SimpleNamespace, as_role: SignIn) -> N
     assert auditor.post(f"{page}revoke/", {"_form_submitted": "True"}).status_code == 403
     assert auditor.post(f"{page}rotate/", {"grace": 0}).status_code == 403
     assert auditor.post(ADD, {"name": "App"}).status_code == 403
+
+
+def test_keys_are_shown_without_a_journal(
+    cast: SimpleNamespace, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise DatabaseError("away")
+
+    monkeypatch.setattr("compliance.usage.reader.last_used", away)
+    assert alice.get("/console/tenants/apikey/").status_code == 200
+    assert "unknown" in alice.get(f"/console/tenants/apikey/{cast.bob_key.pk}/change/").content.decode()
