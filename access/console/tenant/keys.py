@@ -40,6 +40,8 @@ class OwnKeyForm(LimitFields, ApiKeyForm):
             role = self.place.role  # type: ignore[attr-defined]
             given = [(scope, MEANING[scope]) for scope in SCOPES if roles.may_give(role, [scope])]
             self.fields["scopes"].choices = given  # type: ignore[attr-defined]
+        if "expires_at" in self.fields:
+            self.fields["expires_at"].help_text = _("In the tenant's time zone; empty: never.")
 
 
 class RotateForm(forms.Form):
