@@ -20,6 +20,7 @@ from unfold.widgets import (
 from access import schemas
 from access.console import decisions
 from access.console.bridge import bridge_of
+from access.console.json_field import JsonField
 from access.console.tenant_field import TenantField
 from engine.errors import EngineError, SessionNotFound
 from engine.types import AUTO, ChatRequest, Json, Principal
@@ -59,7 +60,7 @@ class ExplainForm(forms.Form):
         help_text=_("Plugins are not asked here: say what they would find."),
     )
     intent = forms.CharField(label="intent", required=False, max_length=100, widget=UnfoldAdminTextInputWidget)
-    metadata = forms.JSONField(
+    metadata = JsonField(
         label="metadata",
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),

@@ -19,6 +19,7 @@ from tenants import services
 from tenants.models import ApiKey
 from tenants.validation import DEFAULT_SCOPES, SCOPES
 
+LAST_YEAR = 3000  # as the API has it: what lies at the end of all dates has no place in other time zones
 COLOURS = {"active": "success", "expired": "warning", "revoked": "danger"}
 MEANING = {
     "chat": _("chat: ask models"),
@@ -45,6 +46,8 @@ class ApiKeyForm(PlatformForm):
         expires = self.cleaned_data["expires_at"]
         if expires is not None and expires <= timezone.now():
             raise forms.ValidationError(_("This time is over."))
+        if expires is not None and expires.year >= LAST_YEAR:
+            raise forms.ValidationError(_("This is too far away; empty: never."))
         return expires
 
 

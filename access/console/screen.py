@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, BadRequest, PermissionDenied, ValidationError
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -15,9 +16,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from access.console.json_field import JsonField
 from access.console.links import link_or_none
 
 LONGEST = 19  # digits of a row's number
+LONGEST_SEARCH = 200  # characters
 
 
 class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -64,6 +67,31 @@ class Screen(ModelAdmin):
         if "widget" not in kwargs and db_field.name in self.get_autocomplete_fields(request):
             kwargs["widget"] = FoundSelect(db_field, self.admin_site, using=kwargs.get("using"))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if isinstance(db_field, models.JSONField):
+            kwargs.setdefault("form_class", JsonField)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_search_results(self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str) -> Any:
+        """Each word is a condition, and a database bears only so many of them: of a long text its beginning counts."""
+        return super().get_search_results(request, queryset, search_term[:LONGEST_SEARCH])
+
+    def response_action(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
+        """Raises BadRequest where what was chosen is nothing a row can be called."""
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.to_python(chosen)
+            except ValidationError:
+                raise BadRequest from None
+        answer: HttpResponse | None = super().response_action(request, queryset)
+        return answer
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What an address fills in: a text in the place of a time would break the fields that show one."""
+        found: dict[str, Any] = super().get_changeform_initial_data(request)
+        times = {field.name for field in self.opts.get_fields() if isinstance(field, models.DateField)}
+        return {name: value for name, value in found.items() if name not in times}
 
     def link(self, page: str, *args: Any) -> str:
         """The address of one of this screen's pages, in its own console."""

@@ -24,10 +24,12 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from access.console.json_field import JsonField
 from access.console.lines import LinesField
 from plugins.settings_types import LONG, SECRET
 
 LONGEST: Final = 100_000  # characters of a text no bound is said for
+LARGEST: Final = 2**63 - 1  # of a whole number: what JSON's readers keep exactly
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ class Setting(msgspec.Struct, frozen=True):
         return item.cls if isinstance(item, inspect.StructType) else None
 
 
-class JsonField(forms.JSONField):
+class JsonSetting(JsonField):
     """What no other field can say. Without text nothing is given."""
 
     widget = UnfoldAdminTextareaWidget(attrs={"rows": 4, "class": "replay-yaml", "spellcheck": "false"})
@@ -140,6 +142,7 @@ def _number(setting: Setting, shared: dict[str, Any]) -> forms.Field:
     if whole:
         low = kind.gt + 1 if kind.gt is not None else low
         high = kind.lt - 1 if kind.lt is not None else high
+        low, high = -LARGEST if low is None else low, LARGEST if high is None else high
     widget = UnfoldAdminIntegerFieldWidget if whole else UnfoldAdminDecimalFieldWidget
     field: forms.Field = make(**shared, widget=widget, min_value=low, max_value=high)
     return field
@@ -180,7 +183,7 @@ def _list(setting: Setting, shared: dict[str, Any]) -> forms.Field:
 
 
 def _json(setting: Setting, shared: dict[str, Any]) -> forms.Field:
-    return JsonField(**{**shared, "help_text": shared["help_text"] or _("As JSON.")})
+    return JsonSetting(**{**shared, "help_text": shared["help_text"] or _("As JSON.")})
 
 
 _MAKERS: Final[dict[type[inspect.Type], Callable[[Setting, dict[str, Any]], forms.Field]]] = {

@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from access import schemas
 from access.asgi import RawHeaders
 from access.authentication import role_of
+from access.last_use import last_use_of
 from access.lean import JsonReply
 from access.management.paging import Page, cut, number, one_of, page_of
 from access.views import LeanView
@@ -63,7 +64,7 @@ class RotateBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class KeyAnswer(msgspec.Struct, kw_only=True):
     """A key; `hint` is how it begins, `replaces` the key it was made of, `created_by` the name of who made it, where a
-    person did. Times are Unix seconds."""
+    person did. Times are Unix seconds; `last_used` is null where it never was, or nobody can say now."""
 
     id: int
     name: str
@@ -74,6 +75,7 @@ class KeyAnswer(msgspec.Struct, kw_only=True):
     created_by: str | None
     expires_at: float | None
     revoked_at: float | None
+    last_used: float | None
     replaces: int | None
 
 
@@ -139,7 +141,7 @@ class KeyRotation(LeanView):
 
 
 def listed(tenant_id: int, page: Page, state: str = "") -> KeyPage:
-    """One query."""
+    """One query of the keys, and one of their use."""
     rows = keys_of(tenant_id)
     if search := page.filters["search"]:
         rows = rows.filter(Q(name__icontains=search) | Q(hint__startswith=search))
@@ -148,7 +150,8 @@ def listed(tenant_id: int, page: Page, state: str = "") -> KeyPage:
         wanted = {"active": Q(revoked_at=None) & ~over, "expired": over, "revoked": ~Q(revoked_at=None)}
         rows = rows.filter(wanted[state])
     found, following = cut(rows, page)
-    return KeyPage([answer(row) for row in found], following)
+    used = last_use_of(tenant_id, [row.pk for row in found]) or {}
+    return KeyPage([KeyAnswer(**_fields(row, used.get(row.pk))) for row in found], following)
 
 
 def read(tenant_id: int, key_id: int) -> KeyAnswer:
@@ -212,7 +215,8 @@ def person(principal: Principal) -> User | None:
 
 
 def answer(row: ApiKey) -> KeyAnswer:
-    return KeyAnswer(**_fields(row))
+    used = last_use_of(row.tenant_id, [row.pk]) or {}
+    return KeyAnswer(**_fields(row, used.get(row.pk)))
 
 
 def _changeable(principal: Principal, key_id: int) -> ApiKey:
@@ -237,10 +241,10 @@ def _check_scopes(principal: Principal, scopes: Sequence[str]) -> None:
 
 
 def _made(row: ApiKey, plain: str) -> KeyMade:
-    return KeyMade(**_fields(row), key=plain)
+    return KeyMade(**_fields(row, None), key=plain)
 
 
-def _fields(row: ApiKey) -> dict[str, Any]:
+def _fields(row: ApiKey, last_used: float | None) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.name,
@@ -251,6 +255,7 @@ def _fields(row: ApiKey) -> dict[str, Any]:
         "created_by": row.created_by.get_username() if row.created_by is not None else None,
         "expires_at": row.expires_at.timestamp() if row.expires_at is not None else None,
         "revoked_at": row.revoked_at.timestamp() if row.revoked_at is not None else None,
+        "last_used": last_used,
         "replaces": row.replaces_id,
     }
 

@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from access.console.keys import MEANING, ApiKeyAdmin, ApiKeyForm, ByState
 from access.console.tenant.limit_fields import LimitFields
 from access.console.tenant.scoped import TenantAdmin, here
-from compliance.usage import reader
+from access.last_use import last_use_of
 from tenants import roles, services
 from tenants.allowances import save_allowance
 from tenants.models import Allowance, ApiKey, User
@@ -40,6 +40,8 @@ class OwnKeyForm(LimitFields, ApiKeyForm):
             role = self.place.role  # type: ignore[attr-defined]
             given = [(scope, MEANING[scope]) for scope in SCOPES if roles.may_give(role, [scope])]
             self.fields["scopes"].choices = given  # type: ignore[attr-defined]
+        if "expires_at" in self.fields:
+            self.fields["expires_at"].help_text = _("In the tenant's time zone; empty: never.")
 
 
 class RotateForm(forms.Form):
@@ -88,8 +90,8 @@ class OwnKeys(TenantAdmin, ApiKeyAdmin):
 
     @display(description=_("Last used"))
     def used_last(self, key: ApiKey) -> Any:
-        _note_last_use(key.tenant_id, [key])
-        return self.used(key) or _("never")
+        known = _note_last_use(key.tenant_id, [key])
+        return self.used(key) or (_("never") if known else _("unknown"))
 
     @display(description=_("Limits"))
     def limits(self, key: ApiKey) -> Any:
@@ -128,11 +130,13 @@ def _person(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 
-def _note_last_use(tenant_id: int, keys: list[ApiKey]) -> None:
-    found = reader.last_used(tenant_id, [key.pk for key in keys])
+def _note_last_use(tenant_id: int, keys: list[ApiKey]) -> bool:
+    """False: it cannot be read now."""
+    found = last_use_of(tenant_id, [key.pk for key in keys])
     for key in keys:
-        at = found.get(key.pk)
+        at = found.get(key.pk) if found is not None else None
         key._used = datetime.fromtimestamp(at, UTC) if at is not None else None  # type: ignore[attr-defined]
+    return found is not None
 
 
 def _linked(address: str, text: Any) -> Any:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from access.console.limits import LABELS, AllowanceAdmin, AllowanceForm
 from access.console.tenant.scoped import TenantAdmin, here
+from access.console.tenant.standing import standing
 from tenants.allowances import COUNTS, MONEY
 from tenants.models import Allowance, AtLimit
 
@@ -35,4 +37,6 @@ class OwnLimits(TenantAdmin, AllowanceAdmin):
         ceilings = [(LABELS[name], getattr(tenant, name)) for name in (*COUNTS, *MONEY)]
         said = {"ceilings": ceilings, "at_limit": AtLimit(tenant.at_limit).label}
         response: HttpResponse = super().changelist_view(request, {**said, **(extra_context or {})})
+        if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
+            response.context_data["standing"] = standing(request, tenant, response.context_data["cl"].result_list)
         return response

@@ -1,7 +1,8 @@
-"""How a tenant's limits and budgets stand, for its overview."""
+"""How a tenant's limits and budgets stand, for its overview and beside the limits themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -14,26 +15,37 @@ from access.console.bridge import bridge_of
 from engine.errors import EngineError
 from tenants.limits.money import money
 from tenants.limits.standing import Count, Money, Standing
-from tenants.models import Tenant
+from tenants.models import Allowance, Tenant
 
 PATIENCE: Final = 3.0  # seconds
 NEAR: Final = 0.8  # of a limit; then mails have gone out
 
 
-def standing(request: HttpRequest, tenant: Tenant) -> dict[str, Any] | None:
-    """For the overview's template; None where there are no limits, or nobody can say how they stand."""
+def standing(request: HttpRequest, tenant: Tenant, parts: Iterable[Allowance] | None = None) -> dict[str, Any] | None:
+    """For the template it names: of the tenant and of all its models that are limited, or of these `parts` of it. None
+    where there are no limits, or nobody can say how they stand."""
+    subjects = {(each.of, str(each.key_id or each.member_id or each.model)): str(each) for each in parts or ()}
+    models = None if parts is None else [name for of, name in subjects if of == Allowance.Of.MODEL]
+    keys, members = (
+        [int(number) for of, number in subjects if of == kind] for kind in (Allowance.Of.KEY, Allowance.Of.MEMBER)
+    )
     try:
         bridge = bridge_of(request)
-        found = bridge.run(bridge.limits(tenant.pk), PATIENCE)
+        found = bridge.run(bridge.limits(tenant.pk, keys=keys, members=members, models=models), PATIENCE)
     except (EngineError, TimeoutError):
         return None
     zone = ZoneInfo(tenant.time_zone)
-    rows = [row for each in found for row in _rows(each, zone)]
+    rows = [row for each in found for row in _rows(each, _whose(each, subjects), zone)]
     return {"template": "tenant/standing.html", "rows": rows} if rows else None
 
 
-def _rows(found: Standing, zone: ZoneInfo) -> list[dict[str, Any]]:
-    whose = found.name if found.of == "model" else _("The whole tenant")
+def _whose(found: Standing, subjects: dict[tuple[str, str], str]) -> str:
+    if found.of == "tenant":
+        return _("The whole tenant")
+    return subjects.get((found.of, found.name), found.name)
+
+
+def _rows(found: Standing, whose: str, zone: ZoneInfo) -> list[dict[str, Any]]:
     counts = [
         (_("Requests a minute"), found.requests),
         (_("Tokens a minute"), found.tokens),

@@ -79,9 +79,9 @@ def test_a_tenant_does_not_ask_again_within_the_hour(cast: SimpleNamespace, valk
 
 
 def test_members_and_strangers_see_nothing_of_it(cast: SimpleNamespace, valkey_url: str, sent: list[int]) -> None:
-    for client, status in ((as_role(cast, "member"), 403), (Client(), 302)):
-        assert client.get("/console/isolation/").status_code == status
-        assert client.get("/console/isolation/1/").status_code == status
+    for client, shut in ((as_role(cast, "member"), 403), (Client(), 302)):
+        assert client.get("/console/isolation/").status_code == shut
+        assert client.get("/console/isolation/1/").status_code == shut
         assert client.get("/admin/isolation/").status_code == 302
 
 

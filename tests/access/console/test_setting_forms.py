@@ -140,7 +140,8 @@ def test_whatever_is_sent_is_refused_at_a_field_or_right(sent: dict[str, str]) -
 @pytest.mark.parametrize(
     ("field", "value"),
     [("count", "11"), ("count", "-1"), ("count", "x"), ("ratio", "2"), ("level", '"middle"'), ("mode", "c"),
-     ("name", "y" * 21), ("table", "{"), ("table", '{"a": "b"}'), ("table", "[]"), ("maybe", "1.5")],
+     ("name", "y" * 21), ("table", "{"), ("table", '{"a": "b"}'), ("table", "[]"), ("maybe", "1.5"),
+     ("maybe", "9" * 30), ("maybe", "-" + "9" * 30), ("table", "[" * 3_000), ("table", '{"a": NaN}')],
 )  # fmt: skip
 def test_it_says_at_the_field_what_is_wrong(field: str, value: str) -> None:
     form = through(Every, {}, **{f"settings-{field}": value})

@@ -3,15 +3,17 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from access.management import keys as management
 from access.management.paging import Page
+from compliance.usage import reader
 from tenants import keys
 from tenants.models import ApiKey
 from tests.access.managed import manager, refused
+from tests.access.used import AT, turn, use
 from tests.cast import ALICE, BOB, CHARLIE
 
 
@@ -35,7 +37,7 @@ async def test_it_makes_a_key_and_tells_it_once(site):
     assert shown == {
         "id": row.pk, "name": "robot", "hint": row.hint, "scopes": ["chat", "manage"], "state": "active",
         "created_at": row.created_at.timestamp(), "created_by": None, "expires_at": None, "revoked_at": None,
-        "replaces": None,
+        "last_used": None, "replaces": None,
     }  # fmt: skip
     for later in (await site.alice.get("/api/keys"), await site.alice.get(f"/api/keys/{row.pk}/")):
         assert key.encode() not in later.body and row.digest.encode() not in later.body
@@ -55,6 +57,26 @@ async def test_it_lists_by_pages_searches_and_filters(site):
     assert [key["name"] for key in (await site.alice.get("/api/keys?state=revoked")).json["keys"]] == ["a two"]
     assert len((await site.alice.get("/api/keys?state=active")).json["keys"]) == 4
     assert (await site.alice.get("/api/keys?state=expired")).json == {"keys": [], "next": None}
+
+
+async def test_it_tells_when_a_key_was_used_last(site):
+    used, unused = await made(site.alice), await made(site.alice)
+    await site.rows(lambda: use(*(turn(ALICE.company.id, at=at, key_id=used["id"]) for at in (AT, AT - 86_400))))
+    told = {key["id"]: key["last_used"] for key in (await site.alice.get("/api/keys")).json["keys"]}
+    assert (told[used["id"]], told[unused["id"]]) == (AT, None)
+    assert (await site.alice.get(f"/api/keys/{used['id']}")).json["last_used"] == AT
+    assert (await site.alice.request("PATCH", f"/api/keys/{used['id']}", {"name": "x"})).json["last_used"] == AT
+
+
+async def test_keys_are_told_and_revoked_without_a_journal(site, monkeypatch):
+    key = await made(site.alice)
+
+    def away(*_):
+        raise DatabaseError("away")
+
+    monkeypatch.setattr(reader, "last_used", away)
+    assert (await site.alice.get("/api/keys")).json["keys"][0]["last_used"] is None
+    assert (await site.alice.request("DELETE", f"/api/keys/{key['id']}")).status == 204
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
@@ -57,6 +58,8 @@ def test_it_makes_a_key_with_limits_and_shows_it_once(cast: SimpleNamespace, ali
         ({"scopes": ["platform"]}, "scopes"),
         ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00"}, "expires_at"),
         ({"expires_at_0": "soon", "expires_at_1": "00:00"}, "expires_at"),
+        ({"expires_at_0": "9999-12-31", "expires_at_1": "23:59"}, "expires_at"),
+        ({"expires_at_0": "3000-01-01", "expires_at_1": "00:00"}, "expires_at"),
         ({"requests_per_minute": -1}, "requests_per_minute"),
         ({"tokens_per_minute": 2**63}, "tokens_per_minute"),
         ({"concurrent_turns": "many"}, "concurrent_turns"),
@@ -129,3 +132,27 @@ def test_an_auditor_presses_nothing(cast: SimpleNamespace, as_role: SignIn) -> N
     assert auditor.post(f"{page}revoke/", {"_form_submitted": "True"}).status_code == 403
     assert auditor.post(f"{page}rotate/", {"grace": 0}).status_code == 403
     assert auditor.post(ADD, {"name": "App"}).status_code == 403
+
+
+def test_an_end_is_in_the_tenants_time_zone_and_the_page_says_so(cast: SimpleNamespace, alice: Client) -> None:
+    cast.acme.time_zone = "America/New_York"
+    cast.acme.save()
+    text = alice.get(ADD).content.decode()
+    assert "In the tenant&#x27;s time zone" in text and "UTC;" not in text
+    for end in ("9999-12-31", "0001-01-01"):
+        answer = alice.post(ADD, {"name": "far", "expires_at_0": end, "expires_at_1": "23:59"})
+        assert "expires_at" in errors(answer)
+    alice.post(ADD, {"name": "near", "expires_at_0": "2999-06-01", "expires_at_1": "00:00"})
+    expires = made(cast).expires_at
+    assert expires is not None and expires.hour == 4
+
+
+def test_keys_are_shown_without_a_journal(
+    cast: SimpleNamespace, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise DatabaseError("away")
+
+    monkeypatch.setattr("compliance.usage.reader.last_used", away)
+    assert alice.get("/console/tenants/apikey/").status_code == 200
+    assert "unknown" in alice.get(f"/console/tenants/apikey/{cast.bob_key.pk}/change/").content.decode()

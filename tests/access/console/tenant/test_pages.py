@@ -61,7 +61,7 @@ def test_it_shows_each_role_what_it_may_read_and_lets_it_change_what_it_may(
 ) -> None:
     client = as_role(role)
     if not roles.may(role, "overview"):
-        assert "has no console" in page(client, "", 403)
+        assert "This console is not open to you" in page(client, "", 403)
         assert client.post("/console/tenants/iprule/add/", {"network": "10.9.0.0/16"}).status_code == 403
         return
     overview = page(client, "")
@@ -136,11 +136,16 @@ def test_it_completes_only_its_own_rows_while_one_types(filled: SimpleNamespace,
 
 def test_it_survives_any_query_and_filters_by_nothing_that_is_not_shown(filled: SimpleNamespace, alice: Client) -> None:
     for name in places.listed():
-        for query in ("?q=%00" + "x" * 500, "?p=2&o=1.-2", "?o=x", "?all=", "?p=x"):
+        for query in ("?q=%00" + "x" * 500, "?q=" + "x+" * 2_000, "?p=2&o=1.-2", "?o=x", "?all=", "?p=x"):
             assert alice.get(f"/console/{name}/{query}").status_code in (200, 302), (name, query)
         for query in GUESSES:
             answer = alice.get(f"/console/{name}/{query}")
             assert answer.status_code in (302, 400), (name, query)
+        for chosen in ("x", "-1", "\x00", "9" * 40):
+            answer = alice.post(f"/console/{name}/", {"action": "delete_selected", "_selected_action": [chosen]})
+            assert answer.status_code in (200, 302, 400, 403), (name, chosen)
+    for query in ("?expires_at=soon", "?expires_at=%00&name=%00", "?scopes=x&tenant=2", "?_popup=1&_to_field=tenant"):
+        assert alice.get(f"/console/tenants/apikey/add/{query}").status_code in (200, 400), query
     for query in ("?s=key", "?s=key&page=x", "?s=%00", ""):
         assert alice.get(f"/console/search/{query}").status_code == 200
 
