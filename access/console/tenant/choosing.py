@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from access.console.frame import ConsoleSite
 from access.console.tenant.place import CHOSEN, place_of, places
+from access.people import languages
 from tenants.models import Member, User
 
 
@@ -37,7 +38,9 @@ def choose(site: ConsoleSite, request: HttpRequest) -> HttpResponse:
         user.language = form.cleaned_data["language"]
         user.save(update_fields=["language"])
         messages.success(request, _("Saved."))
-        return HttpResponseRedirect(reverse("console:choose"))
+        response = HttpResponseRedirect(reverse("console:choose"))
+        languages.remember(response, user.language, secure=request.is_secure())
+        return response
     context = {"title": _("Tenants and language"), "found": found, "form": form, "current": place_of(request)}
     return site.page(request, "tenant/choose.html", context)
 
