@@ -25,10 +25,8 @@ function nameChoices() {
     });
 }
 
-document.addEventListener("DOMContentLoaded", nameRegions);
-window.addEventListener("load", () => {
+document.addEventListener("DOMContentLoaded", () => {
+    nameRegions();
     nameChoices();
-    document.addEventListener("formset:added", nameChoices);
-    document.addEventListener("change", nameChoices);
-    window.django?.jQuery?.(document).on("select2:select select2:clear", nameChoices);
+    new MutationObserver(nameChoices).observe(document.body, { childList: true, subtree: true }); // made later, or chosen
 });
