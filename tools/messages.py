@@ -115,12 +115,8 @@ def of_extensions() -> Iterator[tuple[str, str]]:
     for plugin in map(plugins.get, plugins.names()):
         if plugin.__module__.startswith("plugins."):
             place = f"{plugin.__module__.replace('.', '/')}.py"
-            for message in (
-                plugin.label,
-                setting_fields.summary(plugin.__doc__ or ""),
-                *setting_fields.said(plugin.Settings),
-            ):
-                yield message, place
+            about = setting_fields.summary(plugin.__doc__ or "")
+            yield from ((each, place) for each in (plugin.label, about, *setting_fields.said(plugin.Settings)))
 
 
 def flags(message: str | tuple[str, ...]) -> list[str]:
