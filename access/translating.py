@@ -10,13 +10,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
-from django.db.models import Field, Model
+from django.db.models import Choices, Field, Model
+from django.forms.models import BaseModelForm
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy
 
 from compliance.database import JOURNAL_MODELS
 
 OURS = frozenset({"tenants", "routing", "sessions_app", "plugins", "compliance"})
+APPS = {
+    "tenants": gettext_lazy("Tenants"),
+    "routing": gettext_lazy("Routing"),
+    "sessions_app": gettext_lazy("Sessions"),
+    "plugins": gettext_lazy("Plugins"),
+    "compliance": gettext_lazy("Compliance"),
+}
 UNSEEN = JOURNAL_MODELS - {"auditentry"}  # no screen shows these
 
 
@@ -42,6 +51,8 @@ def messages(model: type[Model]) -> Iterator[str]:
 
 def translate() -> None:
     """From now on; safe to call again."""
+    for label, name in APPS.items():
+        apps.get_app_config(label).verbose_name = name
     for model in models():
         # Django's own default for many of them is the name with an "s", in whatever language
         model._meta.verbose_name_plural = gettext_lazy(str(model._meta.verbose_name_plural))
@@ -54,6 +65,19 @@ def translate() -> None:
                 field.choices = [(value, _lazy(label)) for value, label in field.flatchoices]
         for constraint in model._meta.constraints:
             constraint.violation_error_message = _lazy(constraint.violation_error_message)
+
+
+def choices(of: type[Choices]) -> list[tuple[Any, Any]]:
+    """Those of a model's field, for a field of a form that is not the model's."""
+    return [(value, _lazy(label)) for value, label in of.choices]
+
+
+def label_fields(form: BaseModelForm[Any]) -> None:
+    """Fields that a form makes itself and gives no label are called as the model calls them."""
+    known = {field.name: field for field in _fields(form._meta.model)}
+    for name, field in form.fields.items():
+        if field.label is None and name in known:
+            field.label = capfirst(known[name].verbose_name)
 
 
 def _fields(model: type[Model]) -> list[Field[Any, Any]]:

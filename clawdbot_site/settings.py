@@ -250,6 +250,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "forum",
     "SITE_URL": None,
     "STYLES": [lambda request: static("console/console.css")],
+    "SCRIPTS": [lambda request: static("console/names.js")],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "sizes": "any", "href": lambda request: static("console/favicon.svg")}
     ],

@@ -64,7 +64,7 @@ def collect() -> Catalog:
     for name, path in sources():
         for _line, message, _comments, context in extract("python", python_of(path), keywords=KEYWORDS):
             found.add(message, locations=[(name, 0)], context=context, flags=flags(message))
-    for message, place in of_models():
+    for message, place in (*of_models(), *of_extensions()):
         found.add(message, locations=[(place, 0)])
     return found
 
@@ -102,6 +102,21 @@ def of_models() -> Iterator[tuple[str, str]]:
     for model in translating.models():
         for message in translating.messages(model):
             yield message, f"{model.__module__.replace('.', '/')}.py"
+
+
+def of_extensions() -> Iterator[tuple[str, str]]:
+    """What built-in plugins and adapters say of themselves; what others bring is shown as it is."""
+    from access.console import setting_fields  # noqa: PLC0415  # needs settings
+    from adapters import registry as adapters  # noqa: PLC0415
+    from plugins import registry as plugins  # noqa: PLC0415
+
+    for label in adapters.labels().values():
+        yield label, "adapters/registry.py"
+    for plugin in map(plugins.get, plugins.names()):
+        if plugin.__module__.startswith("plugins."):
+            place = f"{plugin.__module__.replace('.', '/')}.py"
+            about = setting_fields.summary(plugin.__doc__ or "")
+            yield from ((each, place) for each in (plugin.label, about, *setting_fields.said(plugin.Settings)))
 
 
 def flags(message: str | tuple[str, ...]) -> list[str]:

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.functional import lazy
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -19,7 +20,7 @@ from plugins.models import PluginActivation
 
 
 def choices() -> list[tuple[str, str]]:
-    return list(registry.labels().items())
+    return [(name, gettext(label)) for name, label in registry.labels().items()]
 
 
 def known_settings() -> SafeString:
@@ -53,7 +54,7 @@ class PluginActivationAdmin(PlatformAdmin):
 
     @display(description=_("Plugin"), ordering="plugin")
     def name(self, activation: PluginActivation) -> str:
-        return registry.labels().get(activation.plugin, activation.plugin)
+        return gettext(registry.labels().get(activation.plugin, activation.plugin))
 
     @display(description=_("State"), ordering="enabled", label={"on": "success", "off": "danger"})
     def standing(self, activation: PluginActivation) -> tuple[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import SimpleTemplateResponse, TemplateResponse
+from django.utils import translation
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
@@ -15,6 +17,9 @@ MOST = 100
 
 class ConsoleSite(UnfoldAdminSite):
     """A console. Nothing of a search is kept: what one person may see is not what another may."""
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {**super().each_context(request), "templates": {"navigation": "tenant/navigation.html"}}
 
     def page(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
         """A page in the site's frame."""
@@ -40,3 +45,22 @@ class ConsoleSite(UnfoldAdminSite):
         context = {"page_obj": results.paginator, "results": results, "page_counter": 0, "execution_time": 0}
         headers = {"HX-Trigger": "search"}
         return TemplateResponse(request, "unfold/helpers/search_results.html", context, headers=headers)
+
+
+def in_their_words(request: HttpRequest) -> translation.override:
+    """The language the person has chosen, else what the browser has or asks for."""
+    return translation.override(getattr(request.user, "language", "") or translation.get_language() or "en")
+
+
+def spoken(view: Any) -> Any:
+    """The view, rendered in the language of whoever asks."""
+
+    @wraps(view)
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with in_their_words(request):
+            response: HttpResponseBase = view(request, *args, **kwargs)
+            if isinstance(response, SimpleTemplateResponse):
+                response.render()
+        return response
+
+    return shown

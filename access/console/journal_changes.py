@@ -23,6 +23,7 @@ from tenants.models import Tenant
 
 HERE = "admin:compliance_auditentry_changes"
 Owners = dict[int, Tenant] | None  # by their ids, for a column; None: there is but one
+WHAT = {"created": _("created"), "changed": _("changed"), "deleted": _("deleted")}
 LONGEST = 300  # characters of a value on the page
 
 
@@ -107,7 +108,7 @@ def _line(change: Change, owners: Owners) -> list[Any]:
         format_html('<span class="journal-time">{}</span>', moment(change.at)),
         *owner_cell(owners, change.tenant_id),
         f"{change.actor} ({change.actor_label})" if change.actor_label else change.actor,
-        change.action,
+        WHAT.get(change.action, change.action),
         format_html(
             '<span class="journal-cut" title="{0}">{0}</span><span class="journal-small">{1} {2}</span>',
             change.label or "—",

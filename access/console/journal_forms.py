@@ -15,6 +15,7 @@ from access.console.reaching_form import ReachingForm
 from access.console.recorded_turn import zone
 from access.console.tenant_field import TenantField
 from access.replaying import UNIX_SECONDS, seconds
+from access.translating import choices as in_words
 from compliance.journal.changes import ChangeFilters
 from compliance.journal.listing import ANY, IN_FLIGHT, Filters
 from compliance.journal.session_changes import SessionFilters
@@ -78,7 +79,7 @@ class JournalForm(FromTo):
     session_id = text(_("Session"))
     model = text(_("Model"))
     instance = text(_("Instance"))
-    state = choice(_("State"), [*AuditEntry.State.choices, (IN_FLIGHT, _("In flight"))])
+    state = choice(_("State"), [*in_words(AuditEntry.State), (IN_FLIGHT, _("In flight"))])
     verdict = choice(_("Sensitive words"), VERDICTS)
     word_list = text(_("Word list"))
     edge = text(_("Edge"))

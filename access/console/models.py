@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
@@ -28,7 +29,9 @@ from routing.validation import check_adapter
 
 class ModelInstanceForm(PlatformForm):
     adapter = forms.ChoiceField(
-        choices=lambda: list(registry.labels().items()), initial="openai_compatible", widget=UnfoldAdminSelectWidget
+        choices=lambda: [(name, gettext(label)) for name, label in registry.labels().items()],
+        initial="openai_compatible",
+        widget=UnfoldAdminSelectWidget,
     )
     api_key = forms.CharField(
         label=_("Provider key"),

@@ -13,6 +13,7 @@ from django.utils.dateformat import format as date_format
 from django.utils.translation import gettext_lazy as _
 
 from access.console import decisions
+from access.translating import choices as in_words
 from compliance.journal.reader import TurnRecord
 from compliance.models import AuditEntry
 from engine.entries import Completion
@@ -91,7 +92,7 @@ def present(record: TurnRecord, tenant: Tenant | None) -> PresentedTurn:
 
 
 def state_name(state: str) -> Any:
-    return dict(AuditEntry.State.choices).get(state, _("In flight"))
+    return dict(in_words(AuditEntry.State)).get(state, _("In flight"))
 
 
 def moment(at: float) -> str:

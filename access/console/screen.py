@@ -18,6 +18,7 @@ from unfold.decorators import display
 
 from access.console.json_field import JsonField
 from access.console.links import link_or_none
+from access.translating import label_fields
 
 LONGEST = 19  # digits of a row's number
 LONGEST_SEARCH = 200  # characters
@@ -27,6 +28,10 @@ class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
     """What a constraint over several fields says goes beside `blamed`, the field people would change."""
 
     blamed = "name"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        label_fields(self)
 
     def full_clean(self) -> None:
         super().full_clean()

@@ -6,13 +6,14 @@ str, int, float, bool, enumerations and literals, with the bounds their `Meta` h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
 from django import forms
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import override
 from msgspec import inspect
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
@@ -65,6 +66,20 @@ def settings_of(cls: type[msgspec.Struct]) -> list[Setting]:
     return [_setting(field) for field in described.fields]
 
 
+def summary(written: str) -> str:
+    """The first paragraph of what an author wrote."""
+    return " ".join(written.split("\n\n")[0].split())
+
+
+def said(cls: type[msgspec.Struct]) -> Iterator[str]:
+    """What people read of these settings, as their author wrote it."""
+    with override(None):
+        for setting in settings_of(cls):
+            yield from filter(None, (str(setting.label), str(setting.help)))
+            if setting.rows is not None:
+                yield from said(setting.rows)
+
+
 def field_of(setting: Setting) -> forms.Field:
     """Raises nothing: what has no better form is JSON."""
     shared: dict[str, Any] = {"label": setting.label, "help_text": setting.help, "required": False}
@@ -103,7 +118,7 @@ def _setting(field: inspect.Field) -> Setting:
         optional=optional,
         required=field.required,
         default=None if default is msgspec.NODEFAULT else msgspec.to_builtins(default),
-        label=_(schema["title"]) if schema.get("title") else field.encode_name.replace("_", " ").capitalize(),
+        label=_(schema["title"]) if schema.get("title") else _(field.encode_name.replace("_", " ").capitalize()),
         help=_(schema["description"]) if schema.get("description") else "",
         secret=bool(extra.get(SECRET)),
         long=bool(extra.get(LONG)),

@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 
 from access.console import isolation, operation
-from access.console.frame import ConsoleSite
+from access.console.frame import ConsoleSite, spoken
 from access.console.overview import overview
 from access.console.reach import platform_reach
 from access.console.session_page import session_view
@@ -28,6 +28,9 @@ class PlatformSite(SharedSignIn, ConsoleSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        return super().admin_view(spoken(view), cacheable)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         return [

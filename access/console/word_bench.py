@@ -17,6 +17,7 @@ from access.console.links import link
 from access.console.tenant_field import TenantField
 from access.console.word_form import SwitchesField
 from access.management.word_trials import WordTestBody, try_chosen, try_now
+from access.translating import choices as in_words
 from compliance.bench import LONGEST_TEXT, Place, Tried
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable
@@ -42,7 +43,7 @@ OUTCOMES = {
 class BenchForm(forms.Form):
     tenant = TenantField(required=False, help_text=_("Whose lists: slug of a tenant. Empty: one that chose nothing."))
     direction = forms.ChoiceField(
-        label=_("Direction"), choices=Direction.choices, initial=Direction.BOTH, widget=UnfoldAdminSelectWidget
+        label=_("Direction"), choices=in_words(Direction), initial=Direction.BOTH, widget=UnfoldAdminSelectWidget
     )
     text = forms.CharField(
         label=_("Text"), max_length=LONGEST_TEXT, strip=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 6})
@@ -55,7 +56,7 @@ class BenchForm(forms.Form):
         help_text=_("One a line. Nothing is saved. Empty: the lists in use."),
     )
     action = forms.ChoiceField(
-        label=_("Their stage"), choices=Action.choices, initial=Action.BLOCK, widget=UnfoldAdminSelectWidget
+        label=_("Their stage"), choices=in_words(Action), initial=Action.BLOCK, widget=UnfoldAdminSelectWidget
     )
     switches = SwitchesField(initial=default_switches)
 

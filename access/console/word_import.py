@@ -20,6 +20,7 @@ from unfold.widgets import (
 )
 
 from access.console.tenant_field import TenantField
+from access.translating import choices as in_words
 from compliance.models.words import Action
 from compliance.wordfiles import LARGEST, SUFFIXES, a_list_each, read_files
 from compliance.wordlists import replace_words
@@ -74,7 +75,7 @@ class ImportForm(forms.Form):
     )
     action = forms.ChoiceField(
         label=_("Stage"),
-        choices=[("", _("as it is; new ones record")), *Action.choices],
+        choices=[("", _("as it is; new ones record")), *in_words(Action)],
         required=False,
         widget=UnfoldAdminSelectWidget,
         help_text=_("A list of the same name gets these words in the place of its own."),

@@ -89,21 +89,21 @@ class WordListAdmin(PlatformAdmin):
     def hits(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return self._of_list(request, object_id, hits_page)
 
-    @action(description=_("Versions"), icon="history", url_path="versions", permissions=["view"])
+    @action(description=_("Versions"), icon="history", url_path="versions", permissions=["words"])
     def versions(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        self.check_words(request, object_id)
         return self._of_list(request, object_id, versions_page)
 
-    @action(description=_("Text"), icon="description", permissions=["view"])
+    @action(description=_("Text"), icon="description", permissions=["words"])
     def download(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return self._file(request, object_id, "text")
 
-    @action(description=_("CSV"), icon="table", url_path="download-csv", permissions=["view"])
+    @action(description=_("CSV"), icon="table", url_path="download-csv", permissions=["words"])
     def download_csv(self, request: HttpRequest, object_id: int) -> HttpResponse:
         return self._file(request, object_id, "csv")
 
-    def check_words(self, request: HttpRequest, object_id: int) -> None:
-        """Raises PermissionDenied where the words of this list are not to be read here."""
+    def has_words_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Whether the words of this list are to be read here."""
+        return bool(self.has_view_permission(request))
 
     # Above the list -----------------------------------------------------------------------------------------------
 
@@ -138,7 +138,6 @@ class WordListAdmin(PlatformAdmin):
         return self.framed(request, words=words, may_press=may_press, **shown)
 
     def _file(self, request: HttpRequest, object_id: int, form: str) -> HttpResponse:
-        self.check_words(request, object_id)
         found = self.get_queryset(request).filter(pk=object_id).values_list("words", "version").first()
         if found is None:
             raise Http404

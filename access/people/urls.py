@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import include, path, re_path
 
-from access.people import account_page, invitation_page, sign_in_page, sign_up_pages, web_sessions
+from access.people import account_page, invitation_page, languages, sign_in_page, sign_up_pages, web_sessions
 
 urlpatterns = [
     path("", account_page.account, name="account"),
+    path("language/", languages.change, name="language"),
     path("login/", sign_in_page.sign_in_page, name="account_login"),
     path("signup/", sign_up_pages.sign_up, name="account_signup"),
     path("signup/<str:token>/", sign_up_pages.company, name="sign-up-company"),

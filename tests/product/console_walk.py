@@ -9,33 +9,46 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from playwright.sync_api import Page
 
-AXE: Final = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
-    (each) => [each.id, each.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")])"""
+# A dialog is a part of the page that opens it: what is said of whole pages is not said of it.
+AXE: Final = """async () => {
+    const dialog = document.querySelector("main") ? null : document.querySelector("#dialog");
+    const found = await axe.run(dialog ?? document, { resultTypes: ["violations"] });
+    const whole = new Set(["document-title", "html-has-lang", "landmark-one-main", "region"]);
+    return found.violations.filter((each) => !dialog || !whole.has(each.id)).map(
+        (each) => [each.id, each.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")]);
+}"""
 WIDE: Final = "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
+STILL: Final = "document.getAnimations().forEach((each) => { try { each.finish(); } catch {} })"
 LINKS: Final = "[...document.querySelectorAll('a[href]')].map((each) => each.href)"
 LEFT_ALONE: Final = re.compile(
-    r"/(?:logout|jsi18n|download(?:-csv)?|password_change|result)/|/r/\\d|\\.(?:csv|json|jsonl|yaml)$"
+    r"/(?:logout|jsi18n|download(?:-csv)?|password_change|result)/|/r/\d|\.(?:csv|json|jsonl|yaml)$"
 )
 NUMBER: Final = re.compile(r"[0-9][0-9a-f]*(?=/|$)")
+ALIKE: Final = re.compile(r"^(/\w+/)\w+/\w+/(#/(?:history|delete)/)$")  # the same for rows of whichever table
+HEIGHT: Final = 900
 
 At = Callable[[Page, str], None]
 
 
 class Walk:
-    """`start` is a console's address within the product; `axe` the script of axe-core, empty to do without; `at` is
-    called at each page, such as for a picture. Pages of one kind (those of rows, say) are looked at once."""
+    """`start` is a console's address within the product; `axe` the script of axe-core, empty to do without; `widths`
+    the windows each page is looked at in; `at` is called at each page, such as for a picture. Pages of one kind (those
+    of rows, say) are looked at once."""
 
-    def __init__(self, page: Page, url: str, start: str, axe: str = "", at: At | None = None) -> None:
+    def __init__(
+        self, page: Page, url: str, start: str, axe: str = "", widths: Sequence[int] = (), at: At | None = None
+    ) -> None:
         self.page = page
         self.url = url
         self.start = start
         self.axe = axe
+        self.widths = widths
         self.at = at
         self.seen: dict[str, str] = {}
         self.wrong: list[str] = []
@@ -57,7 +70,7 @@ class Walk:
         path = parts.path
         if parts.netloc != urlsplit(self.url).netloc or not path.startswith(self.start) or LEFT_ALONE.search(path):
             return None
-        return NUMBER.sub("#", path)
+        return ALIKE.sub(r"\1…/\2", NUMBER.sub("#", path))
 
     def _visited(self, address: str, kind: str) -> list[str]:
         answer = self.page.goto(address)
@@ -65,17 +78,22 @@ class Walk:
         if status != 200:
             self.wrong.append(f"{kind}: status {status}")
             return []
-        self.page.wait_for_load_state("load")
-        if (wide := self.page.evaluate(WIDE)) > 1:
-            self.wrong.append(f"{kind}: {wide} px wider than the window")
+        self.page.evaluate(STILL)
         if self.axe:
-            self.page.evaluate("document.getAnimations().forEach((each) => { try { each.finish(); } catch {} })")
             self.page.evaluate(self.axe)
-            for rule, places in self.page.evaluate(AXE):
-                self.axe_says.setdefault(rule, []).append(f"{kind}: {places}")
+        for width in self.widths:
+            self.page.set_viewport_size({"width": width, "height": HEIGHT})
+            self._look(kind, width)
         if self.at is not None:
             self.at(self.page, kind)
         return [urldefrag(link).url.partition("?")[0] for link in self.page.evaluate(LINKS)]
+
+    def _look(self, kind: str, width: int) -> None:
+        if (wide := self.page.evaluate(WIDE)) > 1:
+            self.wrong.append(f"{kind}: {wide} px wider than a window of {width}")
+        if self.axe:
+            for rule, places in self.page.evaluate(AXE):
+                self.axe_says.setdefault(rule, []).append(f"{kind} at {width}: {places}")
 
 
 def signed_in(product: Any, username: str) -> dict[str, Any]:

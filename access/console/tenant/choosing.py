@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from access.console.frame import ConsoleSite
 from access.console.tenant.place import CHOSEN, place_of, places
+from access.people import languages
 from tenants import walls
 from tenants.models import Member, User
 
@@ -39,7 +40,9 @@ def choose(site: ConsoleSite, request: HttpRequest) -> HttpResponse:
         with walls.lifted():  # their own, in whatever tenant; the wall keeps tenants from operators' accounts
             user.save(update_fields=["language"])
         messages.success(request, _("Saved."))
-        return HttpResponseRedirect(reverse("console:choose"))
+        response = HttpResponseRedirect(reverse("console:choose"))
+        languages.remember(response, user.language, secure=request.is_secure())
+        return response
     context = {"title": _("Tenants and language"), "found": found, "form": form, "current": place_of(request)}
     return site.page(request, "tenant/choose.html", context)
 

@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from access.console.limits import LABELS, AllowanceAdmin, AllowanceForm
 from access.console.tenant.scoped import TenantAdmin, here
 from access.console.tenant.standing import standing
+from access.translating import choices as in_words
 from tenants.allowances import COUNTS, MONEY
 from tenants.models import Allowance, AtLimit
 
@@ -18,7 +19,7 @@ class OwnAllowanceForm(AllowanceForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "of" in self.fields:
-            kinds = [(value, label) for value, label in Allowance.Of.choices if value != Allowance.Of.PLATFORM]
+            kinds = [(value, label) for value, label in in_words(Allowance.Of) if value != Allowance.Of.PLATFORM]
             self.fields["of"].choices = kinds  # type: ignore[attr-defined]
 
 
@@ -35,7 +36,7 @@ class OwnLimits(TenantAdmin, AllowanceAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         tenant = here(request).tenant
         ceilings = [(LABELS[name], getattr(tenant, name)) for name in (*COUNTS, *MONEY)]
-        said = {"ceilings": ceilings, "at_limit": AtLimit(tenant.at_limit).label}
+        said = {"ceilings": ceilings, "at_limit": dict(in_words(AtLimit)).get(tenant.at_limit)}
         response: HttpResponse = super().changelist_view(request, {**said, **(extra_context or {})})
         if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
             response.context_data["standing"] = standing(request, tenant, response.context_data["cl"].result_list)

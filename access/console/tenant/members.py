@@ -18,6 +18,7 @@ from access.console.people import MemberAdmin, MemberForm
 from access.console.screen import ConsoleForm
 from access.console.tenant.scoped import TenantAdmin, here
 from access.people import web_sessions
+from access.translating import choices as in_words
 from tenants import invitations, membership, roles
 from tenants.models import Invitation, Member, Role
 
@@ -26,7 +27,7 @@ COLOURS = {"open": "info", "accepted": "success", "over": "warning", "withdrawn"
 
 def offered(role: str, kept: str = "") -> list[tuple[str, Any]]:
     """The roles that somebody of this role may make somebody, and the one they have."""
-    return [(name, label) for name, label in Role.choices if roles.may_grant(role, name) or name == kept]
+    return [(name, label) for name, label in in_words(Role) if roles.may_grant(role, name) or name == kept]
 
 
 class OwnMemberForm(MemberForm):

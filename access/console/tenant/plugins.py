@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
 from access.console.reach import Reach, tenant_reach
+from access.console.setting_fields import summary
 from access.console.setting_forms import SettingsForm
 from plugins import registry
 from plugins.base import PluginBase
@@ -29,7 +30,7 @@ def listed(site: Any, request: HttpRequest) -> HttpResponse:
         messages.info(request, told)
         return HttpResponseRedirect(reach.address("plugins"))
     rows = {row.plugin: row for row in _rows(_tenant(reach))}
-    labels = registry.labels()
+    labels = {each: _(label) for each, label in registry.labels().items()}
     names = [*rows, *(name for name in labels if name not in rows)]
     used = [name for name, row in rows.items() if row.enabled]
     plugins = [
@@ -68,7 +69,7 @@ def changed(site: Any, request: HttpRequest, name: str) -> HttpResponse:
             messages.success(request, _("Saved: the next turn goes by it."))
             return HttpResponseRedirect(reach.address("plugins"))
     context = {
-        "title": plugin.label or name,
+        "title": _(plugin.label or name),
         "about": _about(name),
         "form": form,
         "lists": list(form.rows.values()),
@@ -101,7 +102,7 @@ def _moved(tenant: Tenant, action: str, name: str) -> str:
         row = PluginActivation(tenant=tenant, plugin=name, position=_end(tenant))
     if row is None:
         return _("There is no such plugin.")
-    label = registry.labels().get(name, name)
+    label = _(registry.labels().get(name, name))
     if action in ("on", "off"):
         row.enabled = action == "on"
         try:
@@ -146,4 +147,4 @@ def _about(name: str) -> str:
         return ""
     if not written or written == PluginBase.__doc__:
         return ""
-    return " ".join(written.split("\n\n")[0].split())
+    return _(summary(written))

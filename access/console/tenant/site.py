@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -13,12 +12,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import URLPattern, URLResolver, path
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from access import errors
-from access.console.frame import ConsoleSite
+from access.console.frame import ConsoleSite, in_their_words
 from access.console.signing_in import SharedSignIn
 from access.console.tenant import isolation
 from access.console.tenant.choosing import choose
@@ -100,7 +99,7 @@ class TenantSite(SharedSignIn, ConsoleSite):
         def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             place = place_of(request)
             wall = walls.within(place.tenant.pk if place is not None else None)
-            with _in_the_words_of(request, place), wall:
+            with _in_the_time_of(place), in_their_words(request), wall:
                 response: HttpResponseBase = self._answered(request, place, view, *args, **kwargs)
                 if isinstance(response, SimpleTemplateResponse):
                     response.render()
@@ -130,7 +129,6 @@ class TenantSite(SharedSignIn, ConsoleSite):
         return {
             **super().each_context(request),
             "place": place,
-            "templates": {"navigation": "tenant/navigation.html"},
         }
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
@@ -140,10 +138,5 @@ class TenantSite(SharedSignIn, ConsoleSite):
         return page
 
 
-@contextmanager
-def _in_the_words_of(request: HttpRequest, place: Place | None) -> Iterator[None]:
-    """The tenant's time zone and the person's language, where they have chosen one."""
-    zone = zoneinfo.ZoneInfo(place.tenant.time_zone) if place is not None else None
-    language = getattr(request.user, "language", "") or translation.get_language() or "en"
-    with timezone.override(zone), translation.override(language):
-        yield
+def _in_the_time_of(place: Place | None) -> timezone.override:
+    return timezone.override(zoneinfo.ZoneInfo(place.tenant.time_zone) if place is not None else None)

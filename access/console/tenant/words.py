@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -53,10 +52,9 @@ class OwnLists(BesideShared, WordListAdmin):
         lines = words.words.splitlines()
         return "\n".join(lines[:EDITABLE]) + ("\n…" if len(lines) > EDITABLE else "")
 
-    def check_words(self, request: HttpRequest, object_id: int) -> None:
+    def has_words_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         hidden = self.get_queryset(request).filter(pk=object_id, tenant__isnull=True, public=False)
-        if hidden.exists():
-            raise PermissionDenied
+        return super().has_words_permission(request, object_id) and not hidden.exists()
 
 
 class OwnSubscriptionForm(SubscriptionForm):
