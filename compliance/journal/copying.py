@@ -184,7 +184,7 @@ class Entries:
                 cursor.executemany(_INSERT_KEY, keys)
             if walled:
                 columns: list[list[object]] = [list(column) for column in zip(*rows, strict=True)]
-                columns[_AT] = [float(row[_AT]) for row in rows]  # an array is of one type
+                columns[_AT] = [float(at) for _, _, _, _, at, *_ in rows]  # an array is of one type
                 cursor.execute(_INSERT_ALL, columns)
             else:
                 with cursor.copy(_COPY) as copy:
