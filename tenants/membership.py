@@ -60,7 +60,9 @@ def check_grant(by_role: str | None, role: str, field: str = "role") -> None:
 def _locked(member: Member) -> Member:
     """The row as it is stored. Whoever else changes members of the tenant waits: two owners must not leave at once."""
     Tenant.objects.select_for_update().get(pk=member.tenant_id)
-    found = Member.objects.for_tenant(member.tenant_id).select_for_update().filter(pk=member.pk).first()
+    rows = Member.objects.for_tenant(member.tenant_id).select_for_update(of=("self",))
+    # with the person: behind a tenant's wall nobody sees them any more once they have left
+    found = rows.select_related("user").filter(pk=member.pk).first()
     if found is None:
         raise ValidationError({"member": _("This member is not there any more.")})
     return found

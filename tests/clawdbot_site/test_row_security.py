@@ -28,6 +28,7 @@ from tests.clawdbot_site.walled import ACME, GLOBEX, alias_of
 from tests.conftest import VAR_DIR
 from tests.services.postgres import PostgresServer
 
+pytestmark = pytest.mark.timeout(300)  # two servers, each with every migration
 SCOPED = walled.scoped()
 
 

@@ -25,6 +25,7 @@ from tests.product.isolation.rows import (
 from tests.product.running import Product, until
 
 __all__ = ["cast"]
+pytestmark = pytest.mark.timeout(300)  # the cast takes its time to come together
 
 
 def test_every_route_has_a_row():

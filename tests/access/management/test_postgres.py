@@ -116,3 +116,9 @@ def test_what_belongs_to_the_tenant(behind: None) -> None:
     activations.put(tenant_id, "canned_answers", activations.PluginBody(position=1))
     assert activations.read(tenant_id, "canned_answers", True).active
     activations.remove(tenant_id, "canned_answers")
+
+
+def test_somebody_leaves(behind: None) -> None:
+    """Their account is out of sight from then on, while the journal is still to be told their name."""
+    people.remove(OWNER, BOB.id)
+    assert [row.username for row in people.listed(ALICE.company.id, PAGE).members] == ["alice"]
