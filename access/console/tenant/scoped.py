@@ -108,6 +108,8 @@ class TenantAdmin(Screen):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """By the filters that are shown, and nothing else: what a column holds is not to be guessed."""
         named = {each[0] if isinstance(each, tuple | list) else each for each in self.get_list_filter(request)}
+        if lookup in {getattr(each, "parameter_name", None) for each in named}:
+            return True  # a filter of its own, which asks for no column by name
         shown = lookup.partition("__")[0] in {name for name in named if isinstance(name, str)}
         return shown and super().lookup_allowed(lookup, value, request)
 
