@@ -113,7 +113,7 @@ class Screen(ModelAdmin):
 
     def pressed(self, request: HttpRequest, number: Any) -> Any:
         """The row a button is for. Raises Http404, PermissionDenied where it is not theirs to press for."""
-        row = self.get_queryset(request).filter(pk=number).first()
+        row = self.get_object(request, str(number))  # None too for what is no number of a row
         if row is None:
             raise Http404
         if not self.has_press_permission(request, row):

@@ -190,8 +190,9 @@ class BesideShared(TenantAdmin):
     def has_press_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Of a row that only its number is known of, too: buttons for the platform's are not shown."""
         if obj is not None and not isinstance(obj, models.Model):
-            obj = super().reach(request).filter(pk=obj).first()
-            return obj is not None and super().has_press_permission(request, obj)
+            obj = self.get_object(request, str(obj))
+            own = obj is not None and obj.tenant_id is not None
+            return own and super().has_press_permission(request, obj)
         return super().has_press_permission(request, obj)
 
     def get_list_display(self, request: HttpRequest) -> Any:
