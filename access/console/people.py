@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db import models
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
@@ -21,7 +20,7 @@ from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOn
 from access.people import second_factor, web_sessions
 from engine.errors import EngineError
 from tenants import services
-from tenants.models import AtLimit, IpRule, Job, Member, Tenant, User
+from tenants.models import AtLimit, IpRule, Job, Member, Tenant
 
 FORGETTING = 60.0  # seconds
 DEFAULTED = {"at_limit": AtLimit.REFUSE, "share": 1, "time_zone": "UTC"}  # what an empty field means
@@ -281,7 +280,7 @@ class UserAdmin(DjangoUserAdmin, PlatformAdmin):  # type: ignore[type-arg]
         },
     )
     def reset_factors(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        user = get_object_or_404(User, pk=object_id)
+        user = self.pressed(request, object_id)
         count = second_factor.reset(user=user)
         self.message_user(request, _("Taken away: %(count)s second factors.") % {"count": count})
         return HttpResponse(headers={"HX-Redirect": reverse("admin:tenants_user_change", args=[object_id])})
@@ -297,7 +296,7 @@ class UserAdmin(DjangoUserAdmin, PlatformAdmin):  # type: ignore[type-arg]
         },
     )
     def sign_out(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        web_sessions.sign_out_everywhere(user=get_object_or_404(User, pk=object_id))
+        web_sessions.sign_out_everywhere(user=self.pressed(request, object_id))
         self.message_user(request, _("Signed out everywhere."))
         return HttpResponse(headers={"HX-Redirect": reverse("admin:tenants_user_change", args=[object_id])})
 

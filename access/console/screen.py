@@ -86,7 +86,7 @@ class Screen(ModelAdmin):
         """Raises BadRequest where what was chosen is nothing a row can be called."""
         for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
-                self.opts.pk.to_python(chosen)
+                self.opts.pk.run_validators(self.opts.pk.to_python(chosen))
             except ValidationError:
                 raise BadRequest from None
         answer: HttpResponse | None = super().response_action(request, queryset)
@@ -118,7 +118,7 @@ class Screen(ModelAdmin):
 
     def pressed(self, request: HttpRequest, number: Any) -> Any:
         """The row a button is for. Raises Http404, PermissionDenied where it is not theirs to press for."""
-        row = self.get_queryset(request).filter(pk=number).first()
+        row = self.get_object(request, str(number))  # None too for what is no number of a row
         if row is None:
             raise Http404
         if not self.has_press_permission(request, row):

@@ -14,6 +14,7 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
 from access.console.scoped import BY_TENANT, PlatformAdmin
+from access.console.screen import LONGEST
 from access.console.word_bench import bench_view
 from access.console.word_form import WordListForm
 from access.console.word_import import import_view
@@ -124,7 +125,7 @@ class WordListAdmin(PlatformAdmin):
         return None
 
     def _of_list(self, request: HttpRequest, object_id: int, page: Callable[..., dict[str, Any]]) -> HttpResponse:
-        words = self.get_queryset(request).select_related("tenant").filter(pk=object_id).first()
+        words = self.get_object(request, str(object_id))
         if words is None:
             self.message_user(request, _("There is no such word list."), "warning")
             return HttpResponseRedirect(self.link("changelist"))
@@ -138,6 +139,8 @@ class WordListAdmin(PlatformAdmin):
         return self.framed(request, words=words, may_press=may_press, **shown)
 
     def _file(self, request: HttpRequest, object_id: int, form: str) -> HttpResponse:
+        if not str(object_id).isdecimal() or len(str(object_id)) >= LONGEST:
+            raise Http404
         found = self.get_queryset(request).filter(pk=object_id).values_list("words", "version").first()
         if found is None:
             raise Http404

@@ -108,6 +108,8 @@ class TenantAdmin(Screen):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """By the filters that are shown, and nothing else: what a column holds is not to be guessed."""
         named = {each[0] if isinstance(each, tuple | list) else each for each in self.get_list_filter(request)}
+        if lookup in {getattr(each, "parameter_name", None) for each in named}:
+            return True  # a filter of its own, which asks for no column by name
         shown = lookup.partition("__")[0] in {name for name in named if isinstance(name, str)}
         return shown and super().lookup_allowed(lookup, value, request)
 
@@ -188,8 +190,9 @@ class BesideShared(TenantAdmin):
     def has_press_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Of a row that only its number is known of, too: buttons for the platform's are not shown."""
         if obj is not None and not isinstance(obj, models.Model):
-            obj = super().reach(request).filter(pk=obj).first()
-            return obj is not None and super().has_press_permission(request, obj)
+            obj = self.get_object(request, str(obj))
+            own = obj is not None and obj.tenant_id is not None
+            return own and super().has_press_permission(request, obj)
         return super().has_press_permission(request, obj)
 
     def get_list_display(self, request: HttpRequest) -> Any:

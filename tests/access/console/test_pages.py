@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import resolve
 
 from access.console import navigation
 from access.console.platform import platform_site
@@ -55,6 +56,23 @@ def test_it_shows_every_page_to_an_operator(console: Client, rows: SimpleNamespa
     record(rows.acme.id)
     for path in PAGES:
         page(console, f"/admin/{path}")
+
+
+def test_what_is_no_rows_number_is_not_found(console: Client) -> None:
+    site = resolve("/admin/").func.admin_site  # type: ignore[attr-defined]
+    for model, screen in site._registry.items():
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}"
+        rest = [
+            getattr(getattr(type(screen), each), "url_path", each)
+            for each in screen._extract_action_names(screen.actions_detail)
+        ]
+        for number in ("x", "%00", "9" * 40):
+            for path in ("change", *rest):
+                for ask in (console.get, console.post):
+                    answer = ask(f"{base}/{number}/{path}/", {"_form_submitted": "True"})
+                    assert answer.status_code in (200, 302, 403, 404), (base, number, path)  # 200: asks once more
+        answer = console.post(f"{base}/", {"action": "delete_selected", "_selected_action": ["x"]})
+        assert answer.status_code in (200, 302, 400, 403), base
 
 
 def test_it_sends_strangers_to_the_sign_in(cast: SimpleNamespace, valkey_url: str) -> None:

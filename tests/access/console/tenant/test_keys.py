@@ -138,13 +138,27 @@ def test_an_end_is_in_the_tenants_time_zone_and_the_page_says_so(cast: SimpleNam
     cast.acme.time_zone = "America/New_York"
     cast.acme.save()
     text = alice.get(ADD).content.decode()
-    assert "In the tenant&#x27;s time zone" in text and "UTC;" not in text
+    assert "In the tenant's time zone" in text.replace("&#x27;", "'") and "UTC;" not in text
     for end in ("9999-12-31", "0001-01-01"):
         answer = alice.post(ADD, {"name": "far", "expires_at_0": end, "expires_at_1": "23:59"})
         assert "expires_at" in errors(answer)
     alice.post(ADD, {"name": "near", "expires_at_0": "2999-06-01", "expires_at_1": "00:00"})
     expires = made(cast).expires_at
     assert expires is not None and expires.hour == 4
+
+
+def test_keys_are_found_by_their_state(cast: SimpleNamespace, alice: Client) -> None:
+    ApiKey.objects.for_tenant(cast.acme.pk).filter(pk=cast.bob_key.pk).update(revoked_at=timezone.now())
+
+    def found(query: str) -> list[int]:
+        answer = alice.get(f"/console/tenants/apikey/?{query}")
+        assert answer.status_code == 200, query
+        return [key.pk for key in answer.context["cl"].result_list]
+
+    assert found("state=revoked") == [cast.bob_key.pk]
+    assert found("state=active") == [cast.alice_key.pk]
+    assert found("state=expired") == []
+    assert alice.get("/console/tenants/invitation/?state=open").status_code == 200
 
 
 def test_keys_are_shown_without_a_journal(

@@ -150,6 +150,19 @@ def test_it_survives_any_query_and_filters_by_nothing_that_is_not_shown(filled: 
         assert alice.get(f"/console/search/{query}").status_code == 200
 
 
+def test_what_is_no_rows_number_is_not_found(filled: SimpleNamespace, alice: Client) -> None:
+    for name, screen in places.screens().items():
+        rest = [getattr(getattr(type(screen), each), "url_path", each)
+                for each in screen._extract_action_names(screen.actions_detail)]  # fmt: skip
+        for number in ("x", "1.5", "%00", "9" * 40):
+            for path in ("change", *rest):
+                for answer in (
+                    alice.get(f"/console/{name}/{number}/{path}/"),
+                    alice.post(f"/console/{name}/{number}/{path}/", {"_form_submitted": "True"}),
+                ):
+                    assert answer.status_code in (200, 302, 403, 404), (name, number, path)  # 200: asks once more
+
+
 def test_it_asks_the_databases_as_often_for_thirty_rows_as_for_two(cast: SimpleNamespace, alice: Client) -> None:
     def queries() -> dict[str, int]:
         counts = {}
