@@ -57,10 +57,10 @@ def main() -> int:
 def furnish(product: Product) -> None:
     """Rows of every kind, turns of several users, an operator's visit."""
     for user, text in SAID:
-        product.ask(text, session_id=f"{user}-1", user=user)
+        assert product.ask(text, user=user).status_code == 200
     product.operate(ROWS.format(tenant=product.access["tenant"]))
     for user, text in SAID:
-        product.ask(text, session_id=f"{user}-2", user=user)
+        product.ask(text, user=user)
     product.operate(VISIT.format(tenant=product.access["tenant"]))
 
 
