@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.templatetags.static import static
+from django.utils.translation import gettext_lazy
 
 from access import shared_files
 from clawdbot_site import databases, env, objects, oidc
@@ -246,7 +247,7 @@ X_FRAME_OPTIONS = "DENY"
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Clawdbot",
     "SITE_HEADER": "Clawdbot",
-    "SITE_SUBHEADER": "Platform",
+    "SITE_SUBHEADER": gettext_lazy("Platform"),
     "SITE_SYMBOL": "forum",
     "SITE_URL": None,
     "STYLES": [lambda request: static("console/console.css")],
@@ -266,7 +267,7 @@ UNFOLD: dict[str, Any] = {
 
 UNFOLD_CONSOLE = {
     **UNFOLD,
-    "SITE_SUBHEADER": "Console",
+    "SITE_SUBHEADER": gettext_lazy("Console"),
     "SIDEBAR": {**UNFOLD["SIDEBAR"], "navigation": "access.console.tenant.navigation.tenant"},
 }
 

@@ -87,7 +87,7 @@ class ChatSiteAdmin(PlatformAdmin):
 
     @display(description=_("Takes"), ordering="visitors", label=COLOURS)
     def takes(self, site: ChatSite) -> tuple[str, Any]:
-        return site.visitors, ChatSite.Visitors(site.visitors).label
+        return site.visitors, site.get_visitors_display()
 
     @display(description=_("Pages"))
     def pages(self, site: ChatSite) -> str:

@@ -23,6 +23,7 @@ from engine.errors import EngineError
 
 class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]
     user = forms.CharField(
+        label=_("User"),
         max_length=LONGEST,
         widget=UnfoldAdminTextInputWidget,
         help_text=_("As the journal calls them: 12 (a member), key:7, key:7:alice. All they said is gone for good."),

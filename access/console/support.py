@@ -78,7 +78,7 @@ class SupportVisitAdmin(PlatformAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         if obj is None:
             return ["tenant", "reason", "minutes", "may_change"]
-        return ["operator", "owner", "reason", "may_change", "started_at", "ends_at", "ended_at", "state"]
+        return ["operator", "owner", "reason", "may_change", "started_at", "ends_at", "ended_at", "outcome"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return self.get_fields(request, obj) if obj is not None else []
@@ -111,6 +111,10 @@ class SupportVisitAdmin(PlatformAdmin):
     @display(description=_("State"), label=VISIT_COLOURS)
     def state(self, visit: SupportVisit) -> tuple[str, Any]:
         return standing(visit)
+
+    @display(description=_("State"))
+    def outcome(self, visit: SupportVisit) -> str:
+        return str(standing(visit)[1])
 
     @admin.action(description=_("End the chosen visits"), permissions=["end"])
     def end(self, request: HttpRequest, visits: ScopedQuerySet[SupportVisit]) -> None:

@@ -26,6 +26,16 @@ AXE: Final = """async () => {
 WIDE: Final = "document.scrollingElement.scrollWidth - document.documentElement.clientWidth"
 STILL: Final = "document.getAnimations().forEach((each) => { try { each.finish(); } catch {} })"
 LINKS: Final = "[...document.querySelectorAll('a[href]')].map((each) => each.href)"
+# What people read, without icons (whose names are English words), programs and what people wrote.
+TEXTS: Final = """() => {
+    const found = [];
+    const within = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const other = ".material-symbols-outlined, script, style, template, pre, code, del, ins, textarea, .journal-values";
+    while (within.nextNode()) if (!within.currentNode.parentElement.closest(other)) found.push(within.currentNode.data);
+    for (const each of document.querySelectorAll("[aria-label], [title], [placeholder]"))
+        found.push(each.ariaLabel, each.title, each.placeholder);
+    return found.filter((each) => each && each.trim());
+}"""
 LEFT_ALONE: Final = re.compile(
     r"/(?:logout|jsi18n|download(?:-csv)?|password_change|result)/|/r/\d|\.(?:csv|json|jsonl|yaml)$"
 )
