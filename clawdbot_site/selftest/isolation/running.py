@@ -30,6 +30,7 @@ from clawdbot_site.selftest.postgres import PostgresServer
 Say = Callable[[str], None]
 DATABASES: Final = ("auto", "postgresql", "sqlite")
 ROLE: Final = "selftest"
+SAID: Final = 2000  # characters of what went wrong: how it begins and how it ends
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def run(plan: Plan, say: Say, progress: Callable[[int], None] = lambda percent: 
     try:
         report = _run(plan, folder, say, progress)
     except (OSError, RuntimeError, ValueError, KeyError, aiohttp.ClientError, grpc.RpcError) as error:
-        report = Report(could_run=False, error=f"{type(error).__name__}: {error}"[-2000:])
+        said = f"{type(error).__name__}: {error}"
+        report = Report(could_run=False, error=said if len(said) <= SAID else f"{said[:200]} … {said[-SAID:]}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     report.seconds = round(time.monotonic() - began, 1)
