@@ -54,8 +54,8 @@ class OwnLists(BesideShared, WordListAdmin):
         return "\n".join(lines[:EDITABLE]) + ("\n…" if len(lines) > EDITABLE else "")
 
     def check_words(self, request: HttpRequest, object_id: int) -> None:
-        hidden = self.get_queryset(request).filter(pk=object_id, tenant__isnull=True, public=False)
-        if hidden.exists():
+        words = self.get_object(request, str(object_id))
+        if words is not None and words.tenant_id is None and not words.public:
             raise PermissionDenied
 
 
