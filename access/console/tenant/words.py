@@ -53,8 +53,9 @@ class OwnLists(BesideShared, WordListAdmin):
         return "\n".join(lines[:EDITABLE]) + ("\n…" if len(lines) > EDITABLE else "")
 
     def has_words_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        hidden = self.get_queryset(request).filter(pk=object_id, tenant__isnull=True, public=False)
-        return super().has_words_permission(request, object_id) and not hidden.exists()
+        words = self.get_object(request, str(object_id)) if object_id is not None else None
+        hidden = words is not None and words.tenant_id is None and not words.public
+        return super().has_words_permission(request, object_id) and not hidden
 
 
 class OwnSubscriptionForm(SubscriptionForm):
