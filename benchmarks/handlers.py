@@ -46,7 +46,7 @@ def parts(application: Application) -> Parts:
         summaries=application.summaries,
         sight=None,  # type: ignore[arg-type]
         answers=application.answers,
-        router=application.engine.caller.router,  # type: ignore[arg-type]
+        router=application.engine.caller.chooser.router,  # type: ignore[arg-type]
         read_turn=application.reader.turn,
         tickets=Tickets(application.stores.platform()),
         metrics=application.metrics,

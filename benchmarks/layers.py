@@ -66,7 +66,7 @@ class Layers:
         fold.add(self._whole)
         self._choices = fold.choices({0: "stop"}, "stop")
         question = self._requests[0]
-        self._chosen = self._engine.caller.router.choose(principal, question, question.messages, {})
+        self._chosen = self._engine.caller.chooser.router.choose(principal, question, question.messages, {})
         self._chosen.outcome(None)
         self._done = Done("0" * 32, None, "gpt-3.5-turbo", self._choices, USAGE, ROUTE, 1_700_000_000)
 
@@ -141,7 +141,7 @@ class Layers:
 
     async def _route(self, number: int) -> None:
         request = self._request(number)
-        self._engine.caller.router.choose(self._principal, request, request.messages, {}).outcome(None)
+        self._engine.caller.chooser.router.choose(self._principal, request, request.messages, {}).outcome(None)
 
     async def _journal(self, number: int) -> None:
         turn = Turn(self._principal, self._request(number))

@@ -56,7 +56,7 @@ class Caller:
         worker: Worker,
     ) -> None:
         self.worker = worker
-        self.choose = Chooser(router, worker).choose
+        self.chooser = Chooser(router, worker)
         self._limiter = limiter
         self._sessions = sessions
         self._journal = journal
@@ -157,6 +157,10 @@ class Caller:
         turn.over_budget = error
         turn.constraints.affords = error.affords
         return True
+
+    async def choose(self, turn: Turn) -> Route:
+        """5; see `Chooser.choose`."""
+        return await self.chooser.choose(turn)
 
     async def reserve(self, turn: Turn, route: Route, max_tokens: int | None) -> None:
         """6."""

@@ -13,8 +13,8 @@ class Chooser:
     """One an engine."""
 
     def __init__(self, router: Router, worker: Worker) -> None:
-        self._router = router
-        self._worker = worker
+        self.router = router
+        self.worker = worker
 
     async def choose(self, turn: Turn) -> Route:
         """Raises what the router does; BudgetExceeded where nobody is left whom the turn's budget has room for."""
@@ -37,13 +37,13 @@ class Chooser:
 
     def _chosen(self, turn: Turn) -> Route:
         features = turn.plugins.features if turn.plugins is not None else {}
-        return self._router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
+        return self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
 
     async def _waited_for(self, turn: Turn, full: Overloaded) -> Route:
         """The first place that is left by somebody goes to whose turn it is. Raises Overloaded with what the router had
         found and the seconds that waiting would take."""
-        self._worker.prepared(turn)
-        queue = self._worker.queue
+        self.worker.prepared(turn)
+        queue = self.worker.queue
         clock = queue.monotonic
         owner, decision = turn.principal.tenant_id, full.decision or {}
         tokens: int = decision.get("features", {}).get("prompt_tokens", 0)

@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-QUANTUM: Final = 256.0  # tokens a visit: less than a usual turn, so that no tenant gets several in a row by it
+QUANTUM: Final = 64.0  # tokens a visit: less than all but the smallest turns, so that nobody gets many in a row by it
 
 
 class Flow(Generic[T]):

@@ -28,6 +28,14 @@ def test_it_lets_tenants_take_turns_however_many_wait():
     assert "quiet" in served(line, 3)
 
 
+def test_it_lets_them_take_turns_when_these_are_small():
+    line = DeficitRoundRobin()
+    for number in range(500):
+        line.push(1, 1, 70, ("busy", number))
+    line.push(2, 1, 70, "quiet")
+    assert "quiet" in served(line, 2)
+
+
 @pytest.mark.parametrize("weights", [(1, 1), (1, 3), (2, 5, 1)])
 def test_it_gives_tokens_by_weight_and_not_turns(weights):
     chance = random.Random(7)

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.base import AdapterConfig
 from adapters.echo import EchoAdapter
+from engine.choosing import Chooser
 from engine.errors import Overloaded
 from engine.queueing import Patience, Queue
 from engine.snapshots import Cell
@@ -60,8 +61,9 @@ def run(scene, *entries, weights=None, **patience):
         cell = Cell(RoutingTable(entries))
         engine, parts = build()
         queue = Queue(patience=Patience(**patience), share=share, monotonic=loop.time)
-        engine.caller.router = RuleRouter(cell, share=share, clock=loop.time, monotonic=loop.time)
         engine.worker = engine.caller.worker = Worker(queue)
+        router = RuleRouter(cell, share=share, clock=loop.time, monotonic=loop.time)
+        engine.caller.chooser = Chooser(router, engine.worker)
         bench = SimpleNamespace(engine=engine, parts=parts, loop=loop, cell=cell, queue=queue, table=cell.value)
 
         async def whole():
