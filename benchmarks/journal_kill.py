@@ -50,7 +50,9 @@ def journalled(first: Path, keys_of: KeysOf = stored_keys.stored) -> tuple[dict[
             continue
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             keys = dict(database.execute("SELECT id, wrapped FROM compliance_subjectkey").fetchall())
-            opener = Opener(keys_of, lambda tenant_id, ids, keys=keys: {each: keys[each] for each in ids})
+            opener = Opener(
+                keys_of, lambda tenant_id, ids, keys=keys: {each: keys[each] for each in ids if each in keys}
+            )
             rows = database.execute(
                 f"SELECT {', '.join(Entry._fields)} FROM compliance_auditentry "  # noqa: S608
                 "WHERE kind IN ('intent', 'completion') ORDER BY id"

@@ -25,7 +25,7 @@ import aiohttp
 import redis
 
 from clawdbot_site.databases import socket_path
-from clawdbot_site.selftest.instance import Instance, children, command
+from clawdbot_site.selftest.instance import Instance, children, name
 from clawdbot_site.selftest.model import Model
 
 TIMEOUT: Final = 60.0  # seconds a call may take: the store may have to be started again meanwhile
@@ -169,7 +169,7 @@ class Loss:
         launcher = self._instance.pid
         os.kill(launcher, signal.SIGSTOP)  # so that it starts no other meanwhile
         try:
-            for server in [child for child in children(launcher) if b"valkey-server" in command(child)]:
+            for server in [child for child in children(launcher) if name(child) == "valkey-server"]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(server, signal.SIGKILL)
             if fault == "older":

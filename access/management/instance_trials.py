@@ -52,7 +52,7 @@ class InstanceTrial(LeanView):
     async def post(self, request: Request, instance_id: str, **kwargs: Any) -> JsonReply:
         found = number(instance_id, MISSING)
         asked = schemas.fields(self.body(), TrialBody)
-        instance = await self.parts.rows.run(partial(own, self.principal.tenant_id, found))
+        instance = await self.parts.rows.run(partial(own, self.principal.tenant_id, found, lock=False))
         if not instance.enabled:
             raise Conflict("This model is switched off.")
         chat = ChatRequest(

@@ -138,10 +138,10 @@ def usable(tenant_id: int) -> ScopedQuerySet[ModelInstance]:
     return rows.filter(Q(tenant_id=tenant_id) | (Q(enabled=True) & shared))
 
 
-def own(tenant_id: int, instance_id: int) -> ModelInstance:
-    """Locked until the transaction ends. Raises NotFound, Forbidden."""
-    rows = ModelInstance.objects.for_tenant(tenant_id).select_for_update()
-    row: ModelInstance | None = rows.filter(pk=instance_id).first()
+def own(tenant_id: int, instance_id: int, *, lock: bool = True) -> ModelInstance:
+    """`lock`: until the transaction ends, which there must be. Raises NotFound, Forbidden."""
+    rows = ModelInstance.objects.for_tenant(tenant_id)
+    row: ModelInstance | None = (rows.select_for_update() if lock else rows).filter(pk=instance_id).first()
     if row is not None:
         return row
     _visible(tenant_id, instance_id)

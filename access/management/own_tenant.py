@@ -93,9 +93,9 @@ class OwnTenant(LeanView):
 
 
 class Me(LeanView):
-    """GET: who asks, whatever the credential is good for."""
+    """GET: who asks, whatever the credential is good for; a visitor's ticket is good for the chat alone."""
 
-    needs = ()
+    needs = ("chat", "sessions", "audit", "manage")
     http_method_names = ["get"]
 
     async def get(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:

@@ -78,9 +78,7 @@ class Instance:
         return self._process.pid
 
     def workers(self) -> list[int]:
-        return [
-            worker for child in children(self.pid) if b"\0webserver\0" in command(child) for worker in children(child)
-        ]
+        return [worker for child in children(self.pid) if name(child) == "web server" for worker in children(child)]
 
     def manage(self, *arguments: str, timeout: float = 3600.0) -> subprocess.CompletedProcess[str]:
         """A command with the instance's settings."""
@@ -101,11 +99,12 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def command(pid: int) -> bytes:
+def name(pid: int) -> str:
+    """What the launcher called it, at most 15 characters."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
-        return b""
+        return ""
 
 
 def _free_port() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
@@ -104,7 +104,10 @@ class Allowance(TenantScopedModel):
         indexes = [models.Index(fields=["tenant", "-id"], name="allowance_by_tenant")]
 
     def __str__(self) -> str:
-        subject = self.member or self.key or self.model or self.get_of_display()
+        try:
+            subject = self.member or self.key or self.model or self.get_of_display()
+        except ObjectDoesNotExist:  # it goes with its subject, and is named last
+            return f"{self.of} {self.member_id or self.key_id}"
         return str(subject)
 
     def clean(self) -> None:

@@ -10,6 +10,7 @@ SELDOM = {
     "get /api/turns/{turn_id}/events",
     "get /api/jobs/{job_id}/result",
     "get /api/sessions/{session_id}/diff",
+    "get /api/words/{list_id}/diff",
     "get /api/chat-site",
 }
 PASSWORD = "correct horse battery"

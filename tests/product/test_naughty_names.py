@@ -36,7 +36,7 @@ for number, text in enumerate({texts!r}):
     tenant = Tenant.objects.get(slug='owners')
     key = ApiKey(tenant=tenant, name=text[:100], digest=f'n{{number}}', hint='cb_x')
     rule = RoutingRule(tenant=tenant, name=text[:100], model=text[:100])
-    words = SensitiveWordList(tenant=tenant, name=text[:100], words='x')
+    words = SensitiveWordList(tenant=tenant, name=f'{{text[:90]}} {{number}}', words='x')
     user = User(username=f'n{{number}}', first_name=text[:150], last_name=text[:150])
     for row in (key, rule, words, user):
         type(row)._base_manager.bulk_create([row])

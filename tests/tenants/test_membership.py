@@ -5,7 +5,8 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 
 from tenants import membership
-from tenants.models import Member
+from tenants.allowances import save_allowance
+from tenants.models import Allowance, Member
 from tenants.roles import ROLES
 from tests.tenants.test_services import refused
 
@@ -63,3 +64,9 @@ def test_two_owners_cannot_leave_at_the_same_moment(cast):
     for thread in threads:
         thread.join()
     assert len(gone) == 1
+
+
+def test_a_member_with_limits_of_their_own_is_removed_with_them(cast):
+    save_allowance(tenant=cast.acme, of="member", member=cast.bob, requests_per_minute=5)
+    membership.remove(member=cast.bob, by_role="owner")
+    assert not Allowance.objects.everywhere().exists()
