@@ -237,7 +237,7 @@ def test_it_goes_on_where_its_worker_died(place, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(erasing, "_drop_results", dies)
+        patch.setattr(erasing, "drop_results", dies)
         with pytest.raises(KeyboardInterrupt):
             erasing.run(erasure.job_id)
     assert Job.objects.for_tenant(1).get(pk=erasure.job_id).state == Job.State.RUNNING

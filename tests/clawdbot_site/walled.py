@@ -21,6 +21,7 @@ from tests.services.postgres import PostgresServer
 ACME, GLOBEX = 11, 12
 ALIASES = ("default", "journal")
 SPECIAL: dict[str, dict[str, Any]] = {
+    "tenants.job": {"progress": 0},
     "tenants.allowance": {"of": "model", "member": None, "key": None, "model": "gpt"},
     "tenants.iprule": {"network": "10.0.0.0/8"},
     "compliance.auditentry": {"turn_id": "018bcfe56800" + "{number:020x}", "kind": "intent", "state": ""},

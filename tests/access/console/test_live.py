@@ -20,7 +20,7 @@ CHANGED = {
     "tenants/tenant": ("tenants", {"name": "Acme", "slug": "acme"}),
     "tenants/user": ("members", {"username": "alicia", "is_active": "on"}),
     "tenants/member": ("members", {"tenant": 1, "user": 1, "role": "auditor"}),
-    "tenants/allowance": ("tenants", {"requests_per_minute": 5}),
+    "tenants/allowance": ("allowances", {"requests_per_minute": 5}),
     "tenants/iprule": ("tenants", {"tenant": 1, "network": "10.1.0.0/16"}),
     "tenants/chatsite": (
         "tenants",

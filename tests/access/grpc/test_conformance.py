@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import grpc
 import pytest
@@ -75,7 +76,7 @@ def folded(outcome, events):
             case "error":
                 assert said.message and said.request_id
                 outcome.code = said.code
-                outcome.retry_after = str(round(said.retry_after)) if said.HasField("retry_after") else None
+                outcome.retry_after = str(math.ceil(said.retry_after)) if said.HasField("retry_after") else None
     return outcome
 
 
