@@ -9,7 +9,7 @@ pytestmark = pytest.mark.timeout(900)  # a whole instance
 
 def test_it_says_no_to_a_program_that_leaks():
     said: list[str] = []
-    plan = running.Plan(database="sqlite", settings_module="tests.product.leaking", kinds=("http",))
+    plan = running.Plan(database="sqlite", settings_module="tests.product.leaking", kinds=("http",), under="/api/rules")
     report = running.run(plan, said.append)
     assert (report.code, report.could_run) == (1, True), report.error
     found = {(each.door, each.who, each.kind) for each in report.findings}

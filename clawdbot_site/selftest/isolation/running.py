@@ -36,12 +36,13 @@ SAID: Final = 2000  # characters of what went wrong: how it begins and how it en
 @dataclass(frozen=True)
 class Plan:
     """`settings_module`: of the instance, where it is to be another program than the usual one. `quick`: every
-    door still, pages by fewer people. `kinds`: of doors."""
+    door still, pages by fewer people. `kinds`: of doors; `under`: what their paths begin with."""
 
     database: str = "auto"
     settings_module: str = "clawdbot_site.settings"
     quick: bool = False
     kinds: tuple[str, ...] = surface.KINDS
+    under: str = ""
 
 
 def run(plan: Plan, say: Say, progress: Callable[[int], None] = lambda percent: None) -> Report:
@@ -82,7 +83,7 @@ def _run(plan: Plan, folder: Path, say: Say, progress: Callable[[int], None]) ->
         _told(instance, "revoke")
         _until_refused(world)
         progress(45)
-        doors = [door for door in surface.doors() if door.kind in plan.kinds]
+        doors = [door for door in surface.doors() if door.kind in plan.kinds and door.path.startswith(plan.under)]
         report = attacked(
             world, doors, lambda: str(_told(instance, "fingerprint", str(furnished["tenant"]))), say, plan.quick
         )
