@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from access import cache_control, chat_fields, idempotency_keys, languages
 from engine.errors import InvalidRequest
@@ -106,6 +106,11 @@ def fields(body: Json, kind: Callable[..., Body] | type[Body], *, strict: bool =
         return msgspec.convert(body, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
+
+
+def given(body: msgspec.Struct) -> Json:
+    """What of a body was sent: what may be left out, and was, is not there."""
+    return {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
 
 
 def chat_request(

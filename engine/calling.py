@@ -158,10 +158,6 @@ class Caller:
         turn.constraints.affords = error.affords
         return True
 
-    async def choose(self, turn: Turn) -> Route:
-        """5; see `Chooser.choose`."""
-        return await self.chooser.choose(turn)
-
     async def reserve(self, turn: Turn, route: Route, max_tokens: int | None) -> None:
         """6."""
         try:
@@ -195,7 +191,7 @@ class Caller:
     async def _prepare(self, turn: Turn) -> ModelCall:
         """5, 7, and 6 unless the call may be another's."""
         while True:
-            route = await self.choose(turn)
+            route = await self.chooser.choose(turn)
             try:
                 messages = await self._sessions.window(
                     turn.session, turn.messages, route.instance, route.upstream_model, turn.request

@@ -84,7 +84,7 @@ class Embedder:
 
     async def _prepare(self, turn: Turn) -> Route:
         """5, 6."""
-        route = await self._caller.choose(turn)
+        route = await self._caller.chooser.choose(turn)
         await self._caller.reserve(turn, route, 0)
         return route
 

@@ -59,16 +59,6 @@ def add_member(*, tenant: Tenant, user: User, role: str = Role.MEMBER) -> Member
     return member
 
 
-def change_role(*, member: Member, role: str) -> None:
-    member.role = role
-    _clean(member, "role")
-    member.save(update_fields=["role"])
-
-
-def remove_member(*, member: Member) -> None:
-    member.delete()
-
-
 def create_api_key(
     *,
     tenant: Tenant,

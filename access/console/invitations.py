@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from access.console.scoped import BY_TENANT, ReadOnlyAdmin
+from tenants import invitations as service
 from tenants.models import Invitation
 from tenants.scoping import ScopedQuerySet
 
@@ -53,6 +54,5 @@ class InvitationAdmin(ReadOnlyAdmin):
     def withdraw(self, request: HttpRequest, invitations: ScopedQuerySet[Invitation]) -> None:
         found = list(invitations.filter(accepted_at=None, withdrawn_at=None))
         for invitation in found:
-            invitation.withdrawn_at = timezone.now()
-            invitation.save(update_fields=["withdrawn_at"])
+            service.withdraw(invitation=invitation)
         self.message_user(request, _("Withdrawn: %(count)s.") % {"count": len(found)})

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 
 from access import schemas
 from access.lean import JsonReply
+from access.management.limit_bodies import LimitsBody, LimitsPatch
 from access.management.paging import Number, Page, cut, number, one_of, page_of
 from access.views import LeanView
 from engine.errors import InvalidRequest, NotFound
@@ -26,36 +27,23 @@ MISSING: Final = "There is no such allowance."
 KINDS: Final = ("member", "key", "model")
 
 Kind = Literal["member", "key", "model"]
-Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Tokens = Annotated[int, Meta(ge=0, le=2**53)]
-Money = Annotated[float, Meta(ge=0, le=99_999_999)]
 AtLimitName = Literal["", "refuse", "cheaper"]
 ModelName = Annotated[str, Meta(max_length=200)]
 
 
-class AllowanceBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class AllowanceBody(LimitsBody, kw_only=True, forbid_unknown_fields=True):
     """Of one `member` or `key` (ids) or `model` (a public name), just one of them. A limit that is null is none.
     Money in the unit prices have, with up to six decimals; `at_limit` empty: as the tenant says."""
 
     member: Number | None = None
     key: Number | None = None
     model: ModelName = ""
-    requests_per_minute: Count | None = None
-    tokens_per_minute: Tokens | None = None
-    concurrent_turns: Count | None = None
-    money_per_day: Money | None = None
-    money_per_month: Money | None = None
     at_limit: AtLimitName = ""
 
 
-class AllowancePatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class AllowancePatch(LimitsPatch, kw_only=True, forbid_unknown_fields=True):
     """Which limits are to change; what is absent stays, null takes a limit away."""
 
-    requests_per_minute: Count | None | UnsetType = UNSET
-    tokens_per_minute: Tokens | None | UnsetType = UNSET
-    concurrent_turns: Count | None | UnsetType = UNSET
-    money_per_day: Money | None | UnsetType = UNSET
-    money_per_month: Money | None | UnsetType = UNSET
     at_limit: AtLimitName | UnsetType = UNSET
 
 
@@ -112,8 +100,7 @@ class AllowanceDetail(LeanView):
 
     async def patch(self, request: Request, allowance_id: str, **kwargs: Any) -> JsonReply:
         found = number(allowance_id, MISSING)
-        given = msgspec.structs.asdict(schemas.fields(self.body(), AllowancePatch))
-        values = {name: value for name, value in given.items() if value is not UNSET}
+        values = schemas.given(schemas.fields(self.body(), AllowancePatch))
         return self.json(await self.parts.rows.run(partial(change, self.principal.tenant_id, found, values)))
 
     async def delete(self, request: Request, allowance_id: str, **kwargs: Any) -> HttpResponse:

@@ -87,8 +87,7 @@ class ChatSiteSettings(LeanView):
         return await self._change(ChatSitePatch)
 
     async def _change(self, kind: type[ChatSiteBody] | type[ChatSitePatch]) -> JsonReply:
-        given = msgspec.structs.asdict(schemas.fields(self.body(), kind))
-        values = {name: value for name, value in given.items() if value is not UNSET}
+        values = schemas.given(schemas.fields(self.body(), kind))
         return self.json(await self.parts.rows.run(partial(change, self.principal.tenant_id, values)))
 
 

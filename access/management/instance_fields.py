@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from access import schemas
 from engine.types import Json
 
 ABSENT: Final = object()
@@ -142,7 +143,7 @@ class AdapterPage(msgspec.Struct):
 
 def given(body: msgspec.Struct) -> Json:
     """The fields that were sent, as the row has them."""
-    values: dict[str, Any] = {n: v for n, v in msgspec.structs.asdict(body).items() if v is not UNSET}
+    values = schemas.given(body)
     for name in PRICES:
         if name in values:
             values[name] = Decimal(str(values[name]))  # as it was written

@@ -119,8 +119,7 @@ class KeyDetail(LeanView):
 
     async def patch(self, request: Request, key_id: str, **kwargs: Any) -> JsonReply:
         found = number(key_id, MISSING)
-        given = msgspec.structs.asdict(schemas.fields(self.body(), KeyPatch))
-        values = {name: value for name, value in given.items() if value is not UNSET}
+        values = schemas.given(schemas.fields(self.body(), KeyPatch))
         return self.json(await self.parts.rows.run(partial(change, self.principal, found, values)))
 
     async def delete(self, request: Request, key_id: str, **kwargs: Any) -> HttpResponse:

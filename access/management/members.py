@@ -78,8 +78,7 @@ class MemberDetail(LeanView):
 
     async def patch(self, request: Request, member_id: str, **kwargs: Any) -> JsonReply:
         found = number(member_id, MISSING)
-        given = msgspec.structs.asdict(schemas.fields(self.body(), MemberPatch))
-        values = {name: value for name, value in given.items() if value is not UNSET}
+        values = schemas.given(schemas.fields(self.body(), MemberPatch))
         return self.json(await self.parts.rows.run(partial(change, self.principal, found, values)))
 
     async def delete(self, request: Request, member_id: str, **kwargs: Any) -> HttpResponse:

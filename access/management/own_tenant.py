@@ -87,8 +87,7 @@ class OwnTenant(LeanView):
         return self.json(await self.parts.rows.run(partial(read, self.principal)))
 
     async def patch(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
-        given = msgspec.structs.asdict(schemas.fields(self.body(), TenantPatch))
-        values = {name: value for name, value in given.items() if value is not UNSET}
+        values = schemas.given(schemas.fields(self.body(), TenantPatch))
         return self.json(await self.parts.rows.run(partial(change, self.principal, values)))
 
 

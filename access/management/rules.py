@@ -107,8 +107,7 @@ class RuleDetail(LeanView):
 
     async def _change(self, rule_id: str, kind: type[RuleBody] | type[RulePatch]) -> JsonReply:
         found = _known_form(rule_id)
-        given = msgspec.structs.asdict(schemas.fields(self.body(), kind))
-        values = {name: value for name, value in given.items() if value is not UNSET}
+        values = schemas.given(schemas.fields(self.body(), kind))
         return self.json(await self.parts.rows.run(partial(change, self.principal.tenant_id, found, values)))
 
 

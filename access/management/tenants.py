@@ -15,6 +15,7 @@ from rest_framework.request import Request
 
 from access import schemas
 from access.lean import JsonReply
+from access.management.limit_bodies import Count, LimitsBody, LimitsPatch
 from access.management.operators import OperatorView
 from access.management.own_tenant import AtLimitName, TenantName, ZoneName
 from access.management.paging import Line, Page, cut, number, one_of, page_of
@@ -28,42 +29,29 @@ STATES: Final = ("active", "suspended", "closed")
 MONEY: Final = ("money_per_day", "money_per_month")
 
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
-Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Tokens = Annotated[int, Meta(ge=0, le=2**53)]
-Money = Annotated[float, Meta(ge=0, le=99_999_999)]
 Share = Annotated[int, Meta(ge=1, le=100)]
 Email = Annotated[str, Meta(min_length=3, max_length=254)]
 ModelName = Annotated[str, Meta(max_length=200)]
 
 
-class TenantBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class TenantBody(LimitsBody, kw_only=True, forbid_unknown_fields=True):
     """A new tenant. `owner_email`: who is asked by mail to own it."""
 
     slug: Slug
     name: TenantName
     owner_email: Email | None = None
     time_zone: ZoneName = "UTC"
-    requests_per_minute: Count | None = None
-    tokens_per_minute: Tokens | None = None
-    concurrent_turns: Count | None = None
-    money_per_day: Money | None = None
-    money_per_month: Money | None = None
     at_limit: AtLimitName = "refuse"
     share: Share = 1
 
 
-class TenantChange(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class TenantChange(LimitsPatch, kw_only=True, forbid_unknown_fields=True):
     """What of a tenant is to change; what is absent stays, null takes a limit away or leaves it to the platform. Not
     active: its callers are refused from the next second on."""
 
     name: TenantName | UnsetType = UNSET
     is_active: bool | UnsetType = UNSET
     time_zone: ZoneName | UnsetType = UNSET
-    requests_per_minute: Count | None | UnsetType = UNSET
-    tokens_per_minute: Tokens | None | UnsetType = UNSET
-    concurrent_turns: Count | None | UnsetType = UNSET
-    money_per_day: Money | None | UnsetType = UNSET
-    money_per_month: Money | None | UnsetType = UNSET
     at_limit: AtLimitName | UnsetType = UNSET
     share: Share | UnsetType = UNSET
     session_ttl: Count | None | UnsetType = UNSET
@@ -128,7 +116,7 @@ class TenantList(OperatorView):
         return self.json(await self.parts.rows.run(partial(listed, page, state)))
 
     async def post(self, request: Request, *args: Any, **kwargs: Any) -> JsonReply:
-        values = _stored(msgspec.structs.asdict(schemas.fields(self.body(), TenantBody)))
+        values = _stored(schemas.fields(self.body(), TenantBody))
         return self.json(await self.parts.trials.run(partial(make, values)), status=201)
 
 
@@ -142,7 +130,7 @@ class TenantDetail(OperatorView):
 
     async def patch(self, request: Request, tenant_id: str, **kwargs: Any) -> JsonReply:
         found = number(tenant_id, MISSING)
-        values = _stored(msgspec.structs.asdict(schemas.fields(self.body(), TenantChange)))
+        values = _stored(schemas.fields(self.body(), TenantChange))
         return self.json(await self.parts.rows.run(partial(change, found, values)))
 
 
@@ -212,9 +200,9 @@ def _at_owner(error: ValidationError) -> ValidationError:
     return ValidationError({"owner_email": messages.pop("email", [])} if "email" in messages else messages)
 
 
-def _stored(given: Json) -> Json:
+def _stored(body: TenantBody | TenantChange) -> Json:
     """What was sent, as the row has it."""
-    values: Json = {name: value for name, value in given.items() if value is not UNSET}
+    values = schemas.given(body)
     for name in MONEY:
         if values.get(name) is not None:
             values[name] = Decimal(str(values[name]))

@@ -122,8 +122,7 @@ class WordListView(LeanView):
 
     async def _change(self, list_id: str, kind: type[WordListBody] | type[WordListPatch]) -> JsonReply:
         found = known_form(list_id)
-        given = msgspec.structs.asdict(schemas.fields(self.body(), kind))
-        values = {name: value for name, value in given.items() if value is not UNSET}
+        values = schemas.given(schemas.fields(self.body(), kind))
         work = partial(change, self.principal.tenant_id, found, values, self.principal.subject)
         return self.json(await self.parts.rows.run(work))
 

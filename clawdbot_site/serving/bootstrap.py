@@ -96,6 +96,7 @@ def announce(made: Bootstrap, say: Callable[[str], None]) -> None:
     if access.grpc_target:
         say(f"  gRPC           {access.grpc_target}   clawdbot.v1.ChatService")
     say(f"  Web chat       {access.base_url}/chat/")
+    say(f"  Console        {access.base_url}/console/")
     say(f"  Administration {access.base_url}/admin/")
     say(f"  Administrator  {access.admin_user}")
     say(f"  Password       {password}")

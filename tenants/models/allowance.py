@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.core.validators import MinValueValidator
 from django.db import models
 
+from tenants.models import amounts
 from tenants.models.access import ApiKey
 from tenants.models.people import Member
 from tenants.models.tenant import AtLimit, Tenant
@@ -33,25 +33,11 @@ class Allowance(TenantScopedModel):
     member = models.ForeignKey(Member, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
     key = models.ForeignKey(ApiKey, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
     model = models.CharField(max_length=200, blank=True, help_text="A model's public name.")
-    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
-    tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
-    concurrent_turns = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
-    money_per_day = models.DecimalField(
-        max_digits=14,
-        decimal_places=6,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
-        help_text="Empty: unlimited.",
-    )
-    money_per_month = models.DecimalField(
-        max_digits=14,
-        decimal_places=6,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
-        help_text="Empty: unlimited.",
-    )
+    requests_per_minute = amounts.count()
+    tokens_per_minute = amounts.tokens()
+    concurrent_turns = amounts.count()
+    money_per_day = amounts.money()
+    money_per_month = amounts.money()
     at_limit = models.CharField(
         max_length=8, choices=AtLimit.choices, blank=True, help_text="Empty: as the tenant says."
     )

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
+from tenants.models import amounts
 from tenants.scoping import LiveModel, ScopedManager, TenantScopedModel
 from tenants.validation import clean_name, clean_profile_template, clean_slug, clean_time_zone
 
@@ -60,25 +61,11 @@ class Tenant(LiveModel):
     summary_model = models.CharField(
         max_length=200, blank=True, help_text="The model that sums up the older part of long sessions; empty: none."
     )
-    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
-    tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
-    concurrent_turns = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited.")
-    money_per_day = models.DecimalField(
-        max_digits=14,
-        decimal_places=6,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
-        help_text="What its calls may cost a calendar day in its time zone; empty: unlimited.",
-    )
-    money_per_month = models.DecimalField(
-        max_digits=14,
-        decimal_places=6,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
-        help_text="What its calls may cost a calendar month in its time zone; empty: unlimited.",
-    )
+    requests_per_minute = amounts.count()
+    tokens_per_minute = amounts.tokens()
+    concurrent_turns = amounts.count()
+    money_per_day = amounts.money("What its calls may cost a calendar day in its time zone; empty: unlimited.")
+    money_per_month = amounts.money("What its calls may cost a calendar month in its time zone; empty: unlimited.")
     at_limit = models.CharField(
         max_length=8,
         choices=AtLimit.choices,

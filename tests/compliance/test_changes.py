@@ -13,7 +13,7 @@ from compliance.changes import LONGEST
 from compliance.models import ChangeRecord
 from compliance.models.journal import AppendOnly
 from engine.entries import Change
-from tenants import actors, services
+from tenants import actors, membership, services
 from tenants.actors import Actor, acting
 from tenants.changes import HIDDEN, RENEWED
 from tenants.models import Tenant
@@ -57,7 +57,7 @@ def test_it_says_who_changed_what_and_how_it_was_before(rows):
 
 def test_it_records_what_was_made_and_what_is_gone(rows):
     rule = services.allow_network(tenant=rows.globex, network="10.0.0.0/8", note="office")
-    services.remove_member(member=rows.bob)
+    membership.remove(member=rows.bob, by_role=None)
     made, gone = told()[:2]
     assert (made.action, made.model, made.row, made.tenant_id) == ("created", "tenants.iprule", str(rule.pk), 2)
     assert (made.before, made.after["network"], made.after["note"]) == ({}, "10.0.0.0/8", "office")

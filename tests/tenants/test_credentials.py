@@ -12,7 +12,7 @@ from engine.errors import StoreUnavailable
 from tenants.credentials import Credentials, Reader, RowCache
 from tenants.live import LiveConfig
 from tenants.models import ApiKey
-from tenants.services import create_api_key, remove_member, revoke_api_key
+from tenants.services import create_api_key, revoke_api_key
 from tests.cast import ALICE, BOB
 
 AWAY = "unix:///nonexistent/valkey.sock"
@@ -208,7 +208,7 @@ async def test_it_drops_what_was_revoked_and_keeps_the_rest(credentials, live, c
         await credentials.keys.resolve(person.digest)
         await credentials.members.resolve(person.id)
     await asyncio.to_thread(revoke_api_key, key=cast.alice_key)
-    await asyncio.to_thread(remove_member, member=cast.alice)
+    await asyncio.to_thread(cast.alice.delete)
     await asyncio.to_thread(live.look)
     assert credentials.keys.cached(ALICE.digest) is None
     assert credentials.members.cached(ALICE.id) is None

@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 from django.utils import timezone
 
-from tenants import keys, services
+from tenants import keys, membership, services
 from tenants.directory import compile_tenants
 from tenants.models import ApiKey, Member, Tenant
 
@@ -88,9 +88,9 @@ def test_it_adds_a_member_once_and_with_a_known_role(cast):
     assert Member.objects.for_tenant(cast.globex.id).get(pk=member.pk).role == "auditor"
     refused("user", services.add_member, tenant=cast.globex, user=cast.alice.user)
     refused("role", services.add_member, tenant=cast.acme, user=cast.charlie.user, role="emperor")
-    refused("role", services.change_role, member=member, role="emperor")
-    services.change_role(member=member, role="admin")
-    services.remove_member(member=member)
+    refused("role", membership.change_role, member=member, role="emperor", by_role=None)
+    membership.change_role(member=member, role="admin", by_role=None)
+    membership.remove(member=member, by_role=None)
     assert not Member.objects.for_tenant(cast.globex.id).filter(user=cast.alice.user).exists()
 
 
