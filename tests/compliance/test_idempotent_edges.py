@@ -13,6 +13,7 @@ from access.idempotency_keys import given
 from adapters.scripted import ScriptedAdapter
 from compliance.journal import slots
 from compliance.journal.idempotency import IdempotencyReader
+from compliance.journal.reader import JournalReader
 from engine.errors import InvalidRequest, UpstreamError
 from engine.snapshots import Cell
 from tests.access.parts import build
@@ -34,6 +35,7 @@ class Workers:
         self.model = model
         self.sessions = MemorySessions()
         self.sites, self._writers, self._readers = [], [], []
+        self._journal = JournalReader()
 
     async def start(self):
         for number in range(2):
@@ -41,7 +43,7 @@ class Workers:
                 shutil.copy(self.place, slots.slot_path(self.place, number))
             writer, reader = writer_on(self.place, f"w{number}"), IdempotencyReader(Cell(KEYS))
             await writer.start()
-            site = build(self.model, sessions=self.sessions, journal=writer, once=reader)
+            site = build(self.model, sessions=self.sessions, journal=writer, once=reader, read_turn=self._journal.turn)
             site.parts.engine.repeats._meter = site.parts.metrics
             self.sites.append(site)
             self._writers.append(writer)
@@ -52,6 +54,7 @@ class Workers:
             await site.parts.engine.drain()
             await writer.stop()
             await asyncio.to_thread(reader.close)
+        await asyncio.to_thread(self._journal.close)
 
     @property
     def calls(self):

@@ -1,0 +1,5 @@
+"""The tables of plugins."""
+
+from plugins.models.activation import PluginActivation
+
+__all__ = ["PluginActivation"]
