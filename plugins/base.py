@@ -254,8 +254,9 @@ PluginInterface = PluginBase
 
 
 def copied(value: object, kind: type[T]) -> T:
-    """A deep copy, certain to be of the kind. Raises TypeError or msgspec.ValidationError if the value is not."""
-    return msgspec.convert(msgspec.to_builtins(value), kind)
+    """A deep copy, certain to be of the kind and to be what JSON can say. Raises TypeError, ValueError (no text),
+    OverflowError, RecursionError or msgspec.ValidationError if the value is not."""
+    return msgspec.json.decode(msgspec.json.encode(value), type=kind)
 
 
 def _text(message: Message) -> str:

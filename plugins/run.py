@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from plugins.chain import PluginChain
 
 
+DEEPEST: Final = 32  # levels of metadata: protobuf takes no more than 100, two of them for one of ours
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -246,8 +248,17 @@ class NoPlugins:
 
 
 def _metadata(context: TurnContext) -> Json:
-    """A copy. Raises what copying raises, and ValueError: it is too large."""
+    """A copy. Raises what copying raises, and ValueError: it is too large or too deep."""
+    if context.metadata == {}:
+        return {}
     metadata = copied(context.metadata, Json)
-    if metadata and len(_encode(metadata)) > MOST_METADATA:
+    if len(_encode(metadata)) > MOST_METADATA:
         raise ValueError(f"the metadata is larger than {MOST_METADATA} bytes")
+    if _depth(metadata) > DEEPEST:
+        raise ValueError(f"the metadata is deeper than {DEEPEST} levels")
     return metadata
+
+
+def _depth(value: object) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inside), default=0)
