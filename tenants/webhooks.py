@@ -112,7 +112,7 @@ def call(url: str, body: bytes, headers: Mapping[str, str], *, private: bool | N
 def pinned(host: str, port: int, *, private: bool, timeout: float = TIMEOUT) -> socket.socket:
     """A connection to an address of this host that may be called. Raises AddressRefused, DeliveryFailed: it has none,
     OSError, UnicodeError."""
-    plain = socket.create_connection(_address(host, port, private=private), timeout)
+    plain = socket.create_connection(address_of(host, port, private=private), timeout)
     plain.settimeout(timeout)
     return plain
 
@@ -154,7 +154,7 @@ def _parsed(url: str) -> tuple[bool, str, int, str]:
     return secure, parts.hostname, port or (443 if secure else 80), path
 
 
-def _address(host: str, port: int, *, private: bool) -> tuple[str, int]:
+def address_of(host: str, port: int, *, private: bool) -> tuple[str, int]:
     """Raises AddressRefused, OSError, UnicodeError."""
     found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     if not found:

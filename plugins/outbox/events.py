@@ -45,6 +45,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     specversion: str = "1.0"
     datacontenttype: str = "application/json"
 
+    @property
+    def is_test(self) -> bool:
+        return self.type == TEST
+
+    def marked(self, *, resent: bool) -> Event:
+        return msgspec.structs.replace(self, resent=True) if resent else self
+
     def encoded(self) -> bytes:
         fields = {name: getattr(self, name) for name in _ALWAYS}
         if self.partitionkey:

@@ -9,10 +9,11 @@ from plugins.outbox.events import Event
 
 
 class Placed(NamedTuple):
-    """An event and the position of the entry that it tells of."""
+    """An event, the position of the entry that it tells of, and when that was written (Unix seconds)."""
 
     position: int
     event: Event
+    at: float
 
 
 class Batch(NamedTuple):
