@@ -32,7 +32,7 @@ from tenants.models import Tenant
 
 log = logging.getLogger("clawdbot.sequencer")
 
-FOLD_EVERY = 1.0  # seconds; an entry is in the tree within five
+FOLD_EVERY = 0.5  # seconds; who follows the journal learns of an entry within about one
 RETENTION_EVERY = 60.0
 KEYS_EVERY = 3600.0
 IDEMPOTENCY_EVERY = 600.0

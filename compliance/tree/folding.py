@@ -1,12 +1,20 @@
-"""Entries become leaves, in the order they were committed in; leaves, tree and place in one transaction."""
+"""Entries become leaves, in the order they were committed in; leaves, tree and place in one transaction.
+
+Where there are several files, what one process stored before another began something has its leaf before it, as the
+turns of a session need that several processes answered: files are merged by the times of their entries, and what is
+newer than the beginning of a round waits for the next. For if an entry was durable before another's time, and that time
+is before the round began, then whoever looks into the first file during the round finds the entry there."""
 
 from __future__ import annotations
 
+import heapq
 import logging
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from django.db import transaction
@@ -23,7 +31,11 @@ BATCH_BYTES: Final = 32 << 20
 RUN: Final = 256  # leaves of a row at most
 HASH: Final = 32
 KEPT: Final = 1000  # trees kept in memory between two batches
+CLOCK_BACK: Final = 60.0  # seconds: what seems to be from later than this was written before a clock was put back
 _FARTHEST: Final = 1 << 32
+
+# Of one entry: the time it counts from, its file's number, the place behind it, and itself.
+_Ordered = tuple[float, int, Place, Columns]
 
 
 class NotLeading(RuntimeError):
@@ -33,30 +45,36 @@ class NotLeading(RuntimeError):
 class Folder:
     """Folds into the tables of `alias`, whose only writer it is."""
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, *, now: Callable[[], float] = time.time) -> None:
         self._alias = alias
+        self._now = now
         self._trees: dict[int, _Tree] = {}
         self._places: dict[int, Place] = {}
 
     def fold(self, sources: Sequence[Source]) -> int:
-        """Folds at most one batch of every source; how many entries. Raises django.db.Error, sqlite3.Error."""
-        return sum(self._fold(source) for source in sources)
-
-    def _fold(self, source: Source) -> int:
-        place = self._place(source.number)
-        with closing(source.after(place)) as rows:  # type: ignore[type-var]  # generators close
-            batch = list(_batch(rows))
+        """Folds at most one batch; how many entries. Raises django.db.Error, sqlite3.Error."""
+        before = self._now() if len(sources) > 1 else float("inf")
+        with ExitStack() as stack:
+            streams = []
+            for source in sources:
+                rows = stack.enter_context(closing(source.after(self._place(source.number))))  # type: ignore[type-var]
+                streams.append(_ordered(source.number, rows, before))
+            merged = heapq.merge(*streams, key=itemgetter(0)) if len(streams) > 1 else iter(*streams or ((),))
+            batch = list(_batch(merged))
         if not batch:
             return 0
         trees: dict[int, _Tree] = {}
         try:
             with transaction.atomic(using=self._alias):
-                for number, tenant_id, at, leaf in leaves(row for _, row in batch):
+                found = leaves(row for *_, row in batch)
+                for (_, source_number, *_), (number, tenant_id, at, leaf) in zip(batch, found, strict=True):
                     tree = trees.get(tenant_id)
                     if tree is None:
                         tree = trees[tenant_id] = self._trees.get(tenant_id) or _Tree(tenant_id, self._alias)
-                    tree.add(source.number, number, at, leaf)
-                self._move(source.number, place, batch[-1][0])
+                    tree.add(source_number, number, at, leaf)
+                ends = {number: place for _, number, place, _ in batch}
+                for number, place in ends.items():
+                    self._move(number, self._place(number), place)
                 for tree in trees.values():
                     tree.save()
         except BaseException:
@@ -66,7 +84,7 @@ class Folder:
         if len(self._trees) >= KEPT:
             self._trees.clear()
         self._trees.update(trees)
-        self._places[source.number] = batch[-1][0]
+        self._places.update(ends)
         return len(batch)
 
     def _place(self, number: int) -> Place:
@@ -86,11 +104,23 @@ class Folder:
             raise NotLeading(f"the journal's file {number} was folded by another process")
 
 
-def _batch(rows: Iterator[tuple[Place, Columns]]) -> Iterator[tuple[Place, Columns]]:
+def _ordered(number: int, rows: Iterator[tuple[Place, Columns]], before: float) -> Iterator[_Ordered]:
+    """In the order they have in their file, whatever their clocks said."""
+    latest = float("-inf")
+    for place, row in rows:
+        at = row[5]
+        if isinstance(at, float) and at > latest:
+            if before < at <= before + CLOCK_BACK:
+                return
+            latest = at
+        yield latest, number, place, row
+
+
+def _batch(rows: Iterator[_Ordered]) -> Iterator[_Ordered]:
     size = 0
-    for place, row in islice(rows, BATCH_ROWS):
-        yield place, row
-        body = row[-1]
+    for each in islice(rows, BATCH_ROWS):
+        yield each
+        body = each[-1][-1]
         size += len(body) if isinstance(body, (bytes, bytearray)) else 0
         if size > BATCH_BYTES:
             return
