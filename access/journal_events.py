@@ -52,7 +52,9 @@ class JournalEvents:
             head = TreeHead.objects.using(alias).for_tenant(tenant_id).first()
             return head.size if head is not None else 0
 
-    def read(self, tenant_id: int, slug: str, position: int, most: int, *, types: Sequence[str], content: bool) -> Batch:
+    def read(
+        self, tenant_id: int, slug: str, position: int, most: int, *, types: Sequence[str], content: bool
+    ) -> Batch:
         page = self._follower().follow(tenant_id, position, most)
         found = [(entry, type_) for entry in page.entries if wanted(type_ := type_of(entry), types)]
         made = _Maker(tenant_id, slug, content, [entry for entry, _ in found])

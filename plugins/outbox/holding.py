@@ -28,7 +28,7 @@ DEAD: Final = HeldEvent.State.DEAD
 
 def pause_after(attempts: int) -> float:
     """Seconds; three times as long each time, a tenth more or less so that not all come back at once."""
-    pause = min(FIRST_PAUSE * 3 ** min(attempts - 1, 10), LONGEST_PAUSE)
+    pause = min(FIRST_PAUSE * float(3 ** min(attempts - 1, 10)), LONGEST_PAUSE)
     return pause * random.uniform(0.9, 1.1)  # noqa: S311  # no secret
 
 

@@ -24,7 +24,8 @@ class PinnedSecureConnection(redis.SSLConnection):
     def _connect(self) -> socket.socket:
         found = connect(self.host, int(self.port))
         try:
-            secure: socket.socket = self._wrap_socket_with_ssl(found)
+            wrap: Any = self._wrap_socket_with_ssl
+            secure: socket.socket = wrap(found)
         except BaseException:
             found.close()
             raise
@@ -32,12 +33,12 @@ class PinnedSecureConnection(redis.SSLConnection):
         return secure
 
 
-class PinnedChannel(transport.Channel):  # type: ignore[misc]  # kombu ships no types
+class PinnedChannel(transport.Channel):
     connection_class = PinnedConnection
     connection_class_ssl = PinnedSecureConnection
 
 
-class PinnedTransport(transport.Transport):  # type: ignore[misc]
+class PinnedTransport(transport.Transport):
     Channel = PinnedChannel
 
 

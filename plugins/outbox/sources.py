@@ -33,7 +33,9 @@ class EventSource(Protocol):
     def position_at(self, tenant_id: int, at: float) -> int:
         """One that no entry of that time (Unix seconds) or later lies before."""
 
-    def read(self, tenant_id: int, slug: str, position: int, most: int, *, types: Sequence[str], content: bool) -> Batch:
+    def read(
+        self, tenant_id: int, slug: str, position: int, most: int, *, types: Sequence[str], content: bool
+    ) -> Batch:
         """The events of these types from the position on, of at most so many entries, in order."""
 
     def age(self, tenant_id: int, position: int) -> float:
