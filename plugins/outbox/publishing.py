@@ -10,12 +10,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from secrets import token_hex
 from typing import Final
 
 from django.db import Error as DatabaseFailure
-from django.db import close_old_connections
+from django.db import connections
 
 from plugins.outbox import holding, places
 from plugins.outbox.declared import Declared, declared
@@ -46,7 +46,7 @@ class Publisher:
         *,
         most_failing: float = FAR,
         told: Callable[[], None] | None = None,
-        threads: int = THREADS,
+        pool: Executor | None = None,
         find: Callable[[], list[Declared]] = declared,
     ) -> None:
         self.holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{token_hex(4)}"
@@ -55,7 +55,7 @@ class Publisher:
         self._most_failing = most_failing
         self._told = told
         self._find = find
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="publisher")
+        self._pool = pool or ThreadPoolExecutor(THREADS, thread_name_prefix="publisher")
         self._deliveries: dict[tuple[int, str], Delivery] = {}
         self._running: dict[tuple[int, str], Future[bool]] = {}
         self._more: set[tuple[int, str]] = set()
@@ -71,7 +71,7 @@ class Publisher:
                     self.look()
                 except (DatabaseFailure, OSError) as error:
                     log.error("the publisher cannot look: %s", error)
-                    close_old_connections()
+                    _renew()
                     if wait(LOOK_EVERY):
                         return
         finally:
@@ -127,7 +127,7 @@ class Publisher:
         try:
             return delivery.step(head, self._stopped.is_set)
         finally:
-            close_old_connections()
+            _renew()
 
     def _collect(self) -> None:
         """What has ended; one that failed rests a while."""
@@ -170,3 +170,10 @@ def _same(one: Declared, other: Declared) -> bool:
     """Whether what is open may go on."""
     a, b = one.spec, other.spec
     return (a.key, a.events, a.content, a.label, one.slug) == (b.key, b.events, b.content, b.label, other.slug)
+
+
+def _renew() -> None:
+    """No request ends here, which would see to connections that are broken or too old."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
