@@ -301,6 +301,9 @@ SIMPLE_JWT = {
 }
 
 WEBHOOK_PRIVATE = env.flag("WEBHOOK_PRIVATE", False)
+WEBHOOK_FAILING_DAYS = env.whole("WEBHOOK_FAILING_DAYS", 5, low=1, high=365)
+QUEUE_PRIVATE = env.flag("QUEUE_PRIVATE", False)
+QUEUE_TRANSPORTS = env.words("QUEUE_TRANSPORTS", "amqp,amqps,redis,rediss,valkey,valkeys")
 
 LOGGING = {
     "version": 1,

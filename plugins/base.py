@@ -9,6 +9,7 @@ import msgspec
 
 from engine.ports import Session
 from engine.types import ChatRequest, Choice, Delta, Json, Message, Principal
+from plugins.outbox.sinks import SinkSpec
 
 T = TypeVar("T")
 
@@ -248,6 +249,10 @@ class PluginBase:
 
     def post_process(self, response: TurnResponse) -> Awaitable[None] | None:
         """May change the answer, set `response.metadata`, or call `response.ask`."""
+
+    def sinks(self) -> Sequence[SinkSpec]:
+        """What takes the tenant's events, off the request path (`docs/queues.md`)."""
+        return ()
 
 
 PluginInterface = PluginBase

@@ -55,7 +55,7 @@ def send_mails(notice: Notice) -> int:
     if notice.tenant_id is not None and tenant is None:
         return 0
     sent = 0
-    for user in _recipients(tenant):
+    for user in people_to_warn(tenant):
         with translation.override(user.language or settings.LANGUAGE_CODE):
             subject, text = wording(notice, tenant)
         sent += EmailMessage(subject, text, to=[user.email]).send()
@@ -146,7 +146,7 @@ def _tenant(notice: Notice) -> Tenant | None:
     return Tenant.objects.filter(pk=notice.tenant_id).first() if notice.tenant_id is not None else None
 
 
-def _recipients(tenant: Tenant | None) -> list[User]:
+def people_to_warn(tenant: Tenant | None) -> list[User]:
     """Those with an address, each once."""
     if tenant is None:
         people = User.objects.filter(is_superuser=True, is_active=True)

@@ -7,13 +7,18 @@ followed. The signature is over time and body, as Stripe's webhooks have it
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import hmac
 import http.client
 import ipaddress
+import secrets
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,6 +26,7 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 SIGNATURE: Final = "X-Clawdbot-Signature"
+PREFIX: Final = "whsec_"
 TIMEOUT: Final = 10.0
 MOST_READ: Final = 65_536
 NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
@@ -47,33 +53,90 @@ def sign(secret: str, body: bytes, at: int) -> str:
     return f"t={at},v1={digest}"
 
 
+def new_secret() -> str:
+    """As Standard Webhooks writes one: `whsec_` and the base64 of 24 bytes."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def headers_of(event_id: str, body: bytes, at: int, keys: Sequence[str]) -> dict[str, str]:
+    """The signatures of a message under each of these secrets, the newest first: in our own header, and as Standard
+    Webhooks has it (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md)."""
+    ours = [sign(secret, body, at).partition(",")[2] for secret in keys]
+    signed = f"{event_id}.{at}.".encode() + body
+    standard = [base64.b64encode(hmac.digest(_raw(secret), signed, "sha256")).decode() for secret in keys]
+    return {
+        SIGNATURE: ",".join([f"t={at}", *ours]),
+        "webhook-id": event_id,
+        "webhook-timestamp": str(at),
+        "webhook-signature": " ".join(f"v1,{each}" for each in standard),
+    }
+
+
+def _raw(secret: str) -> bytes:
+    return base64.b64decode(secret.removeprefix(PREFIX)) if secret.startswith(PREFIX) else secret.encode()
+
+
 def post(url: str, body: bytes, *, secret: str, private: bool | None = None) -> None:
     """Raises AddressRefused, DeliveryFailed. `private`: addresses of private networks are allowed; None: as the setting
     WEBHOOK_PRIVATE says."""
+    headers = {"Content-Type": "application/json", SIGNATURE: sign(secret, body, int(time.time()))}
+    status = call(url, body, headers, private=private)
+    if not 200 <= status < 300:
+        raise DeliveryFailed(f"the webhook answered {status}")
+
+
+def call(url: str, body: bytes, headers: Mapping[str, str], *, private: bool | None = None) -> int:
+    """Posts; what was answered, an HTTP status. It is over after TIMEOUT twice, however slowly the other side speaks.
+    Raises AddressRefused, DeliveryFailed: there was no answer."""
     secure, host, port, path = _parsed(url)
-    allowed = settings.WEBHOOK_PRIVATE if private is None else private
     try:
-        address = _address(host, port, private=allowed)
-        with socket.create_connection(address, TIMEOUT) as plain:
-            plain.settimeout(TIMEOUT)
-            link = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
+        link = pinned(host, port, private=settings.WEBHOOK_PRIVATE if private is None else private)
+        if secure:
+            context = ssl.create_default_context()
+            link = context.wrap_socket(link, server_hostname=host, do_handshake_on_connect=False)
+        with link, _watched(link):
+            if isinstance(link, ssl.SSLSocket):
+                link.do_handshake()
             connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
             connection.sock = link
-            headers = {
-                "Content-Type": "application/json",
-                "User-Agent": "clawdbot",
-                SIGNATURE: sign(secret, body, int(time.time())),
-            }
-            connection.request("POST", path, body, headers)
+            connection.request("POST", path, body, {"User-Agent": "clawdbot", **headers})
             answer = connection.getresponse()
             answer.read(MOST_READ)
-            connection.close()
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         if isinstance(error, DeliveryFailed):
             raise
         raise DeliveryFailed(f"the webhook cannot be reached: {type(error).__name__}") from error
-    if not 200 <= answer.status < 300:
-        raise DeliveryFailed(f"the webhook answered {answer.status}")
+    return int(answer.status)
+
+
+def pinned(host: str, port: int, *, private: bool, timeout: float = TIMEOUT) -> socket.socket:
+    """A connection to an address of this host that may be called. Raises AddressRefused, DeliveryFailed: it has none,
+    OSError, UnicodeError."""
+    plain = socket.create_connection(address_of(host, port, private=private), timeout)
+    plain.settimeout(timeout)
+    return plain
+
+
+def check_address(url: str) -> None:
+    """Whether it can be one at all; nothing is looked up. Raises AddressRefused."""
+    _parsed(url)
+
+
+@contextlib.contextmanager
+def _watched(link: socket.socket) -> Iterator[None]:
+    """Waits for single bytes have a limit each; this one is for all of them."""
+    watch = threading.Timer(TIMEOUT, _shut, (link,))
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+def _shut(link: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed already
+        socket.socket.shutdown(link, socket.SHUT_RDWR)
 
 
 def _parsed(url: str) -> tuple[bool, str, int, str]:
@@ -91,7 +154,7 @@ def _parsed(url: str) -> tuple[bool, str, int, str]:
     return secure, parts.hostname, port or (443 if secure else 80), path
 
 
-def _address(host: str, port: int, *, private: bool) -> tuple[str, int]:
+def address_of(host: str, port: int, *, private: bool) -> tuple[str, int]:
     """Raises AddressRefused, OSError, UnicodeError."""
     found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     if not found:

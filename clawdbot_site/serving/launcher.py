@@ -231,6 +231,7 @@ class Launcher:
         beat = _celery("beat", "--schedule", str(schedule / "beat"), "--pidfile", "", "--loglevel", "INFO")
         self._start_behind("schedule", beat)
         self._start_behind("sequencer", partial(_manage, "sequencer"))
+        self._start_behind("publisher", partial(_manage, "publisher"), stop_time=15.0)
 
     def _start_behind(self, name: str, run: Callable[[], int], stop_time: float = 5.0) -> None:
         log = self._logs / f"{LOGS.get(name, name)}.log"

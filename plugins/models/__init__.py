@@ -1,5 +1,7 @@
 """The tables of plugins."""
 
 from plugins.models.activation import PluginActivation
+from plugins.models.outbox import DeliveryAttempt, HeldEvent, SinkState
+from plugins.models.webhooks import Webhook
 
-__all__ = ["PluginActivation"]
+__all__ = ["DeliveryAttempt", "HeldEvent", "PluginActivation", "SinkState", "Webhook"]

@@ -1,0 +1,72 @@
+"""The secrets of webhooks: made, put anew, and read where something is signed. A rotation leaves the old one good for a
+day, so that nobody has to change both sides in the same moment."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from plugins.models import Webhook
+from tenants import webhooks
+from tenants.secrets import SealBroken, open_sealed, seal
+
+log = logging.getLogger(__name__)
+
+BOTH: Final = timedelta(days=1)
+
+
+def save_webhook(*, webhook: Webhook) -> str:
+    """Checks and saves; the secret of a new one, else "". Raises ValidationError."""
+    new = webhook._state.adding
+    webhook.full_clean()
+    if webhook.enabled:
+        webhook.disabled_reason = ""
+    with transaction.atomic():
+        webhook.save()
+        if not new:
+            return ""
+        secret = webhooks.new_secret()
+        webhook.sealed_secret = _sealed(webhook, secret, "sealed_secret")
+        webhook.save(update_fields=["sealed_secret"])
+        return secret
+
+
+def rotate(*, webhook: Webhook) -> str:
+    """A new secret; the one before stays good beside it for a day."""
+    with transaction.atomic():
+        row = Webhook.objects.for_tenant(webhook.tenant_id).select_for_update().get(pk=webhook.pk)
+        old, secret = _opened(row, "sealed_secret"), webhooks.new_secret()
+        row.sealed_previous = _sealed(row, old, "sealed_previous") if old else ""
+        row.previous_until = timezone.now() + BOTH
+        row.sealed_secret = _sealed(row, secret, "sealed_secret")
+        row.save(update_fields=["sealed_secret", "sealed_previous", "previous_until"])
+    return secret
+
+
+def secrets_of(webhook: Webhook) -> tuple[tuple[str, float | None], ...]:
+    """Each with when it ends, in Unix seconds; the newest first."""
+    found: list[tuple[str, float | None]] = [(_opened(webhook, "sealed_secret"), None)]
+    if webhook.previous_until is not None and webhook.previous_until > timezone.now():
+        found.append((_opened(webhook, "sealed_previous"), webhook.previous_until.timestamp()))
+    return tuple((secret, until) for secret, until in found if secret)
+
+
+def _sealed(webhook: Webhook, secret: str, field: str) -> str:
+    purpose = Webhook.sealed_fields[field]
+    return seal(secret, tenant_id=webhook.tenant_id, row_id=webhook.pk, purpose=purpose)
+
+
+def _opened(webhook: Webhook, field: str) -> str:
+    sealed = getattr(webhook, field)
+    if not sealed:
+        return ""
+    try:
+        purpose = Webhook.sealed_fields[field]
+        return open_sealed(sealed, tenant_id=webhook.tenant_id, row_id=webhook.pk, purpose=purpose)
+    except SealBroken as error:
+        log.error("the secret of the webhook %s cannot be opened: %s", webhook.pk, error)
+        return ""

@@ -1,0 +1,17 @@
+"""Background work of plugins."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from celery import shared_task
+
+from plugins.outbox import notices
+
+AGAIN: Final = {"retry_backoff": 10, "retry_backoff_max": 3600, "retry_jitter": True, "max_retries": 12}
+
+
+@shared_task(autoretry_for=(OSError,), **AGAIN)  # type: ignore[untyped-decorator]  # celery ships no types
+def tell_switched_off(tenant_id: int, webhook_id: int) -> int:
+    """Mails those who are to know that a webhook was switched off. How many."""
+    return notices.tell_switched_off(tenant_id, webhook_id)
