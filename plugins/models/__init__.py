@@ -1,5 +1,6 @@
 """The tables of plugins."""
 
 from plugins.models.activation import PluginActivation
+from plugins.models.intents import Intent, IntentSettings, TrainedIntents
 
-__all__ = ["PluginActivation"]
+__all__ = ["Intent", "IntentSettings", "PluginActivation", "TrainedIntents"]
