@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from plugins import registry
 from plugins.active import Active, Loaded, PluginTable
 from plugins.base import PluginBase
-from plugins.models import PluginActivation
+from plugins.models import Intent, PluginActivation
 
 log = logging.getLogger(__name__)
+
+IMPLIED: Final = "intent"  # in use without being switched on, before all others, where a tenant defines intents
 
 
 def compile_plugins(previous: PluginTable | None = None) -> PluginTable:
@@ -21,8 +25,7 @@ def compile_plugins(previous: PluginTable | None = None) -> PluginTable:
     before = previous.made if previous is not None else {}
     made: dict[int, tuple[str, bytes, Loaded]] = {}
     tenants: dict[int, list[Active]] = {}
-    rows = PluginActivation.objects.everywhere().filter(enabled=True).order_by("tenant_id", "position", "id")
-    for row in rows:
+    for row in [*_implied(), *_switched_on()]:
         settings = msgspec.json.encode(row.settings, order="sorted")
         known = before.get(row.pk)
         if known is not None and known[:2] == (row.plugin, settings) and known[2].plugin is not None:
@@ -33,6 +36,20 @@ def compile_plugins(previous: PluginTable | None = None) -> PluginTable:
         timeout = row.timeout or (loaded.plugin.timeout if loaded.plugin is not None else 1.0)
         tenants.setdefault(row.tenant_id, []).append(Active(loaded, timeout, row.required))
     return PluginTable(tenants={tenant_id: tuple(chain) for tenant_id, chain in tenants.items()}, made=made)
+
+
+def _switched_on() -> Iterable[PluginActivation]:
+    return PluginActivation.objects.everywhere().filter(enabled=True).order_by("tenant_id", "position", "id")
+
+
+def _implied() -> Iterable[PluginActivation]:
+    """Rows that nobody saved, with numbers that no saved one has. A tenant's own row, on or off, goes before."""
+    tenants = set(Intent.objects.everywhere().filter(enabled=True).values_list("tenant_id", flat=True))
+    if not tenants:
+        return
+    told = PluginActivation.objects.everywhere().filter(plugin=IMPLIED).values_list("tenant_id", flat=True)
+    for tenant_id in sorted(tenants - set(told)):
+        yield PluginActivation(pk=-tenant_id, tenant_id=tenant_id, plugin=IMPLIED)
 
 
 def _loaded(row: PluginActivation) -> Loaded:

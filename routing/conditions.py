@@ -47,6 +47,7 @@ FIELDS: Final[Mapping[str, Kind]] = {
     "user": "text",
     "hour": "number",
     "intent": "text",
+    "intent_score": "number",
 }
 METADATA: Final = "metadata."
 

@@ -66,7 +66,7 @@ class Features(dict[str, Any]):
 
     What is cheap is there from the first, the complexity score, metadata and headers when a condition reads them or
     when they are put on record. Conditions read exactly what a record can hold: a text longer than `TEXT` counts as
-    absent. `found` is what plugins found out (`language`, `intent`); it goes before what the request says of itself."""
+    absent. `found` is what plugins found out (`language`, `intent`, `intent_score`); it goes before what the request says of itself."""
 
     __slots__ = ("messages", "principal", "request")
 
@@ -81,6 +81,7 @@ class Features(dict[str, Any]):
             prompt_tokens=estimating.messages_tokens(messages),
             language=_language(_word(found, "language") or request.language) if found or request.language else None,
             intent=_word(found, "intent") if found else None,
+            intent_score=_share(found, "intent_score") if found else None,
             has_tools=bool(request.tools),
             has_images=_have_images(messages),
             user=request.user or principal.user,
@@ -208,6 +209,11 @@ def _size(value: Any) -> int:
 def _word(found: Json, name: str) -> str | None:
     value = found.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _share(found: Json, name: str) -> float | None:
+    value = found.get(name)
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
 
 
 def _language(tag: str | None) -> str | None:
