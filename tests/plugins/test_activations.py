@@ -7,7 +7,8 @@ from engine.snapshots import Cell
 from plugins import registry
 from plugins.activations import compile_plugins
 from plugins.base import PluginBase, PluginSettings
-from plugins.chain import PluginChain, PluginTable
+from plugins.active import PluginTable
+from plugins.chain import PluginChain
 from plugins.models import PluginActivation
 from tenants.models import ConfigVersion
 from tests.cast import ALICE, CHARLIE
