@@ -303,6 +303,26 @@ class Embeddings(msgspec.Struct, frozen=True):
     limits: RateLimits | None = None
 
 
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plugin asks the model once more in its turn: after the turn's own messages come those that were `said` in
+    earlier rounds and the answer, then what is `added` now. `tools` and `max_tokens` None: none, and as the turn asked.
+    """
+
+    plugin: str
+    said: list[Message]
+    added: list[Message]
+    tools: list[Json] | None = None
+    max_tokens: int | None = None
+
+
+class RoundAnswer(msgspec.Struct, frozen=True):
+    """`added` as the guard let it pass; `turn_id` is the one the round is journalled under."""
+
+    choices: list[Choice]
+    added: list[Message]
+    turn_id: str
+
+
 class StoredAnswer(msgspec.Struct, frozen=True):
     """A model's whole answer as it came, before any guard, to be replayed."""
 

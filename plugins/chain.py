@@ -15,6 +15,7 @@ from engine.snapshots import Cell
 from engine.types import ChatRequest, Choice, Json, Message, Principal
 from plugins.base import PluginBase, TurnContext, TurnResponse, copied
 from plugins.hooks import HookRunner, HookSkipped
+from plugins.states import PluginState
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,10 @@ class PluginChain:
                 run.answer = choices[0].message
                 break
         return run
+
+    def states(self, tenant_id: int) -> list[PluginState]:
+        """This worker's, in the tenant's order."""
+        return []
 
     async def call(
         self, plugin: PluginBase, hook: str, argument: TurnContext | TurnResponse, take: Callable[[], None]
