@@ -4,7 +4,6 @@ Which turns, and the plugin with its settings, come in; what would change of eac
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -15,16 +14,16 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from access.job_running import Abandoned, TookTooLong, told_how_it_ends
-from access.past_turns import NOT_RUN, history_of, principal_of, request_of
+from access.past_turns import has_no_plugins, history_of, principal_of, request_of
 from compliance.journal import listing, reader
 from compliance.journal.listing import Filters
 from compliance.sealing.opening import Opener
 from engine.errors import InvalidRequest
-from engine.types import Choice, Json, Message
+from engine.types import Json
 from plugins import registry
-from plugins.base import Asked, PluginBase
+from plugins.base import PluginBase
 from plugins.models import PluginActivation
-from plugins.rehearsal import PastTurn, Rehearsal, Rehearsed, RehearsedPost, RehearsedPre
+from plugins.rehearsal import HookFailed, PastTurn, Rehearsal, TurnReport, harmless
 from tenants import jobs, secrets
 from tenants.models import Job, Tenant
 
@@ -35,7 +34,7 @@ AT_ONCE: Final = 50  # turns that are answered directly; more are a job
 MOST: Final = 2_000
 PATIENCE: Final = 15.0  # seconds of a direct answer: then it says how far it came
 LIMIT: Final = 600.0  # seconds a job may take
-LONGEST_RESULT: Final = 32 * 2**20  # characters of what would change, of a whole job
+LARGEST: Final = 32 * 2**20  # bytes of a report
 PURPOSE: Final = "plugin dry run"
 
 Progress = Callable[[int], None]
@@ -52,52 +51,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None = None
     turn_id: str | None = None
     timeout: float | None = None
-
-
-class HookReport(msgspec.Struct, kw_only=True):
-    """`outcome` is `ran`, `none` (the plugin has no such hook), `failed`, `slow`, `stuck` (two hooks before it did not
-    end, so it was not called) or `not_reached` (there is no answer, or the hook before the model did not do its work).
-    `seconds` it took, `error` what it raised."""
-
-    outcome: str
-    seconds: float
-    error: str = ""
-
-
-class PreReport(HookReport, kw_only=True):
-    """`messages` where it would change them, with those there `were`; `answer` is the one it would give in the model's
-    place, `left`: it has nothing more to do in this turn."""
-
-    were: list[Message] | None = None
-    messages: list[Message] | None = None
-    features: Json = {}
-    answer: Message | None = None
-    left: bool = False
-
-
-class PostReport(HookReport, kw_only=True):
-    """`choices` where it would change them, with those there `were`; `asked` is the further round it asks for, which is
-    not made."""
-
-    were: list[Choice] | None = None
-    choices: list[Choice] | None = None
-    asked: Asked | None = None
-
-
-class TurnReport(msgspec.Struct, kw_only=True):
-    """What a plugin would do to one recorded turn. `metadata` is what it would hand to the client."""
-
-    turn_id: str
-    at: float
-    pre: PreReport
-    post: PostReport
-    metadata: Json = {}
-
-    @property
-    def changes(self) -> bool:
-        pre, post = self.pre, self.post
-        said = (pre.messages, pre.answer, post.choices, post.asked)
-        return bool(pre.features or self.metadata) or any(each is not None for each in said)
 
 
 class DryRunReport(msgspec.Struct, kw_only=True):
@@ -134,7 +87,7 @@ def check(wanted: Wanted, tenant_id: int, *, effects: bool) -> None:
     """Blocking. Raises InvalidRequest: there is no such plugin, the settings do not fit it or it cannot be made of
     them, no settings are saved, or its hooks may have effects and that is not accepted."""
     plugin = _class(wanted.plugin)
-    if not effects and not plugin.harmless():
+    if not effects and not harmless(plugin):
         raise InvalidRequest(
             "This plugin does not say that a dry run of its hooks has no effect outside of their turns. Say `effects` "
             "to run them all the same.",
@@ -143,25 +96,26 @@ def check(wanted: Wanted, tenant_id: int, *, effects: bool) -> None:
     _made(wanted, tenant_id)
 
 
-def report(wanted: Wanted, tenant: Tenant, *, patience: float = PATIENCE, progress: Progress | None = None) -> Any:
-    """The DryRunReport. Blocking. `progress` is told how many turns were read, and may raise to end it. Raises
-    InvalidRequest as `check` does, django.db.DatabaseError and slots.NoSlot."""
+def report(
+    wanted: Wanted, tenant: Tenant, *, patience: float = PATIENCE, progress: Progress | None = None
+) -> DryRunReport:
+    """Blocking. `progress` is told how many turns were read, and may raise to end it. Raises InvalidRequest as `check`
+    does, or where the plugin cannot be opened, django.db.DatabaseError and slots.NoSlot."""
     plugin, end, size = _made(wanted, tenant.pk), time.monotonic() + patience, 0
     told = DryRunReport(plugin=wanted.plugin)
-    _opened(plugin)
-    rehearsal = Rehearsal(plugin, wanted.timeout)
     try:
-        for past in _turns(wanted, tenant, told):
-            turn = _rehearsed(rehearsal, past)
-            told.add(turn)
-            size += len(msgspec.json.encode(turn))
-            if progress is not None:
-                progress(told.read)
-            if time.monotonic() > end or size > LONGEST_RESULT:
-                told.complete = told.read >= (1 if wanted.turn_id else wanted.last)
-                break
-    finally:
-        rehearsal.close()
+        with Rehearsal(plugin, wanted.timeout) as rehearsal:
+            for past in _turns(wanted, tenant, told):
+                if time.monotonic() > end or size > LARGEST:
+                    told.complete = False
+                    break
+                turn = rehearsal.turn(past)
+                told.add(turn)
+                size += len(msgspec.json.encode(turn))
+                if progress is not None:
+                    progress(told.read)
+    except HookFailed as failed:
+        raise InvalidRequest(f"It cannot be opened: {failed.error!r:.500}", param="settings") from failed.error
     return told
 
 
@@ -204,8 +158,7 @@ def _work(job: Job, tenant: Tenant) -> DryRunReport:
             raise Abandoned
         told = percent
 
-    found: DryRunReport = report(wanted, tenant, patience=LIMIT, progress=progress)
-    return found
+    return report(wanted, tenant, patience=LIMIT, progress=progress)
 
 
 def _finish(job: Job, found: DryRunReport) -> None:
@@ -261,7 +214,6 @@ def _turns(wanted: Wanted, tenant: Tenant, told: DryRunReport) -> Iterator[PastT
                 request=request_of(record),
                 session_id=record.intent.session_id,
                 history=history_of(record, opener),
-                messages=record.intent.messages,
                 choices=record.sent,
                 turn_id=record.turn_id,
                 at=record.intent.at,
@@ -273,4 +225,4 @@ def _why_not(record: reader.TurnRecord | None) -> str:
         return "unreadable"
     if record.erased:
         return "erased"
-    return "no_plugins" if NOT_RUN(record) else ""
+    return "no_plugins" if has_no_plugins(record) else ""

@@ -32,7 +32,8 @@ class Extension(NamedTuple):
 
 class Registry(Generic[B]):
     """Subclasses of `base` by their `name`. `package` holds the built-ins; `group` names the entry points (a class or a
-    module that defines some); `unknown` makes the error for a name nobody has."""
+    module that defines some): a class without a name is called as its entry point. `unknown` makes the error for a name
+    nobody has."""
 
     def __init__(self, base: type[B], package: ModuleType, group: str, *, unknown: Callable[[str], Exception]) -> None:
         self._base = base
@@ -92,7 +93,10 @@ class Registry(Generic[B]):
         about = Extension(entry.name, entry.value, entry.name, package, version)
         try:
             known = len(self._extensions)
-            self._collect(found, entry.load(), about)
+            origin = entry.load()
+            if isinstance(origin, type) and issubclass(origin, self._base) and not _name(origin):
+                setattr(origin, "name", entry.name)  # noqa: B010 - not every base says it has one
+            self._collect(found, origin, about)
             if len(self._extensions) == known:
                 log.error("%s: %s of %s holds nothing that fits", self._group, entry.name, entry.value)
                 self._extensions.append(about._replace(error=f"it holds no {self._base.__name__} with a name"))

@@ -1,28 +1,32 @@
 """One plugin's hooks run over turns that are over, to see what they would do. Nothing of it reaches anybody: no other
 plugin runs, no model is asked, and what a hook changes is compared and forgotten.
 
-What a hook does outside of its turn (a request, a row) is its own doing and happens: a plugin says by `pure` that there
-is no such thing, and is told by `context.dry_run` that this is the time to leave it."""
+What a hook does outside of its turn (a request, a row) is its own doing and happens: it is told by `context.dry_run`
+that this is the time to leave it, and says by `rehearses` that it does. See `harmless`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import inspect
+import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from django.db import close_old_connections
 
-from engine.types import ChatRequest, Choice, Json, Message, Principal
-from plugins.base import PluginBase, TurnContext, TurnResponse, copied
-from plugins.chain import UNUSABLE, overrides
+from engine.types import ChatRequest, Choice, Delta, Json, Message, Principal
+from plugins.base import MOST_METADATA, Asked, PluginBase, TurnContext, TurnDelta, TurnResponse, copied
+from plugins.chain import UNUSABLE
 
+log = logging.getLogger(__name__)
+
+OPENING: Final = 10.0  # seconds that `open` and `close` may take
 MOST_GIVEN_UP: Final = 2  # hooks that did not end in time: then the plugin is called no more
 LONGEST_ERROR: Final = 500
 
@@ -30,42 +34,72 @@ Outcome = Literal["ran", "none", "failed", "slow", "stuck", "not_reached"]
 
 
 class PastTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """What a hook is to be shown of a turn that is over. `choices` empty: it had no answer."""
+    """What a plugin is to be shown of a turn that is over. `choices` empty: it had no answer."""
 
     principal: Principal
     request: ChatRequest
-    messages: Sequence[Message]
+    session_id: str | None = None
+    history: Sequence[Message] = ()
     choices: list[Choice]
     turn_id: str
+    at: float = 0.0
 
 
-class Rehearsed(msgspec.Struct, kw_only=True):
-    """What became of one hook. `outcome` is `ran`, `none` (the plugin has no such hook), `failed` (`error` says how),
-    `slow` (it had its time), `stuck` (two hooks before it did not end, so it was not called) or `not_reached` (there
-    is no answer, or the hook before the model did not run to its end). `seconds` it took."""
+class PastSession(NamedTuple):
+    """As much of a session as a hook is shown."""
 
-    outcome: Outcome
+    id: str
+    history: Sequence[Message]
+
+
+class HookReport(msgspec.Struct, kw_only=True):
+    """`outcome` is `ran`, `none` (the plugin has no such hook), `failed`, `slow`, `stuck` (two hooks before it did not
+    end, so it was not called) or `not_reached` (there is no answer, the hook before the model did not do its work, or
+    it left the turn). `seconds` it took, `error` what it raised."""
+
+    outcome: Outcome = "none"
     seconds: float = 0.0
     error: str = ""
 
 
-class RehearsedPre(Rehearsed, kw_only=True):
-    """`messages` are those it left, None where it left them as they were; `answer` is the one it gave in the model's
-    place."""
+class PreReport(HookReport, kw_only=True):
+    """`messages` where it would change them, with those there `were`; `answer` is the one it would give in the model's
+    place. `left`: it has nothing more to do in this turn."""
 
+    were: list[Message] | None = None
     messages: list[Message] | None = None
     features: Json = {}
     answer: Message | None = None
+    left: bool = False
 
 
-class RehearsedPost(Rehearsed, kw_only=True):
-    """`choices` are those it left, None where it left them as they were."""
+class PostReport(HookReport, kw_only=True):
+    """`choices` where the hooks after the model would change them, with those there `were`: first `process_delta`, for
+    which each choice is one piece, then `post_process`. `asked` is the further round it asks for; none is made."""
 
+    were: list[Choice] | None = None
     choices: list[Choice] | None = None
+    asked: Asked | None = None
+
+
+class TurnReport(msgspec.Struct, kw_only=True):
+    """What a plugin would do to one recorded turn. `at` is in Unix seconds, `metadata` what it would hand to the
+    client."""
+
+    turn_id: str
+    at: float
+    pre: PreReport
+    post: PostReport
+    metadata: Json = {}
+
+    @property
+    def changes(self) -> bool:
+        said = (self.pre.messages, self.pre.answer, self.post.choices, self.post.asked)
+        return bool(self.pre.features or self.metadata) or any(each is not None for each in said)
 
 
 class Rehearsal:
-    """Of one plugin; `close` it. For one thread."""
+    """Of one plugin, which it opens and closes with itself (`with`); for one thread."""
 
     def __init__(self, plugin: PluginBase, timeout: float | None = None) -> None:
         """`timeout` in seconds of a hook, the plugin's own unless given."""
@@ -74,33 +108,100 @@ class Rehearsal:
         self._bench = Bench()
         self._given_up = 0
 
-    def turn(self, past: PastTurn) -> tuple[RehearsedPre, RehearsedPost]:
-        """Blocks for no longer than both hooks may take."""
+    def __enter__(self) -> Rehearsal:
+        """Raises HookFailed: the plugin cannot be opened."""
+        try:
+            if not self._bench.run(lambda _: self._plugin.open(), None, OPENING):
+                raise HookFailed(TimeoutError(f"open() took longer than {OPENING:.0f} s"))
+        except HookFailed:
+            self._bench.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._bench.run(_closing(self._plugin), None, OPENING)
+        except HookFailed as failed:
+            log.warning("plugin %s: close failed after a dry run: %s", self._plugin.name, _said(failed.error))
+        self._bench.close()
+
+    def turn(self, past: PastTurn) -> TurnReport:
+        """Blocks for no longer than the hooks may take."""
+        messages = past.request.messages
         context = TurnContext(
             principal=past.principal,
             request=past.request,
-            session=None,
-            messages=past.messages,
+            session=PastSession(past.session_id, past.history) if past.session_id else None,  # type: ignore[arg-type]
+            messages=messages,
             features={},
             turn_id=past.turn_id,
+            dry_run=True,
         )
-        before = RehearsedPre(outcome="none")
-        self._run("pre_process", context, before, lambda: _left_before(before, context, past))
-        after = RehearsedPost(outcome="none")
-        choices = past.choices if before.answer is None else [Choice(message=before.answer, finish_reason="stop")]
-        if not overrides(self._plugin, "post_process"):
-            pass
-        elif not choices or before.outcome not in ("ran", "none"):
-            after.outcome = "not_reached"
-        else:
-            response = TurnResponse(choices, context)
-            self._run("post_process", response, after, lambda: _left_after(after, response, choices))
-        return before, after
+        pre, post = PreReport(), PostReport()
+        self._run("pre_process", context, pre, lambda: _left_before(pre, context, messages))
+        if pre.outcome in ("ran", "none") and not pre.left:
+            choices = past.choices
+            if pre.answer is not None:
+                choices = [Choice(message=pre.answer, finish_reason="stop")]
+            self._after(context, choices, post)
+        elif overrides(self._plugin, "post_process") or overrides(self._plugin, "process_delta"):
+            post.outcome = "not_reached"
+        try:
+            metadata = _metadata(context)
+        except UNUSABLE as error:
+            metadata, pre.outcome, pre.error = {}, "failed", _said(error)
+        return TurnReport(turn_id=past.turn_id, at=past.at, pre=pre, post=post, metadata=metadata)
 
-    def close(self) -> None:
-        self._bench.close()
+    def _after(self, context: TurnContext, were: list[Choice], told: PostReport) -> None:
+        choices = were
+        for hook, made in (("process_delta", self._pieces), ("post_process", self._whole)):
+            if not overrides(self._plugin, hook) or told.outcome not in ("ran", "none"):
+                continue
+            if not were:
+                told.outcome = "not_reached"
+                return
+            choices = made(context, choices, told)
+        if choices != were and told.outcome == "ran":
+            told.were, told.choices = were, choices
 
-    def _run(self, hook: str, argument: object, told: Rehearsed, compare: Callable[[], None]) -> None:
+    def _pieces(self, context: TurnContext, choices: list[Choice], told: PostReport) -> list[Choice]:
+        """A streamed answer, of which each choice is one piece."""
+        left = []
+        for choice in choices:
+            message = choice.message
+            said = message.content if isinstance(message.content, str) else None
+            piece = TurnDelta(
+                Delta(
+                    content=said,
+                    reasoning=message.reasoning_content,
+                    refusal=message.refusal,
+                    tool_calls=message.tool_calls,
+                    index=choice.index,
+                ),
+                context,
+            )
+            rest = TurnDelta(Delta(index=choice.index), context, last=True)
+            for each in (piece, rest):
+                self._run("process_delta", each, told, lambda: None)
+                if told.outcome != "ran":
+                    return choices
+            made = msgspec.structs.replace(
+                message,
+                content=message.content if said is None and not rest.content else _joined(piece.content, rest.content),
+                reasoning_content=_joined(piece.reasoning, rest.reasoning),
+                refusal=_joined(piece.refusal, rest.refusal),
+                tool_calls=[*(piece.tool_calls or []), *(rest.tool_calls or [])] or None,
+            )
+            left.append(msgspec.structs.replace(choice, message=made))
+        return left
+
+    def _whole(self, context: TurnContext, choices: list[Choice], told: PostReport) -> list[Choice]:
+        response = TurnResponse(choices, context)
+        left: list[Choice] = []
+        self._run("post_process", response, told, lambda: _left_after(response, left, told))
+        return left or choices
+
+    def _run(self, hook: str, argument: object, told: HookReport, compare: Callable[[], None]) -> None:
         """Says in `told` what became of the hook."""
         if not overrides(self._plugin, hook):
             return
@@ -109,20 +210,25 @@ class Rehearsal:
             return
         began = time.perf_counter()
         try:
-            done = self._bench.run(getattr(self._plugin, hook), argument, self._timeout)
-            told.seconds = round(time.perf_counter() - began, 6)
-            if not done:
+            if self._bench.run(getattr(self._plugin, hook), argument, self._timeout):
+                compare()
+                told.outcome = "ran"
+            else:
+                told.outcome = "slow"
                 self._given_up += 1
                 self._bench = Bench()  # the other's thread cannot be ended
-                told.outcome = "slow"
-                return
-            compare()
-            told.outcome = "ran"
         except UNUSABLE as error:
             told.outcome, told.error = "failed", _said(error)
         except HookFailed as failed:
-            told.seconds = round(time.perf_counter() - began, 6)
             told.outcome, told.error = "failed", _said(failed.error)
+        finally:
+            told.seconds = round(told.seconds + time.perf_counter() - began, 6)
+
+
+def harmless(plugin: type[PluginBase]) -> bool:
+    """Whether a dry run of its hooks has no effect outside of their turns, by what it says of itself."""
+    after = any(getattr(plugin, hook) is not getattr(PluginBase, hook) for hook in ("post_process", "process_delta"))
+    return plugin.rehearses or (plugin.pure and not after)
 
 
 class HookFailed(Exception):
@@ -176,19 +282,46 @@ class Bench:
                 del work, hook, argument, done
 
 
-def _left_before(told: RehearsedPre, context: TurnContext, past: PastTurn) -> None:
+def overrides(plugin: PluginBase, hook: str) -> bool:
+    return getattr(type(plugin), hook) is not getattr(PluginBase, hook)
+
+
+def _left_before(told: PreReport, context: TurnContext, were: Sequence[Message]) -> None:
+    """Raises what UNUSABLE names."""
     messages = copied(context.messages, list[Message])
     features = copied(context.features, Json)
     answer = None if context.answered is None else copied(context.answered, Message)
-    told.messages = messages if messages != copied(past.messages, list[Message]) else None
-    told.features, told.answer = features, answer
+    if messages != list(were):
+        told.were, told.messages = list(were), messages
+    told.features, told.answer, told.left = features, answer, context.left
 
 
-def _left_after(told: RehearsedPost, response: TurnResponse, choices: list[Choice]) -> None:
-    left = copied(response.choices, list[Choice])
-    if not left:
+def _left_after(response: TurnResponse, left: list[Choice], told: PostReport) -> None:
+    """Raises what UNUSABLE names."""
+    choices = copied(response.choices, list[Choice])
+    if not choices:
         raise ValueError("the hook left no choice")
-    told.choices = left if left != choices else None
+    told.asked = None if response.asked is None else copied(response.asked, Asked)
+    left.extend(choices)
+
+
+def _metadata(context: TurnContext) -> Json:
+    """Raises what UNUSABLE names."""
+    metadata = copied(context.metadata, Json)
+    if len(msgspec.json.encode(metadata)) > MOST_METADATA:
+        raise ValueError(f"the metadata is longer than {MOST_METADATA} bytes")
+    return metadata
+
+
+def _closing(plugin: PluginBase) -> Callable[[Any], Any]:
+    async def close(_: object) -> None:
+        await plugin.close()
+
+    return close
+
+
+def _joined(piece: str | None, rest: str | None) -> str | None:
+    return None if piece is None and rest is None else f"{piece or ''}{rest or ''}"
 
 
 def _said(error: BaseException) -> str:

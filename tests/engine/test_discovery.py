@@ -31,6 +31,11 @@ class Impostor(Parrot):
     label = "Not the real one"
 
 
+class Nameless(Bird):
+    def sing(self) -> str:
+        return "tweet"
+
+
 class Unfinished(Bird):
     name = "egg"
 
@@ -108,3 +113,8 @@ def test_it_tells_what_was_found_and_why_it_cannot_be_used(installed: list[Entry
     assert "AttributeError" in found[1].error
     assert found[2].error == "it holds no Bird with a name"
     assert [each.error for each in found[3:]] == ["", f"the name is taken by {here}:Parrot"]
+
+
+def test_it_calls_a_class_without_a_name_as_its_entry_point(installed: list[EntryPoint]) -> None:
+    installed.append(EntryPoint("sparrow", "tests.engine.test_discovery:Nameless", GROUP))
+    assert registry().get("sparrow") is Nameless
