@@ -15,7 +15,6 @@ from plugins.states import PluginState
 from tests.engine.parts import ALICE, ScriptedModel, ask, build, nothing_left
 from tests.plugins.turns import active, chain, pre, said
 
-
 NOTHING = LookupError("no such thing")
 
 
