@@ -50,6 +50,9 @@ class States(msgspec.Struct, frozen=True):
         """The turns whose reader left before the answer was whole, of all."""
         return self.cancelled / self.turns if self.turns else None
 
+    def __add__(self, other: States) -> States:
+        return States(**{name: getattr(self, name) + getattr(other, name) for name in States.__struct_fields__})
+
 
 class Named(msgspec.Struct, frozen=True):
     """The turns of one language, intent, …; `name` empty: of none."""

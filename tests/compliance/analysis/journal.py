@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,9 +119,10 @@ def aliased(place: Place) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def kept(db, cast, journal_file, django_db_blocker, monkeypatch):
+def kept(db, cast, journal_file, empty_journal, django_db_blocker, monkeypatch):
     """A journal in files, and the cast's tenants."""
     monkeypatch.setattr("tenants.stored_keys.stored", KEYS.get)
+    shutil.copy(empty_journal, slots.slot_path(journal_file, slots.SEQUENCER))  # migrating it takes far longer
     with django_db_blocker.unblock(), aliased(journal_file) as journal:
         yield journal
 
