@@ -20,6 +20,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 
 from access import auditing, replaying
+from compliance.analysis.keeping import QuestionEraser
 from compliance.journal import reader
 from compliance.journal.signing import platform_signer
 from compliance.journal.slots import NoSlot
@@ -49,6 +50,7 @@ MOVING: Final = "The tenant's store is being moved. Ask again when `movetenant` 
 HELD: Final = "The tenant is under a legal hold: nothing of it may be erased."
 
 Whose = Callable[[str], bool]
+_QUESTIONS: Final = QuestionEraser()
 
 
 class Erased(msgspec.Struct, frozen=True):
@@ -131,7 +133,7 @@ def _cleared(tenant_id: int, subjects: set[str]) -> tuple[dict[str, int], Rewrit
 
 async def _clear(tenants: Cell[TenantTable], tenant_id: int, whose: Whose) -> tuple[dict[str, int], Rewritten]:
     stores = Stores(settings.VALKEY_NODES, tenants)
-    homes: Sequence[Erasable] = (SessionEraser(stores), ArchiveEraser(), AnswerStore(stores, tenants))
+    homes: Sequence[Erasable] = (SessionEraser(stores), ArchiveEraser(), AnswerStore(stores, tenants), _QUESTIONS)
     try:
         counts = {home.home: await home.erase(tenant_id, whose) for home in homes}
         return counts, await rewrite_all(await stores.servers(tenant_id))
@@ -207,15 +209,15 @@ def erase_again(*, stores: bool = True) -> dict[str, int]:
     for erasure in Erasure.objects.everywhere():
         subjects.setdefault(erasure.tenant_id, set()).add(erasure.subject)
     for tenant_id, names in subjects.items():
-        archive = ArchiveEraser()
-        found = _cleared(tenant_id, names)[0] if stores else {archive.home: _archived(archive, tenant_id, names)}
+        found = _cleared(tenant_id, names)[0] if stores else _in_rows(tenant_id, names)
         for home, count in found.items():
             counts[home] = counts.get(home, 0) + count
     return counts
 
 
-def _archived(archive: ArchiveEraser, tenant_id: int, subjects: set[str]) -> int:
-    return asyncio.run(archive.erase(tenant_id, subjects.__contains__))
+def _in_rows(tenant_id: int, subjects: set[str]) -> dict[str, int]:
+    homes: Sequence[Erasable] = (ArchiveEraser(), _QUESTIONS)
+    return {home.home: asyncio.run(home.erase(tenant_id, subjects.__contains__)) for home in homes}
 
 
 def keys_again() -> int:

@@ -32,6 +32,7 @@ from access.edges.messages_operations import MESSAGES_OPERATIONS
 from access.edges.responses_operations import RESPONSES_OPERATIONS
 from access.management.audit_operations import AUDIT_OPERATIONS
 from access.management.erasures import ErasureBody, ErasurePage
+from access.management.insights_operations import INSIGHTS_OPERATIONS
 from access.management.jobs import JobAnswer, JobPage
 from access.management.layers import LayerBody
 from access.management.limit_operations import LIMIT_OPERATIONS
@@ -221,6 +222,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
                   text="For browsers, which can send no header with a WebSocket."),
     ],
     **USAGE_OPERATIONS,
+    **INSIGHTS_OPERATIONS,
     **VISITOR_OPERATIONS,
     **TENANT_OPERATIONS,
     **PEOPLE_OPERATIONS,
@@ -252,7 +254,7 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
                "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
                "plugins": "tenant", "models": "models", "adapters": "models", "tenants": "platform",
-               "usage": "usage", "limits": "limits"}  # fmt: skip
+               "usage": "usage", "insights": "usage", "limits": "limits"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

@@ -13,6 +13,7 @@ from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail,
 from access.management.audit_sessions import AuditSessions
 from access.management.chat_site_settings import ChatSiteSettings
 from access.management.erasures import Erasures
+from access.management.insights import Insights
 from access.management.instance_trials import InstanceTrial
 from access.management.instances import AdapterList, InstanceDetail, InstanceList
 from access.management.invitations import InvitationDetail, InvitationList, InvitationResending
@@ -86,6 +87,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/privacy": Privacy,
     "/api/erasures": Erasures,
     "/api/usage": Usage,
+    "/api/insights": Insights,
     "/api/ws-ticket": WebSocketTicket,
     "/api/visitors": Visitors,
     "/api/visitor-tickets": VisitorTickets,

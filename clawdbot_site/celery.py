@@ -33,6 +33,12 @@ app.conf.beat_schedule = {
     "backup": {"task": "clawdbot_site.tasks.make_backup", "schedule": crontab(hour="2", minute="37")},
     "delete-closed-tenants": {"task": "access.tasks.delete_closed_tenants", "schedule": crontab(hour="5", minute="7")},
     "train-stale-intents": {"task": "plugins.tasks.train_stale", "schedule": 60.0, "options": {"expires": 60}},
+    # what one run does not get through, the next one goes on with; two at a time are none
+    "analyse-journal": {
+        "task": "compliance.tasks.analyse_journal",
+        "schedule": 60.0,
+        "options": {"expires": 60, "queue": "replays"},
+    },
     "destroy-erased-keys": {"task": "access.tasks.destroy_erased_keys", "schedule": crontab(minute="23")},
 }
 app.set_default()

@@ -68,6 +68,7 @@ def platform(request: HttpRequest) -> list[dict[str, Any]]:
     groups[-1]["items"].append({"title": _("Sessions"), "icon": "forum", "link": reverse("admin:sessions")})
     pages = [
         (0, _("Tenants' health"), "monitor_heart", "admin:tenants_health"),
+        (2, _("Insights"), "insights", "admin:insights"),
         (1, _("Instances and shares"), "balance", "admin:instances"),
         (-1, _("Workers"), "memory", "admin:workers"),
     ]

@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 
-from access.console import isolation, operation
+from access.console import insights, isolation, operation
 from access.console.frame import ConsoleSite, spoken
 from access.console.overview import overview
 from access.console.reach import platform_reach
@@ -37,6 +37,7 @@ class PlatformSite(SharedSignIn, ConsoleSite):
             path("store/", self.admin_view(self.store), name="store"),
             path("workers/", self.admin_view(self.workers), name="workers"),
             path("instances/", self.admin_view(self.instances), name="instances"),
+            path("insights/", self.admin_view(self.insights), name="insights"),
             path("tenants/health/", self.admin_view(self.tenants), name="tenants_health"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("sessions/read/", self.admin_view(self.session), name="session"),
@@ -64,6 +65,9 @@ class PlatformSite(SharedSignIn, ConsoleSite):
 
     def tenants(self, request: HttpRequest) -> HttpResponse:
         return self.page(request, "console/operation.html", {"title": _("Tenants' health"), **operation.tenants()})
+
+    def insights(self, request: HttpRequest) -> HttpResponse:
+        return self.page(request, "console/insights.html", {"title": _("Insights"), **insights.platform(request)})
 
     def store(self, request: HttpRequest) -> HttpResponse:
         return self.page(request, "console/stores.html", {"title": _("Store"), **stores()})

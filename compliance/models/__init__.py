@@ -5,6 +5,14 @@ from compliance.models.changes import ChangeRecord
 from compliance.models.erasures import Erasure
 from compliance.models.hits import WordHits
 from compliance.models.idempotency import Idempotency
+from compliance.models.insights import (
+    AnalysisRun,
+    InsightCount,
+    InsightOpenEnd,
+    InsightPlace,
+    InsightQuestions,
+    InsightTiming,
+)
 from compliance.models.journal import AuditEntry, JournalWorker, SubjectKey
 from compliance.models.personal import PersonalData
 from compliance.models.subscriptions import WordExceptions, WordListSubscription
@@ -13,11 +21,17 @@ from compliance.models.usage import UsageRow, UsageTiming, UsageTotal
 from compliance.models.words import SensitiveWordList, WordListVersion
 
 __all__ = [
+    "AnalysisRun",
     "AuditEntry",
     "ChangeRecord",
     "Checkpoint",
     "Erasure",
     "Idempotency",
+    "InsightCount",
+    "InsightOpenEnd",
+    "InsightPlace",
+    "InsightQuestions",
+    "InsightTiming",
     "JournalWorker",
     "PersonalData",
     "PruneStatement",

@@ -17,6 +17,7 @@ from django.db import Error as DatabaseFailure
 from django.db import connections, transaction
 from django.utils import timezone
 
+from compliance.analysis import questions
 from compliance.database import ALIAS, first_file
 from compliance.journal import slots, tables
 from compliance.journal.store import StoreAway
@@ -85,6 +86,8 @@ def _rewrap(owner: int) -> int:
     keys = stored_keys.stored(owner)
     if keys is None:
         raise StoreAway(f"the key of tenant {owner} cannot be opened")
+    if owner != PLATFORM:
+        questions.rewrap(owner, keys)
     first = first_file()
     if first is None:
         return _on_server(owner, keys)

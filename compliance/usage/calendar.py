@@ -17,8 +17,7 @@ _DAY: Final = timedelta(days=1)
 
 def series(whose: Whose, period: Period, step: Step, zone: ZoneInfo) -> list[Point]:
     """A point for every hour or day that the period touches, those without a turn too. The first may begin before."""
-    starts = _starts(period, step, zone)
-    found: dict[int, Sums] = dict.fromkeys(starts, Sums())
+    found: dict[int, Sums] = dict.fromkeys(starts(period, step, zone), Sums())
     for hour, sums in hourly(whose, period).items():
         start = hour * HOUR if step == "hour" else int(midnight(hour * HOUR, zone).timestamp())
         found[start] = found.get(start, Sums()) + sums
@@ -31,12 +30,13 @@ def midnight(at: float, zone: ZoneInfo, days: int = 0) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone)
 
 
-def _starts(period: Period, step: Step, zone: ZoneInfo) -> list[int]:
+def starts(period: Period, step: Step, zone: ZoneInfo) -> list[int]:
+    """When every hour or day that the period touches begins, in Unix seconds."""
     if step == "hour":
         return [hour * HOUR for hour in range(period.first, period.end)]
-    starts: list[int] = []
+    found: list[int] = []
     day = midnight(period.first * HOUR, zone)
     while day.astimezone(UTC).timestamp() < period.end * HOUR:
-        starts.append(int(day.timestamp()))
+        found.append(int(day.timestamp()))
         day += _DAY  # a day on the calendar, however long it is
-    return starts
+    return found

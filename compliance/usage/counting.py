@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import add
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -58,6 +58,14 @@ class Sum:
         self.last_at = max(self.last_at, other.last_at)
 
 
+class Timed(Protocol):
+    @property
+    def duration(self) -> float: ...
+
+    @property
+    def ttft(self) -> float | None: ...
+
+
 class Timing:
     __slots__ = ("durations", "first_tokens")
 
@@ -65,7 +73,7 @@ class Timing:
         self.durations: dict[str, int] = {}
         self.first_tokens: dict[str, int] = {}
 
-    def add(self, told: _Figures) -> None:
+    def add(self, told: Timed) -> None:
         bucket = str(buckets.bucket_of(told.duration))
         self.durations[bucket] = self.durations.get(bucket, 0) + 1
         if told.ttft is not None:

@@ -22,6 +22,7 @@ RECORDS: Final[list[tuple[Any, list[tuple[str, Any, str, str]]]]] = [
             ("journal", _("Journal"), "receipt_long", "console:compliance_auditentry_changelist"),
             ("journal", _("Erasures"), "person_remove", "console:compliance_erasure_changelist"),
             ("members", _("Support visits"), "support_agent", "console:tenants_supportvisit_changelist"),
+            ("overview", _("Insights"), "insights", "console:insights"),
             ("exports", _("Exports"), "download", "console:exports"),
         ],
     ),

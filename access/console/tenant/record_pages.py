@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from access.console.tenant import conversations, exports, live, playground, plugins
+from access.console.tenant import conversations, exports, insights, live, playground, plugins
 from access.console.tenant.records import OwnErasures, OwnJournal, OwnVisits
 from access.console.tenant.site import Page, TenantSite
 from compliance.models import AuditEntry, Erasure
@@ -18,6 +18,7 @@ RECORD_PAGES = [
     Page("playground/turn/", "playground_turn", "playground", playground.turn, streams=True),
     Page("plugins/", "plugins", "plugins", plugins.listed),
     Page("plugins/<str:name>/", "plugin", "plugins", plugins.changed),
+    Page("insights/", "insights", "overview", insights.shown),
     Page("exports/", "exports", "exports", exports.listed),
     Page("exports/<int:job_id>/result/", "export", "exports", exports.downloaded),
 ]
