@@ -45,7 +45,7 @@ class QueueSettings(PluginSettings):
     ] = 0
     events: Annotated[
         list[str], Meta(title="Events", description="Types of events, one a line; see the documentation.")
-    ] = list(TURN_TYPES)
+    ] = msgspec.field(default_factory=lambda: list(TURN_TYPES))
     content: Annotated[bool, Meta(description="Send what was said, too: messages and answers.")] = False
 
     def __post_init__(self) -> None:

@@ -163,7 +163,9 @@ class KombuSink:
             kombu.Queue(self._queue, exchange if self._exchange else None, routing_key=key, durable=True)(
                 channel
             ).declare()
-        return kombu.Producer(channel, exchange=exchange, on_return=self._note_return)
+        if self._url.partition("://")[0] in AMQP:
+            channel.events["basic_return"].add(self._note_return)
+        return kombu.Producer(channel, exchange=exchange)
 
     def _address(self) -> dict[str, Any]:
         scheme = self._url.partition("://")[0]
