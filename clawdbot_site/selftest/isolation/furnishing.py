@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.hashers import make_password
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import models, router
@@ -49,10 +50,11 @@ def furnish() -> dict[str, Any]:
         text = f"{name} {MARK}" if tenant is owners else name
         keys[name] = services.create_api_key(tenant=tenant, name=text, scopes=scopes)[1]
     cookies: dict[str, str] = {"operator": _session(operator)}
+    hashed = make_password(PASSWORD)  # once: it is made to cost half a second
     for tenant in (owners, strangers):
         for role in ROLES:
             name = f"{tenant.slug}-{role}"
-            user = User.objects.create_user(name, email=f"{name}@example.com", password=PASSWORD)
+            user = User.objects.create(username=name, email=f"{name}@example.com", password=hashed)
             services.add_member(tenant=tenant, user=user, role=role)
             cookies[name] = _session(user)
     _rows(strangers, "strangers", "strangers-own", operator)
@@ -87,7 +89,8 @@ def fingerprint(tenant_id: int) -> str:
 
 
 def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, Any]:
-    own = save_instance(instance=ModelInstance(tenant=tenant, name=model, adapter="echo", label=text))
+    # who names no model gets this one: the slow one would keep them waiting
+    own = save_instance(instance=ModelInstance(tenant=tenant, name=model, adapter="echo", label=text, weight=1000))
     vectors = ModelInstance(tenant=tenant, name=f"{model}-vectors", task="embeddings", adapter="echo")
     save_instance(instance=vectors)
     script = {"text": "word " * 2000, "chunk": 5, "delay": 0.5}
