@@ -30,7 +30,7 @@ OPENING: Final = 10.0  # seconds that `open` and `close` may take
 MOST_GIVEN_UP: Final = 2  # hooks that did not end in time: then the plugin is called no more
 LONGEST_ERROR: Final = 500
 
-Outcome = Literal["ran", "none", "failed", "slow", "stuck", "not_reached"]
+Outcome = Literal["ok", "none", "failed", "slow", "stuck", "not_reached"]
 
 
 class PastTurn(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class PastSession(NamedTuple):
 
 
 class HookReport(msgspec.Struct, kw_only=True):
-    """`outcome` is `ran`, `none` (the plugin has no such hook), `failed`, `slow`, `stuck` (two hooks before it did not
+    """`outcome` is `ok`, `none` (the plugin has no such hook), `failed`, `slow`, `stuck` (two hooks before it did not
     end, so it was not called) or `not_reached` (there is no answer, the hook before the model did not do its work, or
     it left the turn). `seconds` it took, `error` what it raised."""
 
@@ -139,7 +139,7 @@ class Rehearsal:
         )
         pre, post = PreReport(), PostReport()
         self._run("pre_process", context, pre, lambda: _left_before(pre, context, messages))
-        if pre.outcome in ("ran", "none") and not pre.left:
+        if pre.outcome in ("ok", "none") and not pre.left:
             choices = past.choices
             if pre.answer is not None:
                 choices = [Choice(message=pre.answer, finish_reason="stop")]
@@ -155,13 +155,13 @@ class Rehearsal:
     def _after(self, context: TurnContext, were: list[Choice], told: PostReport) -> None:
         choices = were
         for hook, made in (("process_delta", self._pieces), ("post_process", self._whole)):
-            if not overrides(self._plugin, hook) or told.outcome not in ("ran", "none"):
+            if not overrides(self._plugin, hook) or told.outcome not in ("ok", "none"):
                 continue
             if not were:
                 told.outcome = "not_reached"
                 return
             choices = made(context, choices, told)
-        if choices != were and told.outcome == "ran":
+        if choices != were and told.outcome == "ok":
             told.were, told.choices = were, choices
 
     def _pieces(self, context: TurnContext, choices: list[Choice], told: PostReport) -> list[Choice]:
@@ -183,7 +183,7 @@ class Rehearsal:
             rest = TurnDelta(Delta(index=choice.index), context, last=True)
             for each in (piece, rest):
                 self._run("process_delta", each, told, lambda: None)
-                if told.outcome != "ran":
+                if told.outcome != "ok":
                     return choices
             made = msgspec.structs.replace(
                 message,
@@ -212,7 +212,7 @@ class Rehearsal:
         try:
             if self._bench.run(getattr(self._plugin, hook), argument, self._timeout):
                 compare()
-                told.outcome = "ran"
+                told.outcome = "ok"
             else:
                 told.outcome = "slow"
                 self._given_up += 1

@@ -47,7 +47,7 @@ class Both(PluginBase):
 def test_it_tells_what_both_hooks_would_change():
     history = [Message(role="user", content="before")]
     told = rehearsed(Both, past(session_id="s", history=history))
-    assert (told.pre.outcome, told.post.outcome, told.changes) == ("ran", "ran", True)
+    assert (told.pre.outcome, told.post.outcome, told.changes) == ("ok", "ok", True)
     assert [message.content for message in told.pre.messages] == ["be kind", "hello"]
     assert [message.content for message in told.pre.were] == ["hello"]
     assert (told.pre.features, told.metadata) == ({"tone": "kind"}, {"seen": 1})
@@ -75,7 +75,7 @@ def test_it_tells_of_a_plugin_that_changes_nothing():
             assert response.text
 
     told = rehearsed(Looking)
-    assert (told.pre.outcome, told.post.outcome, told.changes) == ("ran", "ran", False)
+    assert (told.pre.outcome, told.post.outcome, told.changes) == ("ok", "ok", False)
 
 
 def test_it_shows_the_answer_given_in_the_models_place():
@@ -139,7 +139,7 @@ def test_nothing_comes_after_a_hook_that_left_or_failed(leave):
 
     told = rehearsed(Leaving)
     assert told.post.outcome == "not_reached"
-    assert (told.pre.outcome, told.pre.left) == (("ran", True) if leave else ("failed", False))
+    assert (told.pre.outcome, told.pre.left) == (("ok", True) if leave else ("failed", False))
     assert told.pre.error == ("" if leave else "LookupError: no such thing")
     assert (told.pre.messages is None) is not leave
 
