@@ -74,8 +74,8 @@ class PreReport(HookReport, kw_only=True):
 
 
 class PostReport(HookReport, kw_only=True):
-    """`choices` where the hooks after the model would change them, with those there `were`: first `process_delta`, for
-    which each choice is one piece, then `post_process`. `asked` is the further round it asks for; none is made."""
+    """`choices` where the hooks after the model would change them, with those there `were`. For `process_delta` each
+    choice is one piece. `asked` is the further round it asks for; none is made."""
 
     were: list[Choice] | None = None
     choices: list[Choice] | None = None
@@ -153,14 +153,21 @@ class Rehearsal:
         return TurnReport(turn_id=past.turn_id, at=past.at, pre=pre, post=post, metadata=metadata)
 
     def _after(self, context: TurnContext, were: list[Choice], told: PostReport) -> None:
-        choices = were
-        for hook, made in (("process_delta", self._pieces), ("post_process", self._whole)):
-            if not overrides(self._plugin, hook) or told.outcome not in ("ok", "none"):
-                continue
-            if not were:
-                told.outcome = "not_reached"
-                return
-            choices = made(context, choices, told)
+        """As in a turn: a plugin that needs the whole answer is not given pieces; any other has them, and sees it whole
+        when it was sent."""
+        choices, whole = were, overrides(self._plugin, "post_process")
+        sent = whole and self._plugin.needs_full_response is False
+        pieces = overrides(self._plugin, "process_delta") and (not whole or sent)
+        if not (pieces or whole):
+            return
+        if not were:
+            told.outcome = "not_reached"
+            return
+        if pieces:
+            choices = self._pieces(context, choices, told)
+        if whole and told.outcome in ("ok", "none"):
+            left = self._whole(context, choices, told, sent=sent)
+            choices = choices if sent else left
         if choices != were and told.outcome == "ok":
             told.were, told.choices = were, choices
 
@@ -195,8 +202,8 @@ class Rehearsal:
             left.append(msgspec.structs.replace(choice, message=made))
         return left
 
-    def _whole(self, context: TurnContext, choices: list[Choice], told: PostReport) -> list[Choice]:
-        response = TurnResponse(choices, context)
+    def _whole(self, context: TurnContext, choices: list[Choice], told: PostReport, *, sent: bool) -> list[Choice]:
+        response = TurnResponse(choices, context, sent=sent)
         left: list[Choice] = []
         self._run("post_process", response, told, lambda: _left_after(response, left, told))
         return left or choices
@@ -301,7 +308,7 @@ def _left_after(response: TurnResponse, left: list[Choice], told: PostReport) ->
     choices = copied(response.choices, list[Choice])
     if not choices:
         raise ValueError("the hook left no choice")
-    told.asked = None if response.asked is None else copied(response.asked, Asked)
+    told.asked = None if response.asked is None or response.sent else copied(response.asked, Asked)
     left.extend(choices)
 
 

@@ -29,15 +29,16 @@ def choices() -> list[tuple[str, str]]:
 
 
 class PluginActivationForm(PlatformForm):
-    """A new one: whose, and which. Its settings come on its own page, so it is not in use before."""
-
-    blamed = "plugin"
+    """Whose, and which: all else is on the page this leads to. Nothing is saved before."""
 
     plugin = forms.ChoiceField(label=_("Plugin"), choices=choices, widget=UnfoldAdminSelectWidget)
 
     class Meta:
         model = PluginActivation
         fields = ["tenant", "plugin"]
+
+    def _post_clean(self) -> None:
+        """There is no row yet to be checked."""
 
 
 class PluginActivationAdmin(PlatformAdmin):
@@ -116,13 +117,14 @@ class PluginActivationAdmin(PlatformAdmin):
         gone = obj is not None and obj.plugin not in registry.names()
         return not gone and bool(super().has_change_permission(request, obj))
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        if not change:
-            obj.enabled = False
-        super().save_model(request, obj, form, change)
-
-    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
-        return HttpResponseRedirect(self.beside("tenant_plugin", obj.tenant_id, obj.plugin))
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        if request.method == "POST" and self.has_add_permission(request):
+            form = self.get_form(request)(request.POST)
+            if form.is_valid():
+                chosen = form.cleaned_data
+                return HttpResponseRedirect(self.beside("tenant_plugin", chosen["tenant"].pk, chosen["plugin"]))
+        response: HttpResponse = super().add_view(request, form_url, extra_context)
+        return response
 
     @display(description=_("Plugin"), ordering="plugin")
     def name(self, activation: PluginActivation) -> str:

@@ -122,6 +122,31 @@ def test_it_gives_pieces_of_the_answer():
     assert rehearsed(Dropping).post.choices[0].message.content is None
 
 
+def test_a_hook_that_sees_the_answer_when_it_was_sent_changes_nothing():
+    class Watching(PluginBase):
+        name = "watching"
+        needs_full_response = False
+
+        def process_delta(self, delta):
+            delta.content = delta.content and "piece"
+
+        def post_process(self, response):
+            assert response.sent and response.text == "piece"
+            response.text = "too late"
+            response.ask(["more?"])
+
+    told = rehearsed(Watching)
+    assert (told.post.choices[0].message.content, told.post.asked) == ("piece", None)
+
+    class Whole(Watching):
+        needs_full_response = None
+
+        def post_process(self, response):
+            response.text = f"{response.text} and no pieces"
+
+    assert rehearsed(Whole).post.choices[0].message.content == "whole and no pieces"
+
+
 @pytest.mark.parametrize("leave", [True, False])
 def test_nothing_comes_after_a_hook_that_left_or_failed(leave):
     class Leaving(PluginBase):

@@ -127,6 +127,7 @@ def test_it_is_ordered_and_switched_in_the_list(pages: tuple[Client, str]) -> No
     rows = PluginActivation.objects.everywhere().order_by("position")
     # `letters` needs a word, so that it cannot be used before it has one
     assert [(row.plugin, row.enabled) for row in rows] == [("canned_answers", True), ("posting", False)]
+    text(client, path)  # with what was said of all that
     page = text(client, path)
     assert page.index("1. Canned answers") < page.index("posting")
     for name, do in (("nothing", "on"), ("posting", "explode"), (NAUGHTY, "up")):
