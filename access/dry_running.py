@@ -142,6 +142,11 @@ def run(job_id: int) -> None:
             jobs.fail_job(job_id=job_id, error=f"The plugin cannot be run: {error}")
 
 
+def read(stored: bytes) -> DryRunReport:
+    """A job's result. Raises msgspec.MsgspecError, which is a ValueError where it does not fit."""
+    return msgspec.json.decode(stored, type=DryRunReport)
+
+
 def _work(job: Job, tenant: Tenant) -> DryRunReport:
     asked = dict(job.arguments)
     if asked.get("settings") is not None:

@@ -74,4 +74,4 @@ def history_of(record: TurnRecord, opener: Opener) -> list[Message]:
 
 def has_no_plugins(record: TurnRecord) -> bool:
     """A turn on which no plugin runs: embeddings, and a round of another turn."""
-    return record.intent.edge == "embeddings" or bool(getattr(record.intent, "parent_turn", None))
+    return record.intent.edge == "embeddings" or record.intent.parent_turn != ""

@@ -30,7 +30,7 @@ OPENING: Final = 10.0  # seconds that `open` and `close` may take
 MOST_GIVEN_UP: Final = 2  # hooks that did not end in time: then the plugin is called no more
 LONGEST_ERROR: Final = 500
 
-Outcome = Literal["ran", "none", "failed", "slow", "stuck", "not_reached"]
+Outcome = Literal["ok", "none", "failed", "slow", "stuck", "not_reached"]
 
 
 class PastTurn(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class PastSession(NamedTuple):
 
 
 class HookReport(msgspec.Struct, kw_only=True):
-    """`outcome` is `ran`, `none` (the plugin has no such hook), `failed`, `slow`, `stuck` (two hooks before it did not
+    """`outcome` is `ok`, `none` (the plugin has no such hook), `failed`, `slow`, `stuck` (two hooks before it did not
     end, so it was not called) or `not_reached` (there is no answer, the hook before the model did not do its work, or
     it left the turn). `seconds` it took, `error` what it raised."""
 
@@ -74,8 +74,8 @@ class PreReport(HookReport, kw_only=True):
 
 
 class PostReport(HookReport, kw_only=True):
-    """`choices` where the hooks after the model would change them, with those there `were`: first `process_delta`, for
-    which each choice is one piece, then `post_process`. `asked` is the further round it asks for; none is made."""
+    """`choices` where the hooks after the model would change them, with those there `were`. For `process_delta` each
+    choice is one piece. `asked` is the further round it asks for; none is made."""
 
     were: list[Choice] | None = None
     choices: list[Choice] | None = None
@@ -139,7 +139,7 @@ class Rehearsal:
         )
         pre, post = PreReport(), PostReport()
         self._run("pre_process", context, pre, lambda: _left_before(pre, context, messages))
-        if pre.outcome in ("ran", "none") and not pre.left:
+        if pre.outcome in ("ok", "none") and not pre.left:
             choices = past.choices
             if pre.answer is not None:
                 choices = [Choice(message=pre.answer, finish_reason="stop")]
@@ -153,15 +153,22 @@ class Rehearsal:
         return TurnReport(turn_id=past.turn_id, at=past.at, pre=pre, post=post, metadata=metadata)
 
     def _after(self, context: TurnContext, were: list[Choice], told: PostReport) -> None:
-        choices = were
-        for hook, made in (("process_delta", self._pieces), ("post_process", self._whole)):
-            if not overrides(self._plugin, hook) or told.outcome not in ("ran", "none"):
-                continue
-            if not were:
-                told.outcome = "not_reached"
-                return
-            choices = made(context, choices, told)
-        if choices != were and told.outcome == "ran":
+        """As in a turn: a plugin that needs the whole answer is not given pieces; any other has them, and sees it whole
+        when it was sent."""
+        choices, whole = were, overrides(self._plugin, "post_process")
+        sent = whole and self._plugin.needs_full_response is False
+        pieces = overrides(self._plugin, "process_delta") and (not whole or sent)
+        if not (pieces or whole):
+            return
+        if not were:
+            told.outcome = "not_reached"
+            return
+        if pieces:
+            choices = self._pieces(context, choices, told)
+        if whole and told.outcome in ("ok", "none"):
+            left = self._whole(context, choices, told, sent=sent)
+            choices = choices if sent else left
+        if choices != were and told.outcome == "ok":
             told.were, told.choices = were, choices
 
     def _pieces(self, context: TurnContext, choices: list[Choice], told: PostReport) -> list[Choice]:
@@ -183,7 +190,7 @@ class Rehearsal:
             rest = TurnDelta(Delta(index=choice.index), context, last=True)
             for each in (piece, rest):
                 self._run("process_delta", each, told, lambda: None)
-                if told.outcome != "ran":
+                if told.outcome != "ok":
                     return choices
             made = msgspec.structs.replace(
                 message,
@@ -195,8 +202,8 @@ class Rehearsal:
             left.append(msgspec.structs.replace(choice, message=made))
         return left
 
-    def _whole(self, context: TurnContext, choices: list[Choice], told: PostReport) -> list[Choice]:
-        response = TurnResponse(choices, context)
+    def _whole(self, context: TurnContext, choices: list[Choice], told: PostReport, *, sent: bool) -> list[Choice]:
+        response = TurnResponse(choices, context, sent=sent)
         left: list[Choice] = []
         self._run("post_process", response, told, lambda: _left_after(response, left, told))
         return left or choices
@@ -212,7 +219,7 @@ class Rehearsal:
         try:
             if self._bench.run(getattr(self._plugin, hook), argument, self._timeout):
                 compare()
-                told.outcome = "ran"
+                told.outcome = "ok"
             else:
                 told.outcome = "slow"
                 self._given_up += 1
@@ -301,7 +308,7 @@ def _left_after(response: TurnResponse, left: list[Choice], told: PostReport) ->
     choices = copied(response.choices, list[Choice])
     if not choices:
         raise ValueError("the hook left no choice")
-    told.asked = None if response.asked is None else copied(response.asked, Asked)
+    told.asked = None if response.asked is None or response.sent else copied(response.asked, Asked)
     left.extend(choices)
 
 

@@ -36,8 +36,8 @@ class PluginPlace(NamedTuple):
 
 
 def plugins_view(request: HttpRequest, here: PluginPlace) -> Json | HttpResponseRedirect:
-    """What the template `console/plugins.html` shows: all that are installed, those in use first and in their order. One
-    query. Sent `do` and `plugin`, it does that. Raises PermissionDenied."""
+    """What the template `console/plugins.html` shows: all that are installed, those in use first and in their order.
+    One query. Sent `do` and `plugin`, it does that. Raises PermissionDenied."""
     if request.method == "POST":
         here.reach.demand(AREA)
         messages.info(request, _moved(here.tenant, request.POST.get("do", ""), request.POST.get("plugin", "")))

@@ -1,5 +1,5 @@
-"""One plugin of a tenant: what it is, its settings in a form made of their types, how it fares at every worker, and what
-it would do to recorded turns. The same page in both consoles."""
+"""One plugin of a tenant: what it is, its settings in a form made of their types, how it fares at every worker, and
+what it would do to recorded turns. The same page in both consoles."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def states_table(request: HttpRequest, tenant_id: int, plugin: str) -> Json:
 
 
 def _row(worker: str, state: PluginState) -> list[Any]:
-    skipped = {outcome: count for outcome, count in state.outcomes.items() if outcome != "ran" and count}
+    skipped = {outcome: count for outcome, count in state.outcomes.items() if outcome != "ok" and count}
     return [
         worker,
         _standing(state),

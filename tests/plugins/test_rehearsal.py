@@ -47,7 +47,7 @@ class Both(PluginBase):
 def test_it_tells_what_both_hooks_would_change():
     history = [Message(role="user", content="before")]
     told = rehearsed(Both, past(session_id="s", history=history))
-    assert (told.pre.outcome, told.post.outcome, told.changes) == ("ran", "ran", True)
+    assert (told.pre.outcome, told.post.outcome, told.changes) == ("ok", "ok", True)
     assert [message.content for message in told.pre.messages] == ["be kind", "hello"]
     assert [message.content for message in told.pre.were] == ["hello"]
     assert (told.pre.features, told.metadata) == ({"tone": "kind"}, {"seen": 1})
@@ -75,7 +75,7 @@ def test_it_tells_of_a_plugin_that_changes_nothing():
             assert response.text
 
     told = rehearsed(Looking)
-    assert (told.pre.outcome, told.post.outcome, told.changes) == ("ran", "ran", False)
+    assert (told.pre.outcome, told.post.outcome, told.changes) == ("ok", "ok", False)
 
 
 def test_it_shows_the_answer_given_in_the_models_place():
@@ -122,6 +122,31 @@ def test_it_gives_pieces_of_the_answer():
     assert rehearsed(Dropping).post.choices[0].message.content is None
 
 
+def test_a_hook_that_sees_the_answer_when_it_was_sent_changes_nothing():
+    class Watching(PluginBase):
+        name = "watching"
+        needs_full_response = False
+
+        def process_delta(self, delta):
+            delta.content = delta.content and "piece"
+
+        def post_process(self, response):
+            assert response.sent and response.text == "piece"
+            response.text = "too late"
+            response.ask(["more?"])
+
+    told = rehearsed(Watching)
+    assert (told.post.choices[0].message.content, told.post.asked) == ("piece", None)
+
+    class Whole(Watching):
+        needs_full_response = None
+
+        def post_process(self, response):
+            response.text = f"{response.text} and no pieces"
+
+    assert rehearsed(Whole).post.choices[0].message.content == "whole and no pieces"
+
+
 @pytest.mark.parametrize("leave", [True, False])
 def test_nothing_comes_after_a_hook_that_left_or_failed(leave):
     class Leaving(PluginBase):
@@ -139,7 +164,7 @@ def test_nothing_comes_after_a_hook_that_left_or_failed(leave):
 
     told = rehearsed(Leaving)
     assert told.post.outcome == "not_reached"
-    assert (told.pre.outcome, told.pre.left) == (("ran", True) if leave else ("failed", False))
+    assert (told.pre.outcome, told.pre.left) == (("ok", True) if leave else ("failed", False))
     assert told.pre.error == ("" if leave else "LookupError: no such thing")
     assert (told.pre.messages is None) is not leave
 
