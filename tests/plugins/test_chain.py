@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from engine.snapshots import Cell
 from engine.types import Message
-from plugins.base import PluginBase, PluginInterface, PluginSettings
 from plugins.active import PluginTable
+from plugins.base import PluginBase, PluginInterface, PluginSettings
 from plugins.chain import PluginChain
 from tests.cast import CHARLIE
 from tests.plugins.turns import active, chain, pre, said
