@@ -133,7 +133,7 @@ def _told(request: HttpRequest, row: ChatSite, slug: str | None) -> Json:
 
 def _language(request: HttpRequest) -> str:
     header = request.headers.get("Accept-Language", "").encode("latin-1", "replace")
-    return languages.wanted(None, header).partition("-")[0]
+    return languages.wanted(None, header, ("en", "zh-hans", "zh-hant")).partition("-")[0]
 
 
 def _page(request: HttpRequest, template: str, site: Json, ancestors: str) -> HttpResponse:

@@ -21,6 +21,7 @@ from engine.checkpoints import UNWATCHED, Checkpoints
 from engine.embedding import Embedder
 from engine.ending import Endings
 from engine.entries import Claim
+from engine.errors import EngineError
 from engine.folding import Fold, as_delta
 from engine.idempotency import Never, Once, Recorded, Repeats, embeddings_of, replayed
 from engine.ports import Answers, Guard, Journal, Limiter, Meter, PluginRun, Plugins, Privacy, Router, Sessions
@@ -141,11 +142,19 @@ class Engine:
                 yield delta
             yield await self._finish(turn)
         except BaseException as error:
+            self._find_language(turn, error)
             await self.endings.leave(turn, error)
             raise
         finally:
             self.checkpoints.forget(watched)
             self.endings.release(turn)
+
+    def _find_language(self, turn: Turn, error: BaseException) -> None:
+        """The language to tell the error in, where the turn does not say it: as a plugin found, or would have."""
+        if not isinstance(error, EngineError) or turn.request.language is not None:
+            return
+        found = turn.plugins.features.get("language") if turn.plugins is not None else None
+        error.language = found if isinstance(found, str) else self.plugins.spoken(turn.principal, turn.request)
 
     @asynccontextmanager
     async def rehearsed(self, principal: Principal, request: ChatRequest) -> AsyncIterator[Turn]:

@@ -57,7 +57,7 @@ class EngineError(Exception):
 
     What an error is told on its way: `decision` by the router, when nobody is left for a turn: the record of whom it
     looked at. `turn_id` by the engine, when the turn it ended is on record. `limits` are those its turn counted
-    against, as they stand.
+    against, as they stand. `language` is the tag of the language its turn is in, where the request says none.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -73,6 +73,7 @@ class EngineError(Exception):
         self.decision: dict[str, Any] | None = None
         self.turn_id: str | None = None
         self.limits: RateLimits | None = None
+        self.language: str | None = None
         super().__init__(self.message)
 
 

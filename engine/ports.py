@@ -242,6 +242,10 @@ class Plugins(Protocol):
         """The tenant's plugins as they are now, for one turn. `rehearsal`: only those without any effect outside the
         turn, and none is required."""
 
+    def spoken(self, principal: Principal, request: ChatRequest) -> str | None:
+        """The tag of the language the request is written in, where a plugin of the tenant knows; never raises. For
+        turns that fail before their plugins have run."""
+
 
 class Route(Protocol):
     """A chosen instance. `outcome` is told when the call is over; the first time counts."""

@@ -79,6 +79,19 @@ class PluginChain:
 
         return ChainRun(self, plugins, messages, context, rehearsal=rehearsal)
 
+    def spoken(self, principal: Principal, request: ChatRequest) -> str | None:
+        """See `engine.ports.Plugins`. The first plugin that has a method of this name says it."""
+        for active in self._cell.value.tenants.get(principal.tenant_id, ()):
+            ask = getattr(active.loaded.plugin, "spoken", None)
+            if ask is not None:
+                try:
+                    found = ask(request)
+                except Exception:  # noqa: BLE001 - border: an error is told in English rather than not at all
+                    log.exception("plugin %s cannot say the language of a request", active.name)
+                    return None
+                return found if isinstance(found, str) and found else None
+        return None
+
     def states(self, tenant_id: int) -> list[PluginState]:
         """This worker's, in the tenant's order."""
         return [each.state() for each in self._cell.value.tenants.get(tenant_id, ())]

@@ -16,7 +16,8 @@ from routing.features import Features
 from routing.selection import BUSY_SECONDS, EQUAL, HEALTHY, Selection
 from routing.table import Candidate, Pool, RoutingTable, View, window_of
 
-FINAL: Final = frozenset({"tried", "context_window", "budget"})  # reasons that stay as they are however long one waits
+# Reasons that stay as they are however long one waits.
+FINAL: Final = frozenset({"tried", "context_window", "budget", "language"})
 
 Kept = Literal["instance", "model"]
 
@@ -24,7 +25,8 @@ Kept = Literal["instance", "model"]
 class Step(msgspec.Struct):
     """A pool of the chain and what came of it. `name` is the model that was asked of it, `fallback` how the chain came
     here: `{"name", "place"}`, `{"context_window"}` for the instances with so much room, `{"budget"}` for those that the
-    caller's budget has room for; None: the rules gave it."""
+    caller's budget has room for; None: the rules gave it. `language` in it: nobody who is there for the turn's language
+    was left, so that those of other languages may answer."""
 
     pool: Pool
     name: str
@@ -158,7 +160,8 @@ def decide(table: RoutingTable, features: Features, constraints: Constraints | N
 
 
 def _ask(pool: Pool, name: str, fallback: Json | None, demands: Demands, now: float) -> Step:
-    selection = pool.balance.select(demands.out(pool), now, demands.tenant)
+    any_language = fallback is not None and ("language" in fallback or "name" not in fallback)
+    selection = pool.balance.select(demands.out(pool, any_language=any_language), now, demands.tenant)
     return Step(pool, name, fallback, selection, demands.exhausts(pool))
 
 
@@ -171,6 +174,8 @@ def _further(
         pool = view.pool_of(name)
         if pool is not None:
             yield pool, name, {"name": name, "place": place}
+    if any("language" in step.reasons for step in before):
+        yield from _in_any_language(view, first, demands)
     request = demands.request
     if request.instance_id is not None:
         return
@@ -184,9 +189,20 @@ def _further(
             yield pool, "", {"context_window": None if window == inf else int(window)}
 
 
+def _in_any_language(view: View, first: Pool, demands: Demands) -> Iterator[tuple[Pool, str, Json | None]]:
+    """The same pools once more, with those of their instances that are kept for other languages."""
+    named: Json = {"language": demands.language}
+    begun: Json = {"name": first.fallbacks[first.begun - 1], "place": first.begun} if first.begun else {}
+    yield first, demands.request.model, {**begun, **named}
+    for place, name in enumerate(first.fallbacks[first.begun :], first.begun + 1):
+        pool = view.pool_of(name)
+        if pool is not None and pool.languages:
+            yield pool, name, {"name": name, "place": place, **named}
+
+
 def _refusal(steps: Sequence[Step], tokens: int) -> ContextTooLong | Overloaded:
     """Why nobody answers. `tokens` is the estimated size of the conversation."""
-    if all(step.reasons == {"context_window"} for step in steps):
+    if all("context_window" in step.reasons and step.reasons <= {"context_window", "language"} for step in steps):
         window = max(window_of(each.entry.instance) for step in steps for each in step.pool.candidates)
         return ContextTooLong(window=int(window), tokens=tokens) if tokens > window else ContextTooLong()
     waits = [step.selection.wait for step in steps if not step.reasons <= FINAL]

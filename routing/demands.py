@@ -1,5 +1,5 @@
-"""Who is out of the question for a turn, however healthy: it was tried, the conversation has no room there, or the
-caller's budget has none for it."""
+"""Who is out of the question for a turn, however healthy: it was tried, the conversation has no room there, the
+caller's budget has none for it, or it is kept for other languages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from routing.features import Features
 from routing.selection import NOBODY, Out, Removal
 from routing.table import Pool, RoutingTable, View, window_of
 
+_LANGUAGE: Final[Removal] = "language"
 FAILURES: Final = 2  # of one pool in a turn; then its fallbacks are asked
 
 
 class Demands:
     """Of one turn."""
 
-    __slots__ = ("_constraints", "_features", "_grown", "_marked", "_size", "_tokens", "request", "tenant")
+    __slots__ = ("_constraints", "_features", "_grown", "_marked", "_size", "_tokens", "language", "request", "tenant")
 
     def __init__(self, table: RoutingTable, features: Features, constraints: Constraints | None) -> None:
         self.request = features.request
@@ -29,6 +30,7 @@ class Demands:
         self._size: int | None = None
         self._marked: dict[int, Removal] = {}
         self._grown: dict[str, float] = {}
+        self.language: str | None = features["language"] if self.request.instance_id is None else None
         if constraints is not None and (constraints.tried or constraints.outgrown):
             self._mark(table, constraints)
 
@@ -41,12 +43,14 @@ class Demands:
                 model = _upstream(entry.instance)
                 self._grown[model] = max(self._grown.get(model, 0.0), window_of(entry.instance))
 
-    def out(self, pool: Pool) -> Out:
-        """Where an estimate of the size proved wrong it is wrong for the same model elsewhere too."""
+    def out(self, pool: Pool, *, any_language: bool = False) -> Out:
+        """Where an estimate of the size proved wrong it is wrong for the same model elsewhere too. `any_language`: also
+        those may answer that are kept for other languages."""
         affords = self._constraints.affords if self._constraints is not None else None
-        if not self._marked and affords is None and self._tokens <= pool.window:
+        strangers = () if any_language or not pool.languages or self.language is None else self._strangers(pool)
+        if not self._marked and affords is None and not strangers and self._tokens <= pool.window:
             return NOBODY
-        out = dict(self._marked)
+        out = {**dict.fromkeys(strangers, _LANGUAGE), **self._marked}
         size = self._size_for(pool.window)
         for candidate in pool.candidates:
             instance = candidate.entry.instance
@@ -56,6 +60,11 @@ class Demands:
             if affords is not None and not affords(instance):
                 out.setdefault(instance.id, "budget")
         return out
+
+    def _strangers(self, pool: Pool) -> list[int]:
+        """Instances that are kept for other languages; an instance without languages is for all."""
+        instances = [candidate.entry.instance for candidate in pool.candidates]
+        return [each.id for each in instances if each.languages and self.language not in each.languages]
 
     @property
     def saves(self) -> bool:

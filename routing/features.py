@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 from engine import estimating
+from engine.tags import primary
 from engine.types import ChatRequest, Json, Message, Principal, RawHeaders
 from routing.complexity import complexity_score
 from routing.conditions import METADATA
@@ -66,9 +67,10 @@ class Features(dict[str, Any]):
 
     What is cheap is there from the first, the complexity score, metadata and headers when a condition reads them or
     when they are put on record. Conditions read exactly what a record can hold: a text longer than `TEXT` counts as
-    absent. `found` is what plugins found out (`language`, `intent`, `intent_score`); it goes before what the request says of itself."""
+    absent. `found` is what plugins found out (`language`, `intent`, `intent_score`); it goes before what the
+    request says of itself."""
 
-    __slots__ = ("messages", "principal", "request")
+    __slots__ = ("how", "messages", "principal", "request")
 
     def __init__(
         self, principal: Principal, request: ChatRequest, messages: Sequence[Message], found: Json, now: float
@@ -79,7 +81,7 @@ class Features(dict[str, Any]):
             temperature=request.temperature,
             stream=request.stream,
             prompt_tokens=estimating.messages_tokens(messages),
-            language=_language(_word(found, "language") or request.language) if found or request.language else None,
+            language=primary(tag) if (tag := _word(found, "language") or request.language) else None,
             intent=_word(found, "intent") if found else None,
             intent_score=_share(found, "intent_score") if found else None,
             has_tools=bool(request.tools),
@@ -90,6 +92,7 @@ class Features(dict[str, Any]):
         self.principal = principal
         self.request = request
         self.messages = messages
+        self.how = _how(found, tag) if found and "language_source" in found else None
 
     def __missing__(self, name: str) -> Any:
         value: Any = None
@@ -107,7 +110,8 @@ class Features(dict[str, Any]):
         are fields of conditions that count before others where there are more than a record holds.
 
         Where the features do not say it themselves: `cut` are those there was no room for (`metadata.` or `header.`
-        alone: some of them) or that look like a secret, `absent` are those of `reads` the request did not have."""
+        alone: some of them) or that look like a secret, `absent` are those of `reads` the request did not have.
+        `language` says how a plugin found it out: `tag`, `source`, `confidence`."""
         self["complexity_score"]
         request = self.request
         for name in reads:
@@ -124,7 +128,8 @@ class Features(dict[str, Any]):
             left += [name for name, value in kept.items() if value and name not in plain and name not in record]
             cut += _named(HEADER, left)
         absent = [name for name in reads if name not in record and may_be_left_out(name, cut)]
-        return {"features": record, **({"cut": cut} if cut else {}), **({"absent": absent} if absent else {})}
+        said: Json = {"cut": cut, "absent": absent, "language": self.how}
+        return {"features": record, **{name: value for name, value in said.items() if value}}
 
     def _header(self, wanted: bytes) -> str | None:
         found = [value for name, value in self.request.headers if name == wanted or name.lower() == wanted]
@@ -216,9 +221,8 @@ def _share(found: Json, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
 
 
-def _language(tag: str | None) -> str | None:
-    """The primary subtag: `zh` of `zh-CN`."""
-    return tag.replace("_", "-").split("-", 1)[0].strip().lower() if tag else None
+def _how(found: Json, tag: str | None) -> Json:
+    return {"tag": tag, "source": _word(found, "language_source"), "confidence": found.get("language_confidence")}
 
 
 def _have_images(messages: Sequence[Message]) -> bool:

@@ -23,7 +23,9 @@ import msgspec
 from routing.health import Health
 
 # Why one may not be chosen.
-Removal = Literal["tried", "context_window", "max_concurrency", "rate_limited", "breaker_open", "probing", "budget"]
+Removal = Literal[
+    "tried", "context_window", "max_concurrency", "rate_limited", "breaker_open", "probing", "budget", "language"
+]
 Out = Mapping[int, Removal]  # by an instance's id: who is out of the question for this turn, whatever its health
 
 TICK: Final = 0.25  # seconds that qualities stand

@@ -75,12 +75,12 @@ class Candidate(msgspec.Struct, frozen=True):
 class Pool:
     """Candidates that take turns; `balance` goes by their places here. `listed` has what a decision record says of
     each, to be copied and completed, and its health; `window` is the smallest context window, infinite where none is
-    known.
+    known; `languages` those that any of them is kept for.
 
     `rules` brought the candidates together; `fallbacks` are the public names to turn to when nobody is left. Where the
     rules' own models are not to be had, this is the pool of the first fallback already: `begun` names have had it."""
 
-    __slots__ = ("balance", "begun", "candidates", "fallbacks", "listed", "rules", "window")
+    __slots__ = ("balance", "begun", "candidates", "fallbacks", "languages", "listed", "rules", "window")
 
     def __init__(
         self,
@@ -96,6 +96,7 @@ class Pool:
         self.rules = rules
         self.fallbacks = fallbacks
         self.begun = begun
+        self.languages = frozenset(tag for candidate in candidates for tag in candidate.entry.instance.languages)
         self.window = min(window_of(candidate.entry.instance) for candidate in candidates)
 
 

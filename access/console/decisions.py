@@ -69,6 +69,10 @@ def retries(found: Sequence[Retry]) -> Json | None:
 def _fallback(found: Any) -> Any:
     if not isinstance(found, dict):
         return None
+    if found.get("language"):
+        return _("to those of other languages, since nobody was left for %(language)s") % {
+            "language": found["language"]
+        }
     if "name" in found:
         return _("%(name)s, number %(place)s of the rules' fallbacks") % {
             "name": found["name"], "place": found.get("place", "—"),

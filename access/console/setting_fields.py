@@ -19,6 +19,7 @@ from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectMultipleWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -27,7 +28,7 @@ from unfold.widgets import (
 
 from access.console.json_field import JsonField
 from access.console.lines import LinesField
-from plugins.settings_types import LONG, SECRET
+from plugins.settings_types import CHOICES, LONG, SECRET
 
 LONGEST: Final = 100_000  # characters of a text no bound is said for
 LARGEST: Final = 2**63 - 1  # of a whole number: what JSON's readers keep exactly
@@ -45,6 +46,7 @@ class Setting(msgspec.Struct, frozen=True):
     help: Any
     secret: bool = False
     long: bool = False
+    choices: dict[str, str] | None = None  # what a list of text may hold, and what people call it
 
     @property
     def rows(self) -> type[msgspec.Struct] | None:
@@ -75,7 +77,7 @@ def said(cls: type[msgspec.Struct]) -> Iterator[str]:
     """What people read of these settings, as their author wrote it."""
     with override(None):
         for setting in settings_of(cls):
-            yield from filter(None, (str(setting.label), str(setting.help)))
+            yield from filter(None, (str(setting.label), str(setting.help), *(setting.choices or {}).values()))
             if setting.rows is not None:
                 yield from said(setting.rows)
 
@@ -122,6 +124,7 @@ def _setting(field: inspect.Field) -> Setting:
         help=_(schema["description"]) if schema.get("description") else "",
         secret=bool(extra.get(SECRET)),
         long=bool(extra.get(LONG)),
+        choices=extra.get(CHOICES),
     )
 
 
@@ -194,6 +197,9 @@ def _list(setting: Setting, shared: dict[str, Any]) -> forms.Field:
     assert isinstance(setting.kind, inspect.ListType)
     if not isinstance(setting.kind.item_type, inspect.StrType):
         return _json(setting, shared)
+    if setting.choices is not None:
+        named = sorted(((value, _(name)) for value, name in setting.choices.items()), key=lambda pair: str(pair[1]))
+        return forms.MultipleChoiceField(**shared, choices=named, widget=UnfoldAdminSelectMultipleWidget)
     return LinesField(**{**shared, "help_text": shared["help_text"] or _("One a line.")})
 
 

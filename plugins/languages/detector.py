@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from engine.tags import HANS
 from plugins.languages import han
 from plugins.languages.models import NO_LANGUAGE, Models
 from plugins.languages.names import HAN, KANA, LATIN, NAMES, written_in
@@ -54,9 +55,7 @@ class Found(msgspec.Struct, frozen=True):
         return f"{self.language}-{self.script}" if self.script else self.language
 
 
-def detect(
-    text: str, languages: Collection[str], models: Models | None, before: str | None = None
-) -> Found | None:
+def detect(text: str, languages: Collection[str], models: Models | None, before: str | None = None) -> Found | None:
     """None: no language, such as numbers and programs, or none of `languages`. `before` is the primary subtag of what
     was said before. Without `models` only where the script decides."""
     reading = read(text)
@@ -71,7 +70,7 @@ def detect(
     if len(known) == 1:
         return Found(asked[0], 1.0)
     greeting = GREETINGS.get(reading.text.strip(_EDGES).lower()) if reading.size <= BRIEF else None
-    if greeting in languages:
+    if greeting is not None and greeting in languages:
         return Found(greeting, 0.9)
     if models is None:
         return Found(asked[0], 0.5) if len(asked) == 1 and reading.script != LATIN else None
@@ -87,13 +86,17 @@ def _of_the_east(reading: Reading, languages: Collection[str], before: str | Non
     if "zh" not in languages:
         return None
     script = han.script_of(reading.text)
-    short = reading.size <= NAMED and script != han.HANS and not han.is_chinese(reading.text)
+    short = reading.size <= NAMED and script != HANS and not han.is_chinese(reading.text)
     doubtful = short and "ja" in languages and before != "zh"
     return Found("zh", 0.8 if doubtful else 1.0, script)
 
 
 def _likeliest(
-    scores: Mapping[str, float], reading: Reading, known: Collection[str], languages: Collection[str], before: str | None
+    scores: Mapping[str, float],
+    reading: Reading,
+    known: Collection[str],
+    languages: Collection[str],
+    before: str | None,
 ) -> Found | None:
     weighed: dict[str, float] = {}
     for language, score in scores.items():

