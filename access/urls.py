@@ -15,6 +15,13 @@ from access.management.chat_site_settings import ChatSiteSettings
 from access.management.erasures import Erasures
 from access.management.instance_trials import InstanceTrial
 from access.management.instances import AdapterList, InstanceDetail, InstanceList
+from access.management.intents import (
+    IntentClassify,
+    IntentDetail,
+    IntentList,
+    IntentSettingsView,
+    IntentTraining,
+)
 from access.management.invitations import InvitationDetail, InvitationList, InvitationResending
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.keys import KeyDetail, KeyList, KeyRotation
@@ -109,6 +116,11 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/addresses/{address_id}": AddressDetail,
     "/api/plugins": PluginList,
     "/api/plugins/{plugin}": PluginDetail,
+    "/api/intents": IntentList,
+    "/api/intents/settings": IntentSettingsView,
+    "/api/intents/training": IntentTraining,
+    "/api/intents/classify": IntentClassify,
+    "/api/intents/{intent_id}": IntentDetail,
     "/api/allowances": AllowanceList,
     "/api/allowances/{allowance_id}": AllowanceDetail,
     "/api/keys": KeyList,

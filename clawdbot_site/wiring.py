@@ -54,6 +54,7 @@ from engine.snapshots import Cell
 from engine.worker import Worker
 from plugins.activations import compile_plugins
 from plugins.chain import PluginChain, PluginTable
+from plugins.intents.live import LIVE, compile_intents
 from routing.notices import NoticeBoard
 from routing.probing import Prober
 from routing.router import RuleRouter
@@ -148,6 +149,7 @@ class Application:
         self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap, slow=True)
         self.live.register("personal", compile_personal, self._personal.swap)
         self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._plugins.swap, slow=True)
+        self.live.register("intents", lambda: compile_intents(LIVE.value), LIVE.swap, slow=True)
         self.live.register("erasures", Forgotten().compile, self.sealer.forget)
         self.credentials.register(self.live)
 
