@@ -33,6 +33,7 @@ from access.edges.responses_operations import RESPONSES_OPERATIONS
 from access.management.audit_operations import AUDIT_OPERATIONS
 from access.management.erasures import ErasureBody, ErasurePage
 from access.management.insights_operations import INSIGHTS_OPERATIONS
+from access.management.intent_operations import INTENT_OPERATIONS
 from access.management.jobs import JobAnswer, JobPage
 from access.management.layers import LayerBody
 from access.management.limit_operations import LIMIT_OPERATIONS
@@ -227,6 +228,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     **TENANT_OPERATIONS,
     **PEOPLE_OPERATIONS,
     **MODEL_OPERATIONS,
+    **INTENT_OPERATIONS,
     **LIMIT_OPERATIONS,
     **WORD_OPERATIONS,
     "/v1/chat/completions": [

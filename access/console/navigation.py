@@ -35,7 +35,7 @@ GROUPS = [
             "compliance.erasure",
         ],
     ),
-    (_("Operation"), ["plugins.pluginactivation", "tenants.job"]),
+    (_("Operation"), ["plugins.pluginactivation", "plugins.intent", "plugins.intentsettings", "tenants.job"]),
 ]
 SCREENS = {
     "tenants.tenant": (_("Tenants"), "domain"),
@@ -56,6 +56,8 @@ SCREENS = {
     "compliance.auditentry": (_("Journal"), "receipt_long"),
     "compliance.erasure": (_("Erasures"), "person_remove"),
     "plugins.pluginactivation": (_("Plugins"), "extension"),
+    "plugins.intent": (_("Intents"), "label"),
+    "plugins.intentsettings": (_("None of these"), "block"),
     "tenants.job": (_("Jobs"), "progress_activity"),
 }
 

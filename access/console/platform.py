@@ -5,6 +5,7 @@ from __future__ import annotations
 from access.console.chat_site import ChatSiteAdmin
 from access.console.erasures import ErasureAdmin
 from access.console.extensions import PluginActivationAdmin
+from access.console.intents import IntentAdmin, IntentSettingsAdmin
 from access.console.invitations import InvitationAdmin
 from access.console.journal import JournalAdmin
 from access.console.keys import ApiKeyAdmin
@@ -25,7 +26,7 @@ from compliance.models import (
     WordExceptions,
     WordListSubscription,
 )
-from plugins.models import PluginActivation
+from plugins.models import Intent, IntentSettings, PluginActivation
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
 
@@ -52,4 +53,6 @@ def platform_site() -> PlatformSite:
     site.register(AuditEntry, JournalAdmin)
     site.register(Erasure, ErasureAdmin)
     site.register(PluginActivation, PluginActivationAdmin)
+    site.register(Intent, IntentAdmin)
+    site.register(IntentSettings, IntentSettingsAdmin)
     return site

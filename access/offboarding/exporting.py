@@ -23,6 +23,7 @@ from access.offboarding import belongings
 from compliance.journal import changes, listing, reader
 from compliance.journal.listing import Filters
 from compliance.sealing.opening import Opener
+from plugins.models import TrainedIntents
 from sessions_app import shelf
 from sessions_app.models import ArchivedSession
 from tenants import jobs
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 KIND: Final = "export_tenant"
 LIMIT: Final = 6 * 3600.0  # seconds
-LEFT_OUT: Final = (TenantKey, Job, ArchivedSession)  # keys, and what only points at objects
+LEFT_OUT: Final = (TenantKey, Job, ArchivedSession, TrainedIntents)  # keys, what only points at objects, what follows
 README: Final = """Everything of the tenant {name} ({slug}).
 
 tenant.json          the tenant's own settings

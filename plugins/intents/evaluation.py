@@ -1,6 +1,6 @@
-"""Measures the classifier on a labelled file, in the form of the CLINC150 data set: `train`, `val`, `test`, `oos_train`,
-`oos_val`, `oos_test`, each a list of `[text, label]`. Texts of the `oos` parts are none of the intents, whatever their
-label says; a label of another part that is `oos` is taken to say so as well.
+"""Measures the classifier on a labelled file, in the form of the CLINC150 data set: `train`, `val`, `test`,
+`oos_train`, `oos_val`, `oos_test`, each a list of `[text, label]`. Texts of the `oos` parts are none of the
+intents, whatever their label says; a label of another part that is `oos` is taken to say so as well.
 
 Trains on `train` (and `oos_train`), chooses the threshold on `val` and `oos_val`, measures on `test` and `oos_test`."""
 

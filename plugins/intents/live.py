@@ -46,7 +46,11 @@ def compile_intents(previous: IntentTable | None = None) -> IntentTable:
     before = previous.tenants if previous is not None else {}
     defined = set(Intent.objects.everywhere().filter(enabled=True).values_list("tenant_id", flat=True))
     thresholds = dict(IntentSettings.objects.everywhere().values_list("tenant_id", "threshold"))
-    rows = TrainedIntents.objects.everywhere().filter(tenant_id__in=defined).values_list("tenant_id", "revision", "vectors")
+    rows = (
+        TrainedIntents.objects.everywhere()
+        .filter(tenant_id__in=defined)
+        .values_list("tenant_id", "revision", "vectors")
+    )
     tenants: dict[int, TenantIntents] = {}
     for tenant_id, revision, vectors in rows:
         known = before.get(tenant_id)

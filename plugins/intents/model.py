@@ -46,7 +46,7 @@ class Recognised(msgspec.Struct, frozen=True):
 
 
 class UnreadableModel(ValueError):
-    """Bytes that are no model, or one of another version of the product, or one that needs vectors that are not here."""
+    """Bytes that are no model, one of another version of the product, or one that needs vectors that are not here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,9 @@ class IntentModel:
         order = np.argsort(-own, kind="stable")[:most]
         best = float(own[order[0]])
         shares = probability * np.exp(SHARPNESS * (own[order] - best))
-        candidates = [Candidate(self.intents[at], round(float(share), 4)) for at, share in zip(order, shares, strict=True)]
+        candidates = [
+            Candidate(self.intents[at], round(float(share), 4)) for at, share in zip(order, shares, strict=True)
+        ]
         wanted = self.threshold if threshold is None else threshold
         named = probability >= wanted and bool(len(read.places) or read.familiarity)
         return Recognised(candidates[0].intent if named else None, candidates[0].score, candidates)
@@ -146,7 +148,8 @@ class IntentModel:
                 "meant": self.meanings.weights.astype(np.float16), "centres": self.meanings.centres.astype(np.float16),
             }  # fmt: skip
         file = io.BytesIO()
-        np.savez_compressed(file, meta=np.frombuffer(msgspec.json.encode(meta), np.uint8), **arrays)
+        arrays["meta"] = np.frombuffer(msgspec.json.encode(meta), np.uint8)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take names for its one flag
         return file.getvalue()
 
     @classmethod

@@ -3,12 +3,14 @@ themselves: that what was learnt is out of date follows from any change (`plugin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from plugins.intents.validation import MOST_INTENTS, MOST_TOGETHER
+from plugins.intents import staleness
+from plugins.intents.validation import MOST_INTENTS, MOST_TOGETHER, clean_utterances
 from plugins.models import Intent, IntentSettings, TrainedIntents
 from tenants.models import Tenant
 
@@ -37,7 +39,7 @@ def save_intent(*, intent: Intent) -> Intent:
         kept = ("name", "description", "utterances", "enabled")
         if stored is not None and all(getattr(stored, name) == getattr(intent, name) for name in kept):
             return intent
-        _check_room(intent)
+        check_room(intent)
         intent.save()
     return intent
 
@@ -47,6 +49,20 @@ def save_settings(*, settings: IntentSettings) -> IntentSettings:
     settings.full_clean()
     settings.save()
     return settings
+
+
+def learn_again(tenant_id: int) -> None:
+    """Queues a training though nothing changed."""
+    if intents_of(tenant_id).exists():
+        staleness.outdate(tenant_id)
+
+
+def lines(texts: Iterable[str], field: str) -> str:
+    """Cleaned before they are put together: a line break inside of one is a space. Raises ValidationError."""
+    try:
+        return "\n".join(clean_utterances(texts))
+    except ValidationError as error:
+        raise ValidationError({field: error}) from None
 
 
 def replace_all(*, tenant: Tenant, wanted: dict[str, dict[str, Any]]) -> tuple[int, int, int, int]:
@@ -78,10 +94,27 @@ def replace_all(*, tenant: Tenant, wanted: dict[str, dict[str, Any]]) -> tuple[i
     return made, changed, same, len(gone)
 
 
-def _check_room(intent: Intent) -> None:
+def check_room(intent: Intent) -> None:
+    """Raises ValidationError: the tenant has as many as it may."""
     others = list(intents_of(intent.tenant_id).exclude(pk=intent.pk).values_list("utterances", flat=True))
     if intent._state.adding and len(others) >= MOST_INTENTS:
         raise ValidationError({"name": f"A tenant has at most {MOST_INTENTS} intents."})
     together = sum(text.count("\n") + 1 for text in others if text) + len(intent.examples)
     if together > MOST_TOGETHER:
         raise ValidationError({"utterances": f"A tenant's intents have at most {MOST_TOGETHER} examples together."})
+
+
+def add_examples(*, tenant: Tenant, found: dict[str, list[str]]) -> tuple[int, int]:
+    """Gives intents more examples, those that are not there yet are made. How many intents were touched, and how many
+    examples they have now. All or nothing. Raises ValidationError, with the intent's name in its message."""
+    examples = 0
+    with transaction.atomic():
+        for name, more in found.items():
+            row = intents_of(tenant.pk).filter(name=name).first() or Intent(tenant=tenant, name=name)
+            try:
+                row.utterances = lines([*row.examples, *more], "utterances")
+                save_intent(intent=row)
+            except ValidationError as error:
+                raise ValidationError([f"{name[:64]}: {message}" for message in error.messages]) from None
+            examples += len(row.examples)
+    return len(found), examples

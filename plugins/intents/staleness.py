@@ -35,10 +35,11 @@ def _on_change(
     if isinstance(instance, Intent):
         announce("plugins")  # the first intent puts the plugin into the tenant's chain, the last one takes it out
     if any(old.get(name) != new.get(name) for name in LEARNT_FROM):
-        _outdate(instance.tenant_id)
+        outdate(instance.tenant_id)
 
 
-def _outdate(tenant_id: int) -> None:
+def outdate(tenant_id: int) -> None:
+    """What the tenant has learnt is to be learnt again."""
     rows = TrainedIntents.objects.for_tenant(tenant_id)
     if not rows.update(wanted=F("wanted") + 1):
         TrainedIntents.objects.get_or_create(tenant_id=tenant_id, defaults={"wanted": 1})

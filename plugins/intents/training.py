@@ -63,7 +63,9 @@ def fit(examples: Sequence[Example], outside: Sequence[str], vectors: WordVector
     )
 
 
-def look(model: IntentModel, examples: Sequence[Example], outside: Sequence[str], vectors: WordVectors | None) -> Judged:
+def look(
+    model: IntentModel, examples: Sequence[Example], outside: Sequence[str], vectors: WordVectors | None
+) -> Judged:
     """How the model sees texts it did not learn from."""
     rows: list[Signals] = []
     right = []
@@ -77,7 +79,9 @@ def look(model: IntentModel, examples: Sequence[Example], outside: Sequence[str]
     return Judged(np.array(rows).reshape(len(rows), -1), np.array(right, bool), none)
 
 
-def with_judge(model: IntentModel, seen: Judged, *, least_right: float = 0.0, least_outside: float = 0.0) -> IntentModel:
+def with_judge(
+    model: IntentModel, seen: Judged, *, least_right: float = 0.0, least_outside: float = 0.0
+) -> IntentModel:
     """Teaches the model what to reject, in place, and chooses its threshold. Without texts from outside nothing is
     rejected."""
     if not seen.outside.any() or not seen.right.any():
@@ -159,7 +163,9 @@ def _meanings(reads: list[Read], labels: Labels, intents: int, columns: int) -> 
     random = np.random.default_rng(SEED)
     size = directions.shape[1]
     made = Meanings(
-        directions=(random.standard_normal((size, FEATURES)) * (2 * WIDTH) ** 0.5).astype(np.float16).astype(np.float32),
+        directions=(random.standard_normal((size, FEATURES)) * (2 * WIDTH) ** 0.5)
+        .astype(np.float16)
+        .astype(np.float32),
         phases=random.uniform(0, 2 * np.pi, FEATURES).astype(np.float32),
         weights=np.zeros((FEATURES, columns), np.float32),
         centres=_centres(directions, labels, intents),

@@ -17,7 +17,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-
 PACKAGE: Final = "wordllama"
 NAME: Final = "wordllama-l2-256"
 WEIGHTS: Final = "weights/l2_supercat_256.safetensors"
@@ -110,5 +109,3 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
         raise ValueError(f"{path.name} holds {entry['dtype']}")
     offset = 8 + length + entry["data_offsets"][0]
     return np.memmap(path, dtype=np.float16, mode="r", offset=offset, shape=tuple(entry["shape"]))
-
-

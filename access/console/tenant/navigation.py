@@ -42,6 +42,14 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
             ("words", _("Try a text"), "science", "console:compliance_sensitivewordlist_try_text"),
         ],
     ),
+    (
+        _("Understanding"),
+        [
+            ("plugins", _("Intents"), "label", "console:plugins_intent_changelist"),
+            ("plugins", _("Training and test"), "science", "console:plugins_intent_try_text"),
+            ("plugins", _("None of these"), "block", "console:plugins_intentsettings_changelist"),
+        ],
+    ),
     *RECORDS,
     (
         _("Tenant"),

@@ -69,6 +69,11 @@ BODIES: Final[dict[str, list[Any]]] = {
     "POST /api/models/{instance_id}/test": [{}],
     "PUT /api/plugins/{plugin}": [{"enabled": False}],
     "POST /api/plugins/dry-run": [{"plugin": "canned_answers"}],
+    "POST /api/intents": [{"name": "made", "utterances": ["made"]}],
+    "PATCH /api/intents/settings": [{"threshold": 0.5}],
+    "POST /api/intents/classify": [{"text": "an example"}],
+    "PUT /api/intents/{intent_id}": [{"name": "mine-now"}],
+    "PATCH /api/intents/{intent_id}": [{"enabled": True}],
     "PATCH /api/tenant": [{"time_zone": "UTC"}],
     "POST /api/tenants": [{"slug": "made", "name": "Made"}],
     "PATCH /api/tenants/{tenant_id}": [{"share": 2}],
@@ -98,6 +103,7 @@ CONTROLS: Final[dict[str, frozenset[int]]] = {
     "PUT /api/words/{list_id}/subscription": frozenset({400}),  # its own list applies without
     "DELETE /api/words/{list_id}/subscription": frozenset({404}),
     "POST /api/words/{list_id}/promote": frozenset({400, 409}),
+    "POST /api/intents/classify": frozenset({200, 409}),  # learnt in the background
 }
 # Pages that let people in, or show the same to everybody; each by the beginning of its address.
 PUBLIC: Final = (

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from compliance.models import Erasure, PersonalData, WordExceptions
 from compliance.wordlists import replace_words
-from plugins.models import PluginActivation
+from plugins.models import Intent, IntentSettings, PluginActivation
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.services import save_instance
 from tenants import jobs, services
@@ -32,7 +32,8 @@ PASSWORD: Final = "of the self-test only"  # noqa: S105
 EVERYTHING: Final = ("chat", "sessions", "audit", "manage")
 ROLES: Final = ("owner", "admin", "developer", "auditor", "member")
 # Counted and moved on by the platform itself while nobody does anything.
-RESTLESS: Final = frozenset({"compliance.changerecord", "compliance.wordhits", "tenants.job", "compliance.erasure"})
+RESTLESS: Final = frozenset({"compliance.changerecord", "compliance.wordhits", "tenants.job", "compliance.erasure",
+                             "plugins.trainedintents"})  # fmt: skip
 
 
 def furnish() -> dict[str, Any]:
@@ -105,6 +106,8 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
     address = IpRule.objects.create(tenant=tenant, network="127.0.0.0/8", note=text)
     answers = {"answers": [{"questions": [f"question {text}"], "answer": text}]}
     plugin = PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings=answers)
+    intent = Intent.objects.create(tenant=tenant, name=f"intent_{text}", utterances=f"example {text}\nanother {text}")
+    IntentSettings.objects.create(tenant=tenant, outside=f"outside {text}")
     member = Member.objects.for_tenant(tenant.pk).order_by("pk").last()
     allowance = Allowance.objects.create(tenant=tenant, of="model", model=f"{model}-limited", requests_per_minute=1000)
     later = timezone.now() + timedelta(hours=1)
@@ -122,7 +125,7 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
         "id": model, "vectors": f"{model}-vectors", "slow": slow.name,
         "rule_id": rule.pk, "list_id": words.pk, "job_id": job.pk,
         "model_id": own.pk, "instance_id": own.pk, "site_id": site.pk, "address_id": address.pk, "key_id": key.pk,
-        "plugin_id": plugin.pk, "member_id": member.pk, "user_id": member.user_id,
+        "plugin_id": plugin.pk, "intent_id": intent.pk, "member_id": member.pk, "user_id": member.user_id,
         "allowance_id": allowance.pk, "invitation_id": invitation.pk, "visit_id": visit.pk, "erasure_id": erasure.pk,
         "tenant_id": tenant.pk,
     }  # fmt: skip

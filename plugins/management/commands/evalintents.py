@@ -17,7 +17,9 @@ from plugins.intents.vectors import word_vectors
 
 
 class Command(BaseCommand):
-    help = "Trains on a labelled file (train, val, test, oos_train, oos_val, oos_test) and prints how good it is, as JSON."
+    help = (
+        "Trains on a labelled file (train, val, test, oos_train, oos_val, oos_test) and prints how good it is, as JSON."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", help="path of the JSON file, or - for standard input")
