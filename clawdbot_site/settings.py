@@ -301,6 +301,8 @@ SIMPLE_JWT = {
 }
 
 WEBHOOK_PRIVATE = env.flag("WEBHOOK_PRIVATE", False)
+DATABASE_PRIVATE = env.flag("DATABASE_PRIVATE", False)
+DATABASE_FOLDER = Path(env.text("DATABASE_FOLDER")).resolve() if env.text("DATABASE_FOLDER") else None
 
 LOGGING = {
     "version": 1,
