@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import msgspec
 
@@ -24,20 +25,32 @@ def compile_plugins(previous: PluginTable | None = None) -> PluginTable:
     for row in rows:
         settings = msgspec.json.encode(row.settings, order="sorted")
         known = before.get(row.pk)
-        if known is not None and known[:2] == (row.plugin, settings):
+        gathered = _gather(row)
+        if known is not None and known[:2] == (row.plugin, settings) and known[2].gathered == gathered:
             plugin: PluginBase | None = known[2]
         else:
-            plugin = _make(row)
+            plugin = _make(row, gathered)
         if plugin is not None:
             made[row.pk] = (row.plugin, settings, plugin)
             tenants.setdefault(row.tenant_id, []).append(plugin)
     return PluginTable(tenants={tenant_id: tuple(chain) for tenant_id, chain in tenants.items()}, made=made)
 
 
-def _make(row: PluginActivation) -> PluginBase | None:
+def _gather(row: PluginActivation) -> Any:
+    """None too where it cannot be: then the plugin cannot be made either."""
+    try:
+        return registry.get(row.plugin).gather(row.tenant_id)
+    except Exception:  # noqa: BLE001 - border: as below
+        log.exception("the plugin %s of tenant %s cannot gather what it needs", row.plugin, row.tenant_id)
+        return None
+
+
+def _make(row: PluginActivation, gathered: Any) -> PluginBase | None:
     try:
         cls = registry.get(row.plugin)
-        return cls(registry.read_settings(cls, row.settings))
+        plugin = cls(registry.read_settings(cls, row.settings))
+        plugin.gathered = gathered
+        return plugin
     except Exception:  # noqa: BLE001 - border: one company's plugin must not keep the others' from changing
         log.exception("the plugin %s of tenant %s cannot be made", row.plugin, row.tenant_id)
         return None

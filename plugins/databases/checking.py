@@ -7,6 +7,7 @@ subquery or a column the parser resolves differently. Common table expressions g
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -25,6 +26,8 @@ MOST_TOKENS: Final = 2_000
 DEEPEST: Final = 60  # brackets within brackets
 DIALECTS: Final = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql"}
 HIDDEN: Final = "_clawdbot_"  # what names of ours begin with: no query may use one
+
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it logs what it does not understand, and with it whose data
 
 _NUMBER: Final = re.compile(r"\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,3})?|\.\d{1,40}([eE][+-]?\d{1,3})?")
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_ ]{0,30}|", re.ASCII)
@@ -159,6 +162,9 @@ def _check_join(node: exp.Expr) -> None:
 def _check_table(node: exp.Expr) -> None:
     if not isinstance(node.this, exp.Identifier):
         raise Refused("function", "A function in the place of a table is not allowed.")
+    alias = node.args.get("alias")
+    if alias is not None and alias.args.get("columns"):
+        raise Refused("construct", "Only subqueries may name their columns anew.")
 
 
 def _check_lateral(node: exp.Expr) -> None:
@@ -276,9 +282,15 @@ def _qualified(tree: exp.Query, tables: dict[str, Table], dialect: str) -> exp.Q
     except SqlglotError as error:
         raise Refused("column", f"A column is not among those that may be read: {_plain(error)}") from None
     for column in whole.find_all(exp.Column):
-        if not column.table and not isinstance(column.parent, exp.Ordered):
+        if not column.table and not _names_output(column):
             raise Refused("column", f"It is not clear which table the column {column.name[:60]!r} is of.")
     return whole
+
+
+def _names_output(column: exp.Expr) -> bool:
+    """As in ORDER BY and DISTINCT ON: a column of the query's own result."""
+    query = column.find_ancestor(*grammar.QUERIES)
+    return isinstance(query, exp.Query) and column.name in query.named_selects
 
 
 def _open(tree: exp.Query, tables: dict[str, Table], source: Source) -> None:
