@@ -36,8 +36,7 @@ class Chooser:
         return turn.route
 
     def _chosen(self, turn: Turn) -> Route:
-        features = turn.plugins.features if turn.plugins is not None else {}
-        return self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
+        return self.router.choose(turn.principal, turn.request, turn.history(), turn.features, turn.constraints)
 
     async def _waited_for(self, turn: Turn, full: Overloaded) -> Route:
         """The first place that is left by somebody goes to whose turn it is. Raises Overloaded with what the router had

@@ -166,7 +166,7 @@ class TurnDelta:
     `context` is what the same plugin's hook before the model left; what belongs to the turn goes into `context.state`.
     """
 
-    __slots__ = ("_tool_calls", "_copied", "content", "context", "index", "last", "reasoning", "refusal")
+    __slots__ = ("_touched", "_tool_calls", "content", "context", "index", "last", "reasoning", "refusal")
 
     def __init__(self, delta: Delta, context: TurnContext, *, last: bool = False) -> None:
         self.content = delta.content
@@ -176,18 +176,25 @@ class TurnDelta:
         self.last = last
         self.context = context
         self._tool_calls = delta.tool_calls
-        self._copied = False
+        self._touched = False
 
     @property
     def tool_calls(self) -> list[Json] | None:
         """A copy: other turns may read the same call of the model."""
-        if not self._copied:
-            self._tool_calls, self._copied = copied(self._tool_calls, list[Json] | None), True  # type: ignore[arg-type]
+        if not self._touched and self._tool_calls is not None:
+            self._tool_calls = copied(self._tool_calls, list[Json])
+            self._touched = True
         return self._tool_calls
 
     @tool_calls.setter
     def tool_calls(self, fragments: list[Json] | None) -> None:
-        self._tool_calls, self._copied = fragments, True
+        self._tool_calls = fragments
+        self._touched = True
+
+    def _left_tool_calls(self) -> list[Json] | None:
+        """For the chain: as the hook left them. Raises what `copied` raises."""
+        calls = self._tool_calls
+        return copied(calls, list[Json]) if self._touched and calls is not None else calls
 
     def drop(self) -> None:
         """Nothing of this piece is sent."""
@@ -255,8 +262,9 @@ PluginInterface = PluginBase
 
 
 def copied(value: object, kind: type[T]) -> T:
-    """A deep copy, certain to be of the kind. Raises TypeError or msgspec.ValidationError if the value is not."""
-    return msgspec.convert(msgspec.to_builtins(value), kind)
+    """A deep copy, certain to be of the kind and to be what JSON can say. Raises TypeError, ValueError (no text),
+    OverflowError, RecursionError or msgspec.ValidationError if the value is not."""
+    return msgspec.json.decode(msgspec.json.encode(value), type=kind)
 
 
 def _text(message: Message) -> str:

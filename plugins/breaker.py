@@ -46,6 +46,8 @@ class Breaker:
         return True
 
     def succeeded(self) -> None:
+        if self._opened is not None and not self._trial:
+            return  # it had begun before the others failed
         self._failures = 0
         self._opened = None
         self._trial = False

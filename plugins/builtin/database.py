@@ -143,7 +143,8 @@ class DatabasePlugin(PluginBase):
 
     def _named(self, state: Json, named: str) -> Source:
         """The one the model names, if it may; else the first."""
-        usable = {source.name: source for source in self.gathered if source.name in state["sources"]}
+        sources: tuple[Source, ...] = self.gathered
+        usable = {source.name: source for source in sources if source.name in state["sources"]}
         return usable.get(named) or next(iter(usable.values()))
 
 
@@ -165,7 +166,9 @@ def _sorry(response: TurnResponse, code: str) -> str:
             return _("The database cannot be reached at the moment, so this question cannot be answered from it.")
         if code in ("too_slow", "cost"):
             return _("The question would take the database too long. Ask for less, such as a shorter time.")
-        return _("No query that is allowed could be made for this question, so it cannot be answered from the database.")
+        return _(
+            "No query that is allowed could be made for this question, so it cannot be answered from the database."
+        )
 
 
 def _in_language(response: TurnResponse) -> Any:

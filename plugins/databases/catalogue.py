@@ -9,7 +9,6 @@ from msgspec import Meta
 
 Dialect = Literal["sqlite", "postgresql", "mysql"]
 
-DIALECTS: Final = ("sqlite", "postgresql", "mysql")
 MOST_TABLES: Final = 100
 MOST_COLUMNS: Final = 200
 
@@ -71,3 +70,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         elif len(named) > 1:
             named = [table for table in named if not table.schema]
         return named[0] if len(named) == 1 else None
+
+
+def dialect_of(name: str) -> Dialect:
+    """Raises msgspec.ValidationError, a ValueError."""
+    dialect: Dialect = msgspec.convert(name, Dialect)
+    return dialect

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -177,7 +177,7 @@ def _check_key(node: exp.Expr) -> None:
         raise Refused("construct", "A JSON path in this form is not allowed.")
 
 
-_SPECIAL: Final = {
+_SPECIAL: Final[dict[type[exp.Expr], Callable[[exp.Expr], None]]] = {
     exp.Literal: _check_literal,
     exp.DataType: _check_type,
     exp.Join: _check_join,
@@ -212,11 +212,11 @@ def _bind(tree: exp.Query, source: Source) -> dict[str, Table]:
         renamed[id(cte)] = f"{HIDDEN}{number}"
     found = [(table, _expression(table), _table_of(table, source)) for table in list(tree.find_all(exp.Table))]
     tables: dict[str, Table] = {}
-    for node, cte, table in found:
+    for node, expression, table in found:
         if not node.alias:
             node.set("alias", exp.TableAlias(this=exp.to_identifier(node.name, quoted=True)))
-        if cte is not None:
-            node.set("this", exp.to_identifier(renamed[id(cte)], quoted=True))
+        if expression is not None:
+            node.set("this", exp.to_identifier(renamed[id(expression)], quoted=True))
             continue
         if table is None:
             raise Refused("table", f"There is no table {node.name[:60]!r} that may be read.")

@@ -55,9 +55,7 @@ def _creator(source: Source, address: Address) -> Callable[[], Any]:
 
 
 def _sqlite(source: Source, address: Address) -> sqlite3.Connection:
-    file = addresses.file_of(
-        address.database, tenant=source.tenant, folder=settings.DATABASE_FOLDER, ours=own_files()
-    )
+    file = addresses.file_of(address.database, tenant=source.tenant, folder=settings.DATABASE_FOLDER, ours=own_files())
     connection = sqlite3.connect(
         f"file:{quote(str(file))}?mode=ro", uri=True, check_same_thread=False, timeout=1.0, isolation_level=None
     )
@@ -81,7 +79,7 @@ _SQLITE_LIMITS: Final = (
 
 def _postgresql(source: Source, address: Address) -> Any:
     """Every place a driver looks for more (files of passwords and certificates, services) is closed."""
-    verify = {"sslrootcert": "system"} if address.tls == "verify-full" else {}
+    verify: dict[str, Any] = {"sslrootcert": "system"} if address.tls == "verify-full" else {}
     return psycopg.connect(
         host=address.host,
         hostaddr=addresses.resolve(address, private=source.private),

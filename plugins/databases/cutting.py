@@ -18,11 +18,16 @@ _RECEIVED: Final = 128  # offset of tcpi_bytes_received in struct tcp_info of li
 
 
 @contextmanager
-def cut(descriptor: int, seconds: float, most: int = MOST_RECEIVED) -> Iterator[None]:
-    """As long as the block runs, at most `seconds` and `most` bytes; then the other end seems to have gone."""
+def cut(descriptor: int, seconds: float, most: int | None = None) -> Iterator[None]:
+    """While the block runs, at most `seconds` and `most` bytes (None: `MOST_RECEIVED`); then the other end is gone."""
     line = socket.socket(fileno=os.dup(descriptor))
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(line, over, seconds, most), name="database-cut", daemon=True)
+    thread = threading.Thread(
+        target=_watch,
+        args=(line, over, seconds, MOST_RECEIVED if most is None else most),
+        name="database-cut",
+        daemon=True,
+    )
     thread.start()
     try:
         yield

@@ -61,7 +61,8 @@ FUNCTIONS: Final[dict[str, frozenset[str]]] = {
     ),
     "postgresql": frozenset(
         ("now", "date_part", "age", "to_date", "to_timestamp", "to_number", "make_date", "btrim", "ltrim", "rtrim",
-         "position", "char_length", "div", "mod", "bool_and", "bool_or", "every", "regr_slope", "regr_r2", "width_bucket")
+         "position", "char_length", "div", "mod", "bool_and", "bool_or", "every", "regr_slope", "regr_r2",
+         "width_bucket")
     ),
     "mysql": frozenset(
         ("now", "curdate", "curtime", "instr", "locate", "ltrim", "rtrim", "char_length", "truncate", "weekday",

@@ -24,7 +24,8 @@ MOST: Final = 500  # tables that are listed
 
 _SYSTEM: Final = frozenset(("information_schema", "mysql", "performance_schema", "sys"))
 _WRITES: Final = re.compile(
-    r"GRANT .*\b(ALL PRIVILEGES|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|FILE|SUPER|TRIGGER|EXECUTE)\b.* ON ", re.IGNORECASE
+    r"GRANT .*\b(ALL PRIVILEGES|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|FILE|SUPER|TRIGGER|EXECUTE)\b.* ON ",
+    re.IGNORECASE,
 )
 _POSTGRES_WRITES: Final = """
 SELECT current_setting('is_superuser') = 'on' OR EXISTS (
@@ -73,7 +74,7 @@ def _tables(inspector: Inspector, source: Source) -> Any:
         for (_, name), described in sorted(columns.items(), key=lambda each: str(each[0][1])):
             shown = tuple(_column(each) for each in described[:MOST_COLUMNS])
             if shown:
-                said = comments.get((schema, name)) or {}
+                said: Any = comments.get((schema, name)) or {}
                 about = _line(said.get("text"))
                 yield Table(name=name, schema=schema or "", description=about, columns=shown)
 

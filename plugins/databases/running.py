@@ -165,7 +165,9 @@ def _translated(*errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        lost = isinstance(error, OSError | psycopg.OperationalError | psycopg.InterfaceError | pymysql.err.InterfaceError)
+        lost = isinstance(
+            error, OSError | psycopg.OperationalError | psycopg.InterfaceError | pymysql.err.InterfaceError
+        )
         if lost and not isinstance(error, psycopg.errors.InsufficientPrivilege):
             raise QueryFailed("database_unreachable", "The connection to the database was lost.") from error
         raise QueryFailed("database_error", _first_line(error)) from error

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from plugins.databases import addresses
 from plugins.databases.addresses import Address, AddressRefused
-from plugins.databases.catalogue import Source
+from plugins.databases.catalogue import Source, dialect_of
 from plugins.databases.validation import read_tables
 from plugins.models.data_source import DataSource
 from tenants.secrets import SealBroken, open_sealed, seal
@@ -63,7 +63,7 @@ def view(row: DataSource) -> Source:
         tenant_id=row.tenant_id,
         tenant=row.tenant.slug,
         name=row.name,
-        dialect=row.dialect,
+        dialect=dialect_of(row.dialect),
         url=url_of(row),
         tables=read_tables(row.tables),
         description=row.description,
@@ -101,9 +101,7 @@ def _address(source: DataSource, url: str | None) -> Address | None:
         address = addresses.parse(url)
         if address.dialect == "sqlite":
             tenant: Any = source.tenant
-            addresses.file_of(
-                address.database, tenant=tenant.slug, folder=settings.DATABASE_FOLDER, ours=own_files()
-            )
+            addresses.file_of(address.database, tenant=tenant.slug, folder=settings.DATABASE_FOLDER, ours=own_files())
     except AddressRefused as error:
         raise ValidationError({"url": str(error)}) from None
     return address

@@ -22,7 +22,8 @@ DIALECTS: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MyS
 
 _THOUGHT: Final = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE: Final = re.compile(
-    r"^[ \t>]*```[ \t]*(?:sql|sqlite|sqlite3|postgres|postgresql|pgsql|mysql|mariadb|)[ \t]*\r?\n(.*?)(?:^[ \t>]*```|\Z)",
+    r"^[ \t>]*```[ \t]*(?:sql|sqlite|sqlite3|postgres|postgresql|pgsql|mysql|mariadb|)[ \t]*\r?\n"
+    r"(.*?)(?:^[ \t>]*```|\Z)",
     re.DOTALL | re.IGNORECASE | re.MULTILINE,
 )
 _BARE: Final = re.compile(r"\s*(?:sql(?:query)?\s*:\s*)?((?:select|with)\b.*)", re.DOTALL | re.IGNORECASE)
@@ -90,7 +91,9 @@ def task(sources: Sequence[Source], language: Language) -> str:
 
 def schema(source: Source, longest: int) -> str:
     """The tables and columns, with what is said of them as long as there is room for it."""
-    head = f"Database {source.name} ({DIALECTS[source.dialect]})" + (f": {source.description}" if source.description else "")
+    head = f"Database {source.name} ({DIALECTS[source.dialect]})" + (
+        f": {source.description}" if source.description else ""
+    )
     for described, typed in ((True, True), (False, True), (False, False)):
         lines = [head, *(_table(source, table, described, typed) for table in source.tables)]
         text = "\n".join(lines)

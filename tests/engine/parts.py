@@ -260,7 +260,26 @@ class Run:
     needs_full_response: bool = False
     prefix: str = ""
 
-    async def post(self, choices: list[Choice]) -> list[Choice]:
+    metadata: dict[str, Any] = field(default_factory=dict)
+    skipped: list[Any] = field(default_factory=list)
+    sees_deltas: bool = False
+    sees_end: bool = False
+    released: int = 0
+
+    async def pre(self) -> None: ...
+
+    async def delta(self, delta: Delta) -> Delta | None:
+        return delta
+
+    async def rest(self) -> list[Delta]:
+        return []
+
+    async def observe(self, choices: list[Choice]) -> None: ...
+
+    def release(self) -> None:
+        self.released += 1
+
+    async def post(self, choices: list[Choice], ask: Any) -> list[Choice]:
         return [
             Choice(Message("assistant", self.prefix + str(choice.message.content)), choice.finish_reason, choice.index)
             for choice in choices
@@ -269,10 +288,19 @@ class Run:
 
 class OnePlugin:
     def __init__(self, run: Run | None = None) -> None:
-        self.run = run or Run()
+        self.made = run or Run()
 
-    async def pre(self, principal: Any, request: Any, session: Any, messages: Sequence[Message], turn_id: str) -> Run:
-        return self.run
+    def run(
+        self,
+        principal: Any,
+        request: Any,
+        session: Any,
+        messages: Sequence[Message],
+        turn_id: str,
+        *,
+        rehearsal: bool = False,
+    ) -> Run:
+        return self.made
 
 
 class CountingMeter:

@@ -15,7 +15,8 @@ EVERYWHERE = {
     "SELECT name FROM customers WHERE id IN (SELECT customer_id FROM orders WHERE total > 50)": 1,
     "SELECT name FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id AND o.total > 50)": 1,
     "SELECT name, (SELECT MAX(total) FROM orders o WHERE o.customer_id = c.id) AS best FROM customers c": 3,
-    "WITH big AS (SELECT * FROM orders WHERE total > 9) SELECT c.name FROM customers c JOIN big ON big.customer_id = c.id": 3,
+    "WITH big AS (SELECT * FROM orders WHERE total > 9) "
+    "SELECT c.name FROM customers c JOIN big ON big.customer_id = c.id": 3,
     "WITH a AS (SELECT id FROM customers), b AS (SELECT * FROM a WHERE id > 1) SELECT COUNT(*) FROM b": 1,
     "WITH orders AS (SELECT * FROM orders WHERE total > 50) SELECT * FROM orders": 1,
     "SELECT name FROM customers UNION ALL SELECT note FROM orders": 7,
@@ -27,7 +28,7 @@ EVERYWHERE = {
     "SELECT COALESCE(note, '-') AS note, UPPER(note) AS up, LENGTH(note) AS len FROM orders": 4,
     "SELECT ROUND(AVG(total), 2) AS mean FROM orders": 1,
     "SELECT id, ROW_NUMBER() OVER (PARTITION BY customer_id ORDER BY total DESC) AS place FROM orders": 4,
-    "SELECT id, SUM(total) OVER (ORDER BY placed ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS run FROM orders": 4,
+    "SELECT SUM(total) OVER (ORDER BY placed ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS s FROM orders": 4,
     "SELECT placed FROM orders WHERE placed BETWEEN '2026-02-01' AND '2026-02-28' ORDER BY placed": 2,
     "SELECT CAST(total AS DECIMAL(8, 1)) AS t FROM orders": 4,
     "SELECT title FROM Items WHERE OrderId = 1": 1,
@@ -77,7 +78,7 @@ OWN = {
     },
     "mysql": {
         "SELECT DATE_FORMAT(placed, '%Y-%m') AS month, SUM(total) AS t FROM orders GROUP BY month": None,
-        "SELECT YEAR(placed) AS y, MONTH(placed) AS m FROM orders WHERE placed > DATE_SUB(NOW(), INTERVAL 1 MONTH)": None,
+        "SELECT YEAR(placed) AS y FROM orders WHERE placed > DATE_SUB(NOW(), INTERVAL 1 MONTH)": None,
         "SELECT GROUP_CONCAT(name ORDER BY name SEPARATOR ', ') AS names FROM customers": None,
         "SELECT IF(total > 50, 'big', 'small') AS size FROM orders": None,
         "SELECT CONCAT(name, ' ', city) AS who FROM `customers`": None,

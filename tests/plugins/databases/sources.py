@@ -9,7 +9,8 @@ CREATE TABLE customers (id INTEGER PRIMARY KEY, name VARCHAR(80), city VARCHAR(8
 CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, total DECIMAL(10, 2), placed DATE, note VARCHAR(200));
 CREATE TABLE "Items" (id INTEGER PRIMARY KEY, "OrderId" INTEGER, title VARCHAR(80), cost DECIMAL(10, 2));
 CREATE TABLE salaries (id INTEGER PRIMARY KEY, customer_id INTEGER, name VARCHAR(80), amount DECIMAL(10, 2));
-INSERT INTO customers VALUES (1, 'Ann', 'Paris', 'hidden-1'), (2, 'Ben', 'Rome', 'hidden-2'), (3, '李雷', '北京', 'hidden-3');
+INSERT INTO customers VALUES (1, 'Ann', 'Paris', 'hidden-1'), (2, 'Ben', 'Rome', 'hidden-2'),
+  (3, '李雷', '北京', 'hidden-3');
 INSERT INTO orders VALUES (1, 1, 9.50, '2026-01-05', 'gift'), (2, 1, 20.25, '2026-02-07', NULL),
   (3, 2, 100.00, '2026-02-11', '100% off'), (4, 3, 5.00, '2026-03-01', 'it''s "ok"');
 INSERT INTO "Items" VALUES (1, 1, 'pen', 1.10), (2, 2, 'book', 7.00), (3, 3, 'lamp', 40.00);

@@ -11,7 +11,9 @@ from plugins.databases.checking import Refused, check
 from tests.plugins.databases import attacks, questions
 from tests.plugins.databases.sources import HIDDEN, source
 
-WORDS = "customers orders salaries password name id SELECT FROM WHERE ( ) , . ; * -- /* */ ' \" ` \\ $$ @ :: 1 E'".split()
+WORDS = (
+    "customers orders salaries password name id SELECT FROM WHERE ( ) , . ; * -- /* */ ' \" ` \\ $$ @ :: 1 E'".split()
+)
 
 
 @pytest.mark.parametrize(("dialect", "sql"), attacks.cases())
@@ -130,4 +132,6 @@ def test_it_keeps_strings_as_strings():
 def test_it_reads_a_mysql_comment_to_the_end_of_its_line():
     with pytest.raises(Refused):
         check("SELECT name FROM customers # x\n UNION SELECT amount FROM salaries", source("mysql"))
-    assert "salaries" not in check("SELECT name FROM customers # UNION SELECT amount FROM salaries", source("mysql")).sql
+    assert (
+        "salaries" not in check("SELECT name FROM customers # UNION SELECT amount FROM salaries", source("mysql")).sql
+    )

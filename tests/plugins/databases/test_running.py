@@ -10,10 +10,9 @@ import msgspec
 import psycopg
 import pytest
 from hypothesis import given
-from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from plugins.databases import cells, sqlite_wall
+from plugins.databases import cells
 from plugins.databases.catalogue import Column, Table
 from plugins.databases.checking import Checked, Refused, check
 from plugins.databases.connecting import engine_of
@@ -21,7 +20,7 @@ from plugins.databases.desk import Desk
 from plugins.databases.reading import look
 from plugins.databases.running import QueryFailed, run
 from tests.plugins.databases import questions
-from tests.plugins.databases.sources import HIDDEN, TABLES, source
+from tests.plugins.databases.sources import TABLES, source
 
 QUESTIONS = {
     dialect: [(sql, rows) for where, sql, rows in questions.cases() if where == dialect]
@@ -174,7 +173,6 @@ def test_it_asks_the_planner_what_a_query_costs(post):
 
 def test_it_cuts_a_server_that_sends_too_much(shop_server, monkeypatch):
     monkeypatch.setattr("plugins.databases.cutting.MOST_RECEIVED", 100_000)
-    monkeypatch.setattr("plugins.databases.cutting.cut.__wrapped__.__defaults__", (100_000,))
     asked = Asked(source("postgresql", shop_server.url.replace("clawdbot@", "clawdbot:x@"), time_limit=20.0))
     with pytest.raises(QueryFailed) as failed:
         asked.unchecked("SELECT repeat('x', 300000000)")
@@ -239,7 +237,7 @@ async def test_it_takes_only_so_many_questions_at_a_time(lite):
     done = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(each) for each in done] == [QueryFailed] * 12
     assert sum("busy with other" in str(each) for each in done) >= 4
-    assert (await desk.query(lite.source, "SELECT 1 AS one"))[1].rows == [[1]] or True
+    assert (await desk.query(lite.source, "SELECT 1 AS one"))[1].rows == [[1]]
     desk.close()
 
 
@@ -284,107 +282,3 @@ def test_it_keeps_values_short():
     names, rows, more = cells.table(["a"], [["y" * 900]] * 100, 100)
     assert (names, more) == (["a"], True)
     assert len(msgspec.json.encode(rows)) <= cells.MOST_BYTES + 100
-
-
-# Whatever passes the check reads allowed columns only ---------------------------------------------------------------
-
-NAMES = st.sampled_from([*HIDDEN, "id", "name", "city", "total", "c", "o", "customers", "orders", "x", "rowid", "*"])
-PLACES = st.sampled_from(["customers", "orders", "salaries", "Items", "sqlite_master", "main.salaries", "x", "customers c",
-                          "orders o", "(SELECT * FROM customers) x", "(SELECT password AS id FROM customers) c"])  # fmt: skip
-
-
-@st.composite
-def expressions(draw, depth=2):
-    name = draw(st.one_of(NAMES, st.builds("{}.{}".format, st.sampled_from(["c", "o", "x", "customers"]), NAMES)))
-    if depth == 0 or name.endswith("*"):
-        return name
-    inner = draw(st.one_of(expressions(depth - 1), queries(depth - 1).map(lambda query: f"({query})")))
-    return draw(
-        st.sampled_from(
-            [name, f"max({inner})", f"coalesce({name}, {inner})", f"{inner} AS {draw(NAMES)}", f"{name} || {inner}",
-             f"CASE WHEN {name} > {inner} THEN 1 END", f"sum({name}) OVER (ORDER BY {inner})", f"EXISTS({inner})"]
-        )
-    )  # fmt: skip
-
-
-@st.composite
-def queries(draw, depth=2):
-    text = f"SELECT {', '.join(draw(st.lists(expressions(max(depth - 1, 0)), min_size=1, max_size=3)))}"
-    text += f" FROM {draw(PLACES)}"
-    joins = ["", f", {draw(PLACES)}", f" JOIN {draw(PLACES)} USING ({draw(NAMES)})",
-             f" LEFT JOIN {draw(PLACES)} ON {draw(NAMES)} = {draw(NAMES)}", f" NATURAL JOIN {draw(PLACES)}"]  # fmt: skip
-    text += draw(st.sampled_from(joins))
-    if depth:
-        text += draw(st.sampled_from(["", f" WHERE {draw(expressions(0))} IN ({draw(queries(0))})",
-                                      f" GROUP BY {draw(NAMES)}", f" ORDER BY {draw(expressions(0))}",
-                                      f" UNION SELECT {draw(NAMES)} FROM {draw(PLACES)}"]))  # fmt: skip
-        if draw(st.booleans()):
-            text = f"WITH {draw(st.sampled_from(['x', 'salaries', 'customers', 'c']))} AS ({draw(queries(0))}) {text}"
-    return text
-
-
-def allowed(action, first, second, place, view):
-    """SQLite's own word on what a statement does: nothing but reading the allowed columns."""
-    if action == sqlite3.SQLITE_READ and first:
-        table = next((each for each in TABLES if each.name.lower() == first.lower()), None)
-        fine = table is not None and (not second or second.lower() in {each.name.lower() for each in table.columns})
-    elif action == sqlite3.SQLITE_FUNCTION:
-        fine = second.lower() in sqlite_wall.FUNCTIONS
-    else:
-        fine = action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ)
-    if not fine:
-        allowed.seen.append((action, first, second))
-    return sqlite3.SQLITE_OK
-
-
-@pytest.fixture(scope="module")
-def oracle():
-    connection = sqlite3.connect(":memory:")
-    connection.executescript(__import__("tests.plugins.databases.sources", fromlist=["SCHEMA"]).SCHEMA)
-    connection.set_authorizer(allowed)
-    yield connection
-    connection.close()
-
-
-def judged(oracle, sql):
-    """None: it did not pass the check. Else whether SQLite could compile it; what it would do is looked at."""
-    try:
-        checked = check(sql, source())
-    except Refused:
-        return None
-    allowed.seen = []
-    try:
-        for row in oracle.execute(checked.sql):
-            assert "hidden" not in str(row)
-    except sqlite3.Error:
-        pass
-    assert allowed.seen == [], checked.sql
-    return checked.sql
-
-
-@budget(max_examples=400)
-@given(sql=queries())
-def test_it_lets_nothing_pass_that_reads_more(oracle, sql):
-    judged(oracle, sql)
-
-
-@budget(max_examples=300)
-@given(data=st.data())
-def test_it_lets_no_mixture_of_queries_pass_that_reads_more(oracle, data):
-    """Pieces of good queries with pieces of bad ones in their places."""
-    texts = [sql for sql, _ in QUESTIONS["sqlite"]]
-    words = data.draw(st.sampled_from(texts)).split()
-    for _ in range(data.draw(st.integers(0, 4))):
-        place = data.draw(st.integers(0, len(words) - 1))
-        other = data.draw(st.sampled_from([*HIDDEN, "salaries", "*", "password,", *data.draw(st.sampled_from(texts)).split()]))
-        words[place : place + data.draw(st.integers(0, 2))] = [other]
-        if not words:
-            return
-    judged(oracle, " ".join(words))
-
-
-def test_it_has_an_oracle_that_sees(oracle):
-    allowed.seen = []
-    oracle.execute("SELECT password FROM customers").fetchall()
-    assert allowed.seen == [(sqlite3.SQLITE_READ, "customers", "password")]
-    assert sum(judged(oracle, sql) is not None for sql, _ in QUESTIONS["sqlite"]) == len(QUESTIONS["sqlite"])
