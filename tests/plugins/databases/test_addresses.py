@@ -45,7 +45,9 @@ def test_it_refuses_what_could_mean_more(url):
         addresses.parse(url)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "localhost"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "localhost"]
+)
 def test_it_looks_a_name_up_and_refuses_private_networks(host):
     address = addresses.parse(f"postgresql://a:b@{host}/shop")
     with pytest.raises(AddressRefused):
