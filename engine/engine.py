@@ -240,6 +240,7 @@ class Engine:
         turn.output = self.guard.output(turn.principal)
         if turn.answered():
             turn.source = "plugin"
+            turn.refused = {"features": found} if (found := metadata.facts(turn.features)) else {}
             turn.intended = True
             self.worker.prepared(turn)
             await self.journal.intent(turn.intent(), turn.claim)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
+import orjson
 
 from engine.ports import Session
 from engine.types import ChatRequest, Choice, Delta, Json, Message, Principal
@@ -262,9 +263,9 @@ PluginInterface = PluginBase
 
 
 def copied(value: object, kind: type[T]) -> T:
-    """A deep copy, certain to be of the kind and to be what JSON can say. Raises TypeError, ValueError (no text),
-    OverflowError, RecursionError or msgspec.ValidationError if the value is not."""
-    return msgspec.json.decode(msgspec.json.encode(value), type=kind)
+    """A deep copy, certain to be of the kind and to be what every protocol can say. Raises TypeError, RecursionError or
+    msgspec.ValidationError if the value is not."""
+    return msgspec.json.decode(orjson.dumps(msgspec.to_builtins(value)), type=kind)
 
 
 def _text(message: Message) -> str:

@@ -23,7 +23,7 @@ from plugins.states import PluginState
 
 log = logging.getLogger(__name__)
 
-UNUSABLE: Final = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)  # of what a hook left
+UNUSABLE: Final = (msgspec.MsgspecError, TypeError, ValueError, RecursionError)  # what copying a hook's leavings raises
 QUIET: Final = frozenset({"open", "missing", "stuck"})  # told when it began: not again with every turn
 
 

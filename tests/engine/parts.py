@@ -329,7 +329,7 @@ class Parts:
     limiter: OpenLimiter = field(default_factory=OpenLimiter)
     sessions: MemorySessions = field(default_factory=MemorySessions)
     guard: WordsGuard = field(default_factory=WordsGuard)
-    plugins: OnePlugin = field(default_factory=OnePlugin)
+    plugins: Any = field(default_factory=OnePlugin)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     meter: CountingMeter = field(default_factory=CountingMeter)
     answers: MemoryAnswers = field(default_factory=MemoryAnswers)
@@ -359,14 +359,15 @@ def build(
     sessions: Any = None,
     journal: Any = None,
     once: Any = None,
+    plugins: Any = None,
 ) -> tuple[Engine, Parts]:
-    """`journal` and `once` are the real ones, or one in memory is both."""
+    """`journal` and `once` are the real ones, or one in memory is both; `plugins` is a real chain, or `run` is all."""
     parts = Parts(
         models or [ScriptedModel()],
         sessions=sessions or MemorySessions(),
         journal=journal or MemoryJournal(),
         guard=WordsGuard(words),
-        plugins=OnePlugin(run),
+        plugins=plugins or OnePlugin(run),
     )
     engine = Engine(
         limiter=parts.limiter,
