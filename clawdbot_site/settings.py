@@ -307,6 +307,8 @@ WEBHOOK_PRIVATE = env.flag("WEBHOOK_PRIVATE", False)
 WEBHOOK_FAILING_DAYS = env.whole("WEBHOOK_FAILING_DAYS", 5, low=1, high=365)
 QUEUE_PRIVATE = env.flag("QUEUE_PRIVATE", False)
 QUEUE_TRANSPORTS = env.words("QUEUE_TRANSPORTS", "amqp,amqps,redis,rediss,valkey,valkeys")
+DATABASE_PRIVATE = env.flag("DATABASE_PRIVATE", False)
+DATABASE_FOLDER = Path(env.text("DATABASE_FOLDER")).resolve() if env.text("DATABASE_FOLDER") else None
 
 LOGGING = {
     "version": 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -28,10 +28,11 @@ def compile_plugins(previous: PluginTable | None = None) -> PluginTable:
     for row in [*_implied(), *_switched_on()]:
         settings = msgspec.json.encode(row.settings, order="sorted")
         known = before.get(row.pk)
-        if known is not None and known[:2] == (row.plugin, settings) and known[2].plugin is not None:
+        gathered = _gathered(row)
+        if known is not None and known[:2] == (row.plugin, settings) and _goes_on(known[2].plugin, gathered):
             loaded = known[2]
         else:
-            loaded = _loaded(row)
+            loaded = _loaded(row, gathered)
         made[row.pk] = (row.plugin, settings, loaded)
         timeout = row.timeout or (loaded.plugin.timeout if loaded.plugin is not None else 1.0)
         tenants.setdefault(row.tenant_id, []).append(Active(loaded, timeout, row.required))
@@ -52,16 +53,31 @@ def _implied() -> Iterable[PluginActivation]:
         yield PluginActivation(pk=-tenant_id, tenant_id=tenant_id, plugin=IMPLIED)
 
 
-def _loaded(row: PluginActivation) -> Loaded:
+def _goes_on(plugin: PluginBase | None, gathered: Any) -> bool:
+    return plugin is not None and bool(plugin.gathered == gathered)
+
+
+def _gathered(row: PluginActivation) -> Any:
+    """What the plugin works with; or the error, which keeps it from being made."""
     try:
-        return Loaded(row.plugin, _opened(row))
+        return registry.get(row.plugin).gather(row.tenant_id)
+    except Exception as error:  # noqa: BLE001 - border: one company's plugin must not keep the others' from changing
+        return error
+
+
+def _loaded(row: PluginActivation, gathered: Any) -> Loaded:
+    try:
+        return Loaded(row.plugin, _opened(row, gathered))
     except Exception as error:  # noqa: BLE001 - border: one company's plugin must not keep the others' from changing
         log.exception("the plugin %s of tenant %s cannot be made", row.plugin, row.tenant_id)
         return Loaded(row.plugin, None, error)
 
 
-def _opened(row: PluginActivation) -> PluginBase:
+def _opened(row: PluginActivation, gathered: Any) -> PluginBase:
     cls = registry.get(row.plugin)
+    if isinstance(gathered, Exception):
+        raise gathered
     plugin = cls(registry.read_settings(cls, row.settings))
+    plugin.gathered = gathered
     plugin.open()
     return plugin

@@ -234,10 +234,18 @@ class PluginBase:
     pure: ClassVar[bool] = False
     rehearses: ClassVar[bool] = False
     Settings: ClassVar[type[PluginSettings]] = PluginSettings
+    gathered: Any = None
 
     def __init__(self, settings: Any = None) -> None:
         """`settings` is an instance of the class's `Settings`; None: with all its defaults."""
         self.settings = self.Settings() if settings is None else settings
+
+    @classmethod
+    def gather(cls, tenant_id: int) -> Any:
+        """What the plugin works with of the tenant's rows, read when the configuration changes and never in a turn: in
+        a thread, which may use the database. It is `gathered` from `open` on; a plugin for which it is no longer equal
+        to what it was is replaced. Their model's `config_section` must be `plugins`."""
+        return None
 
     def open(self) -> None:
         """Before the first turn, in a thread: may block. A plugin whose `open` raises counts as not installed."""

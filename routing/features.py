@@ -67,15 +67,8 @@ class Features(dict[str, Any]):
 
     What is cheap is there from the first, the complexity score, metadata and headers when a condition reads them or
     when they are put on record. Conditions read exactly what a record can hold: a text longer than `TEXT` counts as
-<<<<<<< HEAD
     absent. `found` is what plugins found out (`language`, `intent`, `intent_score`); it goes before what the
     request says of itself."""
-||||||| 41fe923
-    absent. `found` is what plugins found out (`language`, `intent`, `intent_score`); it goes before what the request says of itself."""
-=======
-    absent. `found` is what plugins found out (`language`, `intent`, `intent_score`); it goes before what the request
-    says of itself."""
->>>>>>> intent
 
     __slots__ = ("how", "messages", "principal", "request")
 

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('plugins', '0003_intents'),
+        ('plugins', '0004_data_source'),
         ('tenants', '0008_sign_out_everywhere'),
     ]
 

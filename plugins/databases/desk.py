@@ -1,0 +1,83 @@
+"""Answers a plugin's queries in threads of each data source's own, so that a slow database holds up nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from sqlalchemy import Engine
+
+from plugins.databases.addresses import AddressRefused
+from plugins.databases.catalogue import Source
+from plugins.databases.checking import Checked, check
+from plugins.databases.connecting import CONNECTIONS, engine_of
+from plugins.databases.running import QueryFailed, Rows, run
+
+MOST_WAITING: Final = 8  # queries of a data source at a time, running ones too
+
+
+class Desk:
+    """The data sources of one tenant. Opens nothing before the first query."""
+
+    def __init__(self) -> None:
+        self._counters: dict[int, Counter] = {}
+
+    async def query(self, source: Source, sql: str) -> tuple[Checked, Rows]:
+        """Raises Refused, QueryFailed."""
+        counter = self._counters.get(source.id)
+        if counter is None:
+            counter = self._counters[source.id] = Counter(source)
+        return await counter.query(sql)
+
+    def close(self) -> None:
+        """Does not wait: what still runs ends by its limits."""
+        for counter in self._counters.values():
+            counter.close()
+        self._counters.clear()
+
+
+class Counter:
+    """Where the queries of one data source are answered."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"database-{source.id}")
+        self._waiting = 0
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    async def query(self, sql: str) -> tuple[Checked, Rows]:
+        if self._waiting >= MOST_WAITING:
+            raise QueryFailed("too_slow", "The database is busy with other questions.")
+        self._waiting += 1
+        done = asyncio.get_running_loop().run_in_executor(self._threads, self._answer, sql)
+        done.add_done_callback(self._answered)
+        return await done
+
+    def close(self) -> None:
+        self._threads.submit(self._dispose)
+        self._threads.shutdown(wait=False)
+
+    def _answered(self, _: object) -> None:
+        self._waiting -= 1
+
+    def _answer(self, sql: str) -> tuple[Checked, Rows]:
+        checked = check(sql, self._source)
+        return checked, run(self._opened(), self._source, checked)
+
+    def _opened(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                try:
+                    self._engine = engine_of(self._source)
+                except AddressRefused as error:
+                    raise QueryFailed("database_unreachable", str(error)) from None
+            return self._engine
+
+    def _dispose(self) -> None:
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
