@@ -255,7 +255,7 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
                "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
                "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
-               "plugins": "tenant", "models": "models", "adapters": "models", "tenants": "platform",
+               "plugins": "tenant", "intents": "tenant", "models": "models", "adapters": "models", "tenants": "platform",
                "usage": "usage", "insights": "usage", "limits": "limits"}  # fmt: skip
 
 

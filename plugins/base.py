@@ -238,7 +238,7 @@ class PluginBase:
 
     def __init__(self, settings: Any = None) -> None:
         """`settings` is an instance of the class's `Settings`; None: with all its defaults."""
-        self.settings = self.Settings() if settings is None else settings
+        self.settings: Any = self.Settings() if settings is None else settings
 
     @classmethod
     def gather(cls, tenant_id: int) -> Any:
