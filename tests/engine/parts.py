@@ -362,8 +362,11 @@ def build(
     sessions: Any = None,
     journal: Any = None,
     once: Any = None,
+    plugins: Any = None,
+    router: Any = None,
 ) -> tuple[Engine, Parts]:
-    """`journal` and `once` are the real ones, or one in memory is both."""
+    """`journal` and `once` are the real ones, or one in memory is both. `plugins` and `router` are the engine's in
+    place of those of the parts."""
     parts = Parts(
         models or [ScriptedModel()],
         sessions=sessions or MemorySessions(),
@@ -375,8 +378,8 @@ def build(
         limiter=parts.limiter,
         sessions=parts.sessions,
         guard=parts.guard,
-        plugins=parts.plugins,
-        router=parts.router,
+        plugins=plugins or parts.plugins,
+        router=router or parts.router,
         journal=parts.journal,
         meter=parts.meter,
         answers=parts.answers,
