@@ -2,10 +2,14 @@
 
 import json
 
+import msgspec
 import pytest
 
 from engine.errors import ContextTooLong, Overloaded
 from engine.types import Answerer
+from routing.recorded import Asked, Decision, Ended
+from routing.replay import Replay
+from routing.table import RoutingTable
 from tests.routing.fleet import Fleet, entry, rule
 
 HERE = {"language": "zh-Hans", "language_source": "text", "language_confidence": 0.97}
@@ -98,3 +102,21 @@ def test_a_conversation_that_fits_nowhere_is_too_long_in_every_language():
             made.ask(text="word " * 400, language=language)
     roomy = Fleet([entry(1, "a", languages=("zh",), context_window=9000), entry(2, "b", context_window=100)])
     assert roomy.ask(text="word " * 400, language="fr").model == "a"
+
+
+def replayed(made, record, *rules):
+    decision = msgspec.convert(record, Decision)
+    replay = Replay(RoutingTable(made.cell.value.entries.values(), rules))
+    asked = Asked(turn_id="0" * 32, tenant_id=1, at=1.7e9, decision=decision)
+    replay.add(asked, Ended(state="completed", model=decision.model))
+    return replay.report()
+
+
+def test_a_replay_goes_by_languages_as_decisions_do():
+    made = Fleet([entry(1, "qwen", languages=("zh",)), entry(2, "mistral", languages=("fr",)), entry(3, "m")])
+    record = made.ask(language="fr").decision
+    assert replayed(made, record).moved.share == 0
+    report = replayed(made, record, rule(1, "qwen", fallbacks=("mistral",)))
+    assert {flow.to for flow in report.flows} <= {"mistral"}
+    alone = Fleet([entry(1, "qwen", languages=("zh",)), entry(2, "mistral", languages=("fr",))])
+    assert replayed(alone, alone.ask(language="de").decision).moved.share == 0
