@@ -70,10 +70,10 @@ class Decision(msgspec.Struct, frozen=True):
     fallback: Fallback = Fallback()
 
     def removed(self) -> frozenset[int]:
-        """Whom the decision had to leave out."""
-        found = [each.id for each in self.candidates if each.removed is not None]
-        found += [each.id for step in self.passed_over for each in step.candidates if each.removed is not None]
-        return frozenset(found)
+        """Whom the decision had to leave out, but for those that are kept for other languages: that is the
+        configuration's, not the moment's."""
+        listed = [*self.candidates, *(each for step in self.passed_over for each in step.candidates)]
+        return frozenset(each.id for each in listed if each.removed not in (None, "language"))
 
 
 class Asked(msgspec.Struct, frozen=True):

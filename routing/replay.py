@@ -32,6 +32,7 @@ class Replay:
 
     def __init__(self, table: RoutingTable) -> None:
         self._table = table
+        self._tells_languages = any(entry.instance.languages for entry in table.entries.values())
         self._turns = Turns()
         self._rules: dict[str | None, list[int]] = {}
         self._tallies: dict[object, Tally] = {}
@@ -80,7 +81,7 @@ class Replay:
         answered = at
         if ended is not None and ended.decision.instance_id:
             answered = (requested if ended.model == asked.model else ended.model, ended.decision.instance_id)
-        key = (pool, requested, tuple(before.items()), at, removed, window, answered)
+        key = (pool, requested, tuple(before.items()), at, removed, window, self._language(decision), answered)
         tally = self._tallies.get(key)
         if tally is None:
             if len(self._tallies) >= TALLIES:
@@ -97,10 +98,17 @@ class Replay:
         chain += [(view.pool_of(name), name) for name in pool.fallbacks[pool.begun :]]
         if window is not None and _is_auto(asked):
             chain += [(wider, "") for _, wider in view.wider(window)]
-        for each, name in chain:
-            if each is not None and (weights := _weights(each, name, removed)):
-                return weights
+        language = self._language(decision)
+        for spoken in (language, None) if language is not None else (None,):
+            for each, name in chain:
+                if each is not None and (weights := _weights(each, name, removed, spoken)):
+                    return weights
         return _weights(pool, requested)
+
+    def _language(self, decision: Decision) -> str | None:
+        """The turn's, where there are instances for some languages only."""
+        found = decision.features.get("language") if self._tells_languages else None
+        return found if isinstance(found, str) else None
 
     def _named(self, name: str) -> str:
         if name not in self._names:
@@ -188,13 +196,15 @@ def _recorded(decision: Decision, asked: str, requested: str, at: Place) -> Weig
     return weights if weights.get(at, 0) > 0 else {at: 1}
 
 
-def _weights(pool: Pool, name: str, removed: Collection[int] = ()) -> Weights:
-    """`name` is what the pool was asked for."""
+def _weights(pool: Pool, name: str, removed: Collection[int] = (), language: str | None = None) -> Weights:
+    """`name` is what the pool was asked for; with a `language` without those that are kept for others."""
     weights: dict[Place, float] = {}
     for candidate in pool.candidates:
-        place = (candidate.model or name, candidate.entry.instance.id)
-        if place[1] not in removed:
-            weights[place] = weights.get(place, 0) + candidate.weight
+        instance = candidate.entry.instance
+        if instance.id in removed or (language and instance.languages and language not in instance.languages):
+            continue
+        place = (candidate.model or name, instance.id)
+        weights[place] = weights.get(place, 0) + candidate.weight
     return weights
 
 

@@ -16,7 +16,7 @@ from plugins.languages.scripts import Reading, read
 
 FOREIGN: Final = 4.0  # how much less likely, as a logarithm, a language is that nobody asked to tell apart
 COMMON: Final = 1.0  # how much more likely English is: names and terms of every language look like it
-BEFORE: Final = 2.5  # how much more likely a short text goes on in the language of the conversation
+BEFORE: Final = 5.0  # how much more likely a short text goes on in the language of the conversation
 BRIEF: Final = 24  # letters; longer texts speak for themselves
 SHARPNESS: Final = 0.5  # of the scores, so that of texts found with 80 % confidence about 80 % are right
 NAMED: Final = 8  # as counted for Chinese characters; so few may as well be a Japanese name or noun
@@ -69,7 +69,7 @@ def detect(text: str, languages: Collection[str], models: Models | None, before:
         return None
     if len(known) == 1:
         return Found(asked[0], 1.0)
-    greeting = GREETINGS.get(reading.text.strip(_EDGES).lower()) if reading.size <= BRIEF else None
+    greeting = GREETINGS.get(reading.text.strip(_EDGES).lower()) if before is None and reading.size <= BRIEF else None
     if greeting is not None and greeting in languages:
         return Found(greeting, 0.9)
     if models is None:

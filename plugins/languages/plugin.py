@@ -124,7 +124,7 @@ class Language(PluginBase):
         return found.tag, "text", found.confidence
 
     def _detect(self, text: str, before: str | None = None) -> Found | None:
-        return detect(text, self._languages, self._models, before)
+        return detect(text, self._languages, self._models or models.loaded(), before)
 
 
 def said(request: ChatRequest, languages: frozenset[str]) -> tuple[str | None, str | None]:

@@ -10,9 +10,9 @@ import msgspec
 
 from plugins.languages.names import HAN, KANA, LATIN
 
-HEAD: Final = 600  # characters that are looked at: what comes first,
-TAIL: Final = 300  # and what comes last, where the question often stands
-KEPT: Final = 240  # characters of language that are enough
+HEAD: Final = 400  # characters that are looked at: what comes first,
+TAIL: Final = 200  # and what comes last, where the question often stands
+KEPT: Final = 160  # characters of language that are enough
 
 # What says nothing of the language of who wrote it. Chinese has no spaces, so what is cut ends with its ASCII.
 _CUT: Final = re.compile(

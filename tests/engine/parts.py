@@ -363,8 +363,10 @@ def build(
     journal: Any = None,
     once: Any = None,
     plugins: Any = None,
+    router: Any = None,
 ) -> tuple[Engine, Parts]:
-    """`journal` and `once` are the real ones, or one in memory is both; `plugins` is a real chain, or `run` is all."""
+    """`journal` and `once` are the real ones, or one in memory is both. `plugins` and `router` are the engine's in
+    place of those of the parts."""
     parts = Parts(
         models or [ScriptedModel()],
         sessions=sessions or MemorySessions(),
@@ -376,8 +378,8 @@ def build(
         limiter=parts.limiter,
         sessions=parts.sessions,
         guard=parts.guard,
-        plugins=parts.plugins,
-        router=parts.router,
+        plugins=plugins or parts.plugins,
+        router=router or parts.router,
         journal=parts.journal,
         meter=parts.meter,
         answers=parts.answers,
