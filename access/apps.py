@@ -8,8 +8,10 @@ class AccessConfig(AppConfig):
 
     def ready(self) -> None:
         from access import translating  # noqa: PLC0415  # these need the models, which are loaded by now
+        from access import configured_intents  # noqa: PLC0415
         from access.console import acting  # noqa: PLC0415
 
         guard_connections()
         translating.translate()
         acting.connect()
+        configured_intents.connect()

@@ -95,6 +95,23 @@ _ASIDE: Final = ("api_key", "tenants")  # not columns
 _SECRET: Final = re.compile(r"key|token|secret|password|authorization|credential|cookie", re.IGNORECASE)
 
 
+class Section(msgspec.Struct, frozen=True):
+    """A part of a tenant's file that another app knows. `read` gives what `load` takes, `load` makes the tenant so and
+    raises ValidationError, `dump` gives what `read` reads back; an empty list is left out of the file."""
+
+    read: Read
+    load: Callable[[Tenant, Any, Outcome], None]
+    dump: Callable[[Tenant], list[Any]]
+
+
+_sections: dict[str, Section] = {}
+
+
+def add_section(name: str, section: Section) -> None:
+    """Called once all models are loaded."""
+    _sections[name] = section
+
+
 class Outcome(msgspec.Struct):
     """How many models and rules a file made, changed and left as they were; rules it removed."""
 
@@ -117,11 +134,13 @@ def load(text: str, *, tenant: Tenant | None, environ: Mapping[str, str]) -> Out
     if node is None:
         raise ConfigurationError(1, 1, "expected models or routing_rules, found nothing")
     model_keys = {key: read for key, read in MODEL_KEYS.items() if tenant is None or key != "tenants"}
+    sections = _sections if tenant is not None else {}
     document = reader.block(
         node,
         {
             "models": lambda reader, node: [reader.block(item, model_keys) for item in reader.items(node)],
             "routing_rules": lambda reader, node: [reader.block(item, RULE_KEYS) for item in reader.items(node)],
+            **{name: section.read for name, section in sections.items()},
         },
     )
     outcome = Outcome()
@@ -129,6 +148,12 @@ def load(text: str, *, tenant: Tenant | None, environ: Mapping[str, str]) -> Out
         _load_models(document.values.get("models", []), tenant, outcome)
         if "routing_rules" in document.values:
             _load_rules(document.values["routing_rules"], tenant, outcome)
+        for name, section in sections.items():
+            if tenant is not None and name in document.values:
+                try:
+                    section.load(tenant, document.values[name], outcome)
+                except ValidationError as error:
+                    document.places[name].refuse(f"{name}: {error.messages[0]}")
     return outcome
 
 
@@ -137,10 +162,13 @@ def dump(*, tenant: Tenant | None) -> str:
     taken: set[str] = set()
     instances = _scope(ModelInstance, tenant).order_by("name", "label", "id")
     rules = _scope(RoutingRule, tenant).order_by("-priority", "id")
-    document = {
+    document: dict[str, list[Any]] = {
         "models": [_model_lines(row, taken) for row in instances],
         "routing_rules": [_lines(row, RULE_KEYS, ("model", "weight")) for row in rules],
     }
+    for name, section in _sections.items() if tenant is not None else ():
+        if lines := section.dump(tenant):
+            document[name] = escaped(lines)
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
