@@ -32,10 +32,11 @@ def learn(tenant_id: int) -> bool:
 
 def stale() -> list[int]:
     """Tenants whose models are out of date."""
-    rows = TrainedIntents.objects.everywhere().filter(_STALE, failed="")
-    if TrainedIntents.objects.everywhere().filter(model__isnull=False).exists():
-        rows = TrainedIntents.objects.everywhere().filter(failed="").filter(_STALE | _other_vectors())
-    return list(rows.order_by("pk").values_list("tenant_id", flat=True))
+    rows = TrainedIntents.objects.everywhere()
+    wanted = _STALE
+    if rows.filter(model__isnull=False).exists():
+        wanted = _STALE | (_other_vectors() & Q(failed=""))
+    return list(rows.filter(wanted).order_by("pk").values_list("tenant_id", flat=True))
 
 
 _STALE = ~Q(revision=F("wanted"))

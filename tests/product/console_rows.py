@@ -10,7 +10,7 @@ from typing import Final
 ROWS: Final = """
 from datetime import timedelta
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
-from plugins.models import PluginActivation
+from plugins.models import Intent, IntentSettings, PluginActivation
 from tenants import support
 from tenants.models import Allowance, ChatSite, Invitation, IpRule
 tenant = Tenant.objects.get(slug={tenant!r})
@@ -23,6 +23,8 @@ ChatSite.objects.create(tenant=tenant, name="Ask us", greeting="Hello", origins=
 IpRule.objects.create(tenant=tenant, network="127.0.0.0/8", note="This machine")
 PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings=dict(
     answers=[dict(questions=["When are you open?"], answer="From nine to five.")]))
+Intent.objects.create(tenant=tenant, name="opening_hours", utterances="When are you open?\\nAre you open on Sunday?")
+IntentSettings.objects.create(tenant=tenant, outside="What is the capital of Mongolia?")
 Allowance.objects.create(tenant=tenant, of="model", model="echo", requests_per_minute=60)
 Invitation.objects.create(
     tenant=tenant, email="eve@example.com", digest="x", expires_at=timezone.now() + timedelta(days=7)

@@ -12,6 +12,7 @@ from access.urls import ROUTES
 from tests.adapters.upstream import Upstream, by_stream, chunk, streamed, whole
 from tests.product.isolation.people import Cast, call, cast, connection_call, names
 from tests.product.isolation.rows import (
+    ANSWERED,
     ANYBODYS,
     AUDITED,
     BODY,
@@ -138,7 +139,7 @@ def test_it_answers_whoever_is_known(gateway: Product, upstream, cast: Cast, pat
     method, body = ANYBODYS[path]
     for key in (cast.bob, cast.barbara, cast.charlie):
         answer = call(gateway, key, method, path, body)
-        assert answer.status_code == 200
+        assert answer.status_code in ANSWERED.get(path, (200,))
         assert cast.session not in answer.text and cast.turn not in answer.text
         if path != "/api/audit":  # which has Charlie's own turn that asked for the model and was refused
             assert ("acme-only" in answer.text) <= (key != cast.charlie)

@@ -13,7 +13,7 @@ from compliance.models import PersonalData, SensitiveWordList, WordExceptions, W
 from engine.entries import Completion, Intent, Partial
 from engine.turn import new_turn_id
 from engine.types import Choice, Delta, Message, Usage, Verdict
-from plugins.models import PluginActivation
+from plugins.models import Intent, IntentSettings, PluginActivation
 from tenants.models import ChatSite, Invitation, SupportVisit, Tenant, User
 
 NAUGHTY = "<script>alert(1)</script>\"><img src=x onerror='alert(2)'>{{7*7}}"
@@ -33,6 +33,8 @@ EDITABLE = [
     "compliance/wordexceptions",
     "compliance/personaldata",
     "plugins/pluginactivation",
+    "plugins/intent",
+    "plugins/intentsettings",
 ]
 READ_ONLY = ["tenants/job", "tenants/invitation", "compliance/auditentry"]
 SCREENS = [*EDITABLE, *READ_ONLY, "compliance/erasure", "tenants/supportvisit"]  # the last two are only added to
@@ -68,6 +70,14 @@ def visit(tenant: Tenant, operator: User) -> SupportVisit:
 def activation(tenant: Tenant) -> PluginActivation:
     answers = [{"questions": [NAUGHTY], "answer": NAUGHTY}]
     return PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings={"answers": answers})
+
+
+def intent(tenant: Tenant, number: int = 0) -> Intent:
+    return Intent.objects.create(tenant=tenant, name=f"refund{number}", description=NAUGHTY, utterances=NAUGHTY)
+
+
+def intent_settings(tenant: Tenant) -> IntentSettings:
+    return IntentSettings.objects.create(tenant=tenant, threshold=0.5, outside=NAUGHTY)
 
 
 def record(

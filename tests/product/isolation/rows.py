@@ -137,11 +137,15 @@ OUTSIDE = {"", "^(?:admin)?$", "admin/", "^console$", "console/", "accounts/",
            "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$",
            "^chat/?$", "^chat/embed/?$", "^chat/token/?$", "widget.js"}  # fmt: skip
 
+# What else than success is an answer, where somebody may have nothing yet.
+ANSWERED: dict[str, tuple[int, ...]] = {}
+
 FURTHER: list[ModuleType] = [
     import_module(f"tests.product.{path.stem}") for path in sorted(Path(__file__).parents[1].glob("isolation_*.py"))
 ]
 for _module in FURTHER:
     OWNED.update(getattr(_module, "OWNED", {}))
+    ANSWERED.update(getattr(_module, "ANSWERED", {}))
     ANYBODYS.update(getattr(_module, "ANYBODYS", {}))
     MANAGED.update(getattr(_module, "MANAGED", {}))
     AUDITED.update(getattr(_module, "AUDITED", {}))

@@ -52,6 +52,7 @@ def fill(tenant: Tenant, cast: SimpleNamespace, number: int = 0) -> dict[str, An
         ),
         "routing/routingrule": RoutingRule.objects.create(tenant=tenant, name=naughty, model="gpt"),
         "compliance/sensitivewordlist": rows.word_list(tenant, name=f"{naughty}{number}"[:100]),
+        "plugins/intent": rows.intent(tenant, number),
         "tenants/apikey": person_key(cast, person),
         "tenants/member": person,
     }
@@ -67,5 +68,6 @@ def fill_once(tenant: Tenant) -> dict[str, Any]:
     return {
         "tenants/chatsite": rows.chat_site(tenant),
         "compliance/personaldata": rows.personal_data(tenant),
+        "plugins/intentsettings": rows.intent_settings(tenant),
         "tenants/tenant": tenant,
     }

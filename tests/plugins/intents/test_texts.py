@@ -1,0 +1,28 @@
+import pytest
+
+from plugins.intents.elsewhere import everyday, outside
+from plugins.intents.texts import LONGEST, normalised, pieces, word_grams, words
+
+
+def test_it_takes_each_chinese_character_for_a_word():
+    assert words(normalised("我要 Refund ORDER-7!")) == ["我", "要", "refund", "order", "7"]
+    assert word_grams(["a", "b", "c"]) == ["a", "b", "c", "a b", "b c"]
+
+
+@pytest.mark.parametrize(("text", "same"), [("ＡＢＣ１", "abc1"), ("ﾃｽﾄ", "テスト"), ("STRASSE", "strasse")])
+def test_width_and_case_make_no_difference(text, same):
+    assert normalised(text) == same
+
+
+def test_pieces_stay_within_words():
+    assert pieces("ab 退款") == [" a", "ab", "b ", " ab", "ab ", " ab ", "退款"]
+
+
+def test_a_long_text_is_read_from_its_beginning():
+    assert len(normalised("x" * 10_000)) == LONGEST
+    assert len(normalised("\ufdfa" * 10_000)) == LONGEST  # one character that NFKC makes eighteen of
+
+
+def test_an_everyday_text_like_an_example_is_no_example_of_none_of_these():
+    assert set(everyday()) - set(outside(["is it going to snow tomorrow in paris"])) == {"is it going to snow tomorrow"}
+    assert len(everyday()) == len(set(everyday()))
