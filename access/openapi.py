@@ -31,6 +31,7 @@ from access.edges.embeddings import EmbeddingsBody
 from access.edges.messages_operations import MESSAGES_OPERATIONS
 from access.edges.responses_operations import RESPONSES_OPERATIONS
 from access.management.audit_operations import AUDIT_OPERATIONS
+from access.management.data_source_operations import DATA_SOURCE_OPERATIONS
 from access.management.erasures import ErasureBody, ErasurePage
 from access.management.jobs import JobAnswer, JobPage
 from access.management.layers import LayerBody
@@ -223,6 +224,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     **USAGE_OPERATIONS,
     **VISITOR_OPERATIONS,
     **TENANT_OPERATIONS,
+    **DATA_SOURCE_OPERATIONS,
     **PEOPLE_OPERATIONS,
     **MODEL_OPERATIONS,
     **LIMIT_OPERATIONS,
@@ -251,8 +253,8 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
                "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
                "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
-               "plugins": "tenant", "models": "models", "adapters": "models", "tenants": "platform",
-               "usage": "usage", "limits": "limits"}  # fmt: skip
+               "plugins": "tenant", "data-sources": "tenant", "models": "models", "adapters": "models",
+               "tenants": "platform", "usage": "usage", "limits": "limits"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:
