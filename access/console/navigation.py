@@ -35,7 +35,7 @@ GROUPS = [
             "compliance.erasure",
         ],
     ),
-    (_("Operation"), ["plugins.pluginactivation", "tenants.job"]),
+    (_("Operation"), ["plugins.pluginactivation", "plugins.datasource", "tenants.job"]),
 ]
 SCREENS = {
     "tenants.tenant": (_("Tenants"), "domain"),
@@ -56,6 +56,7 @@ SCREENS = {
     "compliance.auditentry": (_("Journal"), "receipt_long"),
     "compliance.erasure": (_("Erasures"), "person_remove"),
     "plugins.pluginactivation": (_("Plugins"), "extension"),
+    "plugins.datasource": (_("Databases"), "storage"),
     "tenants.job": (_("Jobs"), "progress_activity"),
 }
 

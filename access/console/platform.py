@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from access.console.chat_site import ChatSiteAdmin
+from access.console.data_sources import DataSourceAdmin
 from access.console.erasures import ErasureAdmin
 from access.console.extensions import PluginActivationAdmin
 from access.console.invitations import InvitationAdmin
@@ -25,7 +26,7 @@ from compliance.models import (
     WordExceptions,
     WordListSubscription,
 )
-from plugins.models import PluginActivation
+from plugins.models import DataSource, PluginActivation
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
 
@@ -52,4 +53,5 @@ def platform_site() -> PlatformSite:
     site.register(AuditEntry, JournalAdmin)
     site.register(Erasure, ErasureAdmin)
     site.register(PluginActivation, PluginActivationAdmin)
+    site.register(DataSource, DataSourceAdmin)
     return site

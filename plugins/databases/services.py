@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib
 import logging
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -104,11 +103,15 @@ def _address(source: DataSource, url: str | None) -> Address | None:
         if not source.sealed_url:
             raise ValidationError({"url": "An address is needed, such as postgresql://user:password@host/name."})
         return None
+    return checked_address(url, source.tenant.slug)
+
+
+def checked_address(url: str, tenant: str) -> Address:
+    """`tenant` is the slug. Raises ValidationError."""
     try:
         address = addresses.parse(url)
         if address.dialect == "sqlite":
-            tenant: Any = source.tenant
-            addresses.file_of(address.database, tenant=tenant.slug, folder=settings.DATABASE_FOLDER, ours=own_files())
+            addresses.file_of(address.database, tenant=tenant, folder=settings.DATABASE_FOLDER, ours=own_files())
     except AddressRefused as error:
         raise ValidationError({"url": str(error)}) from None
     return address

@@ -6,6 +6,7 @@ from typing import Final
 
 from access.console.tenant.addresses import OwnAddresses
 from access.console.tenant.chat_site import OwnChatSite
+from access.console.tenant.data_sources import OwnDataSources
 from access.console.tenant.keys import OwnKeys
 from access.console.tenant.limits import OwnLimits
 from access.console.tenant.members import Invitations, OwnMembers
@@ -17,6 +18,7 @@ from access.console.tenant.settings import OwnSettings
 from access.console.tenant.site import Page, TenantSite
 from access.console.tenant.words import OwnExceptions, OwnLists, OwnPersonalData, OwnSubscriptions
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
+from plugins.models import DataSource
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Member, Tenant
 
@@ -35,6 +37,7 @@ def tenant_site() -> TenantSite:
     site.register(Tenant, OwnSettings)
     site.register(ModelInstance, OwnModels)
     site.register(RoutingRule, OwnRules)
+    site.register(DataSource, OwnDataSources)
     site.register(SensitiveWordList, OwnLists)
     site.register(WordListSubscription, OwnSubscriptions)
     site.register(WordExceptions, OwnExceptions)

@@ -33,6 +33,7 @@ EDITABLE = [
     "compliance/wordexceptions",
     "compliance/personaldata",
     "plugins/pluginactivation",
+    "plugins/datasource",
 ]
 READ_ONLY = ["tenants/job", "tenants/invitation", "compliance/auditentry"]
 SCREENS = [*EDITABLE, *READ_ONLY, "compliance/erasure", "tenants/supportvisit"]  # the last two are only added to
