@@ -31,6 +31,7 @@ from access.edges.embeddings import EmbeddingsBody
 from access.edges.messages_operations import MESSAGES_OPERATIONS
 from access.edges.responses_operations import RESPONSES_OPERATIONS
 from access.management.audit_operations import AUDIT_OPERATIONS
+from access.management.data_source_operations import DATA_SOURCE_OPERATIONS
 from access.management.erasures import ErasureBody, ErasurePage
 from access.management.insights_operations import INSIGHTS_OPERATIONS
 from access.management.intent_operations import INTENT_OPERATIONS
@@ -226,6 +227,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     **INSIGHTS_OPERATIONS,
     **VISITOR_OPERATIONS,
     **TENANT_OPERATIONS,
+    **DATA_SOURCE_OPERATIONS,
     **PEOPLE_OPERATIONS,
     **MODEL_OPERATIONS,
     **INTENT_OPERATIONS,
@@ -255,8 +257,8 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
                "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
                "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
-               "plugins": "tenant", "intents": "tenant", "models": "models", "adapters": "models", "tenants": "platform",
-               "usage": "usage", "insights": "usage", "limits": "limits"}  # fmt: skip
+               "plugins": "tenant", "intents": "tenant", "data-sources": "tenant", "models": "models", "adapters": "models",
+               "tenants": "platform", "usage": "usage", "insights": "usage", "limits": "limits"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

@@ -12,6 +12,7 @@ from access.management.answers import Cache
 from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
 from access.management.audit_sessions import AuditSessions
 from access.management.chat_site_settings import ChatSiteSettings
+from access.management.data_sources import DataSourceDetail, DataSourceList, DataSourceLook
 from access.management.erasures import Erasures
 from access.management.insights import Insights
 from access.management.instance_trials import InstanceTrial
@@ -125,6 +126,9 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/intents/training": IntentTraining,
     "/api/intents/classify": IntentClassify,
     "/api/intents/{intent_id}": IntentDetail,
+    "/api/data-sources": DataSourceList,
+    "/api/data-sources/{source_id}": DataSourceDetail,
+    "/api/data-sources/{source_id}/look": DataSourceLook,
     "/api/allowances": AllowanceList,
     "/api/allowances/{allowance_id}": AllowanceDetail,
     "/api/keys": KeyList,

@@ -35,7 +35,7 @@ GROUPS = [
             "compliance.erasure",
         ],
     ),
-    (_("Operation"), ["plugins.pluginactivation", "plugins.intent", "plugins.intentsettings", "tenants.job"]),
+    (_("Operation"), ["plugins.pluginactivation", "plugins.intent", "plugins.intentsettings", "plugins.datasource", "tenants.job"]),
 ]
 SCREENS = {
     "tenants.tenant": (_("Tenants"), "domain"),
@@ -58,6 +58,7 @@ SCREENS = {
     "plugins.pluginactivation": (_("Plugins"), "extension"),
     "plugins.intent": (_("Intents"), "label"),
     "plugins.intentsettings": (_("None of these"), "block"),
+    "plugins.datasource": (_("Databases"), "storage"),
     "tenants.job": (_("Jobs"), "progress_activity"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from access.console.chat_site import ChatSiteAdmin
+from access.console.data_sources import DataSourceAdmin
 from access.console.erasures import ErasureAdmin
 from access.console.extensions import PluginActivationAdmin
 from access.console.intents import IntentAdmin, IntentSettingsAdmin
@@ -26,7 +27,7 @@ from compliance.models import (
     WordExceptions,
     WordListSubscription,
 )
-from plugins.models import Intent, IntentSettings, PluginActivation
+from plugins.models import Intent, IntentSettings, DataSource, PluginActivation
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
 
@@ -55,4 +56,5 @@ def platform_site() -> PlatformSite:
     site.register(PluginActivation, PluginActivationAdmin)
     site.register(Intent, IntentAdmin)
     site.register(IntentSettings, IntentSettingsAdmin)
+    site.register(DataSource, DataSourceAdmin)
     return site

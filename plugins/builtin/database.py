@@ -17,6 +17,7 @@ from engine.types import Json, Message
 from plugins.base import PluginBase, PluginSettings, TurnContext, TurnResponse
 from plugins.databases import wording
 from plugins.databases.catalogue import Source
+from plugins.databases.failures import QueryFailed, Refused
 from plugins.databases.services import compile_sources
 
 MOST_REPAIRS = 2
@@ -93,9 +94,7 @@ class DatabasePlugin(PluginBase):
         del response.choices[1:]  # one query a turn
         try:
             checked, rows = await self._desk.query(source, sql)
-        except Exception as error:
-            if not isinstance(getattr(error, "code", None), str):
-                raise
+        except (Refused, QueryFailed) as error:
             self._failed(response, said, error)
             return
         said |= {"columns": rows.columns, "rows": rows.rows, "truncated": rows.truncated, "ms": rows.ms}
@@ -105,7 +104,7 @@ class DatabasePlugin(PluginBase):
             response.ask([wording.rows(rows.columns, rows.rows, rows.truncated, state["language"])])
         self._say(response, _listed(response, rows))
 
-    def _failed(self, response: TurnResponse, said: Json, error: Any) -> None:
+    def _failed(self, response: TurnResponse, said: Json, error: Refused | QueryFailed) -> None:
         """Lets the model mend its query; what the client is told where it cannot is there from the start."""
         state = response.context.state
         response.metadata = {**said, "refused": {"code": error.code, "message": str(error)}}

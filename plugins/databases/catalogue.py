@@ -72,6 +72,15 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         return named[0] if len(named) == 1 else None
 
 
+class Look(msgspec.Struct, frozen=True):
+    """What a look at a database found: its tables, without descriptions but those it has itself. `more`: not all are
+    listed; `may_write`: its role could change data."""
+
+    tables: list[Table]
+    more: bool
+    may_write: bool
+
+
 def dialect_of(name: str) -> Dialect:
     """Raises msgspec.ValidationError, a ValueError."""
     dialect: Dialect = msgspec.convert(name, Dialect)

@@ -20,6 +20,7 @@ from sqlglot.optimizer.qualify import qualify
 
 from plugins.databases import grammar
 from plugins.databases.catalogue import Source, Table
+from plugins.databases.failures import Refused
 
 LONGEST: Final = 8_000  # characters
 MOST_TOKENS: Final = 2_000
@@ -32,15 +33,6 @@ logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it logs what it does 
 _NUMBER: Final = re.compile(r"\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,3})?|\.\d{1,40}([eE][+-]?\d{1,3})?")
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z_ ]{0,30}|", re.ASCII)
 _HINT: Final = re.compile(r"/\*\s*[!+]|/\*M!")
-
-
-class Refused(ValueError):
-    """It may not run. `code` is stable: `too_long`, `syntax`, `statement`, `construct`, `function`, `table`, `column`,
-    `limit`, `cost`; the text says more, in English, for the model to mend it."""
-
-    def __init__(self, code: str, text: str) -> None:
-        self.code = code
-        super().__init__(text)
 
 
 class Checked(msgspec.Struct, frozen=True):

@@ -13,7 +13,8 @@ from plugins.databases.addresses import AddressRefused
 from plugins.databases.catalogue import Source
 from plugins.databases.checking import Checked, check
 from plugins.databases.connecting import CONNECTIONS, engine_of
-from plugins.databases.running import QueryFailed, Rows, run
+from plugins.databases.failures import QueryFailed
+from plugins.databases.running import Rows, run
 
 MOST_WAITING: Final = 8  # queries of a data source at a time, running ones too
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-import msgspec
 import psycopg
 import pymysql
 from sqlalchemy import Connection, inspect
@@ -14,10 +13,10 @@ from sqlalchemy.engine.reflection import Inspector, ObjectKind
 from sqlalchemy.exc import SQLAlchemyError
 
 from plugins.databases.addresses import AddressRefused
-from plugins.databases.catalogue import MOST_COLUMNS, Column, Source, Table
+from plugins.databases.catalogue import MOST_COLUMNS, Column, Look, Source, Table
 from plugins.databases.connecting import engine_of
 from plugins.databases.cutting import cut
-from plugins.databases.running import QueryFailed
+from plugins.databases.failures import QueryFailed
 
 TIME: Final = 20.0  # seconds
 MOST: Final = 500  # tables that are listed
@@ -33,14 +32,6 @@ SELECT current_setting('is_superuser') = 'on' OR EXISTS (
   WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))
 """
-
-
-class Look(msgspec.Struct, frozen=True):
-    """`tables` without descriptions but those the database has itself; `more`: not all are listed."""
-
-    tables: list[Table]
-    more: bool
-    may_write: bool
 
 
 def look(source: Source) -> Look:

@@ -19,20 +19,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from plugins.databases import cells, sqlite_wall
 from plugins.databases.addresses import AddressRefused
 from plugins.databases.catalogue import Source
-from plugins.databases.checking import Checked, Refused
+from plugins.databases.checking import Checked
 from plugins.databases.connecting import SLACK
 from plugins.databases.cutting import cut
+from plugins.databases.failures import QueryFailed, Refused
 
 LOCK_TIME: Final = 1_000  # milliseconds that a lock is waited for
-
-
-class QueryFailed(Exception):
-    """It did not run to its end. `code`: `database_error` (the text is the database's own, for the model to mend the
-    query), `too_slow`, `database_unreachable`."""
-
-    def __init__(self, code: str, text: str) -> None:
-        self.code = code
-        super().__init__(text)
 
 
 class Rows(msgspec.Struct, frozen=True):

@@ -4,9 +4,9 @@ Every refusal is a django ValidationError with a dictionary of fields."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from plugins.databases import addresses
 from plugins.databases.addresses import Address, AddressRefused
-from plugins.databases.catalogue import Source, dialect_of
+from plugins.databases.catalogue import Look, Source, dialect_of
 from plugins.databases.validation import read_tables
 from plugins.models.data_source import DataSource
 from tenants.secrets import SealBroken, open_sealed, seal
@@ -54,6 +54,12 @@ def looked(source: DataSource, may_write: bool | None) -> None:
     """Notes what a look at the database said of the role."""
     source.may_write, source.looked_at = may_write, timezone.now()
     source.save(update_fields=["may_write", "looked_at"])
+
+
+def look_at(source: Source) -> Look:
+    """Blocking, some seconds. What speaks to databases is loaded with the first look. Raises QueryFailed."""
+    found: Look = importlib.import_module("plugins.databases.reading").look(source)
+    return found
 
 
 def view(row: DataSource) -> Source:
@@ -97,11 +103,15 @@ def _address(source: DataSource, url: str | None) -> Address | None:
         if not source.sealed_url:
             raise ValidationError({"url": "An address is needed, such as postgresql://user:password@host/name."})
         return None
+    return checked_address(url, source.tenant.slug)
+
+
+def checked_address(url: str, tenant: str) -> Address:
+    """`tenant` is the slug. Raises ValidationError."""
     try:
         address = addresses.parse(url)
         if address.dialect == "sqlite":
-            tenant: Any = source.tenant
-            addresses.file_of(address.database, tenant=tenant.slug, folder=settings.DATABASE_FOLDER, ours=own_files())
+            addresses.file_of(address.database, tenant=tenant, folder=settings.DATABASE_FOLDER, ours=own_files())
     except AddressRefused as error:
         raise ValidationError({"url": str(error)}) from None
     return address

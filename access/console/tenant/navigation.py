@@ -27,6 +27,7 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
         _("Models"),
         [
             ("models", _("Model instances"), "smart_toy", "console:routing_modelinstance_changelist"),
+            ("plugins", _("Databases"), "storage", "console:plugins_datasource_changelist"),
             ("rules", _("Routing rules"), "alt_route", "console:routing_routingrule_changelist"),
             ("rules", _("Explain a decision"), "psychology_alt", "console:routing_routingrule_explain"),
             ("rules", _("Replay rules"), "history", "console:routing_routingrule_replay"),

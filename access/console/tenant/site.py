@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import SimpleTemplateResponse, TemplateResponse
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -59,7 +59,12 @@ class TenantSite(SharedSignIn, ConsoleSite):
             for page in self.pages
         ]
         choosing = path("choose/", self.admin_view(lambda request: choose(self, request)), name="choose")
-        return [choosing, *own, *isolation.urls(self), *super().get_urls()]
+        return [choosing, *self._screens(), *own, *isolation.urls(self), *super().get_urls()]
+
+    def _screens(self) -> list[URLPattern | URLResolver]:
+        """Before the pages, whose addresses with a name in them would take those of a screen for one."""
+        found = self._registry.items()
+        return [path(f"{model._meta.app_label}/{model._meta.model_name}/", include(each.urls)) for model, each in found]
 
     def _guarded(self, page: Page) -> View:
         @wraps(page.view)

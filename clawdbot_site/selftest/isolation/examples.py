@@ -56,6 +56,8 @@ BODIES: Final[dict[str, list[Any]]] = {
         {"member": "{number:member_id}", "requests_per_minute": 1000},
     ],
     "PATCH /api/allowances/{allowance_id}": [{"requests_per_minute": 999}],
+    "POST /api/data-sources": [{"name": "made", "url": "postgresql://a:b@127.0.0.1:1/made"}],
+    "PATCH /api/data-sources/{source_id}": [{"description": "mine now"}],
     "PATCH /api/chat-site/settings": [{"greeting": "made"}],
     "PUT /api/chat-site/settings": [{"name": "made", "visitors": "anyone"}],
     "POST /api/invitations": [{"email": "made@example.com"}],
@@ -97,6 +99,7 @@ PLAIN: Final = {"version": "1", "app_label": "tenants", "url": "nowhere", "conte
 SHARED: Final = frozenset({"id", "vectors"})
 # What an owner is answered in the end where that is no success: the example is whole, the state is not.
 CONTROLS: Final[dict[str, frozenset[int]]] = {
+    "POST /api/data-sources/{source_id}/look": frozenset({409}),  # there is no database at its address
     "DELETE /api/sessions/{session_id}/layers/{layer_id}": frozenset({404}),
     "POST /api/sessions/{session_id}/layers": frozenset({201, 409, 422}),
     "POST /v1/responses/{response_id}/cancel": frozenset({400, 409}),

@@ -35,6 +35,7 @@ EDITABLE = [
     "plugins/pluginactivation",
     "plugins/intent",
     "plugins/intentsettings",
+    "plugins/datasource",
 ]
 READ_ONLY = ["tenants/job", "tenants/invitation", "compliance/auditentry"]
 SCREENS = [*EDITABLE, *READ_ONLY, "compliance/erasure", "tenants/supportvisit"]  # the last two are only added to

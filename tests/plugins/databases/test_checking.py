@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from plugins.databases import checking
-from plugins.databases.checking import Refused, check
+from plugins.databases.checking import check
+from plugins.databases.failures import Refused
 from tests.plugins.databases import attacks, questions
 from tests.plugins.databases.sources import HIDDEN, source
 

@@ -8,7 +8,8 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from plugins.databases import sqlite_wall
-from plugins.databases.checking import Refused, check
+from plugins.databases.checking import check
+from plugins.databases.failures import Refused
 from tests.plugins.databases import questions
 from tests.plugins.databases.sources import HIDDEN, SCHEMA, TABLES, source
 

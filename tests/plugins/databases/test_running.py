@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from plugins.databases import cells
 from plugins.databases.catalogue import Column, Table
-from plugins.databases.checking import Checked, Refused, check
+from plugins.databases.checking import Checked, check
 from plugins.databases.connecting import engine_of
 from plugins.databases.desk import Desk
+from plugins.databases.failures import QueryFailed, Refused
 from plugins.databases.reading import look
-from plugins.databases.running import QueryFailed, run
+from plugins.databases.running import run
 from tests.plugins.databases import questions
 from tests.plugins.databases.sources import TABLES, source
 
