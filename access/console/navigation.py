@@ -35,6 +35,7 @@ GROUPS = [
             "compliance.erasure",
         ],
     ),
+    (_("Events"), ["plugins.webhook", "plugins.sinkstate", "plugins.heldevent"]),
     (_("Operation"), ["plugins.pluginactivation", "tenants.job"]),
 ]
 SCREENS = {
@@ -56,6 +57,9 @@ SCREENS = {
     "compliance.auditentry": (_("Journal"), "receipt_long"),
     "compliance.erasure": (_("Erasures"), "person_remove"),
     "plugins.pluginactivation": (_("Plugins"), "extension"),
+    "plugins.webhook": (_("Webhooks"), "webhook"),
+    "plugins.sinkstate": (_("Queues and webhooks"), "outbound"),
+    "plugins.heldevent": (_("Held events"), "report"),
     "tenants.job": (_("Jobs"), "progress_activity"),
 }
 

@@ -15,6 +15,7 @@ from access.console.personal import PersonalDataAdmin
 from access.console.replay import RoutingScreens
 from access.console.site import PlatformSite
 from access.console.support import SupportVisitAdmin
+from access.console.webhooks import HeldEventAdmin, SinkStateAdmin, WebhookAdmin
 from access.console.word_choices import ExceptionsAdmin, SubscriptionAdmin
 from access.console.words import WordListAdmin
 from compliance.models import (
@@ -25,7 +26,7 @@ from compliance.models import (
     WordExceptions,
     WordListSubscription,
 )
-from plugins.models import PluginActivation
+from plugins.models import HeldEvent, PluginActivation, SinkState, Webhook
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
 
@@ -52,4 +53,7 @@ def platform_site() -> PlatformSite:
     site.register(AuditEntry, JournalAdmin)
     site.register(Erasure, ErasureAdmin)
     site.register(PluginActivation, PluginActivationAdmin)
+    site.register(Webhook, WebhookAdmin)
+    site.register(SinkState, SinkStateAdmin)
+    site.register(HeldEvent, HeldEventAdmin)
     return site

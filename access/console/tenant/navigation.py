@@ -42,6 +42,14 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
             ("words", _("Try a text"), "science", "console:compliance_sensitivewordlist_try_text"),
         ],
     ),
+    (
+        _("Events"),
+        [
+            ("plugins", _("Webhooks"), "webhook", "console:plugins_webhook_changelist"),
+            ("plugins", _("Queues and webhooks"), "outbound", "console:plugins_sinkstate_changelist"),
+            ("plugins", _("Held events"), "report", "console:plugins_heldevent_changelist"),
+        ],
+    ),
     *RECORDS,
     (
         _("Tenant"),
