@@ -1,4 +1,4 @@
-"""Screens of webhooks, sinks and held events: where a tenant's events go, how far they are, and what did not get there."""
+"""Screens of webhooks, sinks and held events: where events go, how far they are, and what did not get there."""
 
 from __future__ import annotations
 

@@ -126,7 +126,8 @@ async def test_it_tells_what_became_of_the_last_events_and_how_far_it_is(site):
     page = (await site.alice.get(f"/api/webhooks/{row['id']}/attempts?limit=2")).json
     assert [each["event"] for each in page["attempts"]] == ["e2", "e1"]
     assert page["attempts"][1] == {
-        "event": "e1", "type": "clawdbot.test", "at": 5.0, "milliseconds": 12, "ok": False, "status": 500, "error": "no",
+        "event": "e1", "type": "clawdbot.test", "at": 5.0, "milliseconds": 12, "ok": False, "status": 500,
+        "error": "no",
     }  # fmt: skip
     (state,) = (await site.alice.get("/api/outbox")).json["sinks"]
     assert (state["sink"], state["lag"], state["last_error"]) == (sink, 3, "the webhook answered 503")
