@@ -8,6 +8,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db import models
+from django.db.models import Exists, OuterRef, Value
+from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -58,6 +60,12 @@ class WebhookAdmin(PlatformAdmin):
     autocomplete_fields = ["tenant"]
     actions_detail = ["send_test", "rotate"]
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        sink = Concat(Value("webhook:"), Cast(OuterRef("pk"), models.CharField()))
+        states = SinkState.objects.filter(tenant_id=OuterRef("tenant_id"), sink=sink, failing_since__isnull=False)
+        rows: models.QuerySet[Any] = super().get_queryset(request).annotate(failing=Exists(states))
+        return rows
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ["tenant", "why", "how_far", "last_attempts"] if obj is not None else []
 
@@ -69,8 +77,7 @@ class WebhookAdmin(PlatformAdmin):
     def standing(self, webhook: Webhook) -> tuple[str, Any]:
         if not webhook.enabled:
             return ("off", _("switched off by itself") if webhook.disabled_reason else _("switched off"))
-        state = self._state(webhook)
-        failing = state is not None and state.failing_since is not None
+        failing = getattr(webhook, "failing", False)
         return ("failing", _("failing")) if failing else ("on", _("in use"))
 
     @display(description=_("Switched off because"))

@@ -54,6 +54,7 @@ def fill(tenant: Tenant, cast: SimpleNamespace, number: int = 0) -> dict[str, An
         "compliance/sensitivewordlist": rows.word_list(tenant, name=f"{naughty}{number}"[:100]),
         "tenants/apikey": person_key(cast, person),
         "tenants/member": person,
+        **rows.outbox(tenant, number),
     }
 
 
