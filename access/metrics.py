@@ -10,12 +10,12 @@ import ipaddress
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
@@ -23,6 +23,7 @@ from prometheus_client.utils import floatToGoString
 from access.asgi import Receive, Scope, Send, peer, respond
 from engine.queueing import Outcome
 from engine.types import Usage, Verdict
+from plugins.outbox.figures import Figure
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 CHARACTERS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
@@ -128,6 +129,8 @@ class Metrics:
             "clawdbot_waiting_turns", "Turns that wait for a place", ["place"], registry=self.registry
         )
 
+        self._outbox = OutboxFigures()
+        self._read_outbox: Callable[[], Awaitable[Sequence[Figure]]] | None = None
         self._waiting = {
             "entries": Gauge("clawdbot_journal_waiting_entries", "Entries not yet committed", registry=self.registry),
             "bytes": Gauge("clawdbot_journal_waiting_bytes", "What they take in memory", registry=self.registry),
@@ -200,8 +203,42 @@ class Metrics:
             self._held.observe(edge, held[0])
             self._held_for.observe(edge, held[1])
 
+    def watch_outbox(self, read: Callable[[], Awaitable[Sequence[Figure]]]) -> None:
+        """`read` is asked whenever somebody reads the metrics; it raises nothing."""
+        self._read_outbox = read
+        self.registry.register(self._outbox)
+
+    async def refresh(self) -> None:
+        """Asks for what other processes know."""
+        if self._read_outbox is not None:
+            self._outbox.figures = await self._read_outbox()
+
     def text(self) -> bytes:
         return generate_latest(self.registry)
+
+
+class OutboxFigures(Collector):
+    """How far events of tenants are, as a publisher said last; `figures` is set before somebody reads."""
+
+    def __init__(self) -> None:
+        self.figures: Sequence[Figure] = ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, about, value in _OUTBOX:
+            family = GaugeMetricFamily(f"clawdbot_outbox_{name}", about, labels=["tenant", "sink"])
+            for figure in self.figures:
+                family.add_metric([figure.tenant, figure.sink], float(getattr(figure, value)))
+            yield family
+
+
+_OUTBOX = (
+    ("lag_entries", "Entries of the journal a sink was not told of yet", "lag"),
+    ("lag_seconds", "How old the first of them is", "lag_seconds"),
+    ("delivered", "Events that were delivered", "delivered"),
+    ("dead", "Events that were given up", "dead"),
+    ("pruned", "Entries that retention removed before they were sent", "pruned"),
+    ("failing", "1: nothing was delivered since it failed last", "failing"),
+)
 
 
 class MetricsPage:
@@ -218,6 +255,7 @@ class MetricsPage:
         if not self._allowed(headers, peer(scope)):
             await respond(send, 401, b'{"error":{"code":"unauthenticated"}}', [(b"www-authenticate", b"Bearer")])
             return
+        await self._metrics.refresh()
         await respond(send, 200, self._metrics.text(), [], content_type=CONTENT_TYPE_LATEST.encode())
 
     def _allowed(self, headers: dict[bytes, bytes], address: str | None) -> bool:

@@ -39,6 +39,7 @@ from access.management.jobs import JobAnswer, JobPage
 from access.management.layers import LayerBody
 from access.management.limit_operations import LIMIT_OPERATIONS
 from access.management.model_operations import MODEL_OPERATIONS
+from access.management.outbox_operations import OUTBOX_OPERATIONS
 from access.management.people_operations import PEOPLE_OPERATIONS
 from access.management.privacy import PrivacyAnswer, PrivacyBody
 from access.management.routes import ExplainBody, ReplayBody
@@ -228,6 +229,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     **VISITOR_OPERATIONS,
     **TENANT_OPERATIONS,
     **DATA_SOURCE_OPERATIONS,
+    **OUTBOX_OPERATIONS,
     **PEOPLE_OPERATIONS,
     **MODEL_OPERATIONS,
     **INTENT_OPERATIONS,

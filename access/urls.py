@@ -30,6 +30,7 @@ from access.management.keys import KeyDetail, KeyList, KeyRotation
 from access.management.layers import LayerDetail, LayerList, SessionWindow
 from access.management.limits import OwnLimits
 from access.management.members import MemberDetail, MemberList
+from access.management.outbox import HeldDetail, HeldList, HeldResending, Outbox
 from access.management.own_tenant import Me, OwnTenant
 from access.management.plugin_dry_runs import PluginDryRun
 from access.management.privacy import Privacy
@@ -50,6 +51,13 @@ from access.management.tickets import WebSocketTicket
 from access.management.turns import TurnCancel, TurnDetail, TurnEvents
 from access.management.usage import Usage
 from access.management.visitors import ChatSite, Visitors, VisitorTickets
+from access.management.webhooks import (
+    WebhookAttempts,
+    WebhookDetail,
+    WebhookList,
+    WebhookRotation,
+    WebhookTest,
+)
 from access.management.word_choices import ExceptionsView, SubscriptionView
 from access.management.word_files import ExportView, ImportView
 from access.management.word_trials import WordHitsView, WordTest
@@ -118,6 +126,15 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/chat-site/settings": ChatSiteSettings,
     "/api/addresses": AddressList,
     "/api/addresses/{address_id}": AddressDetail,
+    "/api/webhooks": WebhookList,
+    "/api/webhooks/{webhook_id}": WebhookDetail,
+    "/api/webhooks/{webhook_id}/rotate": WebhookRotation,
+    "/api/webhooks/{webhook_id}/test": WebhookTest,
+    "/api/webhooks/{webhook_id}/attempts": WebhookAttempts,
+    "/api/outbox": Outbox,
+    "/api/outbox/held": HeldList,
+    "/api/outbox/held/{held_id}": HeldDetail,
+    "/api/outbox/held/{held_id}/resend": HeldResending,
     "/api/plugins": PluginList,
     "/api/plugins/dry-run": PluginDryRun,
     "/api/plugins/{plugin}": PluginDetail,

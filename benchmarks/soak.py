@@ -77,6 +77,12 @@ def schemathesis(examples: int = 300) -> bool:
     return subprocess.run(command, cwd=ROOT, env=asked).returncode == 0
 
 
+def outbox(rounds: int = 40) -> bool:
+    """events to a stream and a webhook, the broker stopped, the publisher killed 40 times: all arrive, in order."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_outbox.py", "-o", "timeout=7200"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "OUTBOX_ROUNDS": str(rounds)}).returncode == 0
+
+
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
@@ -85,6 +91,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "idempotency": idempotency,
     "idle-sockets": idle_sockets,
     "isolation": isolation,
+    "outbox": outbox,
     "resume": resume,
     "schemathesis": schemathesis,
     "session-store": session_store,

@@ -26,6 +26,7 @@ from access.instance_states import INSTANCES, states
 from access.live_turns import LiveTurns
 from access.management.rows import Rows
 from access.metrics import Metrics
+from access.outbox_figures import OutboxReader
 from access.parts import Parts
 from access.plugin_states import PLUGINS
 from access.plugin_states import states as plugin_states
@@ -192,6 +193,7 @@ class Application:
         self.metrics.watch_journal(lambda: self.journal.waiting)
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
+        self.metrics.watch_outbox(OutboxReader(self.stores.platform()).figures)
         self.channels = Connection(settings.CHANNEL_URL)
         self.limits = Limits(self.stores, self.tenants, self.allowances, spending=self.spending)
         heard_at = [numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES]

@@ -35,6 +35,7 @@ GROUPS = [
             "compliance.erasure",
         ],
     ),
+    (_("Events"), ["plugins.webhook", "plugins.sinkstate", "plugins.heldevent"]),
     (_("Operation"), ["plugins.pluginactivation", "plugins.intent", "plugins.intentsettings", "plugins.datasource", "tenants.job"]),
 ]
 SCREENS = {
@@ -59,6 +60,9 @@ SCREENS = {
     "plugins.intent": (_("Intents"), "label"),
     "plugins.intentsettings": (_("None of these"), "block"),
     "plugins.datasource": (_("Databases"), "storage"),
+    "plugins.webhook": (_("Webhooks"), "webhook"),
+    "plugins.sinkstate": (_("Queues and webhooks"), "outbound"),
+    "plugins.heldevent": (_("Held events"), "report"),
     "tenants.job": (_("Jobs"), "progress_activity"),
 }
 

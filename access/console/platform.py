@@ -17,6 +17,7 @@ from access.console.personal import PersonalDataAdmin
 from access.console.replay import RoutingScreens
 from access.console.site import PlatformSite
 from access.console.support import SupportVisitAdmin
+from access.console.webhooks import HeldEventAdmin, SinkStateAdmin, WebhookAdmin
 from access.console.word_choices import ExceptionsAdmin, SubscriptionAdmin
 from access.console.words import WordListAdmin
 from compliance.models import (
@@ -27,7 +28,7 @@ from compliance.models import (
     WordExceptions,
     WordListSubscription,
 )
-from plugins.models import Intent, IntentSettings, DataSource, PluginActivation
+from plugins.models import Intent, IntentSettings, DataSource, HeldEvent, PluginActivation, SinkState, Webhook
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
 
@@ -57,4 +58,7 @@ def platform_site() -> PlatformSite:
     site.register(Intent, IntentAdmin)
     site.register(IntentSettings, IntentSettingsAdmin)
     site.register(DataSource, DataSourceAdmin)
+    site.register(Webhook, WebhookAdmin)
+    site.register(SinkState, SinkStateAdmin)
+    site.register(HeldEvent, HeldEventAdmin)
     return site

@@ -6,10 +6,11 @@ import logging
 from dataclasses import dataclass, replace
 
 import msgspec
+from django.db import transaction
 
 from plugins import registry
 from plugins.base import PluginBase
-from plugins.models import PluginActivation, Webhook
+from plugins.models import DeliveryAttempt, HeldEvent, PluginActivation, SinkState, Webhook
 from plugins.outbox.signing import secrets_of
 from plugins.outbox.sinks import SinkSpec
 from plugins.outbox.webhook_sink import WebhookSink
@@ -71,3 +72,11 @@ def _webhook(row: Webhook) -> Declared:
         key=(row.url, keys),
     )
     return Declared(row.tenant_id, row.tenant.slug, row.sink, spec, row.since.timestamp(), row.pk)
+
+
+@transaction.atomic
+def forget_webhook(row: Webhook) -> None:
+    """With where it was and what was held for it."""
+    for model in (SinkState, HeldEvent, DeliveryAttempt):
+        model.objects.for_tenant(row.tenant_id).filter(sink=row.sink).delete()
+    row.delete()

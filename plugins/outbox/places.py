@@ -5,7 +5,11 @@ of this is configuration: it leaves no change records."""
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from django.db import transaction
@@ -33,11 +37,18 @@ def make(tenant_id: int, sink: str, *, label: str, position: int, since: float) 
     return made
 
 
+def holder_of_this_process() -> str:
+    """A name nobody else has. Its beginning is the same for all processes that can see each other's numbers."""
+    return f"{_neighbours()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
 def take(row: SinkState, holder: str) -> bool:
-    """Takes the lease, or goes on with it."""
+    """Takes the lease, or goes on with it. That of a process which is known to be dead does not count."""
     now = time.time()
     rows = SinkState.objects.for_tenant(row.tenant_id).filter(pk=row.pk)
     free = rows.filter(held_until__lt=now) | rows.filter(holder=holder)
+    if row.holder and _is_dead(row.holder):
+        free |= rows.filter(holder=row.holder)
     if free.update(holder=holder, held_until=now + LEASE) != 1:
         return False
     row.holder, row.held_until = holder, now + LEASE
@@ -61,6 +72,29 @@ def move(row: SinkState, **values: Any) -> None:
             raise LeaseLost(row.sink)
     for name, value in values.items():
         setattr(row, name, value)
+
+
+def _neighbours() -> str:
+    """Of the machine since it started, and of its numbers of processes: containers have their own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:13]
+        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return socket.gethostname()[:60]
+
+
+def _is_dead(holder: str) -> bool:
+    where, _, rest = holder.partition(":")
+    number = rest.partition(":")[0]
+    if where != _neighbours() or "/" not in where or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def skip(row: SinkState, *, position: int) -> None:

@@ -4,14 +4,11 @@ so that one that is slow keeps nobody else's events."""
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from secrets import token_hex
 from typing import Final
 
 from django.db import Error as DatabaseFailure
@@ -49,7 +46,7 @@ class Publisher:
         pool: Executor | None = None,
         find: Callable[[], list[Declared]] = declared,
     ) -> None:
-        self.holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{token_hex(4)}"
+        self.holder = places.holder_of_this_process()
         self._source = source
         self._switch_off = switch_off
         self._most_failing = most_failing

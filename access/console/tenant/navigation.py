@@ -51,6 +51,14 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
             ("plugins", _("None of these"), "block", "console:plugins_intentsettings_changelist"),
         ],
     ),
+    (
+        _("Events"),
+        [
+            ("plugins", _("Webhooks"), "webhook", "console:plugins_webhook_changelist"),
+            ("plugins", _("Queues and webhooks"), "outbound", "console:plugins_sinkstate_changelist"),
+            ("plugins", _("Held events"), "report", "console:plugins_heldevent_changelist"),
+        ],
+    ),
     *RECORDS,
     (
         _("Tenant"),

@@ -17,10 +17,12 @@ from access.console.tenant.record_pages import RECORD_PAGES, register_records
 from access.console.tenant.rules import OwnRules
 from access.console.tenant.settings import OwnSettings
 from access.console.tenant.site import Page, TenantSite
+from access.console.tenant.webhooks import OwnHeldEvents, OwnSinks, OwnWebhooks
 from access.console.tenant.words import OwnExceptions, OwnLists, OwnPersonalData, OwnSubscriptions
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
 from plugins.models import Intent, IntentSettings
 from plugins.models import DataSource
+from plugins.models import HeldEvent, SinkState, Webhook
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Member, Tenant
 
@@ -46,5 +48,8 @@ def tenant_site() -> TenantSite:
     site.register(PersonalData, OwnPersonalData)
     site.register(Intent, OwnIntents)
     site.register(IntentSettings, OwnIntentSettings)
+    site.register(Webhook, OwnWebhooks)
+    site.register(SinkState, OwnSinks)
+    site.register(HeldEvent, OwnHeldEvents)
     register_records(site)
     return site

@@ -69,6 +69,8 @@ BODIES: Final[dict[str, list[Any]]] = {
     "PUT /api/models/{instance_id}": [{"name": "{id}", "adapter": "echo"}],
     "PATCH /api/models/{instance_id}": [{"weight": 7}],
     "POST /api/models/{instance_id}/test": [{}],
+    "POST /api/webhooks": [{"name": "made", "url": "https://made.example/"}],
+    "PATCH /api/webhooks/{webhook_id}": [{"content": True}],
     "PUT /api/plugins/{plugin}": [{"enabled": False}],
     "POST /api/plugins/dry-run": [{"plugin": "canned_answers"}],
     "POST /api/intents": [{"name": "made", "utterances": ["made"]}],
@@ -107,6 +109,7 @@ CONTROLS: Final[dict[str, frozenset[int]]] = {
     "DELETE /api/words/{list_id}/subscription": frozenset({404}),
     "POST /api/words/{list_id}/promote": frozenset({400, 409}),
     "POST /api/intents/classify": frozenset({200, 409}),  # learnt in the background
+    "POST /api/webhooks/{webhook_id}/test": frozenset({409}),  # it is switched off: nothing is posted anywhere
 }
 # Pages that let people in, or show the same to everybody; each by the beginning of its address.
 PUBLIC: Final = (

@@ -20,7 +20,7 @@ from django.utils import timezone
 from compliance.models import Erasure, PersonalData, WordExceptions
 from compliance.wordlists import replace_words
 from plugins.databases.services import save_source
-from plugins.models import Intent, IntentSettings, DataSource, PluginActivation
+from plugins.models import Intent, IntentSettings, DataSource, DeliveryAttempt, HeldEvent, PluginActivation, SinkState, Webhook
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.services import save_instance
 from tenants import jobs, services
@@ -111,6 +111,10 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
     IntentSettings.objects.create(tenant=tenant, outside=f"outside {text}")
     source = DataSource(tenant=tenant, name=f"source-{text}", description=text)
     save_source(source=source, url=f"postgresql://{text}:{text}@127.0.0.1:1/{text}")
+    webhook = Webhook.objects.create(tenant=tenant, name=text, url=f"https://{text}.example/", enabled=False)
+    state = SinkState.objects.create(tenant=tenant, sink=webhook.sink, label=text)
+    held = HeldEvent.objects.create(tenant=tenant, sink=webhook.sink, event=text, type=text, first_at=1.0, state="dead")
+    DeliveryAttempt.objects.create(tenant=tenant, sink=webhook.sink, event=text, type=text, at=1.0)
     member = Member.objects.for_tenant(tenant.pk).order_by("pk").last()
     allowance = Allowance.objects.create(tenant=tenant, of="model", model=f"{model}-limited", requests_per_minute=1000)
     later = timezone.now() + timedelta(hours=1)
@@ -128,6 +132,7 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
         "id": model, "vectors": f"{model}-vectors", "slow": slow.name,
         "rule_id": rule.pk, "list_id": words.pk, "job_id": job.pk,
         "model_id": own.pk, "instance_id": own.pk, "site_id": site.pk, "address_id": address.pk, "key_id": key.pk,
+        "webhook_id": webhook.pk, "sinkstate_id": state.pk, "held_id": held.pk,
         "plugin_id": plugin.pk, "intent_id": intent.pk, "source_id": source.pk, "member_id": member.pk, "user_id": member.user_id,
         "allowance_id": allowance.pk, "invitation_id": invitation.pk, "visit_id": visit.pk, "erasure_id": erasure.pk,
         "tenant_id": tenant.pk,

@@ -13,7 +13,8 @@ from compliance.models import PersonalData, SensitiveWordList, WordExceptions, W
 from engine.entries import Completion, Intent, Partial
 from engine.turn import new_turn_id
 from engine.types import Choice, Delta, Message, Usage, Verdict
-from plugins.models import Intent, IntentSettings, PluginActivation
+from plugins.models import Intent, IntentSettings, DeliveryAttempt, HeldEvent, PluginActivation, SinkState, Webhook
+from plugins.outbox.signing import save_webhook
 from tenants.models import ChatSite, Invitation, SupportVisit, Tenant, User
 
 NAUGHTY = "<script>alert(1)</script>\"><img src=x onerror='alert(2)'>{{7*7}}"
@@ -36,8 +37,9 @@ EDITABLE = [
     "plugins/intent",
     "plugins/intentsettings",
     "plugins/datasource",
+    "plugins/webhook",
 ]
-READ_ONLY = ["tenants/job", "tenants/invitation", "compliance/auditentry"]
+READ_ONLY = ["tenants/job", "tenants/invitation", "compliance/auditentry", "plugins/sinkstate", "plugins/heldevent"]
 SCREENS = [*EDITABLE, *READ_ONLY, "compliance/erasure", "tenants/supportvisit"]  # the last two are only added to
 
 
@@ -134,3 +136,26 @@ def record(
     with connections["journal"].cursor() as cursor:
         cursor.executemany(f"INSERT INTO compliance_auditentry ({names}) VALUES ({places})", written)
     return turn_id
+
+
+def outbox(tenant: Tenant, number: int = 0) -> dict[str, Any]:
+    """A webhook, where it is, an event it refused and what it said."""
+    naughty = NAUGHTY[:80]
+    hook = Webhook(tenant=tenant, name=f"{naughty}{number}", url="https://hooks.example.com/", disabled_reason=naughty)
+    save_webhook(webhook=hook)
+    DeliveryAttempt.objects.create(tenant=tenant, sink=hook.sink, event=naughty, type=naughty, at=1.0, error=naughty)
+    return {
+        "plugins/webhook": hook,
+        "plugins/sinkstate": SinkState.objects.create(
+            tenant=tenant, sink=hook.sink, label=naughty, last_error=naughty, failing_since=1.0, lag=1
+        ),
+        "plugins/heldevent": HeldEvent.objects.create(
+            tenant=tenant,
+            sink=hook.sink,
+            event=naughty,
+            type=naughty,
+            subject=naughty,
+            first_at=1.0,
+            last_error=naughty,
+        ),
+    }

@@ -198,7 +198,8 @@ def test_an_address_is_taken_apart_as_it_is_written():
 @pytest.fixture(scope="module")
 def rabbitmq(tmp_path_factory):
     """The address of one that was started here."""
-    command = shutil.which("rabbitmq-server", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    # not Debian's wrapper, which goes on as another user
+    command = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/bin")
     if command is None:
         pytest.skip("no AMQP broker: rabbitmq-server is not installed")
     folder, port = tmp_path_factory.mktemp("rabbit"), free_port()
@@ -212,7 +213,7 @@ def rabbitmq(tmp_path_factory):
     }  # fmt: skip
     (folder / "plugins").write_text("[].\n")
     with (folder / "out").open("wb") as out:
-        process = subprocess.Popen([command], env=environment, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen([command], env=environment, cwd=folder, stdout=out, stderr=out)
     end = time.monotonic() + 180
     while True:
         try:
@@ -253,7 +254,7 @@ def test_rabbitmq_routes_by_key_and_gives_back_what_nobody_takes(rabbitmq, here)
         assert "NO_ROUTE" in str(caught.value)
     with kombu.Connection(rabbitmq) as connection:
         channel = connection.channel()
-        kombu.Queue("late", kombu.Exchange("clawdbot.nobody"), routing_key="#")(channel).declare()
+        kombu.Queue("late", kombu.Exchange("clawdbot.nobody", type="topic"), routing_key="#")(channel).declare()
         alone.send(EVENT)
         alone.close()
         for queue in ("all", "late"):

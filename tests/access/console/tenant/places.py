@@ -55,6 +55,7 @@ def fill(tenant: Tenant, cast: SimpleNamespace, number: int = 0) -> dict[str, An
         "plugins/intent": rows.intent(tenant, number),
         "tenants/apikey": person_key(cast, person),
         "tenants/member": person,
+        **rows.outbox(tenant, number),
     }
 
 
