@@ -73,8 +73,9 @@ class _Announcement:
 
 
 def bus(url: str, timeout: float) -> redis.Redis:
+    """Does not say which library it is: finding out reads the package's metadata, for each connection anew."""
     return redis.Redis.from_url(
-        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0), driver_info=None
     )
 
 
