@@ -36,7 +36,10 @@ GROUPS = [
         ],
     ),
     (_("Events"), ["plugins.webhook", "plugins.sinkstate", "plugins.heldevent"]),
-    (_("Operation"), ["plugins.pluginactivation", "plugins.intent", "plugins.intentsettings", "plugins.datasource", "tenants.job"]),
+    (
+        _("Operation"),
+        ["plugins.pluginactivation", "plugins.intent", "plugins.intentsettings", "plugins.datasource", "tenants.job"],
+    ),
 ]
 SCREENS = {
     "tenants.tenant": (_("Tenants"), "domain"),

@@ -28,7 +28,7 @@ from compliance.models import (
     WordExceptions,
     WordListSubscription,
 )
-from plugins.models import Intent, IntentSettings, DataSource, HeldEvent, PluginActivation, SinkState, Webhook
+from plugins.models import DataSource, HeldEvent, Intent, IntentSettings, PluginActivation, SinkState, Webhook
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
 

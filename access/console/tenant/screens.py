@@ -6,8 +6,8 @@ from typing import Final
 
 from access.console.tenant.addresses import OwnAddresses
 from access.console.tenant.chat_site import OwnChatSite
-from access.console.tenant.intents import OwnIntents, OwnIntentSettings
 from access.console.tenant.data_sources import OwnDataSources
+from access.console.tenant.intents import OwnIntents, OwnIntentSettings
 from access.console.tenant.keys import OwnKeys
 from access.console.tenant.limits import OwnLimits
 from access.console.tenant.members import Invitations, OwnMembers
@@ -20,9 +20,7 @@ from access.console.tenant.site import Page, TenantSite
 from access.console.tenant.webhooks import OwnHeldEvents, OwnSinks, OwnWebhooks
 from access.console.tenant.words import OwnExceptions, OwnLists, OwnPersonalData, OwnSubscriptions
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
-from plugins.models import Intent, IntentSettings
-from plugins.models import DataSource
-from plugins.models import HeldEvent, SinkState, Webhook
+from plugins.models import DataSource, HeldEvent, Intent, IntentSettings, SinkState, Webhook
 from routing.models import ModelInstance, RoutingRule
 from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Member, Tenant
 

@@ -20,7 +20,16 @@ from django.utils import timezone
 from compliance.models import Erasure, PersonalData, WordExceptions
 from compliance.wordlists import replace_words
 from plugins.databases.services import save_source
-from plugins.models import Intent, IntentSettings, DataSource, DeliveryAttempt, HeldEvent, PluginActivation, SinkState, Webhook
+from plugins.models import (
+    DataSource,
+    DeliveryAttempt,
+    HeldEvent,
+    Intent,
+    IntentSettings,
+    PluginActivation,
+    SinkState,
+    Webhook,
+)
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.services import save_instance
 from tenants import jobs, services
@@ -133,8 +142,8 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
         "rule_id": rule.pk, "list_id": words.pk, "job_id": job.pk,
         "model_id": own.pk, "instance_id": own.pk, "site_id": site.pk, "address_id": address.pk, "key_id": key.pk,
         "webhook_id": webhook.pk, "sinkstate_id": state.pk, "held_id": held.pk,
-        "plugin_id": plugin.pk, "intent_id": intent.pk, "source_id": source.pk, "member_id": member.pk, "user_id": member.user_id,
-        "allowance_id": allowance.pk, "invitation_id": invitation.pk, "visit_id": visit.pk, "erasure_id": erasure.pk,
+        "plugin_id": plugin.pk, "intent_id": intent.pk, "source_id": source.pk, "member_id": member.pk,
+        "user_id": member.user_id, "allowance_id": allowance.pk, "invitation_id": invitation.pk, "visit_id": visit.pk, "erasure_id": erasure.pk,
         "tenant_id": tenant.pk,
     }  # fmt: skip
 

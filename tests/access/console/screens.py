@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from compliance.journal.records import COLUMNS, completion_row, intent_row, partial_row
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
-from engine.entries import Completion, Intent, Partial
+from engine import entries
+from engine.entries import Completion, Partial
 from engine.turn import new_turn_id
 from engine.types import Choice, Delta, Message, Usage, Verdict
-from plugins.models import Intent, IntentSettings, DeliveryAttempt, HeldEvent, PluginActivation, SinkState, Webhook
+from plugins.models import DeliveryAttempt, HeldEvent, Intent, IntentSettings, PluginActivation, SinkState, Webhook
 from plugins.outbox.signing import save_webhook
 from tenants.models import ChatSite, Invitation, SupportVisit, Tenant, User
 
@@ -106,7 +107,7 @@ def record(
         "features": {"language": NAUGHTY, "prompt_tokens": 12},
         "runner_up": None,
     }
-    intent = Intent(
+    intent = entries.Intent(
         **{
             "turn_id": turn_id, "tenant_id": tenant_id, "at": at, "edge": "rest", "request_id": "r", "subject": "key:1",
             "user": NAUGHTY, "model": "auto", "instance": "gpt", "decision": decision, "session_id": "s1",
