@@ -143,8 +143,8 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
         "model_id": own.pk, "instance_id": own.pk, "site_id": site.pk, "address_id": address.pk, "key_id": key.pk,
         "webhook_id": webhook.pk, "sinkstate_id": state.pk, "held_id": held.pk,
         "plugin_id": plugin.pk, "intent_id": intent.pk, "source_id": source.pk, "member_id": member.pk,
-        "user_id": member.user_id, "allowance_id": allowance.pk, "invitation_id": invitation.pk, "visit_id": visit.pk, "erasure_id": erasure.pk,
-        "tenant_id": tenant.pk,
+        "user_id": member.user_id, "allowance_id": allowance.pk, "invitation_id": invitation.pk, "visit_id": visit.pk,
+        "erasure_id": erasure.pk, "tenant_id": tenant.pk,
     }  # fmt: skip
 
 
