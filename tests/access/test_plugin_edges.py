@@ -58,6 +58,7 @@ async def test_our_own_answers_have_it(site):
     round_ = site.behind.journal.intents[1]
     path = f"/api/turns/{round_.turn_id}"
     assert (await site.alice.get(path)).json["error"]["code"] == "turn_not_found", "what is between plugin and model"
+    assert (await site.alice.get(f"{path}/events")).json["error"]["code"] == "turn_not_found"
     site.keys.people[ALICE.key] = msgspec.structs.replace(ALICE.key_principal, scopes=frozenset({"chat", "audit"}))
     assert (await site.alice.get(path)).json["intent"]["parent_turn"] == said["id"]
     assert (await site.client(CHARLIE.key).get(path)).status == 404
