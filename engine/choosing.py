@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine import estimating
 from engine.errors import ContextTooLong, EngineError, ModelNotFound, Overloaded
+from engine.metadata import facts
 from engine.ports import Route, Router
 from engine.turn import Turn
 from engine.worker import Worker
@@ -31,6 +32,8 @@ class Chooser:
                 turn.over_budget.decision = error.decision
                 raise turn.over_budget from None  # nobody it has room for is left
             raise
+        if turn.features and turn.parent is None and (found := facts(turn.features)):
+            turn.route.decision["found"] = found
         if turn.waited:
             turn.route.decision["waited"] = round(turn.waited, 3)
         return turn.route

@@ -249,6 +249,7 @@ class Engine:
         turn.output = self.guard.output(turn.principal)
         if turn.answered():
             turn.source = "plugin"
+            turn.refused = {"features": found} if (found := metadata.facts(turn.features)) else {}
             turn.intended = True
             self.worker.prepared(turn)
             await self.journal.intent(turn.intent(), turn.claim)
@@ -301,8 +302,9 @@ class Engine:
 
     async def _finish(self, turn: Turn) -> Done:
         choices, usage = turn.choices(), turn.usage()
-        if turn.plugins is not None:
-            await self._hear(turn, turn.plugins, choices)
+        run = turn.plugins
+        if run is not None and (run.sees_end or run.metadata):
+            await self._hear(turn, run, choices)
         await self.endings.complete(turn, choices, usage)
         self.caller.finish(turn)
         return turn.done(choices, usage)

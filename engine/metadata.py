@@ -1,13 +1,18 @@
-"""What plugins have to say beside an answer passes the guard as the answer does."""
+"""What plugins have to say: beside an answer, which passes the guard as the answer does, and about a turn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from engine.aside import Aside, length_of
 from engine.ports import Guard, OutputGuard
 from engine.types import Delta, Json, Principal, Verdict
+
+MOST_FACTS: Final = 32
+LONGEST_NAME: Final = 64  # characters
+LONGEST_FACT: Final = 256
+LARGEST: Final = 2**63
 
 
 async def guarded(
@@ -27,6 +32,21 @@ async def guarded(
         return passed
 
     return await aside.read(max(1, guard.weight(principal)) * length_of(metadata), read), found
+
+
+def facts(features: Json) -> Json:
+    """What plugins found out, for the decision record: words and figures, not too many."""
+    found: Json = {}
+    for name, value in features.items():
+        if len(found) < MOST_FACTS and len(name) <= LONGEST_NAME and _is_plain(value):
+            found[name] = value
+    return found
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_FACT and "\0" not in value
+    return isinstance(value, bool | int | float) and abs(value) < LARGEST
 
 
 class _Blocked(Exception):

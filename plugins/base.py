@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
+import orjson
 
 from engine.ports import Session
 from engine.types import ChatRequest, Choice, Delta, Json, Message, Principal
@@ -56,10 +57,10 @@ class TurnContext:
         self.principal = principal
         self.request = request
         self.session_id = session.id if session is not None else None
-        self.history: Sequence[Message] = session.history if session is not None else ()
+        self.history: Sequence[Message] = tuple(session.history) if session is not None else ()
         self.turn_id = turn_id
-        self.messages = copied(messages, list[Message])
-        self.features = copied(features, Json)
+        self.messages = lent(messages, list[Message])
+        self.features = lent(features, Json)
         self.state: Json = {}
         self.metadata: Json = {}
         self.answered: Message | None = None
@@ -118,7 +119,7 @@ class TurnResponse:
         rounds_left: int = MOST_ROUNDS,
         sent: bool = False,
     ) -> None:
-        self.choices = copied(choices, list[Choice])
+        self.choices = lent(choices, list[Choice])
         self.context = context
         self.round = round
         self.rounds_left = rounds_left
@@ -133,7 +134,9 @@ class TurnResponse:
         left of this answer stands if the round fails, is refused, or was one too many (`rounds_left`).
 
         A round is routed, limited, guarded, retried and journalled as a turn of its own. `tools` None: the model is
-        offered none, whatever the turn's request offers."""
+        offered none, whatever the turn's request offers. Raises RuntimeError: the answer was sent."""
+        if self.sent:
+            raise RuntimeError("an answer that was sent cannot be asked about")
         asked = [Message(role="user", content=each) if isinstance(each, str) else each for each in messages]
         self.asked = Asked(messages=asked, tools=tools, max_tokens=max_tokens)
 
@@ -232,7 +235,8 @@ class PluginBase:
         self.settings = settings
 
     def open(self) -> None:
-        """Before the first turn, in a thread: may block. A plugin whose `open` raises counts as not installed."""
+        """Before the first turn, in a thread: may block, for five seconds. A plugin whose `open` raises counts as not
+        installed, until it can be opened when the tenant's or another's plugins are changed."""
 
     async def close(self) -> None:
         """When other settings have taken its place, or it was switched off, and no turn uses it any more; also when the
@@ -253,9 +257,15 @@ class PluginBase:
 PluginInterface = PluginBase
 
 
-def copied(value: object, kind: type[T]) -> T:
-    """A deep copy, certain to be of the kind. Raises TypeError or msgspec.ValidationError if the value is not."""
+def lent(value: object, kind: type[T]) -> T:
+    """A deep copy of what is certain to be of the kind, to be changed by a hook. Texts are not copied."""
     return msgspec.convert(msgspec.to_builtins(value), kind)
+
+
+def copied(value: object, kind: type[T]) -> T:
+    """A deep copy, certain to be of the kind and to be what every protocol can say. Raises TypeError, RecursionError or
+    msgspec.ValidationError if the value is not."""
+    return msgspec.json.decode(orjson.dumps(msgspec.to_builtins(value)), type=kind)
 
 
 def _text(message: Message) -> str:

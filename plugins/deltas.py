@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from engine.types import Delta
 from plugins.active import Active
 from plugins.base import TurnContext, TurnDelta
-from plugins.hooks import ordinary
+from plugins.hooks import ordinary, settled
 
 if TYPE_CHECKING:
     from plugins.chain import PluginChain
@@ -86,7 +86,7 @@ class DeltaSeat:
         try:
             returned = plugin.process_delta(argument)
             if inspect.isawaitable(returned):
-                await asyncio.wait_for(returned, max(0.001, self._active.timeout - self._spent))
+                await asyncio.wait_for(settled(returned), max(0.001, self._active.timeout - self._spent))
         except (SystemExit, KeyboardInterrupt, StopIteration) as error:
             raise ordinary(error) from error
 
@@ -99,9 +99,9 @@ class DeltaSeat:
 def _taken(delta: Delta, argument: TurnDelta) -> Delta | None:
     """The piece as the hook left it. A text that was changed loses its log probabilities."""
     content, reasoning, refusal = argument.content, argument.reasoning, argument.refusal
-    for text in (content, reasoning, refusal):
-        if text is not None and not isinstance(text, str):
-            raise TypeError("a piece of an answer is text")
+    for text, before in ((content, delta.content), (reasoning, delta.reasoning), (refusal, delta.refusal)):
+        if text is not before and text is not None:
+            _check(text)
     calls = argument._left_tool_calls()
     changed = content != delta.content
     taken = Delta(
@@ -114,3 +114,10 @@ def _taken(delta: Delta, argument: TurnDelta) -> Delta | None:
         extra_content=delta.extra_content,
     )
     return None if taken == Delta(index=delta.index) else taken
+
+
+def _check(text: object) -> None:
+    """Raises TypeError, UnicodeEncodeError."""
+    if not isinstance(text, str):
+        raise TypeError("a piece of an answer is text")
+    text.encode()

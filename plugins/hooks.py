@@ -188,6 +188,14 @@ def _settle(hook: Hook, argument: object, future: Future[None]) -> None:
         close_old_connections()  # a plugin may use Django's database, and this thread is nobody's request
 
 
+async def settled(work: Awaitable[None]) -> None:
+    """For a task of its own: there an exit would end the event loop."""
+    try:
+        await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise ordinary(error) from error
+
+
 def _soon(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
     with suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(work)

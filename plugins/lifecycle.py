@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from plugins.active import Loaded, PluginTable
+from plugins.hooks import settled
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,6 @@ async def _close(loaded: Loaded, wait: float) -> None:
             log.warning("plugin %s is closed while turns use it", loaded.name)
     assert loaded.plugin is not None
     try:
-        await asyncio.wait_for(loaded.plugin.close(), PATIENCE)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - border: a plugin that cannot close harms nobody but itself
+        await asyncio.wait_for(settled(loaded.plugin.close()), PATIENCE)
+    except Exception as error:  # noqa: BLE001 - border: a plugin that cannot close harms nobody but itself
         log.warning("plugin %s could not be closed: %r", loaded.name, error)

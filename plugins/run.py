@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from plugins.chain import PluginChain
 
 
+DEEPEST: Final = 32  # levels of metadata: protobuf takes no more than 100, two of them for one of ours
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -85,11 +87,12 @@ class ChainRun:
 
     def _take(self, active: Active, context: TurnContext) -> None:
         """Copies: what the plugin does to its context from now on changes nothing."""
-        messages = copied(context.messages, list[Message])
+        changed = context.messages != list(self.messages)
+        messages = copied(context.messages, list[Message]) if changed else self.messages
         features = copied(context.features, Json)
         answer = None if context.answered is None else copied(context.answered, Message)
         metadata = _metadata(context)
-        self.touched = self.touched or messages != list(self.messages)
+        self.touched = self.touched or changed
         self.messages, self.features, self.answer = messages, features, answer
         self._keep(active, metadata)
         self._ran.append((active, context))
@@ -124,7 +127,7 @@ class ChainRun:
             response = TurnResponse(choices, context, round=number, rounds_left=left)
             changed: list[Choice] = []
             asked: list[Asked] = []
-            take = partial(self._take_response, active, response, changed, asked)
+            take = partial(self._take_response, active, response, choices, changed, asked)
             if not await self._chain.call(self, active, "post_process", response, take):
                 return choices
             if not asked:
@@ -147,8 +150,11 @@ class ChainRun:
             said = [*said, *answer.added]
             choices = answer.choices
 
-    def _take_response(self, active: Active, response: TurnResponse, changed: list[Choice], asked: list[Asked]) -> None:
-        choices = copied(response.choices, list[Choice])
+    def _take_response(
+        self, active: Active, response: TurnResponse, given: list[Choice], changed: list[Choice], asked: list[Asked]
+    ) -> None:
+        same = response.choices == given
+        choices = given if same else copied(response.choices, list[Choice])
         if not choices:
             raise ValueError("the hook left no choice")
         if response.asked is not None:
@@ -246,8 +252,17 @@ class NoPlugins:
 
 
 def _metadata(context: TurnContext) -> Json:
-    """A copy. Raises what copying raises, and ValueError: it is too large."""
+    """A copy. Raises what copying raises, and ValueError: it is too large or too deep."""
+    if context.metadata == {}:
+        return {}
     metadata = copied(context.metadata, Json)
-    if metadata and len(_encode(metadata)) > MOST_METADATA:
+    if len(_encode(metadata)) > MOST_METADATA:
         raise ValueError(f"the metadata is larger than {MOST_METADATA} bytes")
+    if _depth(metadata) > DEEPEST:
+        raise ValueError(f"the metadata is deeper than {DEEPEST} levels")
     return metadata
+
+
+def _depth(value: object) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inside), default=0)

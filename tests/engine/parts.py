@@ -332,7 +332,7 @@ class Parts:
     limiter: OpenLimiter = field(default_factory=OpenLimiter)
     sessions: MemorySessions = field(default_factory=MemorySessions)
     guard: WordsGuard = field(default_factory=WordsGuard)
-    plugins: OnePlugin = field(default_factory=OnePlugin)
+    plugins: Any = field(default_factory=OnePlugin)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     meter: CountingMeter = field(default_factory=CountingMeter)
     answers: MemoryAnswers = field(default_factory=MemoryAnswers)
@@ -372,7 +372,7 @@ def build(
         sessions=sessions or MemorySessions(),
         journal=journal or MemoryJournal(),
         guard=WordsGuard(words),
-        plugins=OnePlugin(run),
+        plugins=plugins or OnePlugin(run),
     )
     engine = Engine(
         limiter=parts.limiter,
