@@ -17,10 +17,10 @@ from typing import Any, Final
 from plugins.languages.names import NAMES
 
 SHORT: Final = 64  # characters up to which both are asked; longer texts are clear to one
-UNLIKELY: Final = 1e-5  # and less counts as this
-GUESSES: Final = 24  # of the second
+UNLIKELY: Final = 1e-3  # and less counts as this
+GUESSES: Final = 12  # the best, that are looked at
 _LEAST: Final = log(UNLIKELY)
-_LABEL: Final = "__label__"
+_LABEL: Final = len("__label__")
 NO_LANGUAGE: Final = "zxx"  # what the first calls numbers, names in programs and other signs
 _DIALECTS: Final = {"ary": "ar", "arz": "ar", "nn": "no"}
 
@@ -44,20 +44,23 @@ class Models:
         """Logarithms of how likely the likelier languages are, of those in `NAMES` and `NO_LANGUAGE`. `text` is one
         line."""
         text = text.lower()
+        ranked = self._bayes.rank(text)  # the best first
+        if len(text) > SHORT:
+            return {
+                _DIALECTS.get(label, label): 2 * log(chance) for label, chance in reversed(ranked[:GUESSES]) if chance
+            }
+        labels, chances = self._fasttext.predict(text, k=GUESSES)
+        other = {
+            label[_LABEL:]: log(chance) for label, chance in zip(labels, chances, strict=True) if chance > UNLIKELY
+        }
         scores: dict[str, float] = {}
-        for label, chance in self._bayes.rank(text):  # the best first
+        for label, chance in ranked:
             if chance < UNLIKELY:
                 break
-            language = _DIALECTS.get(label, label)
-            scores.setdefault(language, 2 * log(chance))
-        if len(text) <= SHORT:
-            other = dict(zip(*self._fasttext.predict(text, k=GUESSES), strict=True))
-            for label, chance in other.items():
-                if chance >= UNLIKELY:
-                    scores.setdefault(label.removeprefix(_LABEL), 2 * _LEAST)
-            for language in scores:
-                scores[language] += log(max(other.get(_LABEL + language, 0.0), UNLIKELY))
-        return scores
+            scores.setdefault(_DIALECTS.get(label, label), 2 * log(chance))
+        for language in other:
+            scores.setdefault(language, 2 * _LEAST)
+        return {language: score + other.get(language, _LEAST) for language, score in scores.items()}
 
 
 def load() -> Models:
