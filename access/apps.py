@@ -7,8 +7,10 @@ class AccessConfig(AppConfig):
     name = "access"
 
     def ready(self) -> None:
-        from access import translating  # noqa: PLC0415  # these need the models, which are loaded by now
-        from access import configured_intents  # noqa: PLC0415
+        from access import (
+            configured_intents,  # noqa: PLC0415
+            translating,  # noqa: PLC0415  # these need the models, which are loaded by now
+        )
         from access.console import acting  # noqa: PLC0415
 
         guard_connections()

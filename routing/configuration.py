@@ -166,9 +166,10 @@ def dump(*, tenant: Tenant | None) -> str:
         "models": [_model_lines(row, taken) for row in instances],
         "routing_rules": [_lines(row, RULE_KEYS, ("model", "weight")) for row in rules],
     }
-    for name, section in _sections.items() if tenant is not None else ():
-        if lines := section.dump(tenant):
-            document[name] = escaped(lines)
+    if tenant is not None:
+        for name, section in _sections.items():
+            if lines := section.dump(tenant):
+                document[name] = escaped(lines)
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 

@@ -13,7 +13,8 @@ from compliance.models import PersonalData, SensitiveWordList, WordExceptions, W
 from engine.entries import Completion, Intent, Partial
 from engine.turn import new_turn_id
 from engine.types import Choice, Delta, Message, Usage, Verdict
-from plugins.models import Intent, IntentSettings, PluginActivation
+from plugins.models import Intent as UserIntent
+from plugins.models import IntentSettings, PluginActivation
 from tenants.models import ChatSite, Invitation, SupportVisit, Tenant, User
 
 NAUGHTY = "<script>alert(1)</script>\"><img src=x onerror='alert(2)'>{{7*7}}"
@@ -72,8 +73,8 @@ def activation(tenant: Tenant) -> PluginActivation:
     return PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings={"answers": answers})
 
 
-def intent(tenant: Tenant, number: int = 0) -> Intent:
-    return Intent.objects.create(tenant=tenant, name=f"refund{number}", description=NAUGHTY, utterances=NAUGHTY)
+def intent(tenant: Tenant, number: int = 0) -> UserIntent:
+    return UserIntent.objects.create(tenant=tenant, name=f"refund{number}", description=NAUGHTY, utterances=NAUGHTY)
 
 
 def intent_settings(tenant: Tenant) -> IntentSettings:

@@ -61,10 +61,13 @@ def test_the_last_place_is_told_in_the_form(cast: SimpleNamespace, alice: Client
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("a.csv", "intent,example\nrefund,退款\nrefund,my money\nhours,\"when, please\"\n"),
+        ("a.csv", 'intent,example\nrefund,退款\nrefund,my money\nhours,"when, please"\n'),
         ("a.json", json.dumps({"refund": ["退款", "my money"], "hours": ["when, please"]})),
         ("a.json", json.dumps([["退款", "refund"], ["my money", "refund"], ["when, please", "hours"]])),
-        ("a.JSON", json.dumps([{"text": "退款", "intent": "refund"}, ["my money", "refund"], ["when, please", "hours"]])),
+        (
+            "a.JSON",
+            json.dumps([{"text": "退款", "intent": "refund"}, ["my money", "refund"], ["when, please", "hours"]]),
+        ),
     ],
 )
 def test_files_add_examples(cast: SimpleNamespace, alice: Client, name: str, data: str) -> None:  # noqa: F811
