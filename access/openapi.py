@@ -259,9 +259,9 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
                "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
                "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
-               "plugins": "tenant", "intents": "tenant", "data-sources": "tenant", "webhooks": "tenant",
-               "outbox": "tenant", "models": "models", "adapters": "models", "tenants": "platform",
-               "usage": "usage", "insights": "usage", "limits": "limits"}  # fmt: skip
+               "plugins": "tenant", "data-sources": "tenant", "webhooks": "tenant",
+               "outbox": "tenant", "intents": "intents", "models": "models", "adapters": "models",
+               "tenants": "platform", "usage": "usage", "insights": "usage", "limits": "limits"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

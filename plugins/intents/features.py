@@ -13,14 +13,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from plugins.intents.texts import normalised, pieces, word_grams, words
+from plugins.intents.texts import normalised, pieces, runs, word_grams, words
 from plugins.intents.vectors import WordVectors
 
 FEW: Final = 3_000  # texts up to which every word and piece counts; above, those that stand in two texts
 MOST: Final = 120_000  # words and pieces of a model at most; the most frequent stay
+REMEMBERED_LENGTH: Final = 16  # characters of a run whose pieces are remembered
+MOST_REMEMBERED: Final = 20_000  # of them
 
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int32]
+
+_NOWHERE: Final[Places] = np.zeros(0, np.int32)
 
 
 class Vocabulary:
@@ -30,6 +34,7 @@ class Vocabulary:
         self.words = {word: place for place, word in enumerate(words)}
         self.pieces = {piece: place for place, piece in enumerate(pieces, len(words))}
         self.idf = idf
+        self._runs: dict[str, Places] = {}
         self.rarest = float(idf.max()) if len(idf) else 1.0
 
     def __len__(self) -> int:
@@ -43,7 +48,7 @@ class Vocabulary:
         for text in texts:
             size += 1
             counted[0].update(set(word_grams(words(text))))
-            counted[1].update(set(pieces(text)))
+            counted[1].update({piece for run in runs(text) for piece in pieces(run)})
         least = 1 if size <= FEW else 2
         kept = [
             sorted(gram for gram, count in counter.most_common(MOST // 2) if count >= least or " " not in gram)
@@ -55,9 +60,11 @@ class Vocabulary:
 
     def read(self, tokens: list[str], text: str) -> tuple[Places, Floats]:
         """Places and weights of what is known of a normalised text and its words."""
-        word_places, word_weights = self._weighed(self.words, word_grams(tokens))
-        piece_places, piece_weights = self._weighed(self.pieces, pieces(text))
-        return np.concatenate((word_places, piece_places)), np.concatenate((word_weights, piece_weights))
+        known = self.words
+        grams = np.array([known[gram] for gram in word_grams(tokens) if gram in known], np.int32)
+        found = [self._of_run(run) for run in runs(text)]
+        halves = (self._weighed(grams), self._weighed(np.concatenate(found) if found else _NOWHERE))
+        return np.concatenate([places for places, _ in halves]), np.concatenate([weights for _, weights in halves])
 
     def familiarity(self, tokens: list[str]) -> float:
         """Which share of a text's words, by how much they say, the examples have as well; 0 of none."""
@@ -69,14 +76,19 @@ class Vocabulary:
             known += 0.0 if place is None else weight
         return known / total if total else 0.0
 
-    def _weighed(self, known: dict[str, int], grams: list[str]) -> tuple[Places, Floats]:
-        counts: dict[int, int] = {}
-        for gram in grams:
-            place = known.get(gram)
-            if place is not None:
-                counts[place] = counts.get(place, 0) + 1
-        places = np.fromiter(counts, np.int32, len(counts))
-        weights = np.fromiter(map(_sublinear, counts.values()), np.float32, len(counts)) * self.idf[places]
+    def _of_run(self, run: str) -> Places:
+        """Words come again: the pieces of short runs are remembered."""
+        places = self._runs.get(run)
+        if places is None:
+            known = self.pieces
+            places = np.array([known[piece] for piece in pieces(run) if piece in known], np.int32)
+            if len(run) <= REMEMBERED_LENGTH and len(self._runs) < MOST_REMEMBERED:
+                self._runs[run] = places
+        return places
+
+    def _weighed(self, occurring: Places) -> tuple[Places, Floats]:
+        places, counts = np.unique(occurring, return_counts=True)
+        weights: Floats = (1 + np.log(counts)).astype(np.float32) * self.idf[places]
         length = math.sqrt(float(weights @ weights))
         return places, weights / np.float32(length) if length else weights
 
@@ -92,7 +104,3 @@ class Read:
         self.places, self.weights = vocabulary.read(tokens, plain)
         self.direction = vectors.of(tokens) if vectors is not None else None
         self.familiarity = vocabulary.familiarity(tokens)
-
-
-def _sublinear(count: int) -> float:
-    return 1.0 + math.log(count)

@@ -34,7 +34,7 @@ def _on_change(
     old, new = before or {}, after or {}
     if isinstance(instance, Intent):
         announce("plugins")  # the first intent puts the plugin into the tenant's chain, the last one takes it out
-    if any(old.get(name) != new.get(name) for name in LEARNT_FROM):
+    if any((old.get(name) or "") != (new.get(name) or "") for name in LEARNT_FROM):
         outdate(instance.tenant_id)
 
 

@@ -17,7 +17,6 @@ LONGEST_RUN_PIECE: Final = 4
 _CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _TOKEN: Final = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _RUN: Final = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
-_FIRST_CJK: Final = "\u3040"
 
 
 def normalised(text: str) -> str:
@@ -35,19 +34,21 @@ def word_grams(tokens: list[str]) -> list[str]:
     return [*tokens, *(f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False))]
 
 
-def pieces(text: str) -> list[str]:
-    """Runs of two to five characters within words, of which the spaces around are part; of two to four where there
-    are no spaces between words."""
-    found: list[str] = []
-    for run in _RUN.findall(text):
-        if run[0] >= _FIRST_CJK and _CJK_RUN.match(run):
-            longest, padded = LONGEST_RUN_PIECE, run
-        else:
-            longest, padded = LONGEST_PIECE, f" {run} "
-        length = len(padded)
-        for size in range(SHORTEST_PIECE, min(longest, length) + 1):
-            found.extend([padded[start : start + size] for start in range(length - size + 1)])
-    return found
+def runs(text: str) -> list[str]:
+    """What a normalised text's pieces are taken from: words with spaces around them, and what is written without."""
+    return _RUN.findall(text)
+
+
+def pieces(run: str) -> list[str]:
+    """Runs of two to five characters of a word, of which the spaces around are part; of two to four where there are
+    no spaces between words."""
+    if _CJK_RUN.match(run):
+        longest, padded = LONGEST_RUN_PIECE, run
+    else:
+        longest, padded = LONGEST_PIECE, f" {run} "
+    length = len(padded)
+    sizes = range(SHORTEST_PIECE, min(longest, length) + 1)
+    return [padded[start : start + size] for size in sizes for start in range(length - size + 1)]
 
 
 _CJK_RUN: Final = re.compile(rf"[{_CJK}]")

@@ -61,13 +61,13 @@ def test_it_reads_a_request(name, fields, expected):
 
 
 def test_it_puts_first_what_plugins_found():
-    known = features(found={"language": "ja", "intent": "refund"}, language="en")
-    assert (known["language"], known["intent"]) == ("ja", "refund")
+    known = features(found={"language": "ja", "intent": "refund", "intent_score": 0.9}, language="en")
+    assert (known["language"], known["intent"], known["intent_score"]) == ("ja", "refund", 0.9)
 
 
 def test_it_ignores_what_plugins_found_in_a_wrong_shape():
-    known = features(found={"language": ["ja"], "intent": 5})
-    assert (known["language"], known["intent"]) == (None, None)
+    known = features(found={"language": ["ja"], "intent": 5, "intent_score": "high"})
+    assert (known["language"], known["intent"], known["intent_score"]) == (None, None, None)
 
 
 def test_it_sees_images_and_scores_the_last_words_of_the_user():

@@ -14,7 +14,8 @@ from engine import entries
 from engine.entries import Completion, Partial
 from engine.turn import new_turn_id
 from engine.types import Choice, Delta, Message, Usage, Verdict
-from plugins.models import DeliveryAttempt, HeldEvent, Intent, IntentSettings, PluginActivation, SinkState, Webhook
+from plugins.models import DeliveryAttempt, HeldEvent, Intent as UserIntent
+from plugins.models import IntentSettings, PluginActivation, SinkState, Webhook
 from plugins.outbox.signing import save_webhook
 from tenants.models import ChatSite, Invitation, SupportVisit, Tenant, User
 
@@ -76,8 +77,8 @@ def activation(tenant: Tenant) -> PluginActivation:
     return PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings={"answers": answers})
 
 
-def intent(tenant: Tenant, number: int = 0) -> Intent:
-    return Intent.objects.create(tenant=tenant, name=f"refund{number}", description=NAUGHTY, utterances=NAUGHTY)
+def intent(tenant: Tenant, number: int = 0) -> UserIntent:
+    return UserIntent.objects.create(tenant=tenant, name=f"refund{number}", description=NAUGHTY, utterances=NAUGHTY)
 
 
 def intent_settings(tenant: Tenant) -> IntentSettings:

@@ -1,7 +1,7 @@
 import pytest
 
 from plugins.intents.elsewhere import everyday, outside
-from plugins.intents.texts import LONGEST, normalised, pieces, word_grams, words
+from plugins.intents.texts import LONGEST, normalised, pieces, runs, word_grams, words
 
 
 def test_it_takes_each_chinese_character_for_a_word():
@@ -15,7 +15,9 @@ def test_width_and_case_make_no_difference(text, same):
 
 
 def test_pieces_stay_within_words():
-    assert pieces("ab 退款") == [" a", "ab", "b ", " ab", "ab ", " ab ", "退款"]
+    assert runs("ab 退款c") == ["ab", "退款", "c"]
+    assert pieces("ab") == [" a", "ab", "b ", " ab", "ab ", " ab "]
+    assert pieces("退款吗") == ["退款", "款吗", "退款吗"]
 
 
 def test_a_long_text_is_read_from_its_beginning():
