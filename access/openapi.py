@@ -259,7 +259,8 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
 
 def describe(result: Json, **_: Any) -> Json:
     """The hook: drf-spectacular's own result, with our routes and their schemas."""
-    structs = {each for found in OPERATIONS.values() for one in found for each in (one.body, one.answer) if each}
+    told = [one for found in OPERATIONS.values() for one in found]
+    structs = {each for one in told for each in (one.body, one.answer, one.queued) if each}
     structs.discard(dict)
     _refs, schemas = msgspec.json.schema_components([*sorted(structs, key=_name), ErrorAnswer], ref_template=REF)
     components = result.setdefault("components", {})
@@ -305,6 +306,8 @@ def _operation(path: str, one: Operation) -> Json:
         "responses": {str(one.status): _answer(one)}
         | {str(status): {"description": "An error.", "content": _content(ErrorAnswer)} for status in one.errors},
     }
+    if one.queued is not None:
+        operation["responses"]["202"] = {"description": "A job is queued.", "content": _content(one.queued)}
     if one.open:
         operation["security"] = []
     if one.text:

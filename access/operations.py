@@ -21,7 +21,8 @@ ONCE: Final = (
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one route. `answer` None: no body; dict: any object. `takes` and `gives` are the content types of
+    """One method of one route. `answer` None: no body; dict: any object. `queued` is what comes with 202 instead where
+    the work is too much to wait for. `takes` and `gives` are the content types of
     plain text, the latter beside an `answer` where there is one. `open`: no credential is needed."""
 
     method: str
@@ -29,6 +30,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     body: type | None = None
     answer: type | None = None
+    queued: type | None = None
     status: int = 200
     errors: tuple[int, ...] = (400, 401, 403, 429)
     query: tuple[tuple[str, str, str], ...] = ()

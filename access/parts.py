@@ -169,4 +169,5 @@ class Parts:
     watching: Watching
     rows: Rows = field(default_factory=Rows)
     trials: Rows = field(default_factory=lambda: Rows(1))  # of word lists: what takes long holds up nothing else
+    dry_runs: Rows = field(default_factory=lambda: Rows(1))  # of plugins, whose hooks may take their time
     words: Cell[GuardTable] = field(default_factory=lambda: Cell(GuardTable()))  # for reading

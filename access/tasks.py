@@ -6,7 +6,7 @@ from typing import Final
 
 from celery import shared_task
 
-from access import archiving, auditing, erasing, exporting, replaying
+from access import archiving, auditing, dry_running, erasing, exporting, replaying
 from access.offboarding import deleting
 from access.offboarding import exporting as leaving
 
@@ -17,6 +17,12 @@ REPLAYS: Final = "replays"  # a queue of their own: they take minutes, and other
 def replay_rules(job_id: int) -> None:
     """Does the replay of this job."""
     replaying.run(job_id)
+
+
+@shared_task(queue=REPLAYS)  # type: ignore[untyped-decorator]  # celery ships no types
+def dry_run_plugin(job_id: int) -> None:
+    """Does the dry run of this job."""
+    dry_running.run(job_id)
 
 
 @shared_task  # type: ignore[untyped-decorator]

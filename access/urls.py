@@ -23,6 +23,7 @@ from access.management.layers import LayerDetail, LayerList, SessionWindow
 from access.management.limits import OwnLimits
 from access.management.members import MemberDetail, MemberList
 from access.management.own_tenant import Me, OwnTenant
+from access.management.plugin_dry_runs import PluginDryRun
 from access.management.privacy import Privacy
 from access.management.routes import RouteExplain, RouteReplay, RouteScore
 from access.management.rules import RuleDetail, RuleList
@@ -109,6 +110,7 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/addresses": AddressList,
     "/api/addresses/{address_id}": AddressDetail,
     "/api/plugins": PluginList,
+    "/api/plugins/dry-run": PluginDryRun,
     "/api/plugins/{plugin}": PluginDetail,
     "/api/data-sources": DataSourceList,
     "/api/data-sources/{source_id}": DataSourceDetail,

@@ -135,7 +135,7 @@ class Application:
         self.once = IdempotencyReader(self._tenant_keys)
         self._hits = HitCounter()
         self.hit_writer = HitWriter(self._hits)
-        self.rows, self.trials = Rows(), Rows(1)
+        self.rows, self.trials, self.dry_runs = Rows(), Rows(1), Rows(1)
         self._django = django
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = False
@@ -263,6 +263,7 @@ class Application:
             metrics=self.metrics,
             rows=self.rows,
             trials=self.trials,
+            dry_runs=self.dry_runs,
             words=self._words,
         )
         starting = (self.credentials, self.hit_writer, self.live, self.notices, self.bus, self.heartbeats, self.prober)
@@ -366,6 +367,7 @@ class Application:
         await asyncio.to_thread(self.hit_writer.stop)
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)
+        await asyncio.to_thread(self.dry_runs.close)
 
 
 def _each(*told: AfterAppend) -> AfterAppend:

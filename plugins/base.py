@@ -27,11 +27,13 @@ class TurnContext:
     `messages` are the new ones of this turn: put others in their place, add or remove some. `features` are facts about
     the turn that routing rules can test (`intent`, `language`). `state` is the plugin's own, kept for its hooks after
     the model. `metadata` is a JSON object that the client is given with the answer, under the plugin's name, and the
-    journal keeps; at most 64 KiB. Everything else is for reading; `history` is what was said before in the session. A
-    hook works on a copy: what one that fails or is too slow changed is forgotten."""
+    journal keeps; at most 64 KiB. Everything else is for reading; `history` is what was said before in the session,
+    `dry_run` says that the turn is over and only what the hooks would make of it is looked at. A hook works on a copy:
+    what one that fails or is too slow changed is forgotten."""
 
     __slots__ = (
         "answered",
+        "dry_run",
         "features",
         "history",
         "left",
@@ -53,9 +55,11 @@ class TurnContext:
         messages: Sequence[Message],
         features: Json,
         turn_id: str,
+        dry_run: bool = False,
     ) -> None:
         self.principal = principal
         self.request = request
+        self.dry_run = dry_run
         self.session_id = session.id if session is not None else None
         self.history: Sequence[Message] = session.history if session is not None else ()
         self.turn_id = turn_id
@@ -219,19 +223,21 @@ class PluginBase:
 
     `needs_full_response`: a streaming client of its tenant gets the answer in one piece. None (the default): if, and
     only if, `post_process` is overridden. A plugin that overrides it and says False sees the answer when it was sent.
-    `pure`: `pre_process` has no effect outside the turn, so that it may also run where a turn is only explained."""
+    `pure`: `pre_process` has no effect outside the turn, so that it may also run where a turn is only explained.
+    `rehearses`: no hook has one where `context.dry_run` is true, so that turns that are over may be tried on it."""
 
     name: ClassVar[str] = ""
     label: ClassVar[str] = ""
     timeout: ClassVar[float] = 1.0
     needs_full_response: bool | None = None
     pure: ClassVar[bool] = False
+    rehearses: ClassVar[bool] = False
     Settings: ClassVar[type[PluginSettings]] = PluginSettings
     gathered: Any = None
 
-    def __init__(self, settings: Any) -> None:
-        """`settings` is an instance of the class's `Settings`."""
-        self.settings = settings
+    def __init__(self, settings: Any = None) -> None:
+        """`settings` is an instance of the class's `Settings`; None: with all its defaults."""
+        self.settings = self.Settings() if settings is None else settings
 
     @classmethod
     def gather(cls, tenant_id: int) -> Any:

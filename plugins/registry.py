@@ -28,6 +28,7 @@ get = _registry.get
 names = _registry.names
 labels = _registry.labels
 registered = _registry.registered
+extensions = _registry.extensions
 forget = _registry.forget
 
 

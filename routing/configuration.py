@@ -2,14 +2,16 @@
 
 A model is known by its name and label: a listed one is made or brought in line with the file (what is left out gets
 its default, only the key stays), one that is not listed is left alone. `routing_rules`, where present, are all rules
-of the scope: the platform's, or one tenant's. A file is taken as a whole or not at all."""
+of the scope: the platform's, or one tenant's. Other apps keep `SECTIONS` of a tenant's file. A file is taken as a whole
+or not at all."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final, NoReturn
+from functools import partial
+from typing import Any, Final, NoReturn, Protocol
 
 import msgspec
 import yaml
@@ -109,6 +111,23 @@ class Outcome(msgspec.Struct):
         )
 
 
+class Section(Protocol):
+    """A list of mappings in a tenant's file that another app keeps. `keys` are what such a mapping may say."""
+
+    @property
+    def keys(self) -> Mapping[str, Read]: ...
+
+    def load(self, blocks: list[Block], tenant: Tenant, outcome: Outcome) -> None:
+        """In the transaction of the whole file; counts what it did. Raises ConfigurationError."""
+
+    def dump(self, tenant: Tenant, taken: set[str]) -> list[dict[str, Any]]:
+        """What `load` reads back to the same rows, secrets by `placeholder`; empty: the file does without."""
+
+
+SECTIONS: Final[dict[str, Section]] = {}
+"""By their key. Apps enter theirs when they are ready."""
+
+
 def load(text: str, *, tenant: Tenant | None, environ: Mapping[str, str]) -> Outcome:
     """Makes the scope (a tenant, or with None the platform) what the text says. Raises ConfigurationError, and then
     nothing has changed."""
@@ -122,6 +141,9 @@ def load(text: str, *, tenant: Tenant | None, environ: Mapping[str, str]) -> Out
         {
             "models": lambda reader, node: [reader.block(item, model_keys) for item in reader.items(node)],
             "routing_rules": lambda reader, node: [reader.block(item, RULE_KEYS) for item in reader.items(node)],
+            **(
+                {key: partial(_blocks, section.keys) for key, section in SECTIONS.items()} if tenant is not None else {}
+            ),
         },
     )
     outcome = Outcome()
@@ -129,6 +151,9 @@ def load(text: str, *, tenant: Tenant | None, environ: Mapping[str, str]) -> Out
         _load_models(document.values.get("models", []), tenant, outcome)
         if "routing_rules" in document.values:
             _load_rules(document.values["routing_rules"], tenant, outcome)
+        for key, section in SECTIONS.items():
+            if tenant is not None and key in document.values:
+                section.load(document.values[key], tenant, outcome)
     return outcome
 
 
@@ -137,11 +162,18 @@ def dump(*, tenant: Tenant | None) -> str:
     taken: set[str] = set()
     instances = _scope(ModelInstance, tenant).order_by("name", "label", "id")
     rules = _scope(RoutingRule, tenant).order_by("-priority", "id")
-    document = {
+    document: dict[str, Any] = {
         "models": [_model_lines(row, taken) for row in instances],
         "routing_rules": [_lines(row, RULE_KEYS, ("model", "weight")) for row in rules],
     }
+    if tenant is not None:
+        found = {key: section.dump(tenant, taken) for key, section in SECTIONS.items()}
+        document.update({key: lines for key, lines in found.items() if lines})
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _blocks(keys: Mapping[str, Read], reader: Reader, node: Node) -> list[Block]:
+    return [reader.block(item, keys) for item in reader.items(node)]
 
 
 def _scope(model: type[Any], tenant: Tenant | None) -> models.QuerySet[Any]:
@@ -188,7 +220,7 @@ def _load_model(row: ModelInstance, block: Block, new: bool, outcome: Outcome) -
     try:
         save_instance(instance=row, api_key=api_key, tenants=tenants)
     except ValidationError as error:
-        _refuse(error, block)
+        refuse(error, block)
     outcome.created += new
     outcome.updated += not new
 
@@ -214,7 +246,7 @@ def _load_rules(blocks: list[Block], tenant: Tenant | None, outcome: Outcome) ->
         try:
             save_rule(rule=wanted)
         except ValidationError as error:
-            _refuse(error, block)
+            refuse(error, block)
     outcome.created += len(new)
     outcome.unchanged += len(blocks) - len(new)
     outcome.removed += len(left)
@@ -234,7 +266,8 @@ def _fill(row: models.Model, block: Block, keys: Mapping[str, Read]) -> bool:
     return changed
 
 
-def _refuse(error: ValidationError, block: Block) -> NoReturn:
+def refuse(error: ValidationError, block: Block) -> NoReturn:
+    """What a row's own checks say, at the place of the value that is wrong."""
     field, messages = next(iter(error.message_dict.items()))
     place = block.places.get(field, block.place)
     place.refuse(f"{field}: {messages[0]}" if field != "__all__" else messages[0])
@@ -270,9 +303,9 @@ def _known_key(row: ModelInstance) -> str | None:
 def _model_lines(row: ModelInstance, taken: set[str]) -> dict[str, Any]:
     lines = _lines(row, MODEL_KEYS, ("name", "adapter", "endpoint"))
     if row.sealed_key:
-        lines["api_key"] = _placeholder(f"{row.name} {row.label} API_KEY", taken)
+        lines["api_key"] = placeholder(f"{row.name} {row.label} API_KEY", taken)
     if "options" in lines:
-        lines["options"] = _masked(lines["options"], f"{row.name} {row.label}", taken)
+        lines["options"] = masked(lines["options"], f"{row.name} {row.label}", taken)
     if row.sharing == ModelInstance.Sharing.LISTED:
         lines["tenants"] = _granted(row)
     return {key: lines[key] for key in MODEL_KEYS if key in lines}
@@ -286,29 +319,30 @@ def _lines(row: models.Model, keys: Mapping[str, Read], always: tuple[str, ...])
             continue
         value = getattr(row, key)
         if key in always or value != row._meta.get_field(key).get_default():  # type: ignore[union-attr]
-            lines[key] = _plain(value)
+            lines[key] = plain(value)
     return lines
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As YAML writes it, so that it is read back the same."""
     if isinstance(value, Decimal | float):
         return int(value) if value == int(value) else float(value)
     return escaped(value)
 
 
-def _masked(options: Any, owner: str, taken: set[str]) -> Any:
+def masked(options: Any, owner: str, taken: set[str]) -> Any:
     """Options whose name sounds like a secret are taken for one."""
     if isinstance(options, dict):
         return {
-            key: _placeholder(f"{owner} {key}", taken)
+            key: placeholder(f"{owner} {key}", taken)
             if isinstance(value, str) and _SECRET.search(key)
-            else _masked(value, owner, taken)
+            else masked(value, owner, taken)
             for key, value in options.items()
         }
-    return [_masked(item, owner, taken) for item in options] if isinstance(options, list) else options
+    return [masked(item, owner, taken) for item in options] if isinstance(options, list) else options
 
 
-def _placeholder(words: str, taken: set[str]) -> str:
+def placeholder(words: str, taken: set[str]) -> str:
     """`${GPT_4_API_KEY}`, numbered where two models would get the same."""
     stem = re.sub(r"[^A-Z0-9]+", "_", words.upper()).strip("_")
     if not stem[:1].isalpha():

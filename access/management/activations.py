@@ -18,26 +18,33 @@ from access.views import LeanView
 from engine.errors import InvalidRequest, NotFound
 from engine.types import Json
 from plugins import registry
+from plugins.describing import traits_of
 from plugins.models import PluginActivation
 from tenants import roles
 
 MISSING: Final = "There is no such plugin."
 
 Position = Annotated[int, Meta(ge=0, le=32_767)]
+PluginName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class PluginBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How a plugin is switched on; what is left out gets its default. A lower `position` runs earlier before the model
-    and later after it."""
+    and later after it. `required`: a turn in which it cannot do its work fails. `timeout` is in seconds, of each of its
+    hooks; null: what the plugin itself says."""
 
     enabled: bool = True
     position: Position = 0
+    required: bool = False
+    timeout: Annotated[float, Meta(ge=0.01, le=60)] | None = None
     settings: Json = {}
 
 
 class PluginAnswer(msgspec.Struct, kw_only=True):
     """A plugin. `active`: it is switched on. `settings` are shown to those who may change them, as they may hold
-    passwords; `schema` is the JSON Schema of what can be set."""
+    passwords; `schema` is the JSON Schema of what can be set. `hooks` are those it has; `needs_full_response`: streams
+    come in one piece while it is on; `default_timeout` is what holds without a `timeout`, in seconds; `rehearses`: dry
+    runs of it have no effect outside of their turns."""
 
     plugin: str
     label: str
@@ -45,8 +52,15 @@ class PluginAnswer(msgspec.Struct, kw_only=True):
     active: bool
     enabled: bool
     position: int
+    required: bool
+    timeout: float | None
     settings: Json | None
     schema: Json
+    about: str
+    hooks: list[str]
+    needs_full_response: bool
+    default_timeout: float
+    rehearses: bool
 
 
 class PluginPage(msgspec.Struct):
@@ -95,13 +109,13 @@ def read(tenant_id: int, plugin: str, shown: bool) -> PluginAnswer:
     """Raises NotFound."""
     row = _rows(tenant_id).filter(plugin=plugin[:100]).first() if "\0" not in plugin else None
     if row is None:
-        row = _unused(tenant_id, _installed(plugin))
+        row = _unused(tenant_id, installed(plugin))
     return answer(row, shown)
 
 
 def put(tenant_id: int, plugin: str, asked: PluginBody) -> PluginAnswer:
     """Raises NotFound, InvalidRequest at the setting, ValidationError."""
-    check_settings(_installed(plugin), asked.settings)
+    check_settings(installed(plugin), asked.settings)
     with transaction.atomic():
         row = _rows(tenant_id).select_for_update().filter(plugin=plugin).first()
         if row is None:
@@ -133,17 +147,24 @@ def check_settings(plugin: str, settings: Json) -> None:
 
 
 def answer(row: PluginActivation, shown: bool) -> PluginAnswer:
-    known = registry.labels()
-    installed = row.plugin in known
+    traits = traits_of(row.plugin)
+    there = traits is not None
     return PluginAnswer(
         plugin=row.plugin,
-        label=known.get(row.plugin, row.plugin),
-        installed=installed,
-        active=not row._state.adding and row.enabled and installed,
+        label=registry.labels()[row.plugin] if there else row.plugin,
+        installed=there,
+        active=not row._state.adding and row.enabled and there,
         enabled=row.enabled,
         position=row.position,
+        required=row.required,
+        timeout=row.timeout,
         settings=row.settings if shown else None,
-        schema=settings_schema(row.plugin) if installed else {},
+        schema=settings_schema(row.plugin) if there else {},
+        about=traits.about if traits is not None else "",
+        hooks=traits.hooks if traits is not None else [],
+        needs_full_response=traits is not None and traits.needs_full_response,
+        default_timeout=traits.timeout if traits is not None else 0.0,
+        rehearses=traits is not None and traits.rehearses,
     )
 
 
@@ -163,7 +184,7 @@ def _unused(tenant_id: int, plugin: str) -> PluginActivation:
     return PluginActivation(tenant_id=tenant_id, plugin=plugin, enabled=False)
 
 
-def _installed(plugin: str) -> str:
+def installed(plugin: str) -> str:
     """Raises NotFound."""
     if plugin not in registry.names():
         raise NotFound(MISSING)

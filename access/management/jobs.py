@@ -1,5 +1,6 @@
 """`/api/jobs`: a tenant's background work, how far it is, and what came of it. Searches and exports of the journal are
-shown to who may read it (scope `audit`), all other work to who manages the tenant."""
+shown to who may read it (scope `audit`), all other work to who manages the tenant; dry runs, which show what was said,
+to who may do both."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from rest_framework.request import Request
 
-from access import auditing
+from access import auditing, dry_running
 from access.asgi import Send
 from access.disconnects import Watcher
 from access.lean import JsonReply
@@ -142,7 +143,7 @@ def visible(principal: Principal) -> ScopedQuerySet[Job]:
     """The jobs of the tenant that this caller may see."""
     mine = Job.objects.for_tenant(principal.tenant_id)
     if "audit" not in principal.scopes:
-        return mine.exclude(kind__in=auditing.KINDS)
+        return mine.exclude(kind__in=(*auditing.KINDS, dry_running.KIND))
     return mine if "manage" in principal.scopes else mine.filter(kind__in=auditing.KINDS)
 
 

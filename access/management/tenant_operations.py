@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from access.dry_running import DryRunReport
 from access.management.activations import PluginAnswer, PluginBody, PluginPage
 from access.management.addresses import AddressAnswer, AddressBody, AddressPage, AddressPatch
 from access.management.allowances import AllowanceAnswer, AllowanceBody, AllowancePage, AllowancePatch
 from access.management.chat_site_settings import ChatSiteBody, ChatSitePatch, ChatSiteSettingsAnswer
+from access.management.jobs import JobAnswer
 from access.management.own_tenant import MeAnswer, TenantAnswer, TenantPatch
 from access.management.paging import LIST_QUERY, SEARCH_QUERY
+from access.management.plugin_dry_runs import DryRunBody
 from access.management.tenants import TenantBody, TenantChange, TenantDetailAnswer, TenantPage
 from access.operations import CHANGE_ERRORS, LIST_ERRORS, MANAGE_ERRORS, ONE_ERRORS, Operation
 
 LIVE: Final = "Live in every worker within a second."
 ADDRESS_TEXT: Final = "From the first one on, the tenant's callers must come from one of its networks."
 PLUGIN_TEXT: Final = "A setting that is wrong is told by its place, such as `settings.url`. Live within a second."
+DRY_RUN_TEXT: Final = (
+    "Of at most 50 turns the report is the answer; for more a job is queued (202, as `/api/route/replay` does) whose "
+    "result is the same report. Needs the scope `audit` too, as it shows what was said. Nothing is saved, no model is "
+    "asked and nobody is answered; that it was asked for is in the journal."
+)
 OPERATOR_TEXT: Final = "For operators of the platform, with a token of `POST /api/token/` with `operator`."
 
 TENANT_OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
@@ -51,6 +59,10 @@ TENANT_OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/plugins": [
         Operation(method="get", summary="The plugins there are, and what the tenant made of each", answer=PluginPage,
                   errors=MANAGE_ERRORS),
+    ],
+    "/api/plugins/dry-run": [
+        Operation(method="post", summary="See what a plugin would do to recorded turns", body=DryRunBody,
+                  answer=DryRunReport, queued=JobAnswer, errors=(404, 429, *LIST_ERRORS), text=DRY_RUN_TEXT),
     ],
     "/api/plugins/{plugin}": [
         Operation(method="get", summary="A plugin", answer=PluginAnswer, errors=ONE_ERRORS),

@@ -62,6 +62,7 @@ async def managed(**options: Any) -> AsyncIterator[Managed]:
     yield Managed(site)
     await asyncio.to_thread(site.parts.rows.close)
     await asyncio.to_thread(site.parts.trials.close)
+    await asyncio.to_thread(site.parts.dry_runs.close)
 
 
 def refused(answer: Any, status: int, code: str, param: str | None = None) -> dict[str, Any]:

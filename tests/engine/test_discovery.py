@@ -31,6 +31,11 @@ class Impostor(Parrot):
     label = "Not the real one"
 
 
+class Nameless(Bird):
+    def sing(self) -> str:
+        return "tweet"
+
+
 class Unfinished(Bird):
     name = "egg"
 
@@ -91,3 +96,25 @@ def test_it_registers_for_a_while_and_forgets(installed: list[EntryPoint]) -> No
     assert birds.names() == []
     birds.forget()
     assert birds.names() == ["parrot"]
+
+
+def test_it_tells_what_was_found_and_why_it_cannot_be_used(installed: list[EntryPoint]) -> None:
+    installed += [point(":Parrot"), point(":Missing"), point(":json"), point("")]
+    here = "tests.engine.test_discovery"
+    found = registry().extensions()
+    assert [(each.name, each.source) for each in found] == [
+        ("parrot", f"{here}:Parrot"),
+        ("some-package", f"{here}:Missing"),
+        ("some-package", f"{here}:json"),
+        ("parrot", here),
+        ("parrot", here),
+    ]
+    assert found[0] == ("parrot", f"{here}:Parrot", "some-package", "", "", "")
+    assert "AttributeError" in found[1].error
+    assert found[2].error == "it holds no Bird with a name"
+    assert [each.error for each in found[3:]] == ["", f"the name is taken by {here}:Parrot"]
+
+
+def test_it_calls_a_class_without_a_name_as_its_entry_point(installed: list[EntryPoint]) -> None:
+    installed.append(EntryPoint("sparrow", "tests.engine.test_discovery:Nameless", GROUP))
+    assert registry().get("sparrow") is Nameless

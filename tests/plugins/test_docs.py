@@ -1,69 +1,91 @@
-"""The example of `docs/plugins.md` is a package that works, and the page names what there is."""
+"""`docs/plugins.md` names what there is, quotes an example that works, and shows the smallest plugin as it runs.
 
-import asyncio
-import importlib
+That the example installs and runs is in `tests.plugins.test_starting`."""
+
+from __future__ import annotations
+
 import re
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from plugins import base, registry
+from access.console import setting_fields
+from access.management.plugin_dry_runs import DryRunBody
+from engine.types import Message
+from plugins import active, base, registry, settings_types
+from plugins.starting import SKELETON
 from tests.plugins.turns import chain, pre, said
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
-FILES = dict(re.findall(r"^`([\w.]+)`\n\n```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "docs" / "examples" / "clawdbot-glossary"
+QUOTED = dict(re.findall(r"^`([\w.]+)`\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+SMALLEST = next(
+    text for text in re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if "Database" in text
+)
+SEED = """
+class DatabasePlugin(PluginBase):
+    def pre_process(self, context):
+        # 解析用户输入中的数据库查询意图
+        pass
+
+    def post_process(self, response):
+        # 将模型生成的SQL转换为可执行语句
+        pass
+"""
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """The example as pip would leave it: its modules and its entry points on the path."""
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text)
-    project = tomllib.loads(FILES["pyproject.toml"])["project"]
-    info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [f"{name} = {target}" for name, target in project["entry-points"][registry.GROUP].items()]
-    (info / "entry_points.txt").write_text("\n".join([f"[{registry.GROUP}]", *lines, ""]))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.invalidate_caches()
-    registry.forget()
-    yield
-    registry.forget()
-    for name in FILES:
-        sys.modules.pop(name.removesuffix(".py"), None)
+def named(name: str) -> bool:
+    return re.search(rf"`(?:\w+\.)*{name}\b", PAGE) is not None
 
 
-def test_it_has_three_files():
-    assert set(FILES) == {"pyproject.toml", "clawdbot_glossary.py", "test_clawdbot_glossary.py"}
+def test_it_quotes_the_example_as_it_is() -> None:
+    assert {path.name: path.read_text(encoding="utf-8") for path in EXAMPLE.iterdir() if path.is_file()} == QUOTED
 
 
-def test_it_is_found_and_runs(package):
-    glossary = registry.get("glossary")
-    settings = registry.read_settings(glossary, {"terms": {"PTO": "paid time off"}, "footer": "See the handbook."})
-    with pytest.raises(registry.InvalidSettings):
-        registry.read_settings(glossary, {"terms": ["PTO"]})
-
-    async def turn(text):
-        run = await pre(chain(glossary(settings)), text)
-        return run, (await run.post(said("Ten days.")))[0].message.content
-
-    run, answer = asyncio.run(turn("How much PTO is left?"))
-    assert [message.content for message in run.messages] == ["PTO: paid time off", "How much PTO is left?"]
-    assert run.features == {"jargon": True}
-    assert answer == "Ten days.\n\nSee the handbook."
-    run, answer = asyncio.run(turn("How many days are left?"))
-    assert (run.touched, answer) == (False, "Ten days.")
+@pytest.mark.parametrize("text", [SMALLEST, SEED], ids=["page", "seed"])
+@pytest.mark.parametrize("name", ["PluginBase", "PluginInterface"])
+async def test_the_smallest_plugin_runs_as_it_stands(text: str, name: str) -> None:
+    known = {"PluginBase": getattr(base, name)}
+    exec(text, known)
+    plugins = chain(known["DatabasePlugin"]())
+    run = await pre(plugins, "How many orders?")
+    answer = await run.post(said("SELECT count(*) FROM orders"))
+    assert run.messages == [Message(role="user", content="How many orders?")]
+    assert (run.skipped, answer[0].message.content) == ([], "SELECT count(*) FROM orders")
 
 
-def test_it_passes_its_own_test(package):
-    importlib.import_module("test_clawdbot_glossary").test_it_explains_what_a_question_mentions()
+def test_it_names_every_hook_and_everything_a_hook_is_given() -> None:
+    given = (base.TurnContext, base.TurnResponse, base.TurnDelta, base.PluginBase, base.Asked)
+    names = {name for cls in given for name in vars(cls) if not name.startswith("_")}
+    assert sorted(name for name in names if not named(name)) == []
 
 
-def test_it_names_every_hook_and_everything_a_hook_is_given():
-    page = PAGE.read_text()
-    given = [name for cls in (base.TurnContext, base.TurnResponse) for name in vars(cls) if not name.startswith("_")]
-    hooks = [name for name in vars(base.PluginBase) if not name.startswith("_") and name != "label"]
-    assert [name for name in (*given, *hooks, *registry.names()) if f"`{name}" not in page and name != "answered"] == []
+def test_it_names_every_plugin_that_is_built_in() -> None:
+    builtin = [each.name for each in registry.extensions() if not each.package]
+    assert sorted(name for name in builtin if not named(name)) == []
+
+
+def test_it_names_every_outcome() -> None:
+    outcomes = {"ok", *active.RAN, *active.FAILED, *active.NOT_CALLED, *active.STRIKES}
+    assert sorted(name for name in outcomes if f"| `{name}` |" not in PAGE) == []
+
+
+def test_it_names_every_kind_of_setting() -> None:
+    kinds = [name for name, value in vars(settings_types).items() if hasattr(value, "__metadata__")]
+    assert kinds and sorted(name for name in kinds if not named(name)) == []
+    forms = {"StrType": "str", "IntType": "int", "FloatType": "float", "BoolType": "bool", "EnumType": "enumeration",
+             "LiteralType": "Literal", "ListType": "list[str]"}  # fmt: skip
+    assert {kind.__name__ for kind in setting_fields._MAKERS} == set(forms)
+    assert [word for word in forms.values() if word not in PAGE] == []
+
+
+def test_it_names_every_field_of_a_dry_run() -> None:
+    assert sorted(name for name in DryRunBody.__struct_encode_fields__ if not named(name)) == []
+
+
+def test_it_says_how_packages_are_found_and_begun() -> None:
+    assert f"`{registry.GROUP}`" in PAGE and "manage.py startplugin" in PAGE
+    assert sorted(path.name for path in SKELETON.glob("*.txt")) == [
+        "README.md.txt", "module.py.txt", "pyproject.toml.txt", "test_module.py.txt"
+    ]  # fmt: skip

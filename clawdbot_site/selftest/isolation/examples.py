@@ -70,6 +70,7 @@ BODIES: Final[dict[str, list[Any]]] = {
     "PATCH /api/models/{instance_id}": [{"weight": 7}],
     "POST /api/models/{instance_id}/test": [{}],
     "PUT /api/plugins/{plugin}": [{"enabled": False}],
+    "POST /api/plugins/dry-run": [{"plugin": "canned_answers"}],
     "PATCH /api/tenant": [{"time_zone": "UTC"}],
     "POST /api/tenants": [{"slug": "made", "name": "Made"}],
     "PATCH /api/tenants/{tenant_id}": [{"share": 2}],

@@ -13,13 +13,11 @@ from django.test import Client
 from django.utils import timezone
 
 from access.offboarding import closing
-from plugins.models import PluginActivation
 from routing.models import RoutingRule
 from routing.services import MAX_RULES
 from tenants import services
 from tenants.directory import compile_tenants
 from tenants.models import ApiKey, IpRule, Member, Tenant, User
-from tests.access.console.screens import activation
 
 PASSWORD = "a long enough password"
 
@@ -243,19 +241,3 @@ def test_it_says_when_a_tenant_has_too_many_rules(console: Client, cast: SimpleN
     assert "at most 200 rules" in answer.content.decode()
     assert errors(console, "routing/routingrule", **fields) == {}
     assert RoutingRule.objects.for_tenant(cast.acme.pk).count() == MAX_RULES
-
-
-def test_it_says_which_setting_of_a_plugin_is_wrong(console: Client, cast: SimpleNamespace) -> None:
-    fields = {"tenant": cast.acme.pk, "plugin": "canned_answers", "position": 0, "enabled": "on"}
-    found = errors(console, "plugins/pluginactivation", **fields, settings='{"answers": "none"}')
-    assert "answers" in found["settings"][0]
-    assert list(errors(console, "plugins/pluginactivation", **fields, settings="{")) == ["settings"]
-    assert list(errors(console, "plugins/pluginactivation", **{**fields, "plugin": "x"}, settings="{}")) == ["plugin"]
-    assert errors(console, "plugins/pluginactivation", **fields, settings="{}") == {}
-    assert list(errors(console, "plugins/pluginactivation", **fields, settings="{}")) == ["plugin"]
-    assert PluginActivation.objects.for_tenant(cast.acme.pk).count() == 1
-
-
-def test_it_tells_which_settings_a_plugin_has(console: Client, cast: SimpleNamespace) -> None:
-    page = console.get(f"/admin/plugins/pluginactivation/{activation(cast.acme).pk}/change/").content.decode()
-    assert "Canned answers: <code>answers</code>" in page

@@ -41,7 +41,7 @@ CHANGED = {
     "compliance/wordexceptions": ("guard", {"tenant": 1, "words": "badge"}),
     "compliance/personaldata": ("personal", {"tenant": 1, "recognisers": ["email"]}),
     "plugins/pluginactivation": (
-        "plugins", {"tenant": 1, "plugin": "canned_answers", "position": 1, "settings": "{}"},
+        "plugins", {"enabled": "on", "settings-answers-TOTAL_FORMS": 0, "settings-answers-INITIAL_FORMS": 0},
     ),
 }  # fmt: skip
 
@@ -81,7 +81,8 @@ def test_it_announces_what_is_changed_and_deleted(
         fields = {**fields, "list": rows.lists[2].pk}
     changes.clear()
     before = version(section)
-    answer = console.post(f"{page}change/", fields)
+    form = {"plugins/pluginactivation": "/admin/plugins/pluginactivation/tenant/1/canned_answers/"}
+    answer = console.post(form.get(screen, f"{page}change/"), fields)
     assert answer.status_code == 302, answer.context["errors"]
     assert version(section) > before
     assert (section, True, True) in [(each, bool(old), bool(new)) for each, old, new in changes]
