@@ -108,7 +108,7 @@ class PluginActivationAdmin(PlatformAdmin):
         """The page both consoles share; the usual one where the plugin is not installed any more."""
         row = self.get_object(request, object_id)
         if row is not None and row.plugin in registry.names():
-            return HttpResponseRedirect(self.beside("tenant_plugin", row.tenant_id, row.plugin))
+            return type(self).plugin_view(request, row.tenant_id, row.plugin, self)
         response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
         return response
 

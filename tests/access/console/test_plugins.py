@@ -222,11 +222,11 @@ def test_it_shows_how_a_plugin_fares_at_every_worker(
 def test_the_platform_leads_to_a_tenants_page(console: Client, cast: SimpleNamespace) -> None:
     screen = "/admin/plugins/pluginactivation/"
     answer = console.post(f"{screen}add/", {"tenant": 1, "plugin": "letters"})
-    assert answer["Location"] == f"{PLATFORM}letters/" and saved().enabled is False
-    assert (
-        "plugin" in console.post(f"{screen}add/", {"tenant": 1, "plugin": "letters"}).context["adminform"].form.errors
-    )
-    assert console.get(f"{screen}{saved().pk}/change/")["Location"] == f"{PLATFORM}letters/"
+    assert answer["Location"] == f"{PLATFORM}letters/" and not PluginActivation.objects.everywhere().exists()
+    for wrong in ({"tenant": 1, "plugin": "nothing"}, {"tenant": 99, "plugin": "letters"}, {}):
+        assert console.post(f"{screen}add/", wrong).context["adminform"].form.errors
+    console.post(answer["Location"], {"settings-word": "x"})
+    assert "Writes in capitals." in text(console, f"{screen}{saved().pk}/change/")
     assert console.get(f"{screen}tenant/99/letters/").status_code == 404
     assert console.get(f"{PLATFORM}nothing/").status_code == 404
     gone = PluginActivation.objects.create(tenant_id=1, plugin="gone")
