@@ -25,6 +25,7 @@ from engine.types import Json
 from plugins.databases import services
 from plugins.databases.catalogue import Source, Table, Tables
 from plugins.databases.failures import QueryFailed
+from plugins.databases.validation import plain_tables
 from plugins.models import DataSource
 
 T = TypeVar("T")
@@ -216,7 +217,7 @@ def given(asked: DataSourceBody | DataSourcePatch) -> Json:
     """What a body says, `tables` as they are kept."""
     values = {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not UNSET}
     if "tables" in values:
-        values["tables"] = msgspec.to_builtins(values["tables"])
+        values["tables"] = plain_tables(values["tables"])
     return values
 
 

@@ -5,7 +5,6 @@ model, which answers the question from them. See docs/databases.md."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Annotated, Any, ClassVar, Literal
 
 from django.conf import settings as site
@@ -17,6 +16,7 @@ from engine.types import Json, Message
 from plugins.base import PluginBase, PluginSettings, TurnContext, TurnResponse
 from plugins.databases import wording
 from plugins.databases.catalogue import Source
+from plugins.databases.desk import Desk
 from plugins.databases.failures import QueryFailed, Refused
 from plugins.databases.services import compile_sources
 
@@ -50,19 +50,18 @@ class DatabasePlugin(PluginBase):
 
     def __init__(self, settings: DatabaseSettings) -> None:
         super().__init__(settings)
-        self._desk: Any = None
+        self._desk = Desk()
 
     @classmethod
     def gather(cls, tenant_id: int) -> tuple[Source, ...]:
         return compile_sources(tenant_id)
 
     def open(self) -> None:
-        """What parses SQL and speaks to databases is loaded where a tenant uses it."""
-        self._desk = importlib.import_module("plugins.databases.desk").Desk()
+        self._desk = Desk()
+        self._desk.warm()
 
     async def close(self) -> None:
-        if self._desk is not None:
-            self._desk.close()
+        self._desk.close()
 
     async def pre_process(self, context: TurnContext) -> None:
         sources = self._meant(context)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Engine
-
-from plugins.databases.addresses import AddressRefused
 from plugins.databases.catalogue import Source
-from plugins.databases.checking import Checked, check
-from plugins.databases.connecting import CONNECTIONS, engine_of
 from plugins.databases.failures import QueryFailed
-from plugins.databases.running import Rows, run
 
+if TYPE_CHECKING:  # it is heavy: loaded in a thread, where a tenant uses it
+    from plugins.databases.checking import Checked
+    from plugins.databases.running import Rows
+
+THREADS: Final = 2  # a data source, as many as it has connections
 MOST_WAITING: Final = 8  # queries of a data source at a time, running ones too
+HEAVY: Final = "plugins.databases.answering"
 
 
 class Desk:
@@ -24,6 +25,10 @@ class Desk:
 
     def __init__(self) -> None:
         self._counters: dict[int, Counter] = {}
+
+    def warm(self) -> None:
+        """Begins to load what the first query would have to wait for."""
+        threading.Thread(target=importlib.import_module, args=(HEAVY,), name="database-warm", daemon=True).start()
 
     async def query(self, source: Source, sql: str) -> tuple[Checked, Rows]:
         """Raises Refused, QueryFailed."""
@@ -44,9 +49,9 @@ class Counter:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"database-{source.id}")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"database-{source.id}")
         self._waiting = 0
-        self._engine: Engine | None = None
+        self._answerer: Any = None
         self._lock = threading.Lock()
 
     async def query(self, sql: str) -> tuple[Checked, Rows]:
@@ -65,20 +70,12 @@ class Counter:
         self._waiting -= 1
 
     def _answer(self, sql: str) -> tuple[Checked, Rows]:
-        checked = check(sql, self._source)
-        return checked, run(self._opened(), self._source, checked)
-
-    def _opened(self) -> Engine:
         with self._lock:
-            if self._engine is None:
-                try:
-                    self._engine = engine_of(self._source)
-                except AddressRefused as error:
-                    raise QueryFailed("database_unreachable", str(error)) from None
-            return self._engine
+            if self._answerer is None:
+                self._answerer = importlib.import_module(HEAVY).Answerer(self._source)
+        found: tuple[Checked, Rows] = self._answerer.answer(sql)
+        return found
 
     def _dispose(self) -> None:
-        with self._lock:
-            if self._engine is not None:
-                self._engine.dispose()
-                self._engine = None
+        if self._answerer is not None:
+            self._answerer.close()

@@ -21,8 +21,13 @@ def clean_tables(tables: object) -> list[Any]:
         names = [column.name.lower() for column in table.columns]
         if len(set(names)) < len(names):
             raise ValueError(f"Two columns of {table.name} differ in capitals only.")
-    cleaned: list[Any] = msgspec.to_builtins(found)
-    return cleaned
+    return plain_tables(found)
+
+
+def plain_tables(tables: tuple[Table, ...]) -> list[Any]:
+    """As JSON has them, with lists and no tuples, so that they compare with what is stored."""
+    plain: list[Any] = msgspec.json.decode(msgspec.json.encode(tables))
+    return plain
 
 
 def read_tables(tables: object) -> tuple[Table, ...]:

@@ -12,8 +12,9 @@ class Counted(PluginBase):
 
 
 def test_it_knows_the_built_in_plugins():
-    assert {"canned_answers", "intent"} <= set(registry.names())
-    assert registry.labels()["canned_answers"] == "Canned answers"
+    assert {"canned_answers", "database", "intent", "language", "queue"} <= set(registry.names())
+    labels = {"canned_answers": "Canned answers", "database": "Databases"}
+    assert {**registry.labels(), **labels} == registry.labels()
     assert registry.get("canned_answers").name == "canned_answers"
 
 

@@ -9,6 +9,7 @@ from engine.types import ChatRequest, Message, RoundAnswer
 from plugins.builtin.database import DatabasePlugin, DatabaseSettings
 from plugins.databases.catalogue import Column, Table
 from tests.cast import ALICE
+from tests.conformance.plugins import PluginSuite
 from tests.plugins.databases.sources import source
 from tests.plugins.turns import chain, said
 
@@ -196,3 +197,15 @@ async def test_it_leaves_visitors_alone_unless_they_are_meant(asked):
     visitor = msgspec.structs.replace(ALICE.principal, kind="visitor")
     assert not (await asked("Hello.", person=visitor)).acted
     assert (await asked("Hello.", person=visitor, settings={"visitors": True})).acted
+
+
+class TestDatabase(PluginSuite):
+    """Without a database: what it owes every turn."""
+
+    plugin = DatabasePlugin
+    settings = ({"when": "always"}, {"when": "intent", "intents": ["orders"], "sources": ["shop"], "repairs": 0})
+
+    def make(self, settings):
+        plugin = super().make(settings)
+        plugin.gathered = (source("sqlite", "sqlite:///none.sqlite3"),)
+        return plugin
