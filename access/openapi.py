@@ -259,6 +259,7 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
                "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
                "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
+               "webhooks": "events", "outbox": "events",
                "plugins": "tenant", "data-sources": "tenant", "webhooks": "tenant",
                "outbox": "tenant", "intents": "intents", "models": "models", "adapters": "models",
                "tenants": "platform", "usage": "usage", "insights": "usage", "limits": "limits"}  # fmt: skip

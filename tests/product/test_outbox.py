@@ -22,6 +22,10 @@ ROUNDS = int(os.environ.get("OUTBOX_ROUNDS", "2"))
 SESSIONS = 4
 TURNS = 5  # of a session and round
 PATIENCE = 120.0
+MANAGER = """
+tenant, scopes = Tenant.objects.get(slug='demo'), ('chat', 'sessions', 'manage')
+value = services.create_api_key(tenant=tenant, name='manager', scopes=scopes)[1]
+"""
 pytestmark = pytest.mark.server
 
 
@@ -101,7 +105,8 @@ def converse(product, session):
 def test_no_event_is_lost_or_out_of_order(tmp_path, broker, receiver):
     allowed = {"QUEUE_PRIVATE": "on", "WEBHOOK_PRIVATE": "on", "LOCAL_MODEL": "off"}
     with Product(tmp_path / "var", **allowed).up() as product:
-        with product.http() as client:
+        manager = product.operate(MANAGER)
+        with product.http(manager) as client:
             settings = {"url": f"redis://{broker.address}/0", "kind": "stream", "queue": "events"}
             assert client.put("/api/plugins/queue", json={"settings": settings}).status_code == 200
             made = client.post("/api/webhooks", json={"name": "crm", "url": receiver.url})
@@ -129,7 +134,7 @@ def test_no_event_is_lost_or_out_of_order(tmp_path, broker, receiver):
         told.pop(None)
         until(lambda: firsts(in_stream(broker)) == told, "the stream has every turn in order", PATIENCE)
         until(lambda: firsts(receiver.took) == told, "the webhook has every turn in order", PATIENCE)
-        with product.http() as client:
+        with product.http(manager) as client:
             sinks = client.get("/api/outbox").json()["sinks"]
             assert client.get("/api/outbox/held").json()["events"] == []
             page = client.get("/metrics").text

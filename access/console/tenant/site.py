@@ -54,12 +54,17 @@ class TenantSite(SharedSignIn, ConsoleSite):
         self.pages = pages
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        own = [
-            path(page.path, self._live(page) if page.streams else self.admin_view(self._guarded(page)), name=page.name)
-            for page in self.pages
-        ]
+        """A page whose address has any word in it comes behind the screens: `plugins/webhook/` is a screen, and
+        `plugins/queue/` a plugin's page."""
         choosing = path("choose/", self.admin_view(lambda request: choose(self, request)), name="choose")
-        return [choosing, *self._screens(), *own, *isolation.urls(self), *super().get_urls()]
+        *screens, whatever = super().get_urls()
+        fixed = [self._path(page) for page in self.pages if "<str:" not in page.path]
+        named = [self._path(page) for page in self.pages if "<str:" in page.path]
+        return [choosing, *self._screens(), *fixed, *isolation.urls(self), *screens, *named, whatever]
+
+    def _path(self, page: Page) -> URLPattern:
+        view = self._live(page) if page.streams else self.admin_view(self._guarded(page))
+        return path(page.path, view, name=page.name)
 
     def _screens(self) -> list[URLPattern | URLResolver]:
         """Before the pages, whose addresses with a name in them would take those of a screen for one."""

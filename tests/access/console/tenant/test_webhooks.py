@@ -25,7 +25,7 @@ def test_it_shows_the_secret_of_a_new_one_once(cast: SimpleNamespace, alice: Cli
     answer = alice.post(f"{LIST}add/", NEW)
     row = Webhook.objects.for_tenant(cast.acme.pk).get()
     assert answer.status_code == 200 and secret_of(row) in answer.content.decode()
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert "no-store" in answer.headers["Cache-Control"]
     for path in (LIST, f"{LIST}{row.pk}/change/", f"{LIST}{row.pk}/history/"):
         assert secret_of(row) not in alice.get(path).content.decode()
 
