@@ -17,7 +17,7 @@ from django.core.files.storage import default_storage
 from django.db import models, router
 from django.utils import timezone
 
-from compliance.models import Erasure, PersonalData, WordExceptions
+from compliance.models import Erasure, InsightCount, PersonalData, WordExceptions
 from compliance.wordlists import replace_words
 from plugins.databases.services import save_source
 from plugins.models import (
@@ -42,8 +42,11 @@ PASSWORD: Final = "of the self-test only"  # noqa: S105
 EVERYTHING: Final = ("chat", "sessions", "audit", "manage")
 ROLES: Final = ("owner", "admin", "developer", "auditor", "member")
 # Counted and moved on by the platform itself while nobody does anything.
-RESTLESS: Final = frozenset({"compliance.changerecord", "compliance.wordhits", "tenants.job", "compliance.erasure",
-                             "plugins.trainedintents"})  # fmt: skip
+RESTLESS: Final = frozenset(
+    {"compliance.changerecord", "compliance.wordhits", "tenants.job", "compliance.erasure",
+                             "plugins.trainedintents"}
+    | {f"compliance.insight{each}" for each in ("count", "timing", "questions", "openend", "place")}
+)  # fmt: skip
 
 
 def furnish() -> dict[str, Any]:
@@ -132,6 +135,9 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
     )
     visit = SupportVisit.objects.create(tenant=tenant, operator=operator, reason=f"visit {text}", ends_at=later)
     erasure = Erasure.objects.create(tenant=tenant, subject="0" * 32, requested_by=text)
+    hour = int(timezone.now().timestamp() // 3600)
+    counted = InsightCount(tenant=tenant, hour=hour, what="intent", name=text, state="completed", count=1)
+    InsightCount.objects.bulk_create([counted])
     job = jobs.queue_job(tenant_id=tenant.pk, kind="export", created_by=text)
     result = default_storage.save(f"jobs/selftest-{tenant.slug}.json", ContentFile(f'["{text}"]'.encode()))
     jobs.finish_job(job_id=job.pk, result_name=result)
