@@ -15,7 +15,7 @@ test:
 	@tools/node.sh sdk/js
 	@tools/node.sh tests/chat
 	@$(PY) -m pytest -q -n 2 -m "not server"
-	@$(PY) -m pytest -q -n 2 --dist loadfile -m server
+	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m server
 
 lint:
 	@tools/venv.sh dev

@@ -45,9 +45,26 @@ flush.emit_post_migrate_signal = lambda *args, **options: ContentType.objects.cl
 
 DATABASE_FIXTURES = {"db", "transactional_db", "cast"}
 
+# Files that take a minute or more, the longest first. A worker takes a whole file at a time: begun last, such a one
+# would leave the other workers with nothing to do.
+LONGEST = (
+    "product/test_console_pages.py",
+    "product/test_isolation_selftest.py",
+    "product/test_isolation_leak.py",
+    "product/test_cluster.py",
+    "product/test_backup.py",
+    "product/test_selftest.py",
+    "product/test_starts_and_stops.py",
+    "product/test_fail_closed.py",
+    "product/test_resume.py",
+    "product/test_erasing.py",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that may use the database may use the journal's too."""
+    """A test that may use the database may use the journal's too; the longest files come first."""
+    rank = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
     for item in items:
         marker = item.get_closest_marker("django_db")
         fixtures = set(getattr(item, "fixturenames", ()))

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import LONGEST as LONGEST_TO_RUN
+
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = 400
 PACKAGES = (
@@ -45,3 +47,7 @@ def test_it_imports_one_way():
 def test_it_names_no_module_after_nothing():
     vague = {"utils.py", "helpers.py", "common.py", "manager.py", "core.py", "misc.py"}
     assert [str(path) for path in modules() if path.name in vague] == []
+
+
+def test_the_files_that_are_run_first_are_there():
+    assert [name for name in LONGEST_TO_RUN if not (ROOT / "tests" / name).is_file()] == []
