@@ -9,8 +9,8 @@ class AccessConfig(AppConfig):
     def ready(self) -> None:
         from access import translating  # noqa: PLC0415  # these need the models, which are loaded by now
         from access.console import acting  # noqa: PLC0415
-        from access.intent_file import IntentSection  # noqa: PLC0415
         from access.database_file import DatabaseSection  # noqa: PLC0415
+        from access.intent_file import IntentSection  # noqa: PLC0415
         from access.plugin_file import PluginSection  # noqa: PLC0415
         from routing.configuration import SECTIONS  # noqa: PLC0415
 

@@ -256,13 +256,12 @@ OPENAI: Final = "OpenAI format"
 FORMATS: Final = {"messages": "Anthropic format"}
 TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route": "routing", "rules": "routing",
                "jobs": "jobs", "audit": "audit", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
-               "words": "sensitive words", "erasures": "compliance", "visitors": "chat",
-               "visitor-tickets": "chat", "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people",
-               "members": "people", "invitations": "people", "allowances": "tenant", "addresses": "tenant",
-               "webhooks": "events", "outbox": "events",
-               "plugins": "tenant", "data-sources": "tenant", "webhooks": "tenant",
-               "outbox": "tenant", "intents": "intents", "models": "models", "adapters": "models",
-               "tenants": "platform", "usage": "usage", "insights": "usage", "limits": "limits"}  # fmt: skip
+               "words": "sensitive words", "erasures": "compliance", "visitors": "chat", "visitor-tickets": "chat",
+               "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people", "members": "people",
+               "invitations": "people", "allowances": "tenant", "addresses": "tenant", "webhooks": "tenant",
+               "outbox": "tenant", "plugins": "tenant", "data-sources": "tenant", "intents": "intents",
+               "models": "models", "adapters": "models", "tenants": "platform", "usage": "usage",
+               "insights": "usage", "limits": "limits"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

@@ -14,8 +14,8 @@ from engine import entries
 from engine.entries import Completion, Partial
 from engine.turn import new_turn_id
 from engine.types import Choice, Delta, Message, Usage, Verdict
-from plugins.models import DeliveryAttempt, HeldEvent, Intent as UserIntent
-from plugins.models import IntentSettings, PluginActivation, SinkState, Webhook
+from plugins.models import DeliveryAttempt, HeldEvent, IntentSettings, PluginActivation, SinkState, Webhook
+from plugins.models import Intent as UserIntent
 from plugins.outbox.signing import save_webhook
 from tenants.models import ChatSite, Invitation, SupportVisit, Tenant, User
 
