@@ -258,8 +258,8 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "jobs": "jobs", "audit": "audit", "cache": "routing", "privacy": "privacy", "ws-ticket": "chat",
                "words": "sensitive words", "erasures": "compliance", "visitors": "chat", "visitor-tickets": "chat",
                "chat-site": "chat", "me": "people", "tenant": "tenant", "keys": "people", "members": "people",
-               "invitations": "people", "allowances": "tenant", "addresses": "tenant", "webhooks": "tenant",
-               "outbox": "tenant", "plugins": "tenant", "data-sources": "tenant", "intents": "intents",
+               "invitations": "people", "allowances": "tenant", "addresses": "tenant", "webhooks": "events",
+               "outbox": "events", "plugins": "tenant", "data-sources": "tenant", "intents": "intents",
                "models": "models", "adapters": "models", "tenants": "platform", "usage": "usage",
                "insights": "usage", "limits": "limits"}  # fmt: skip
 
