@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 import sqlite3
@@ -40,10 +41,16 @@ KEYS[1 << 63] = TenantKeys.fresh()  # of the tenant that no database can store
 
 
 @pytest.fixture(scope="session")
-def empty_journal(tmp_path_factory: pytest.TempPathFactory, django_db_blocker) -> Path:
+def empty_journal(django_db_blocker) -> Path:
     """A migrated file to copy: migrating takes longer than most tests."""
-    path = tmp_path_factory.mktemp("journal") / "journal.sqlite3"
-    with django_db_blocker.unblock(), named(path):
+    with django_db_blocker.unblock():
+        return _migrated()
+
+
+@functools.cache  # each module that imports the fixture has one of its own
+def _migrated() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="journal-", dir=VAR_DIR)) / "journal.sqlite3"
+    with named(path):
         call_command("migrate", database="journal", verbosity=0, skip_checks=True)
         with connections["journal"].cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -200,6 +200,29 @@ async def test_it_reads_with_the_index_of_every_file(journal_alias):
     assert plan.count("audit_by_session") == 3
 
 
+def test_a_further_file_has_what_its_own_migrations_would_make(journal_alias, tmp_path):
+    def shape(path):
+        tables.migrate_slot(path, 1)
+        with closing(sqlite3.connect(slots.slot_path(path, 1))) as file:
+            made = set(file.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+            assert file.execute("SELECT count(*) FROM compliance_auditentry").fetchone() == (0,)
+            return made, set(file.execute("SELECT name FROM django_migrations WHERE app = 'compliance'"))
+
+    writer_on_first = sqlite3.connect(journal_alias)  # a worker is in the midst of a write
+    writer_on_first.execute("BEGIN IMMEDIATE")
+    taken = shape(journal_alias)
+    writer_on_first.close()
+    (tmp_path / "alone").mkdir()
+    alone = tmp_path / "alone" / "journal.sqlite3"
+    assert taken == shape(alone)  # no first file there: step by step
+    assert len(taken[0]) > 20
+    with closing(sqlite3.connect(alone)) as half, half:  # being migrated right now
+        half.execute("CREATE TABLE django_migrations (id integer PRIMARY KEY, app text, name text, applied text)")
+        half.execute("CREATE TABLE compliance_auditentry (id integer)")
+    slots.slot_path(alone, 1).unlink()
+    assert taken == shape(alone)
+
+
 async def test_it_migrates_every_file_with_the_first(journal_alias):
     tables.migrate_slot(journal_alias, 1)
     assert entries().everywhere().count() == 0
