@@ -293,8 +293,9 @@ class Engine:
 
     async def _finish(self, turn: Turn) -> Done:
         choices, usage = turn.choices(), turn.usage()
-        if turn.plugins is not None:
-            await self._hear(turn, turn.plugins, choices)
+        run = turn.plugins
+        if run is not None and (run.sees_end or run.metadata):
+            await self._hear(turn, run, choices)
         await self.endings.complete(turn, choices, usage)
         self.caller.finish(turn)
         return turn.done(choices, usage)

@@ -13,7 +13,8 @@ import msgspec
 from engine.aside import Aside, length, length_of
 from engine.calling import Caller, cut_off
 from engine.ending import Endings
-from engine.folding import Fold
+from engine.errors import ContentBlocked
+from engine.folding import Fold, as_delta
 from engine.ports import Guard
 from engine.turn import Turn
 from engine.types import ChatRequest, Choice, Delta, End, Message, Round, RoundAnswer
@@ -39,7 +40,7 @@ class Rounds:
         self._endings.active += 1
         try:
             added = await self._checked(turn, asked.added)
-            turn.messages = [*parent.messages, *asked.said, *added]
+            turn.messages = [*parent.messages, *self._let_out(turn, asked.said), *added]
             choices = await self._answer(turn)
             await self._endings.complete(turn, turn.choices(), turn.usage())
             self._caller.finish(turn)
@@ -75,6 +76,22 @@ class Rounds:
         size = weight and weight * length(added)
         checked, verdicts = await self._aside.read(size, lambda: self._guard.input(principal, added))
         turn.judge(verdicts)
+        return checked
+
+    def _let_out(self, turn: Turn, said: Sequence[Message]) -> list[Message]:
+        """What the model said goes back to it, and on record, as the caller might be told it. Raises ContentBlocked."""
+        checked: list[Message] = []
+        for message in said:
+            if message.role != "assistant":
+                checked.append(message)
+                continue
+            output, fold = self._guard.output(turn.principal), Fold()
+            for delta in (output.feed(as_delta(Choice(message, "stop"))), *output.flush()):
+                if delta is not None:
+                    fold.add(delta)
+            if output.blocked:
+                raise ContentBlocked()
+            checked.append(fold.choices({}, "stop")[0].message)
         return checked
 
     async def _answer(self, turn: Turn) -> list[Choice]:

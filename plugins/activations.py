@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
+from django.db import connections
 
 from plugins import registry
-from plugins.active import Active, Loaded, PluginTable
+from plugins.active import Active, Loaded, PluginTable, overrides
 from plugins.base import PluginBase
+from plugins.hooks import ordinary
 from plugins.models import PluginActivation
 
 log = logging.getLogger(__name__)
+
+OPENING: Final = 5.0  # seconds
 
 
 def compile_plugins(previous: PluginTable | None = None) -> PluginTable:
@@ -46,5 +53,28 @@ def _loaded(row: PluginActivation) -> Loaded:
 def _opened(row: PluginActivation) -> PluginBase:
     cls = registry.get(row.plugin)
     plugin = cls(registry.read_settings(cls, row.settings))
-    plugin.open()
+    if overrides(plugin, "open"):
+        _within(OPENING, plugin.open)
     return plugin
+
+
+def _within(seconds: float, work: Callable[[], None]) -> None:
+    """One that hangs must not keep the others' from changing, nor the process from starting. Raises TimeoutError, and
+    what `work` raises."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - border: whatever a plugin raises is its own failure
+            failed.append(ordinary(error))
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run, name="plugin-open", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"it was not open after {seconds:g} s")
+    if failed:
+        raise failed[0]

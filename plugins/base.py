@@ -61,10 +61,10 @@ class TurnContext:
         self.request = request
         self.dry_run = dry_run
         self.session_id = session.id if session is not None else None
-        self.history: Sequence[Message] = session.history if session is not None else ()
+        self.history: Sequence[Message] = tuple(session.history) if session is not None else ()
         self.turn_id = turn_id
-        self.messages = copied(messages, list[Message])
-        self.features = copied(features, Json)
+        self.messages = lent(messages, list[Message])
+        self.features = lent(features, Json)
         self.state: Json = {}
         self.metadata: Json = {}
         self.answered: Message | None = None
@@ -123,7 +123,7 @@ class TurnResponse:
         rounds_left: int = MOST_ROUNDS,
         sent: bool = False,
     ) -> None:
-        self.choices = copied(choices, list[Choice])
+        self.choices = lent(choices, list[Choice])
         self.context = context
         self.round = round
         self.rounds_left = rounds_left
@@ -138,7 +138,9 @@ class TurnResponse:
         left of this answer stands if the round fails, is refused, or was one too many (`rounds_left`).
 
         A round is routed, limited, guarded, retried and journalled as a turn of its own. `tools` None: the model is
-        offered none, whatever the turn's request offers."""
+        offered none, whatever the turn's request offers. Raises RuntimeError: the answer was sent."""
+        if self.sent:
+            raise RuntimeError("an answer that was sent cannot be asked about")
         asked = [Message(role="user", content=each) if isinstance(each, str) else each for each in messages]
         self.asked = Asked(messages=asked, tools=tools, max_tokens=max_tokens)
 
@@ -239,7 +241,8 @@ class PluginBase:
         self.settings = self.Settings() if settings is None else settings
 
     def open(self) -> None:
-        """Before the first turn, in a thread: may block. A plugin whose `open` raises counts as not installed."""
+        """Before the first turn, in a thread: may block, for five seconds. A plugin whose `open` raises counts as not
+        installed, until it can be opened when the tenant's or another's plugins are changed."""
 
     async def close(self) -> None:
         """When other settings have taken its place, or it was switched off, and no turn uses it any more; also when the
@@ -258,6 +261,11 @@ class PluginBase:
 
 
 PluginInterface = PluginBase
+
+
+def lent(value: object, kind: type[T]) -> T:
+    """A deep copy of what is certain to be of the kind, to be changed by a hook. Texts are not copied."""
+    return msgspec.convert(msgspec.to_builtins(value), kind)
 
 
 def copied(value: object, kind: type[T]) -> T:

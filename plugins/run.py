@@ -87,11 +87,12 @@ class ChainRun:
 
     def _take(self, active: Active, context: TurnContext) -> None:
         """Copies: what the plugin does to its context from now on changes nothing."""
-        messages = copied(context.messages, list[Message])
+        changed = context.messages != list(self.messages)
+        messages = copied(context.messages, list[Message]) if changed else self.messages
         features = copied(context.features, Json)
         answer = None if context.answered is None else copied(context.answered, Message)
         metadata = _metadata(context)
-        self.touched = self.touched or messages != list(self.messages)
+        self.touched = self.touched or changed
         self.messages, self.features, self.answer = messages, features, answer
         self._keep(active, metadata)
         self._ran.append((active, context))
@@ -126,7 +127,7 @@ class ChainRun:
             response = TurnResponse(choices, context, round=number, rounds_left=left)
             changed: list[Choice] = []
             asked: list[Asked] = []
-            take = partial(self._take_response, active, response, changed, asked)
+            take = partial(self._take_response, active, response, choices, changed, asked)
             if not await self._chain.call(self, active, "post_process", response, take):
                 return choices
             if not asked:
@@ -149,8 +150,11 @@ class ChainRun:
             said = [*said, *answer.added]
             choices = answer.choices
 
-    def _take_response(self, active: Active, response: TurnResponse, changed: list[Choice], asked: list[Asked]) -> None:
-        choices = copied(response.choices, list[Choice])
+    def _take_response(
+        self, active: Active, response: TurnResponse, given: list[Choice], changed: list[Choice], asked: list[Asked]
+    ) -> None:
+        same = response.choices == given
+        choices = given if same else copied(response.choices, list[Choice])
         if not choices:
             raise ValueError("the hook left no choice")
         if response.asked is not None:
@@ -165,11 +169,14 @@ class ChainRun:
     async def _in_one_piece(self, seat: DeltaSeat, choices: list[Choice]) -> list[Choice]:
         """The answer for a hook over pieces that gets it whole, since another plugin needs it so."""
         fold = Fold()
-        for choice in choices:
-            for piece in (await seat.piece(as_delta(choice)), await seat.piece(Delta(index=choice.index), last=True)):
-                if piece is not None:
-                    fold.add(piece)
-        seat.end()
+        try:
+            for choice in choices:
+                for delta, last in ((as_delta(choice), False), (Delta(index=choice.index), True)):
+                    if (piece := await seat.piece(delta, last=last)) is not None:
+                        fold.add(piece)
+            seat.end()
+        finally:
+            seat.leave()
         reasons = {choice.index: choice.finish_reason for choice in choices}
         indexes = {choice.index for choice in choices}
         return [choice for choice in fold.choices(reasons, "stop") if choice.index in indexes]

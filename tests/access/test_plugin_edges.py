@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from google.protobuf.json_format import MessageToDict
 
@@ -17,6 +18,7 @@ from plugins.base import PluginBase
 from tests.access.grpc.client import chat, metadata, served, stream_chat
 from tests.access.parts import build
 from tests.access.test_edges import sse
+from tests.cast import ALICE, CHARLIE
 from tests.engine.parts import ScriptedModel
 from tests.plugins.turns import chain
 
@@ -54,7 +56,12 @@ async def test_our_own_answers_have_it(site):
     assert record["completion"]["plugins"] == SAID
     assert record["completion"]["rounds"]["prompt_tokens"] == 3
     round_ = site.behind.journal.intents[1]
-    assert (await site.alice.get(f"/api/turns/{round_.turn_id}")).json["intent"]["parent_turn"] == said["id"]
+    path = f"/api/turns/{round_.turn_id}"
+    assert (await site.alice.get(path)).json["error"]["code"] == "turn_not_found", "what is between plugin and model"
+    assert (await site.alice.get(f"{path}/events")).json["error"]["code"] == "turn_not_found"
+    site.keys.people[ALICE.key] = msgspec.structs.replace(ALICE.key_principal, scopes=frozenset({"chat", "audit"}))
+    assert (await site.alice.get(path)).json["intent"]["parent_turn"] == said["id"]
+    assert (await site.client(CHARLIE.key).get(path)).status == 404
 
 
 async def test_our_own_streams_have_it(site):

@@ -337,6 +337,18 @@ async def test_it_shows_what_was_sent_to_a_plugin_that_does_not_need_the_whole()
     assert parts.journal.completions[0].plugins == done.metadata
 
 
+async def test_it_cannot_ask_about_what_was_sent():
+    class Late(Looking):
+        name = "late"
+
+        def post_process(self, response):
+            response.ask(["Why?"])
+
+    engine, parts = of(Late)
+    await engine.complete(ALICE, ask())
+    assert [each.reason for each in parts.journal.completions[0].skipped] == ["failed"]
+
+
 async def test_it_fails_a_turn_at_its_end_where_looking_on_is_required():
     class Blind(Looking):
         name = "blind"

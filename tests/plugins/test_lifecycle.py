@@ -1,9 +1,10 @@
 import asyncio
+import threading
 
 import pytest
 
 from engine.snapshots import Cell
-from plugins import registry
+from plugins import activations, registry
 from plugins.activations import compile_plugins
 from plugins.active import Active, PluginTable
 from plugins.base import PluginBase, PluginSettings
@@ -130,6 +131,18 @@ def test_it_takes_a_plugin_that_cannot_open_for_missing(cast):
     (active,) = compile_plugins().tenants[cast.acme.pk]
     state = active.state()
     assert (state.breaker, state.last_error) == ("missing", "ConnectionError: nobody there")
+
+
+def test_it_waits_for_no_plugin_that_does_not_open(cast, monkeypatch):
+    free = threading.Event()
+    monkeypatch.setattr(Unopened, "open", lambda self: free.wait(60))
+    monkeypatch.setattr(activations, "OPENING", 0.02)
+    row(cast, "unopened")
+    row(cast)
+    hanging, fine = compile_plugins().tenants[cast.acme.pk]
+    assert hanging.state().last_error == "TimeoutError: it was not open after 0.02 s"
+    assert fine.loaded.plugin.opened
+    free.set()
 
 
 def test_it_tries_again_to_make_what_was_missing(cast, monkeypatch):

@@ -219,6 +219,30 @@ async def test_it_records_of_a_round_what_the_guard_lets_out():
     assert all("bomb" not in str(end.choices) for end in parts.journal.completions)
 
 
+async def test_it_asks_nothing_about_an_answer_that_may_not_be_told():
+    engine, parts = build(Turns("a bomb", "two"), words=["bomb"], plugins=chain(Asking("Why?")))
+    done = await engine.complete(ALICE, ask("Count"))
+    assert (done.finish_reason, done.message.content) == ("content_filter", "")
+    assert sorted(parts.journal.states) == ["completed", "refused"]
+    assert "bomb" not in str(parts.journal.intents), "nor is it on record"
+
+
+async def test_it_gives_a_tool_its_call_back():
+    class Tool(PluginBase):
+        name = "tool"
+
+        def post_process(self, response):
+            if response.choices[0].message.tool_calls:
+                response.ask([Message("tool", "rain", tool_call_id="c1")], tools=TOOLS)
+
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    engine, parts = build(Turns(Delta(tool_calls=[call]), "It rains."), plugins=chain(Tool))
+    assert (await engine.complete(ALICE, ask("Weather?"))).message.content == "It rains."
+    asked = parts.models[0].calls[1].messages
+    assert [message.role for message in asked] == ["user", "assistant", "tool"]
+    assert asked[1].tool_calls[0]["id"] == "c1" and asked[1].content is None
+
+
 async def test_it_is_limited_as_any_call():
     engine, parts, _ = careful(Turns("one", "two"))
     parts.limiter.refusals = [None, BudgetExceeded()]
