@@ -8,22 +8,25 @@ from access.dry_running import DryRunReport, Wanted
 from access.job_requests import request_job
 from access.tasks import dry_run_plugin
 from compliance import changes
+from compliance.journal import reader
 from engine.types import Json
 from plugins.models import PluginActivation
 from tenants.models import Job, Tenant
 
 
 def run_now(*, wanted: Wanted, tenant: Tenant, effects: bool) -> DryRunReport:
-    """Of at most `dry_running.AT_ONCE` turns. Blocking. Raises as `dry_running.check` and `report` do."""
-    dry_running.check(wanted, tenant.pk, effects=effects)
+    """Of at most `dry_running.AT_ONCE` turns. Blocking. Raises StoreUnavailable, and as `dry_running.check_effects` and
+    `report` do."""
+    dry_running.check_effects(wanted, accepted=effects)
     _record(wanted, tenant)
-    return dry_running.report(wanted, tenant)
+    return reader.readable(lambda: dry_running.report(wanted, tenant))
 
 
 def request_dry_run(*, wanted: Wanted, tenant: Tenant, effects: bool, created_by: str) -> Job:
-    """Queues it. Blocking. Raises as `dry_running.check` does, RateLimited (one is under way), StoreUnavailable (the
-    broker is away; the job then says so)."""
-    dry_running.check(wanted, tenant.pk, effects=effects)
+    """Queues it. Blocking. Raises as the checks of `dry_running` do, RateLimited (one is under way), StoreUnavailable
+    (the broker is away; the job then says so)."""
+    dry_running.check_effects(wanted, accepted=effects)
+    dry_running.check(wanted, tenant.pk)
     job = request_job(
         kind=dry_running.KIND,
         task=dry_run_plugin,

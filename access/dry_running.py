@@ -83,24 +83,26 @@ class DryRunReport(msgspec.Struct, kw_only=True):
                 self.trouble[hook.outcome] = self.trouble.get(hook.outcome, 0) + 1
 
 
-def check(wanted: Wanted, tenant_id: int, *, effects: bool) -> None:
-    """Blocking. Raises InvalidRequest: there is no such plugin, the settings do not fit it or it cannot be made of
-    them, no settings are saved, or its hooks may have effects and that is not accepted."""
-    plugin = _class(wanted.plugin)
-    if not effects and not harmless(plugin):
+def check_effects(wanted: Wanted, *, accepted: bool) -> None:
+    """Raises InvalidRequest: there is no such plugin, or its hooks may have effects and that is not accepted."""
+    if not accepted and not harmless(_class(wanted.plugin)):
         raise InvalidRequest(
             "This plugin does not say that a dry run of its hooks has no effect outside of their turns. Say `effects` "
             "to run them all the same.",
             param="effects",
         )
+
+
+def check(wanted: Wanted, tenant_id: int) -> None:
+    """Blocking. Raises InvalidRequest: the plugin cannot be made of these settings."""
     _made(wanted, tenant_id)
 
 
 def report(
     wanted: Wanted, tenant: Tenant, *, patience: float = PATIENCE, progress: Progress | None = None
 ) -> DryRunReport:
-    """Blocking. `progress` is told how many turns were read, and may raise to end it. Raises InvalidRequest as `check`
-    does, or where the plugin cannot be opened, django.db.DatabaseError and slots.NoSlot."""
+    """Blocking. `progress` is told how many turns were read, and may raise to end it. Raises InvalidRequest (the plugin
+    cannot be made or opened), django.db.DatabaseError and slots.NoSlot."""
     plugin, end, size = _made(wanted, tenant.pk), time.monotonic() + patience, 0
     told = DryRunReport(plugin=wanted.plugin)
     try:

@@ -54,11 +54,11 @@ def request_of(record: TurnRecord) -> ChatRequest:
 
 
 def history_of(record: TurnRecord, opener: Opener) -> list[Message]:
-    """What was said before in its session: its last 20 completed turns, also those that were gone back on."""
+    """What was said before in its session: of its last 20 turns those that were completed, also if gone back on."""
     intent = record.intent
     if intent.session_id is None or not intent.parent:
         return []
-    mine = Filters(user=intent.user, session_id=intent.session_id, state="completed")
+    mine = Filters(user=intent.user, session_id=intent.session_id)
     before = listing.page(intent.tenant_id, mine, before=record.turn_id, limit=MOST_BEFORE)
     turns = listing.entries_by_turn(intent.tenant_id, [turn.turn_id for turn in reversed(before.turns)])
     said: list[Message] = []
@@ -66,6 +66,8 @@ def history_of(record: TurnRecord, opener: Opener) -> list[Message]:
         try:
             past = reader.record_of(turn_id, entries, opener)
         except msgspec.MsgspecError:
+            continue
+        if past.completion is None or past.completion.state != "completed" or past.intent.parent_turn:
             continue
         answers = [choice.message for choice in past.sent[:1]]
         said += [message for message in (*past.intent.messages, *answers) if not message.passing]

@@ -66,7 +66,7 @@ class Loaded:
         if not self.uses and self.free is not None:
             self.free()
 
-    def note(self, outcome: str, seconds: float, error: BaseException | None) -> None:
+    def note(self, hook: str, outcome: str, seconds: float, error: BaseException | None) -> None:
         """What became of a hook. Tells the breaker, unless the plugin was not called."""
         self.outcomes[outcome] += 1
         self.seconds += seconds
@@ -74,9 +74,9 @@ class Loaded:
         if outcome not in RAN and outcome not in NOT_CALLED:
             self.last_error, self.last_error_at = told(error, outcome), time.time()
         if outcome == "ok":
-            self.breaker.succeeded()
+            self.breaker.succeeded(hook)
         elif outcome in STRIKES:
-            self.breaker.failed()
+            self.breaker.failed(hook)
 
 
 class Active(msgspec.Struct, frozen=True, eq=False):

@@ -14,13 +14,14 @@ Position = Literal["closed", "open", "half_open"]
 
 class Breaker:
     """One a plugin of a tenant. Whoever is let in by `enter` says what became of it: `succeeded`, `failed`, or neither
-    (`left`, since its turn was cancelled)."""
+    (`left`, since its turn was cancelled). Failures in a row are counted hook by hook: one that is well says nothing of
+    the others."""
 
     __slots__ = ("_failures", "_monotonic", "_opened", "_trial")
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._failures = 0
+        self._failures: dict[str, int] = {}
         self._opened: float | None = None
         self._trial = False
 
@@ -45,16 +46,16 @@ class Breaker:
         self._trial = True
         return True
 
-    def succeeded(self) -> None:
+    def succeeded(self, hook: str) -> None:
         if self._opened is not None and not self._trial:
             return  # it had begun before the others failed
-        self._failures = 0
+        self._failures.pop(hook, None)
         self._opened = None
         self._trial = False
 
-    def failed(self) -> None:
-        self._failures += 1
-        if self._trial or (self._opened is None and self._failures >= FAILURES):
+    def failed(self, hook: str) -> None:
+        self._failures[hook] = failures = self._failures.get(hook, 0) + 1
+        if self._trial or (self._opened is None and failures >= FAILURES):
             self._opened = self._monotonic()
         self._trial = False
 

@@ -136,7 +136,7 @@ class PluginChain:
     def ran(self, active: Active, hook: str, outcome: str, seconds: float) -> None:
         if outcome == "blocked":
             log.warning("plugin %s: %s kept the event loop busy", active.name, hook)
-        active.loaded.note(outcome, seconds, None)
+        active.loaded.note(hook, outcome, seconds, None)
         self._meter.hook(plugin=active.name, hook=hook, outcome=outcome, seconds=seconds)
 
     def skip(
@@ -153,7 +153,7 @@ class PluginChain:
         self.skipped[active.name, reason] += 1
         if reason not in QUIET:
             log.warning("plugin %s: %s skipped, %s", active.name, hook, reason, exc_info=error)
-        active.loaded.note(reason, seconds, error)
+        active.loaded.note(hook, reason, seconds, error)
         self._meter.hook(plugin=active.name, hook=hook, outcome=reason, seconds=seconds)
         run.skipped.append(SkippedHook(active.name, hook, reason))
         if active.required and not run.rehearsal:

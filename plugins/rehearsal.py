@@ -168,7 +168,7 @@ class Rehearsal:
         if whole and told.outcome in ("ok", "none"):
             left = self._whole(context, choices, told, sent=sent)
             choices = choices if sent else left
-        if choices != were and told.outcome == "ok":
+        if choices != were:  # what a hook that failed left of them is not among these
             told.were, told.choices = were, choices
 
     def _pieces(self, context: TurnContext, choices: list[Choice], told: PostReport) -> list[Choice]:

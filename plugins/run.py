@@ -169,11 +169,14 @@ class ChainRun:
     async def _in_one_piece(self, seat: DeltaSeat, choices: list[Choice]) -> list[Choice]:
         """The answer for a hook over pieces that gets it whole, since another plugin needs it so."""
         fold = Fold()
-        for choice in choices:
-            for piece in (await seat.piece(as_delta(choice)), await seat.piece(Delta(index=choice.index), last=True)):
-                if piece is not None:
-                    fold.add(piece)
-        seat.end()
+        try:
+            for choice in choices:
+                for delta, last in ((as_delta(choice), False), (Delta(index=choice.index), True)):
+                    if (piece := await seat.piece(delta, last=last)) is not None:
+                        fold.add(piece)
+            seat.end()
+        finally:
+            seat.leave()
         reasons = {choice.index: choice.finish_reason for choice in choices}
         indexes = {choice.index for choice in choices}
         return [choice for choice in fold.choices(reasons, "stop") if choice.index in indexes]

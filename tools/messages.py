@@ -109,14 +109,16 @@ def of_extensions() -> Iterator[tuple[str, str]]:
     from access.console import setting_fields  # noqa: PLC0415  # needs settings
     from adapters import registry as adapters  # noqa: PLC0415
     from plugins import registry as plugins  # noqa: PLC0415
+    from plugins.describing import traits_of  # noqa: PLC0415
 
     for label in adapters.labels().values():
         yield label, "adapters/registry.py"
     for plugin in map(plugins.get, plugins.names()):
         if plugin.__module__.startswith("plugins."):
             place = f"{plugin.__module__.replace('.', '/')}.py"
-            about = setting_fields.summary(plugin.__doc__ or "")
-            yield from ((each, place) for each in (plugin.label, about, *setting_fields.said(plugin.Settings)))
+            traits = traits_of(plugin.name)
+            about = traits.about.split("\n\n") if traits is not None else []  # paragraph by paragraph, as pages show it
+            yield from ((each, place) for each in (plugin.label, *about, *setting_fields.said(plugin.Settings)) if each)
 
 
 def flags(message: str | tuple[str, ...]) -> list[str]:

@@ -133,10 +133,17 @@ def test_a_hook_that_sees_the_answer_when_it_was_sent_changes_nothing():
         def post_process(self, response):
             assert response.sent and response.text == "piece"
             response.text = "too late"
-            response.ask(["more?"])
+            response.metadata["seen"] = True
 
     told = rehearsed(Watching)
-    assert (told.post.choices[0].message.content, told.post.asked) == ("piece", None)
+    assert (told.post.choices[0].message.content, told.metadata) == ("piece", {"seen": True})
+
+    class Asking(Watching):
+        def post_process(self, response):
+            response.ask(["more?"])
+
+    told = rehearsed(Asking)
+    assert (told.post.outcome, told.post.choices[0].message.content, told.post.asked) == ("failed", "piece", None)
 
     class Whole(Watching):
         needs_full_response = None

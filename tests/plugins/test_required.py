@@ -142,6 +142,70 @@ async def test_it_tries_one_at_a_time():
     assert plugins.states(1)[0].breaker == "closed"
 
 
+async def test_it_counts_each_hook_by_itself():
+    class Half(PluginBase):
+        name = "half"
+        broken = True
+
+        async def pre_process(self, context):
+            """Is always well."""
+
+        async def post_process(self, response):
+            if self.broken:
+                raise LookupError
+
+    plugin = Half(PluginSettings())
+    half, clock = broken(plugin)
+    plugins = chain(half)
+
+    async def reasons():
+        run = await pre(plugins)
+        await run.post(said("x"))
+        return [each.reason for each in run.skipped]
+
+    found = [await reasons() for _ in range(breaker.FAILURES + 1)]
+    assert found == [["failed"]] * breaker.FAILURES + [["open"]]
+    clock.now += breaker.PAUSE
+    assert await reasons() == ["failed"], "the one that is tried is well, and the other fails again"
+    assert await reasons() == ["open"]
+    clock.now += breaker.PAUSE
+    plugin.broken = False
+    assert [await reasons() for _ in range(3)] == [[]] * 3
+
+
+async def test_it_forgets_a_trial_that_was_cancelled_in_one_piece():
+    gate = asyncio.Event()
+
+    class Waiting(PluginBase):
+        name = "waiting"
+        needs_full_response = True
+        timeout = 60.0
+        broken = True
+
+        async def process_delta(self, delta):
+            if self.broken:
+                raise LookupError
+            await gate.wait()
+
+    plugin = Waiting(PluginSettings())
+    waiting, clock = broken(plugin)
+    plugins = chain(waiting)
+    for _ in range(breaker.FAILURES):
+        await (await pre(plugins)).post(said("x"))
+    clock.now += breaker.PAUSE
+    plugin.broken = False
+    run = await pre(plugins)
+    trial = asyncio.ensure_future(run.post(said("x")))
+    while plugins.states(1)[0].breaker != "half_open":
+        await asyncio.sleep(0)
+    trial.cancel()
+    await asyncio.wait([trial])
+    gate.set()
+    run = await pre(plugins)
+    assert (await run.post(said("x")))[0].message.content == "x" and run.skipped == []
+    assert plugins.states(1)[0].breaker == "closed"
+
+
 async def test_it_counts_only_failures_in_a_row():
     plugin = Failing()
     plugins = chain(plugin)

@@ -157,6 +157,13 @@ async def test_it_is_for_who_may_change_plugins_and_read_what_was_said(filled):
         assert answer.status == (200 if allowed else 403), role
 
 
+async def test_a_key_needs_both_scopes(filled):
+    principal = manager(BOB)
+    for scopes in ({"manage"}, {"audit"}, {"chat", "sessions"}):
+        filled.site.keys.people[BOB.key] = type(principal)(**{**fields(principal), "scopes": frozenset(scopes)})
+        refused(await filled.bob.post(PATH, {"plugin": "polite"}), 403, "forbidden")
+
+
 async def test_that_it_was_asked_for_is_journalled_without_settings(filled):
     await told(filled.alice, last=3, settings={"password": "hunter2"})
     bodies = await filled.rows(lambda: [bytes(row.body) for row in ChangeRecord.objects.everywhere()])
