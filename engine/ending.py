@@ -75,7 +75,10 @@ class Endings:
                 self._check_refusal(turn.principal, error)
             overtaken = type(error) is Conflict  # by another turn, after the model had answered
             state: State = "failed" if overtaken or isinstance(error, UpstreamError | Unavailable) else "refused"
-            await self._record_end(turn, state, error.code, error)
+            work = self._record_end(turn, state, error.code, error)
+            if isinstance(turn.route, LentRoute) and not turn.route.call.over:
+                work = self._whatever_comes(work)  # it waits for the call: who is cancelled meanwhile is recorded too
+            await work
             if turn.decided:
                 error.turn_id = turn.id
             if (limits := turn.limits()) is not None:
@@ -197,6 +200,12 @@ class Endings:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._over)
+
+    async def _whatever_comes(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        await asyncio.shield(task)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)

@@ -370,3 +370,31 @@ async def test_it_may_need_the_whole_without_changing_it():
 
     engine, _ = of(Whole)
     assert (await pieces(engine))[0] == ["one two three"]
+
+
+async def test_it_is_recorded_though_its_caller_leaves_while_others_read_on():
+    """The turn that began a shared call fails, pays for all of it, and waits for that."""
+    gate = asyncio.Event()
+
+    class Once(PluginBase):
+        name = "once"
+        left = 1
+
+        def process_delta(self, delta):
+            if self.left:
+                type(self).left -= 1
+                raise LookupError
+
+    engine, parts = of(active(Once, required=True), model=ScriptedModel(["a", gate, "b"]))
+    parts.answers.chosen = CachePolicy(coalesce=True)
+    first = asyncio.ensure_future(engine.complete(ALICE, ask(temperature=0)))
+    other = asyncio.ensure_future(engine.complete(ALICE, ask(temperature=0)))
+    while Once.left:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.wait([first])
+    gate.set()
+    assert (await other).message.content == "ab"
+    await nothing_left(engine, parts)
+    assert sorted(parts.journal.states) == ["completed", "failed"]
