@@ -9,6 +9,7 @@ from engine.types import ChatRequest, Message
 from plugins import registry
 from plugins.builtin.language import Language
 from tests.cast import ALICE
+from tests.conformance.plugins import PluginSuite
 from tests.plugins.turns import chain
 
 
@@ -105,3 +106,8 @@ def test_it_says_in_which_language_to_refuse():
     assert made.spoken(ChatRequest(messages=[Message(role="user", content="12345")])) == "fr"
     assert made.spoken(ChatRequest(messages=[])) == "fr"
     assert chain(made).spoken(ALICE.principal, ChatRequest(messages=[])) == "fr"
+
+
+class TestLanguage(PluginSuite):
+    plugin = Language
+    settings = ({}, {"languages": ["zh", "en"], "first": "text", "default": "zh"}, {"confidence": 1.0, "first": "body"})
