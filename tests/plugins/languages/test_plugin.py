@@ -34,6 +34,10 @@ async def features(text, made=None, *, language=None, header=None, history=(), m
     return found.get("language"), found.get("language_source")
 
 
+def test_it_is_one_of_the_plugins_there_are():
+    assert registry.get("language") is Language
+
+
 async def test_it_finds_the_language_of_the_words():
     assert await features("请问怎么修改收货地址？") == ("zh-Hans", "text")
     assert await features("Where is my order?") == ("en", "text")
@@ -88,7 +92,7 @@ async def test_its_memory_goes_with_the_last_who_uses_it():
     code = """
 import asyncio, gc
 from plugins.languages import models
-from plugins.languages.plugin import Language, LanguageSettings
+from plugins.builtin.language import Language, LanguageSettings
 one, two = Language(LanguageSettings()), Language(LanguageSettings(languages=["zh", "en"]))
 import sys
 assert "py3langid" not in sys.modules and "fasttext" not in sys.modules and "numpy" not in sys.modules
