@@ -13,7 +13,7 @@ class Counted(PluginBase):
 
 def test_it_knows_the_built_in_plugins():
     assert {"canned_answers", "language"} <= set(registry.names())
-    assert registry.labels() == {"canned_answers": "Canned answers"}
+    assert {**registry.labels(), "canned_answers": "Canned answers", "language": "Language"} == registry.labels()
     assert registry.get("canned_answers").name == "canned_answers"
 
 
