@@ -124,7 +124,7 @@ def memory() -> None:
     """In a fresh process: what loading adds."""
     code = """
 import json, time
-from plugins.languages.plugin import Language, LanguageSettings
+from plugins.builtin.language import Language, LanguageSettings
 def proportional():
     return next(int(line.split()[1]) for line in open("/proc/self/smaps_rollup") if line.startswith("Pss:")) / 1024
 before, began = proportional(), time.process_time()

@@ -13,6 +13,13 @@ from engine.entries import Retry
 from engine.types import Json
 
 KEPT = {"instance": _("the instance that answered it before"), "model": _("the model that answered it before")}
+SOURCES = {
+    "body": _("as the request says"),
+    "header": _("as Accept-Language says"),
+    "text": _("by its words"),
+    "session": _("as the conversation before"),
+    "default": _("by default"),
+}
 WHY = {
     "two_tried": _("two of it had been tried"),
     "nobody_left": _("nobody left"),
@@ -26,6 +33,7 @@ def reasons(decision: Mapping[str, Any]) -> list[tuple[Any, Any]]:
         (_("Refused"), _refusal(decision.get("refusal"))),
         (_("Model"), decision.get("model")),
         (_("Instance"), decision.get("instance")),
+        (_("Language"), _language(decision.get("language"))),
         (_("Rules that matched"), rules),
         (_("Fallback"), _fallback(decision.get("fallback"))),
         (_("Session"), _session(decision.get("session"))),
@@ -35,6 +43,15 @@ def reasons(decision: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     ]
     shown = [(name, value) for name, value in rows if value]
     return [*shown, (_("Rules that matched"), _("none"))] if shown and not rules else shown
+
+
+def _language(found: Any) -> Any:
+    """How a plugin found it."""
+    if not isinstance(found, dict) or not isinstance(found.get("tag"), str):
+        return None
+    confidence = found.get("confidence")
+    sure = f", {confidence:.2f}" if isinstance(confidence, int | float) else ""
+    return f"{found['tag']} ({SOURCES.get(str(found.get('source')), found.get('source'))}{sure})"
 
 
 def _waited(seconds: Any) -> str:

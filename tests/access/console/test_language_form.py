@@ -6,8 +6,8 @@ from django.utils.translation import override
 
 from access.console.setting_fields import said
 from access.console.setting_forms import SettingsForm
+from plugins.builtin.language import Language, LanguageSettings
 from plugins.languages.names import NAMES, USUAL
-from plugins.languages.plugin import Language, LanguageSettings
 
 
 def sent(languages, **other):

@@ -9,6 +9,7 @@ from engine.types import ChatRequest, Message
 from plugins import registry
 from plugins.builtin.language import Language
 from tests.cast import ALICE
+from tests.conformance.plugins import PluginSuite
 from tests.plugins.turns import chain
 
 
@@ -31,6 +32,10 @@ async def features(text, made=None, *, language=None, header=None, history=(), m
     await run.pre()
     found = run.features
     return found.get("language"), found.get("language_source")
+
+
+def test_it_is_one_of_the_plugins_there_are():
+    assert registry.get("language") is Language
 
 
 async def test_it_finds_the_language_of_the_words():
@@ -87,7 +92,7 @@ async def test_its_memory_goes_with_the_last_who_uses_it():
     code = """
 import asyncio, gc
 from plugins.languages import models
-from plugins.languages.plugin import Language, LanguageSettings
+from plugins.builtin.language import Language, LanguageSettings
 one, two = Language(LanguageSettings()), Language(LanguageSettings(languages=["zh", "en"]))
 import sys
 assert "py3langid" not in sys.modules and "fasttext" not in sys.modules and "numpy" not in sys.modules
@@ -105,3 +110,8 @@ def test_it_says_in_which_language_to_refuse():
     assert made.spoken(ChatRequest(messages=[Message(role="user", content="12345")])) == "fr"
     assert made.spoken(ChatRequest(messages=[])) == "fr"
     assert chain(made).spoken(ALICE.principal, ChatRequest(messages=[])) == "fr"
+
+
+class TestLanguage(PluginSuite):
+    plugin = Language
+    settings = ({}, {"languages": ["zh", "en"], "first": "text", "default": "zh"}, {"confidence": 1.0, "first": "body"})
