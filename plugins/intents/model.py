@@ -16,9 +16,12 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from plugins.intents.features import Floats, Read, Vocabulary
 from plugins.intents.vectors import WordVectors
+
+threadpool_limits(limits=1, user_api="blas")  # a worker has its core; the event loop must not wait for other threads
 
 FORMAT: Final = 1
 SHARPNESS: Final = 3.0  # how fast candidates behind the best fall off

@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
 
 from plugins.intents.features import Floats, Read, Vocabulary
 from plugins.intents.model import MEANT, IntentModel, Judge, Meanings, Signals, signals
 from plugins.intents.texts import normalised
 from plugins.intents.vectors import WordVectors
+
+threadpool_limits(limits=1, user_api="blas")  # scipy has a library of its own
 
 FEATURES: Final = 1024
 WIDTH: Final = 0.5  # of the kernel exp(-WIDTH * distance squared) that the random features stand for

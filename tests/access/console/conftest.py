@@ -72,6 +72,8 @@ def rows(cast: SimpleNamespace) -> SimpleNamespace:
     operator, _new = User.objects.get_or_create(username="visitor", is_superuser=True)
     cast.visits = [screens.visit(tenant, operator) for tenant in (cast.acme, cast.globex)]
     cast.invitations = [screens.invitation(tenant) for tenant in (cast.acme, cast.globex)]
+    cast.intents = [screens.intent(tenant) for tenant in (cast.acme, cast.globex)]
+    cast.intent_settings = [screens.intent_settings(tenant) for tenant in (cast.acme, cast.globex)]
     cast.plugins = [screens.activation(tenant) for tenant in (cast.acme, cast.globex)]
     return cast
 
