@@ -52,22 +52,28 @@ class IntentPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     enabled: bool | UnsetType = UNSET
 
 
-class IntentAnswer(msgspec.Struct, kw_only=True):
-    """Times are in Unix seconds."""
+class IntentLine(msgspec.Struct, kw_only=True):
+    """An intent; `examples` counts its utterances. Times are in Unix seconds."""
 
     id: int
     name: str
     description: str
-    utterances: list[str]
+    examples: int
     enabled: bool
     created_at: float
     updated_at: float
 
 
-class IntentPage(msgspec.Struct):
-    """All of the tenant, by name."""
+class IntentAnswer(IntentLine, kw_only=True):
+    """An intent with its utterances."""
 
-    intents: list[IntentAnswer]
+    utterances: list[str]
+
+
+class IntentPage(msgspec.Struct):
+    """All of the tenant, by name, without their utterances."""
+
+    intents: list[IntentLine]
 
 
 class IntentSettingsPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -202,7 +208,7 @@ class IntentClassify(LeanView):
 
 
 def listed(tenant_id: int) -> IntentPage:
-    return IntentPage([answer(row) for row in services.intents_of(tenant_id)])
+    return IntentPage([line(row) for row in services.intents_of(tenant_id)])
 
 
 def make(tenant_id: int, values: Json) -> IntentAnswer:
@@ -256,15 +262,23 @@ def state(row: TrainedIntents) -> str:
 
 
 def answer(row: Intent) -> IntentAnswer:
-    return IntentAnswer(
-        id=row.pk,
-        name=row.name,
-        description=row.description,
-        utterances=row.examples,
-        enabled=row.enabled,
-        created_at=row.created_at.timestamp(),
-        updated_at=row.updated_at.timestamp(),
-    )
+    return IntentAnswer(**_fields(row), utterances=row.examples)
+
+
+def line(row: Intent) -> IntentLine:
+    return IntentLine(**_fields(row))
+
+
+def _fields(row: Intent) -> Json:
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "description": row.description,
+        "examples": len(row.examples),
+        "enabled": row.enabled,
+        "created_at": row.created_at.timestamp(),
+        "updated_at": row.updated_at.timestamp(),
+    }
 
 
 def settings_answer(row: IntentSettings) -> IntentSettingsAnswer:

@@ -17,7 +17,7 @@ from plugins.intents.texts import normalised, pieces, runs, word_grams, words
 from plugins.intents.vectors import WordVectors
 
 FEW: Final = 3_000  # texts up to which every word and piece counts; above, those that stand in two texts
-MOST: Final = 120_000  # words and pieces of a model at most; the most frequent stay
+MOST: Final = 120_000  # words and pieces of a model at most
 REMEMBERED_LENGTH: Final = 16  # characters of a run whose pieces are remembered
 MOST_REMEMBERED: Final = 20_000  # of them
 
@@ -41,8 +41,8 @@ class Vocabulary:
         return len(self.idf)
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> Vocabulary:
-        """Of normalised texts."""
+    def of(cls, texts: Iterable[str], most: int = MOST) -> Vocabulary:
+        """Of normalised texts: at most so many words and pieces, the most frequent."""
         counted: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         size = 0
         for text in texts:
@@ -51,7 +51,7 @@ class Vocabulary:
             counted[1].update({piece for run in runs(text) for piece in pieces(run)})
         least = 1 if size <= FEW else 2
         kept = [
-            sorted(gram for gram, count in counter.most_common(MOST // 2) if count >= least or " " not in gram)
+            sorted(gram for gram, count in counter.most_common(most // 2) if count >= least or " " not in gram)
             for counter in counted
         ]
         counts = [counter[gram] for counter, grams in zip(counted, kept, strict=True) for gram in grams]

@@ -16,9 +16,12 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from plugins.intents.features import Floats, Read, Vocabulary
 from plugins.intents.vectors import WordVectors
+
+threadpool_limits(limits=1, user_api="blas")  # a worker has its core; the event loop must not wait for other threads
 
 FORMAT: Final = 1
 SHARPNESS: Final = 3.0  # how fast candidates behind the best fall off
@@ -67,11 +70,12 @@ class Meanings:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Is it any of them? The logistic regression over the signals, after each is centred and scaled."""
+    """Is it any of them? The logistic regression over the signals, after each is centred and scaled. One that was not
+    taught goes by the lead over "none of these"."""
 
     mean: Signals = field(default_factory=lambda: np.zeros(SIGNALS))
     scale: Signals = field(default_factory=lambda: np.ones(SIGNALS))
-    weights: Signals = field(default_factory=lambda: np.array([1.0, 0, 0, 0, 0, 0]))
+    weights: Signals = field(default_factory=lambda: np.array([0, 0, 4.0, 0, 0, 0]))
     bias: float = 0.0
 
     def probability(self, signals: Signals) -> Signals:
@@ -128,7 +132,7 @@ class IntentModel:
             Candidate(self.intents[at], round(float(share), 4)) for at, share in zip(order, shares, strict=True)
         ]
         wanted = self.threshold if threshold is None else threshold
-        named = probability >= wanted and bool(len(read.places) or read.familiarity)
+        named = probability >= wanted and (len(read.places) > 0 or nearness != 0)
         return Recognised(candidates[0].intent if named else None, candidates[0].score, candidates)
 
     def to_bytes(self) -> bytes:

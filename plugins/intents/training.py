@@ -12,17 +12,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_limits
 
-from plugins.intents.features import Floats, Read, Vocabulary
+from plugins.intents.features import MOST, Floats, Read, Vocabulary
 from plugins.intents.model import MEANT, IntentModel, Judge, Meanings, Signals, signals
 from plugins.intents.texts import normalised
 from plugins.intents.vectors import WordVectors
+
+threadpool_limits(limits=1, user_api="blas")  # scipy has a library of its own
 
 FEATURES: Final = 1024
 WIDTH: Final = 0.5  # of the kernel exp(-WIDTH * distance squared) that the random features stand for
 RIDGE: Final = 0.5
 SOFTNESS: Final = 1.0  # C of the support vector machine
 SEED: Final = 20
+LEAST_TAUGHT: Final = 6  # texts rightly recognised from which it can be learnt what is to be rejected
+MOST_WEIGHTS: Final = 16_000_000  # words and pieces times intents: 30 MB in every worker, 120 MB while training
 
 Example = tuple[str, str]
 Labels = npt.NDArray[np.int64]
@@ -45,9 +50,9 @@ def fit(examples: Sequence[Example], outside: Sequence[str], vectors: WordVector
     column = {intent: at for at, intent in enumerate(intents)}
     texts = [text for text, _ in examples] + list(outside)
     labels = np.array([column[intent] for _, intent in examples] + [len(intents)] * len(outside), np.int64)
-    vocabulary = Vocabulary.of(normalised(text) for text in texts)
-    reads = [Read(text, vocabulary, vectors) for text in texts]
     columns = len(intents) + bool(outside)
+    vocabulary = Vocabulary.of((normalised(text) for text in texts), min(MOST, MOST_WEIGHTS // columns))
+    reads = [Read(text, vocabulary, vectors) for text in texts]
     weights, bias = _linear(_matrix(reads, len(vocabulary)), labels, columns)
     meanings = _meanings(reads, labels, len(intents), columns) if vectors is not None else None
     return IntentModel(
@@ -58,7 +63,7 @@ def fit(examples: Sequence[Example], outside: Sequence[str], vectors: WordVector
         bias=bias if meanings is None else bias - np.float32(MEANT / 2),
         meanings=meanings,
         judge=Judge(),
-        threshold=0.0,
+        threshold=0.5 if outside else 0.0,
         vectors=vectors,
     )
 
@@ -83,9 +88,8 @@ def with_judge(
     model: IntentModel, seen: Judged, *, least_right: float = 0.0, least_outside: float = 0.0
 ) -> IntentModel:
     """Teaches the model what to reject, in place, and chooses its threshold. Without texts from outside nothing is
-    rejected."""
-    if not seen.outside.any() or not seen.right.any():
-        model.threshold = 0.0
+    rejected, and from next to nothing recognised nothing is learnt: the model stays as it was made."""
+    if not seen.outside.any() or seen.right.sum() < LEAST_TAUGHT:
         return model
     model.judge = judge(seen)
     model.threshold = threshold(model.judge.probability(seen.signals), seen, least_right, least_outside)

@@ -54,7 +54,7 @@ def test_a_file_is_all_of_a_tenants_intents(cast):
         ("intents:\n- {utterances: []}", "2:3: an intent needs a name"),
         ("intents:\n- {name: a}\n- {name: a}", "3:3: 'a' is there twice"),
         ("intents:\n- {nmae: a}", "2:4: unknown key 'nmae'"),
-        ("intents:\n- {name: a, utterances: b}", "2:24: expected a list"),
+        ("intents:\n- {name: a, utterances: b}", "2:25: expected a list"),
         ("intents:\n- {name: two words}", "2:1: intents: two words: A name is"),
     ],
 )

@@ -43,6 +43,8 @@ CHANGED = {
     "plugins/pluginactivation": (
         "plugins", {"enabled": "on", "settings-answers-TOTAL_FORMS": 0, "settings-answers-INITIAL_FORMS": 0},
     ),
+    "plugins/intent": ("intents", {"tenant": 1, "name": "other", "utterances": "one\ntwo"}),
+    "plugins/intentsettings": ("intents", {"tenant": 1, "threshold": "0.7", "outside": "none"}),
 }  # fmt: skip
 
 
@@ -102,6 +104,8 @@ def _first(rows: SimpleNamespace, screen: str) -> int:
         "compliance/wordexceptions": WordExceptions.objects.for_tenant(rows.acme.pk),
         "compliance/personaldata": rows.personal,
         "plugins/pluginactivation": rows.plugins,
+        "plugins/intent": rows.intents,
+        "plugins/intentsettings": rows.intent_settings,
     }[screen]
     return found[0].pk
 

@@ -23,6 +23,10 @@ async def intent(site):
     return (await site.alice.post("/api/intents", REFUND)).json
 
 
+def line(intent):
+    return {name: value for name, value in intent.items() if name != "utterances"}
+
+
 async def learnt(site):
     await site.rows(lambda: learning.learn(ACME.id))
     LIVE.swap(await site.rows(compile_intents))
@@ -31,12 +35,12 @@ async def learnt(site):
 async def test_it_makes_changes_and_deletes_intents(site, intent):
     path = f"/api/intents/{intent['id']}"
     assert intent == {**intent, **REFUND, "description": "", "enabled": True}
-    assert (await site.alice.get("/api/intents")).json == {"intents": [intent]}
+    assert (await site.alice.get("/api/intents")).json == {"intents": [line(intent)]}
     added = (await site.alice.request("PATCH", path, {"add": ["退钱", "我要退款"], "description": "Money back"})).json
     assert added["utterances"] == [*REFUND["utterances"], "退钱"] and added["description"] == "Money back"
     put = (await site.alice.request("PUT", path, {"name": "money.back"})).json
     assert (put["name"], put["utterances"], put["description"]) == ("money.back", [], "")
-    refused(await site.alice.post("/api/intents", {"name": "money.back"}), 400, "invalid_request", "__all__")
+    refused(await site.alice.post("/api/intents", {"name": "money.back"}), 400, "invalid_request")
     assert (await site.alice.request("DELETE", path)).status == 204
     refused(await site.alice.get(path), 404, "not_found")
 
@@ -111,7 +115,7 @@ async def test_charlie_sees_and_changes_nothing_of_it(site, intent):
 async def test_only_who_manages_may_change_them(site, intent, unknown):
     refused(await site.bob.get("/api/intents"), 403, "forbidden")
     auditor = site.signed_in(BOB, "auditor")
-    assert (await auditor.get("/api/intents")).json == {"intents": [intent]}
+    assert (await auditor.get("/api/intents")).json == {"intents": [line(intent)]}
     refused(await auditor.post("/api/intents", {"name": "x"}), 403, "forbidden")
     for each in unknown:
         refused(await site.alice.get(f"/api/intents/{each}"), 404, "not_found")

@@ -71,6 +71,7 @@ def test_it_learns_from_very_little(count):
         model, report = trained(pairs, [], None)
         assert model.classify(pairs[0][0]).candidates[0].intent == "refund"
         assert report.few == ["refund"]
+        assert [text for text in ELSEWHERE if model.classify(text).intent is not None] == []
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 100, b"PK\x03\x04", json.dumps({"format": 1}).encode()])
