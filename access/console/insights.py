@@ -235,7 +235,7 @@ def _analysis() -> dict[str, Any]:
         trouble = _("The last analysis ended early: %(error)s") % {"error": run.error}
     elif time.time() - run.ended > LATE and run.held_until < time.time():
         trouble = _("The journal has not been analysed for some minutes: is the background worker running?")
-    lines = [[_("Entries that were not read yet"), number_format(state.behind or 0)]]
+    lines = [[_("Entries that were not read yet"), number_format(state.behind)]]
     lines += [[_("Entries that were removed before they were read"), number_format(state.gone)]]
     if run is not None and run.ended:
         lines += [

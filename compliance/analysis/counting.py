@@ -92,6 +92,8 @@ class Counting:
         if session is None:
             return
         told = facts.begun(entry)
+        if told.parent_turn:  # a further round that a plugin asked for
+            return
         ended = self._open_end(session)
         if ended is not None:
             self._close(session)
@@ -105,7 +107,7 @@ class Counting:
         told = facts.ended(entry)
         state = entry.state if entry.state in _STATES else "failed"
         at = entry.at
-        if entry.session_id is not None and not asked.parent_turn:
+        if entry.session_id is not None and not told.parent_turn:
             if state == "completed":
                 self._close(entry.session_id)
             else:
@@ -124,7 +126,7 @@ class Counting:
             self._add(at, "personal", kind)
         self._found(at, asked, state)
         self._judged(at, [*asked.verdicts, *(judged.verdicts if judged is not None else told.verdicts)])
-        for skipped in (judged.skipped if judged is not None else []) or told.skipped:
+        for skipped in told.skipped:
             self._add(at, "plugin", skipped.plugin, f"{skipped.hook} {skipped.reason}"[:32])
         if state == "completed":
             self._timed(entry, told)

@@ -57,6 +57,7 @@ class Begun(msgspec.Struct, frozen=True):
 
     parent: int = 0
     edge: str = ""
+    parent_turn: str = ""
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -82,13 +83,13 @@ class Ended(msgspec.Struct, frozen=True):
     duration: float = 0.0
     instance_id: int = 0
     skipped: list[Skipped] = []
+    parent_turn: str = ""
 
 
 class Judged(msgspec.Struct, frozen=True):
     """Of the sealed part of a completion."""
 
     verdicts: list[Hit] = []
-    skipped: list[Skipped] = []
 
 
 _asked: Final = msgspec.json.Decoder(Asked)

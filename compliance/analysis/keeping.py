@@ -8,12 +8,12 @@ from typing import Final
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from django.db.models import Min
 
 from compliance.analysis import questions
 from compliance.models.insights import InsightCount, InsightQuestions, InsightTiming
 from engine.errors import StoreUnavailable
 from tenants import stored_keys
-from tenants.models import Tenant
 
 HOUR: Final = 3600
 DAY: Final = 24 * HOUR
@@ -58,8 +58,8 @@ def forget_old(now: float) -> None:
     InsightCount.objects.everywhere().filter(hour__lt=hour).delete()
     InsightTiming.objects.everywhere().filter(hour__lt=hour).delete()
     InsightQuestions.objects.everywhere().filter(day__lt=int(now // DAY) - settings.INSIGHTS_QUESTION_DAYS).delete()
-    default = settings.JOURNAL_RETENTION_DAYS
-    for pk, days in Tenant.objects.values_list("pk", "retention_days"):
-        kept = default if days is None else days
-        if 0 < kept < settings.INSIGHTS_QUESTION_DAYS:
+    oldest = InsightQuestions.objects.everywhere().order_by().values_list("tenant_id", "tenant__retention_days")
+    for pk, days, first in oldest.annotate(first=Min("day")):
+        kept = settings.JOURNAL_RETENTION_DAYS if days is None else days
+        if kept and first < int(now // DAY) - kept:
             InsightQuestions.objects.for_tenant(pk).filter(day__lt=int(now // DAY) - kept).delete()

@@ -5,7 +5,6 @@ the days it touches."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,6 +19,7 @@ from compliance.models.insights import AnalysisRun, InsightCount, InsightPlace, 
 from compliance.usage import buckets
 from compliance.usage.reader import HOUR, Latency, Period, Quantiles
 from tenants import stored_keys
+from tenants.models import Tenant
 from tenants.scoping import ScopedQuerySet
 
 DAY: Final = 24 * HOUR
@@ -112,10 +112,10 @@ class Slow(msgspec.Struct, frozen=True):
 
 
 class State(NamedTuple):
-    """How far the analysis is: `behind` entries of all tenants were not read yet; None: the journal is away."""
+    """How far the analysis is: `behind` entries of all tenants were not read yet, `gone` were removed before."""
 
     run: AnalysisRun | None
-    behind: int | None
+    behind: int
     gone: int
 
 
@@ -189,21 +189,22 @@ def slowest(tenant_id: int | None, period: Period) -> list[Slow]:
 
 
 def state() -> State:
-    """Raises django.db.DatabaseError for the platform's own database only."""
     places = dict(InsightPlace.objects.everywhere().values_list("tenant_id", "position"))
     gone = InsightPlace.objects.everywhere().aggregate(sum=Sum("gone"))["sum"] or 0
     run = AnalysisRun.objects.filter(pk=1).first()
-    return State(run, _behind(places, {tenant_id for tenant_id in places if tenant_id}), int(gone))
+    return State(run, _behind(places), int(gone))
 
 
 def place(tenant_id: int) -> InsightPlace | None:
     return InsightPlace.objects.for_tenant(tenant_id).first()
 
 
-def _behind(places: dict[int, int], known: Collection[int]) -> int | None:
+def _behind(places: dict[int, int]) -> int:
+    """Tenants that are gone are not waited for."""
     with Follower() as follower:
         heads = follower.heads()
-    return sum(max(size - places.get(each, 0), 0) for each, size in heads.items() if each)
+    there = Tenant.objects.values_list("pk", flat=True)
+    return sum(max(heads.get(each, 0) - places.get(each, 0), 0) for each in there)
 
 
 def _rows(tenant_id: int | None, what: str, period: Period) -> ScopedQuerySet[InsightCount]:

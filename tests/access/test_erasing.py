@@ -158,7 +158,7 @@ def test_it_leaves_nothing_of_the_user_and_all_of_the_others(place):
 
     kept = json.loads(default_storage.open(erasure.certificate).read())
     about = kept["certificate"]
-    assert about["deleted"] == {"sessions": 1, "archived_sessions": 0, "answers": 2, "results": 1}
+    assert about["deleted"] == {"sessions": 1, "archived_sessions": 0, "answers": 2, "questions": 0, "results": 1}
     assert about["store"] == {"append_only_file": True, "snapshot": True, "refused": ""}
     assert len(about["keys_destroyed"]) == 1 and about["subject"] == KEYS[1].pseudonym(ALICES)
     assert about["erased_until"] == erasure.erased_at.timestamp() and about["turns_in_the_clear"] == 0
@@ -225,6 +225,7 @@ def test_it_may_be_done_twice(place):
         "sessions": 0,
         "archived_sessions": 0,
         "answers": 0,
+        "questions": 0,
         "results": 0,
     }
 
@@ -269,7 +270,7 @@ def test_whoever_was_erased_is_erased_again_from_a_backup(place):
     assert not reader.turn(1, turns["alice"]).erased, "the backup is old"
     again = asyncio.run(live(place))  # the store's backup is one too
     counts = erasing.erase_again()
-    assert counts == {"keys": 1, "sessions": 1, "archived_sessions": 0, "answers": 2}
+    assert counts == {"keys": 1, "sessions": 1, "archived_sessions": 0, "answers": 2, "questions": 0}
     assert reader.turn(1, turns["alice"]).erased and not reader.turn(1, turns["nameless"]).erased
     assert not reader.turn(1, again["alice"]).erased, "what was said after the erasure was not part of it"
 
@@ -321,7 +322,7 @@ def test_the_command_erases_and_erases_again(place, capsys):
     call_command("eraseuser", tenant="acme", user=ALICES)
     assert "certificate erasures/1/" in capsys.readouterr().out
     call_command("eraseuser", replay=True)
-    assert capsys.readouterr().out == "keys 0, sessions 0, archived_sessions 0, answers 0\n"
+    assert capsys.readouterr().out == "keys 0, sessions 0, archived_sessions 0, answers 0, questions 0\n"
     for options, code in (
         ({"tenant": "nobody", "user": "x"}, 2),
         ({"tenant": "acme", "user": "\n"}, 2),
