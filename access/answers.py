@@ -33,7 +33,8 @@ class RouteAnswer(msgspec.Struct, kw_only=True):
 
 
 class ChatAnswer(msgspec.Struct, kw_only=True):
-    """A whole answer. `choices` only where several were asked for."""
+    """A whole answer. `choices` only where several were asked for, `metadata` only where plugins have something to say:
+    an object by their names."""
 
     id: str
     session_id: str | None
@@ -43,6 +44,7 @@ class ChatAnswer(msgspec.Struct, kw_only=True):
     finish_reason: str
     route: RouteAnswer
     choices: list[Json] = []
+    metadata: Json = {}
 
 
 class ModelChangeAnswer(msgspec.Struct, rename={"origin": "from"}):

@@ -34,7 +34,8 @@ def delta(event: Delta) -> Json:
 
 def done(event: Done, source: Source = "model") -> Json:
     """The terminal event. `choices` only where more than one was asked for; else `message` says it all, and `logprobs`
-    where they were asked for. `route` names the `source` as `start` does."""
+    where they were asked for; `metadata` where plugins have something to say, by their names. `route` names the
+    `source` as `start` does."""
     body: Json = {
         "id": event.id,
         "message": message(event.message),
@@ -44,6 +45,8 @@ def done(event: Done, source: Source = "model") -> Json:
     }
     if event.choices[0].logprobs:
         body["logprobs"] = event.choices[0].logprobs
+    if event.metadata:
+        body["metadata"] = event.metadata
     if len(event.choices) > 1:
         body["choices"] = [choice(one) for one in event.choices]
     return body
@@ -52,6 +55,11 @@ def done(event: Done, source: Source = "model") -> Json:
 def answer(event: Done, source: Source = "model") -> Json:
     """The whole answer where nothing is streamed."""
     return {"session_id": event.session_id, "model": event.model, **done(event, source)}
+
+
+def vendor(event: Done) -> Json:
+    """Our own field in other formats: what plugins have to say, by their names. Only where they do."""
+    return {"plugins": event.metadata}
 
 
 def choice(one: Choice) -> Json:

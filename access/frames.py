@@ -87,9 +87,10 @@ def _end(record: TurnRecord, completion: Completion, language: str) -> tuple[byt
             session_id=completion.session_id,
             model=completion.model,
             choices=completion.choices,
-            usage=completion.usage,
+            usage=completion.usage + completion.rounds,
             route={"instance": completion.instance, "rules": rules, "decision": record.turn_id},
             created=0,
+            metadata=completion.plugins,
         )
         return b"done", orjson.dumps(events.done(done, completion.source))
     error = _ERRORS.get(_CODES.get(completion.state, completion.error), EngineError)()

@@ -110,6 +110,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "稽核日誌暫時無法記錄該請求。",
     ),
     "A store of the service cannot be reached right now.": ("服务的存储暂时无法访问。", "服務的儲存暫時無法存取。"),
+    "A plugin that has to take part in this request did not do its work.": (
+        "该请求必须经过的插件未能完成处理。",
+        "該請求必須經過的外掛未能完成處理。",
+    ),
     "The service is overloaded.": ("服务过载。", "服務超載。"),
 }
 

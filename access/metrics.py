@@ -94,6 +94,10 @@ class Metrics:
         self._commits = Durations("clawdbot_journal_commit_seconds", "Commits of the audit journal", "outcome")
         self._masking = threading.Lock()
         self._masked = Counts("clawdbot_personal_masked", "Personal values masked before models, by kind", ["kind"])
+        self._hooks = Counts(
+            "clawdbot_plugin_hooks", "Hooks of plugins by what became of them", ["plugin", "hook", "outcome"]
+        )
+        self._hook_seconds = Durations("clawdbot_plugin_hook_seconds", "How long hooks of plugins took", "plugin")
         self._hits = Counts("clawdbot_guard_hits", "Words found, once a turn", ["list", "action", "where"])
         self._held = Durations(
             "clawdbot_guard_holdback_characters", "Most characters of an answer held back at once", "edge", CHARACTERS
@@ -108,6 +112,8 @@ class Metrics:
             *waits,
             self._replayed,
             self._masked,
+            self._hooks,
+            self._hook_seconds,
             self._hits,
             self._held,
             self._held_for,
@@ -183,6 +189,12 @@ class Metrics:
         """Counts the different values of a kind that were masked for one call; from any thread."""
         with self._masking:
             self._masked.values[(kind,)] += number
+
+    def hook(self, *, plugin: str, hook: str, outcome: str, seconds: float) -> None:
+        """What became of a plugin's hook; see `plugins.hooks`."""
+        self._hooks.values[plugin, hook, outcome] += 1
+        if seconds:
+            self._hook_seconds.observe(plugin, seconds)
 
     def guard(self, *, edge: str, verdicts: Sequence[Verdict], held: tuple[int, float] | None) -> None:
         for verdict in verdicts:

@@ -171,7 +171,7 @@ class _Away:
     async def _record(self) -> TurnRecord:
         """Raises TurnNotFound: the caller has no such turn. StoreUnavailable."""
         record = await self._read_turn(self._principal.tenant_id, self._turn_id)
-        if record.intent.subject != self._principal.subject:
+        if record.intent.subject != self._principal.subject or record.intent.parent_turn:
             raise TurnNotFound
         return record
 

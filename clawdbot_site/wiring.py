@@ -28,6 +28,8 @@ from access.management.rows import Rows
 from access.metrics import Metrics
 from access.outbox_figures import OutboxReader
 from access.parts import Parts
+from access.plugin_states import PLUGINS
+from access.plugin_states import states as plugin_states
 from access.resuming import Resuming
 from access.tickets import Tickets
 from access.turns import Canceller, RunningTurns
@@ -54,7 +56,10 @@ from engine.queueing import Patience, Queue
 from engine.snapshots import Cell
 from engine.worker import Worker
 from plugins.activations import compile_plugins
-from plugins.chain import PluginChain, PluginTable
+from plugins.active import PluginTable
+from plugins.chain import PluginChain
+from plugins.lifecycle import close as close_plugins
+from plugins.lifecycle import close_replaced as close_replaced_plugins
 from routing.notices import NoticeBoard
 from routing.probing import Prober
 from routing.router import RuleRouter
@@ -148,7 +153,7 @@ class Application:
         self.live.register("routing", self._compile_routes, self._swap_routes, slow=True)
         self.live.register("guard", lambda: compile_guard(self._words.value), self._words.swap, slow=True)
         self.live.register("personal", compile_personal, self._personal.swap)
-        self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._plugins.swap, slow=True)
+        self.live.register("plugins", lambda: compile_plugins(self._plugins.value), self._swap_plugins, slow=True)
         self.live.register("erasures", Forgotten().compile, self.sealer.forget)
         self.credentials.register(self.live)
 
@@ -160,6 +165,12 @@ class Application:
         self._routes.swap(table)
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(close_replaced(replaced, table), self._loop)
+
+    def _swap_plugins(self, table: PluginTable) -> None:
+        replaced = self._plugins.value
+        self._plugins.swap(table)
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(close_replaced_plugins(replaced, table), self._loop)
 
     def _visiting(self) -> Visiting:
         limits = VisitorLimits(self.stores.platform())
@@ -199,11 +210,12 @@ class Application:
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
         router = RuleRouter(self._routes, tell=self.notices.tell, share=self._share)
         self.answers = AnswerStore(self.stores, self.tenants)
+        self.plugins = PluginChain(self._plugins, meter=self.metrics)
         self.engine = Engine(
             limiter=self.limits,
             sessions=self.sessions,
             guard=WordGuard(self._words, self._hits),
-            plugins=PluginChain(self._plugins),
+            plugins=self.plugins,
             router=router,
             journal=self.journal,
             meter=self.metrics,
@@ -275,6 +287,7 @@ class Application:
     def _live(self, running: RunningTurns, resuming: Resuming, canceller: Canceller, router: RuleRouter) -> LiveParts:
         asking = Asking(self.bus)
         asking.answers(INSTANCES, states(self._routes))
+        asking.answers(PLUGINS, plugin_states(self.plugins))
         version = str(settings.SPECTACULAR_SETTINGS["VERSION"])
         self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, version, lambda: self._counts(running))
         turns = LiveTurns(running, asking, self.heartbeats, resuming, canceller)
@@ -336,6 +349,7 @@ class Application:
         await self.generations.stop()
         await self.engine.drain()
         await self.snapshots.drain()
+        await close_plugins(self._plugins.value.loaded(), wait=1.0)
         await self.prober.stop()
         await self.notices.stop()
         await self.heartbeats.stop()

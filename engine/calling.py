@@ -142,7 +142,7 @@ class Caller:
 
     def constrain(self, turn: Turn) -> None:
         """What of its session, and of its size, the router is to know."""
-        session = turn.session
+        session = turn.conversation
         if session is not None:
             turn.constraints.answerer = session.answerer
         turn.constraints.needed = partial(self._sessions.needs, session, turn.messages)
@@ -194,7 +194,7 @@ class Caller:
             route = await self.chooser.choose(turn)
             try:
                 messages = await self._sessions.window(
-                    turn.session, turn.messages, route.instance, route.upstream_model, turn.request
+                    turn.conversation, turn.messages, route.instance, route.upstream_model, turn.request
                 )
             except ContextTooLong:
                 route.unused()

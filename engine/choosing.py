@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine import estimating
 from engine.errors import ContextTooLong, EngineError, ModelNotFound, Overloaded
+from engine.metadata import facts
 from engine.ports import Route, Router
 from engine.turn import Turn
 from engine.worker import Worker
@@ -31,13 +32,14 @@ class Chooser:
                 turn.over_budget.decision = error.decision
                 raise turn.over_budget from None  # nobody it has room for is left
             raise
+        if turn.features and turn.parent is None and (found := facts(turn.features)):
+            turn.route.decision["found"] = found
         if turn.waited:
             turn.route.decision["waited"] = round(turn.waited, 3)
         return turn.route
 
     def _chosen(self, turn: Turn) -> Route:
-        features = turn.plugins.features if turn.plugins is not None else {}
-        return self.router.choose(turn.principal, turn.request, turn.history(), features, turn.constraints)
+        return self.router.choose(turn.principal, turn.request, turn.history(), turn.features, turn.constraints)
 
     async def _waited_for(self, turn: Turn, full: Overloaded) -> Route:
         """The first place that is left by somebody goes to whose turn it is. Raises Overloaded with what the router had

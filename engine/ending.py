@@ -94,6 +94,8 @@ class Endings:
         if found:
             self._guard.ended(turn.principal, found)
         self._caller.release(turn)
+        if turn.plugins is not None:
+            turn.plugins.release()
         if turn.admission is not None:
             turn.admission.release()
 

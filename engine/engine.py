@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
+from engine import metadata
 from engine.aside import Aside, length, length_of
 from engine.calling import Caller, Upstream, cut_off
 from engine.checkpoints import UNWATCHED, Checkpoints
@@ -21,10 +23,11 @@ from engine.ending import Endings
 from engine.entries import Claim
 from engine.folding import Fold, as_delta
 from engine.idempotency import Never, Once, Recorded, Repeats, embeddings_of, replayed
-from engine.ports import Answers, Guard, Journal, Limiter, Meter, Plugins, Privacy, Router, Sessions
+from engine.ports import Answers, Guard, Journal, Limiter, Meter, PluginRun, Plugins, Privacy, Router, Sessions
 from engine.privacy import OpenPrivacy
+from engine.rounds import Rounds
 from engine.turn import Turn
-from engine.types import ChatRequest, Delta, Done, Embeddings, End, Event, Message, Principal
+from engine.types import ChatRequest, Choice, Delta, Done, Embeddings, End, Event, Message, Principal
 from engine.worker import Worker
 
 OPEN_PRIVACY: Final = OpenPrivacy()
@@ -70,6 +73,7 @@ class Engine:
         self.embedder = Embedder(
             limiter=limiter, guard=guard, privacy=privacy, caller=self.caller, endings=self.endings, aside=self._aside
         )
+        self.rounds = Rounds(guard=guard, caller=self.caller, endings=self.endings, aside=self._aside)
         self.checkpoints = Checkpoints(journal)
         self.repeats = Repeats(once, meter, self._aside)
 
@@ -121,6 +125,7 @@ class Engine:
                         pending = await self._rewrite(turn, upstream, event)
                     else:
                         pending = []
+                        event = event or await anext(upstream, None) or cut_off()
                         while type(event) is Delta:
                             delta = turn.release(event)
                             if delta is not None:
@@ -144,14 +149,18 @@ class Engine:
 
     @asynccontextmanager
     async def rehearsed(self, principal: Principal, request: ChatRequest) -> AsyncIterator[Turn]:
-        """A turn as it is when the router is asked (5), but for the limiter and the plugins, which are not; nothing is
-        written and nobody called. Raises EngineError where the turn would."""
+        """A turn as it is when the router is asked (5), but for the limiter, which is not, and the plugins, of which
+        only those are that do nothing else; nothing is written and nobody called. Raises EngineError where the turn
+        would."""
         turn = Turn(principal, request)
         try:
             await self._enter(turn, "")
+            await self._prepare(turn, rehearsal=True)
             self.caller.constrain(turn)
             yield turn
         finally:
+            if turn.plugins is not None:
+                turn.plugins.release()
             if turn.session is not None:
                 await self.sessions.close(turn.session)
 
@@ -180,9 +189,7 @@ class Engine:
         await self.worker.enter(turn)
         turn.admission = await self.limiter.admit(principal, request, turn.id)
         await self._enter(turn, turn.id)
-        turn.plugins = run = await self.plugins.pre(principal, turn.request, turn.session, turn.messages, turn.id)
-        if run.touched:
-            await self._check_input(turn, run.messages)
+        await self._prepare(turn)
 
     async def _enter(self, turn: Turn, turn_id: str) -> None:
         """2, 3. `turn_id` is what the session is opened for, empty for a look."""
@@ -191,6 +198,15 @@ class Engine:
         turn.decided = True
         await self._check_request(turn)
         await self._check_input(turn, turn.request.messages)
+
+    async def _prepare(self, turn: Turn, *, rehearsal: bool = False) -> None:
+        """4."""
+        turn.plugins = run = self.plugins.run(
+            turn.principal, turn.request, turn.session, turn.messages, turn.id, rehearsal=rehearsal
+        )
+        await run.pre()
+        if run.touched:
+            await self._check_input(turn, run.messages)
 
     async def _check_request(self, turn: Turn) -> None:
         """What reaches the model besides messages: tools and parameters, and the profile as part of the prompt."""
@@ -219,17 +235,43 @@ class Engine:
     # 5 to 10 -----------------------------------------------------------------------------------------------------
 
     async def _begin(self, turn: Turn) -> tuple[Upstream | None, Delta | End | None]:
-        """Up to the first event of the model, with the intent durable. (None, None): a plugin answered."""
+        """Up to the first event of the model, with the intent durable. Without that event: it is to be asked for.
+        (None, None): a plugin answered."""
         turn.output = self.guard.output(turn.principal)
         if turn.answered():
             turn.source = "plugin"
+            turn.refused = {"features": found} if (found := metadata.facts(turn.features)) else {}
             turn.intended = True
             self.worker.prepared(turn)
             await self.journal.intent(turn.intent(), turn.claim)
             return None, None
-        return await self.caller.begin(turn, self.endings.active)
+        upstream, event = await self.caller.begin(turn, self.endings.active)
+        if turn.needs_full_response or not turn.sees_deltas:
+            return upstream, event
+        seen = self._pieces(turn, upstream, event)
+        await anext(seen)  # from here on it closes what it reads
+        return seen, None
 
     # 11 ----------------------------------------------------------------------------------------------------------
+
+    async def _pieces(self, turn: Turn, upstream: Upstream, event: Delta | End) -> Upstream:
+        """What plugins make of an answer that they see piece by piece, after an event that says nothing."""
+        run, whole = turn.plugins, Fold()
+        assert run is not None
+        async with aclosing(upstream):
+            yield event
+            while type(event) is Delta:
+                whole.add(event)
+                if whole.size > turn.room and not await self.caller.extend(turn, whole.size):
+                    event = End({})
+                    break
+                piece = await run.delta(event)
+                if piece is not None:
+                    yield piece
+                event = await anext(upstream, None) or cut_off()
+            for piece in await run.rest():
+                yield piece
+            yield event
 
     async def _rewrite(self, turn: Turn, upstream: Upstream, event: Delta | End | None) -> list[Delta]:
         """Reads the whole answer for the post hooks; what they make of it still passes the guard, which is last."""
@@ -240,15 +282,30 @@ class Engine:
                 break
             event = await anext(upstream, None) or cut_off()
         assert turn.plugins is not None
+        await upstream.aclose()
         turn.end = event if type(event) is End else None
         reasons = turn.end.finish_reasons if turn.end is not None else {}
-        choices = await turn.plugins.post(fold.choices(reasons, "length" if turn.cut else "stop"))
+        answered = fold.choices(reasons, "length" if turn.cut else "stop")
+        choices = await turn.plugins.post(answered, partial(self.rounds.ask, turn, answered))
         return [as_delta(choice) for choice in choices]
 
     # 12 ----------------------------------------------------------------------------------------------------------
 
     async def _finish(self, turn: Turn) -> Done:
         choices, usage = turn.choices(), turn.usage()
+        run = turn.plugins
+        if run is not None and (run.sees_end or run.metadata):
+            await self._hear(turn, run, choices)
         await self.endings.complete(turn, choices, usage)
         self.caller.finish(turn)
         return turn.done(choices, usage)
+
+    async def _hear(self, turn: Turn, run: PluginRun, choices: list[Choice]) -> None:
+        """What plugins have to say beside the answer, unless that was blocked."""
+        if run.sees_end:
+            await run.observe(choices)
+        if run.metadata and not turn.blocked:
+            turn.metadata, found = await metadata.guarded(self.guard, self._aside, turn.principal, run.metadata)
+            assert turn.output is not None
+            if found:
+                turn.output.verdicts.extend(each for each in found if each not in turn.output.verdicts)

@@ -8,6 +8,15 @@ import msgspec
 
 from engine.types import AUTO, Answerer, Choice, Delta, Json, Message, Source, Usage, Verdict
 
+
+class SkippedHook(msgspec.Struct, frozen=True):
+    """A plugin's hook that did not run to its end, and why (see `plugins.hooks`)."""
+
+    plugin: str
+    hook: str
+    reason: str
+
+
 State = Literal["completed", "refused", "failed", "cancelled", "aborted"]
 
 
@@ -15,7 +24,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Written before the first byte of an answer leaves: who asked what, where it will go and why. `personal` is how
     many different values of which kind were masked before the model; the messages are as they were said. `parent` is
     the version of the session the turn goes on from (0: it starts it), `profile` the user profile it brought, `echo`
-    the request's."""
+    the request's. `parent_turn` is the turn in which a plugin asked the model once more, of that further round."""
 
     turn_id: str
     tenant_id: int
@@ -37,6 +46,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parent: int = 0
     profile: Json | None = None
     echo: Json = {}
+    parent_turn: str = ""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +88,9 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     was a stream that can be resumed. `vectors` are those of embeddings that were asked for with an idempotency key,
     eight bytes a number (little-endian). `key_id`, `member_id` and `edge` are the intent's caller. `cost` is in
     millionths (see `engine.pricing`), at the price the instance `instance_id` had when it was chosen; what a kept
-    answer or another turn's call answered costs nothing."""
+    answer or another turn's call answered costs nothing. `parent_turn` is the intent's. `rounds` is what the further
+    rounds that plugins asked for used, which have entries of their own; `skipped` are hooks of plugins that did not run
+    to their end, `plugins` is the metadata that the client was given, by plugin."""
 
     turn_id: str
     tenant_id: int
@@ -106,6 +118,10 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     edge: str = ""
     instance_id: int = 0
     cost: int = 0
+    parent_turn: str = ""
+    rounds: Usage = Usage()
+    skipped: list[SkippedHook] = []
+    plugins: Json = {}
 
 
 SessionAction = Literal[

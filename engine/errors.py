@@ -37,6 +37,7 @@ EngineError
     ├── TurnAborted           the worker that answered the turn is gone
     ├── AuditUnavailable      the journal cannot commit
     ├── StoreUnavailable      Valkey or the database cannot be reached
+    ├── PluginUnavailable     a plugin that the tenant requires did not do its work
     └── Overloaded
 """
 
@@ -299,6 +300,11 @@ class AuditUnavailable(Unavailable):
 class StoreUnavailable(Unavailable):
     code = "store_unavailable"
     text = "A store of the service cannot be reached right now."
+
+
+class PluginUnavailable(Unavailable):
+    code = "plugin_unavailable"
+    text = "A plugin that has to take part in this request did not do its work."
 
 
 class Overloaded(Unavailable):

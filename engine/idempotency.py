@@ -115,11 +115,12 @@ def done_of(found: Recorded) -> Done:
         session_id=completion.session_id,
         model=completion.model,
         choices=completion.choices,
-        usage=completion.usage,
+        usage=completion.usage + completion.rounds,
         route={"instance": completion.instance, "rules": rules, "decision": completion.turn_id},
         created=int(intent.at),
         system_fingerprint=completion.system_fingerprint,
         ended=completion.at,
+        metadata=completion.plugins,
     )
 
 

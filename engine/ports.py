@@ -7,10 +7,10 @@ ORM. Those without `async` do no I/O at all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Sequence
 from typing import Protocol, TypeVar
 
-from engine.entries import Claim, Completion, Intent, Partial, PastEvent, SessionEntry
+from engine.entries import Claim, Completion, Intent, Partial, PastEvent, SessionEntry, SkippedHook
 from engine.limiting import Admission as Admission
 from engine.limiting import Limiter as Limiter
 from engine.limiting import Reservation as Reservation
@@ -31,6 +31,8 @@ from engine.types import (
     Message,
     ModelCall,
     Principal,
+    Round,
+    RoundAnswer,
     StoredAnswer,
     Usage,
     Verdict,
@@ -179,32 +181,70 @@ class Privacy(Protocol):
         """Texts of which only vectors come back, and how many values of each kind were masked."""
 
 
+AskAgain = Callable[[Round], Awaitable[RoundAnswer]]
+
+
 class PluginRun(Protocol):
-    """The plugins of one turn. `answer` is set when one short-circuited. `touched`: messages were added or changed."""
+    """The plugins of one turn. What they made of it is known when `pre` has returned: `answer` is set when one
+    short-circuited, `touched` says that messages were added or changed. `metadata` is by plugin, `skipped` what did not
+    run to its end. Whoever has it calls `release` once when the turn is over.
+
+    Every method raises PluginUnavailable where a plugin that the tenant requires does not do its work."""
 
     answer: Message | None
     messages: Sequence[Message]
     features: Json
     touched: bool
-    needs_full_response: bool
+    metadata: dict[str, Json]
+    skipped: list[SkippedHook]
 
-    async def post(self, choices: list[Choice]) -> list[Choice]:
-        """Runs the post hooks in reverse over the whole answer; called only when `needs_full_response`."""
+    @property
+    def needs_full_response(self) -> bool:
+        """Whether `post` is to be called with the whole answer; else, of a model's answer, `delta` and `rest` where
+        `sees_deltas`."""
+
+    @property
+    def sees_deltas(self) -> bool: ...
+
+    @property
+    def sees_end(self) -> bool:
+        """Whether `observe` is to be called."""
+
+    async def pre(self) -> None: ...
+
+    async def post(self, choices: list[Choice], ask: AskAgain | None = None) -> list[Choice]:
+        """The whole answer as the plugins leave it. With `ask` they ask the model again, a few times at most; it raises
+        EngineError."""
+
+    async def delta(self, delta: Delta) -> Delta | None:
+        """A piece of the answer as the plugins leave it; None: nothing of it is left."""
+
+    async def rest(self) -> list[Delta]:
+        """The model has ended its answer: what the plugins held back."""
+
+    async def observe(self, choices: list[Choice]) -> None:
+        """What the client was sent, before its end is told."""
+
+    def release(self) -> None: ...
 
 
 class Plugins(Protocol):
-    async def pre(
+    def run(
         self,
         principal: Principal,
         request: ChatRequest,
         session: Session | None,
         messages: Sequence[Message],
         turn_id: str,
-    ) -> PluginRun: ...
+        *,
+        rehearsal: bool = False,
+    ) -> PluginRun:
+        """The tenant's plugins as they are now, for one turn. `rehearsal`: only those without any effect outside the
+        turn, and none is required."""
 
 
 class Route(Protocol):
-    """A chosen instance. `outcome` is told once, when the call is over."""
+    """A chosen instance. `outcome` is told when the call is over; the first time counts."""
 
     instance: Instance
     adapter: Adapter

@@ -37,6 +37,7 @@ from engine.types import (
 )
 
 NO_END: Final = sys.maxsize
+MOST_SKIPPED: Final = 32  # hooks of plugins on record
 
 
 def new_turn_id(now: float) -> str:
@@ -50,18 +51,23 @@ class Turn:
     __slots__ = (
         "admission", "appended", "attempts", "began", "cheaper", "claim", "completing", "constraints", "counted",
         "cut", "cuts", "decided", "end", "ended", "entered", "expected", "fold", "id", "intended", "keep", "messages",
-        "output", "over_budget", "personal", "plugins", "policy", "principal", "refused", "request", "reservation",
-        "restorer", "retries", "retrying", "room", "route", "session", "source", "stage", "started", "time", "tries",
-        "ttft", "unanswered", "vectors", "verdicts", "waited",
+        "metadata", "output", "over_budget", "parent", "personal", "plugins", "policy", "principal", "refused",
+        "request", "reservation", "restorer", "retries", "retrying", "room", "rounds", "route", "session", "source",
+        "stage", "started", "time", "tries", "ttft", "unanswered", "vectors", "verdicts", "waited",
     )  # fmt: skip
 
-    def __init__(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> None:
+    def __init__(
+        self, principal: Principal, request: ChatRequest, claim: Claim | None = None, parent: Turn | None = None
+    ) -> None:
         self.time = time.time()
         self.began = time.monotonic()
         self.id = new_turn_id(self.time)
         self.principal = principal
         self.request = request
         self.claim = claim
+        self.parent = parent  # of a further round: the turn whose plugin asked for it
+        self.rounds = Usage()  # of such rounds in this turn
+        self.metadata: Json = {}  # by plugin, as the client is given it
         self.vectors: list[bytes] = []  # to be recorded
         self.messages: Sequence[Message] = request.messages
         self.verdicts: list[Verdict] = []
@@ -108,6 +114,11 @@ class Turn:
         return self.session.id if self.session else None
 
     @property
+    def conversation(self) -> Session | None:
+        """The session that the turn goes on from. A further round goes on from its turn's, and is no part of it."""
+        return self.session if self.parent is None else self.parent.session
+
+    @property
     def model(self) -> str:
         return self.route.model if self.route else self.request.model
 
@@ -118,6 +129,10 @@ class Turn:
     @property
     def needs_full_response(self) -> bool:
         return self.plugins is not None and self.plugins.needs_full_response
+
+    @property
+    def sees_deltas(self) -> bool:
+        return self.plugins is not None and self.plugins.sees_deltas
 
     def judge(self, verdicts: Sequence[Verdict]) -> None:
         """Notes what the guard found in the input. Raises ContentBlocked where a list says so."""
@@ -161,9 +176,10 @@ class Turn:
 
     def history(self) -> Sequence[Message]:
         """The untrimmed conversation, as the router measures it."""
-        if self.session is None or not self.session.history:
+        session = self.conversation
+        if session is None or not session.history:
             return self.messages
-        return [*self.session.history, *self.messages]
+        return [*session.history, *self.messages]
 
     def choices(self, unfinished: str = "stop") -> list[Choice]:
         """What was said; `unfinished` is the finish reason of what the model did not end."""
@@ -173,8 +189,15 @@ class Turn:
             return self.fold.choices({}, "length")
         return self.fold.choices(self.end.finish_reasons, "stop") if self.end else self.fold.choices({}, unfinished)
 
-    def usage(self) -> Usage:
-        """What the model's service counted, else an estimate of what was asked and produced so far."""
+    @property
+    def features(self) -> Json:
+        """What plugins found out."""
+        whose = self if self.parent is None else self.parent
+        return whose.plugins.features if whose.plugins is not None else {}
+
+    def usage(self, said: list[Choice] | None = None) -> Usage:
+        """What the model's service counted, else an estimate of what was asked and produced so far. `said`: what the
+        model produced, where it is not what was let out."""
         if self.end is not None and self.end.usage is not None:
             used = self.end.usage
             if used.estimated and not used.prompt_tokens and self.route is not None:
@@ -182,7 +205,7 @@ class Turn:
             return used
         if self.route is None or not self.tries or (self.source != "model" and self.end is None):
             return Usage()
-        return estimating.usage(self.route.prompt_tokens, self.choices())
+        return estimating.usage(self.route.prompt_tokens, self.choices() if said is None else said)
 
     def cost(self, usage: Usage) -> int:
         """What the turn has to pay for it, in millionths."""
@@ -205,7 +228,7 @@ class Turn:
             session_id=self.session_id,
             model=self.model,
             choices=choices,
-            usage=usage,
+            usage=usage + self.rounds if self.rounds.total_tokens else usage,
             route={
                 "instance": route.instance.name if route else "",
                 "rules": route.rules if route else [],
@@ -215,6 +238,7 @@ class Turn:
             system_fingerprint=self.end.system_fingerprint if self.end else None,
             ended=self.ended,
             stop_sequence=self.end.stop_sequence if self.end else None,
+            metadata=self.metadata,
         )
 
     def intent(self) -> Intent:
@@ -240,6 +264,7 @@ class Turn:
             parent=self.session.version if self.session is not None else 0,
             profile=self.session.profile_brought if self.session is not None else None,
             echo=request.echo,
+            parent_turn=self.parent.id if self.parent is not None else "",
         )
 
     def _params(self) -> dict[str, object]:
@@ -277,4 +302,8 @@ class Turn:
             edge=self.request.edge,
             instance_id=route.instance.id if route else 0,
             cost=self.cost(usage),
+            parent_turn=self.parent.id if self.parent is not None else "",
+            rounds=self.rounds,
+            skipped=self.plugins.skipped[:MOST_SKIPPED] if self.plugins is not None else [],
+            plugins=self.metadata,
         )

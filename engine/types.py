@@ -115,6 +115,16 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            estimated=self.estimated or other.estimated,
+            written_tokens=self.written_tokens + other.written_tokens,
+        )
+
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """One model instance, without its secret. `name` is public and may hold a wildcard (`openai/*`).
@@ -266,6 +276,7 @@ class Done(msgspec.Struct, frozen=True):
     """The terminal event: everything the client was sent, folded. Its completion entry is durable.
 
     `route` is `{"instance", "rules", "decision"}`; `decision` is the turn's id. `ended`: when the answer was complete.
+    `usage` is that of all rounds with the model, `metadata` what plugins have to say, by their names.
     """
 
     id: str
@@ -278,6 +289,7 @@ class Done(msgspec.Struct, frozen=True):
     system_fingerprint: str | None = None
     ended: float = 0.0
     stop_sequence: str | None = None
+    metadata: Json = {}
 
     @property
     def message(self) -> Message:
@@ -301,6 +313,26 @@ class Embeddings(msgspec.Struct, frozen=True):
     route: Json
     replayed: bool = False
     limits: RateLimits | None = None
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plugin asks the model once more in its turn: after the turn's own messages come those that were `said` in
+    earlier rounds and the answer, then what is `added` now. `tools` and `max_tokens` None: none, and as the turn asked.
+    """
+
+    plugin: str
+    said: list[Message]
+    added: list[Message]
+    tools: list[Json] | None = None
+    max_tokens: int | None = None
+
+
+class RoundAnswer(msgspec.Struct, frozen=True):
+    """`added` as the guard let it pass; `turn_id` is the one the round is journalled under."""
+
+    choices: list[Choice]
+    added: list[Message]
+    turn_id: str
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):

@@ -3,41 +3,78 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
+from django.db import connections
 
 from plugins import registry
+from plugins.active import Active, Loaded, PluginTable, overrides
 from plugins.base import PluginBase
-from plugins.chain import PluginTable
+from plugins.hooks import ordinary
 from plugins.models import PluginActivation
 
 log = logging.getLogger(__name__)
 
+OPENING: Final = 5.0  # seconds
+
 
 def compile_plugins(previous: PluginTable | None = None) -> PluginTable:
     """Every tenant's enabled plugins in their order. An instance of `previous` with the same settings goes on, with
-    whatever it has opened or remembered. A plugin that is not installed or cannot be made is left out, and logged."""
+    whatever it has opened or remembered. A plugin that is not installed or cannot be made keeps its place without an
+    instance, and is logged."""
     before = previous.made if previous is not None else {}
-    made: dict[int, tuple[str, bytes, PluginBase]] = {}
-    tenants: dict[int, list[PluginBase]] = {}
+    made: dict[int, tuple[str, bytes, Loaded]] = {}
+    tenants: dict[int, list[Active]] = {}
     rows = PluginActivation.objects.everywhere().filter(enabled=True).order_by("tenant_id", "position", "id")
     for row in rows:
         settings = msgspec.json.encode(row.settings, order="sorted")
         known = before.get(row.pk)
-        if known is not None and known[:2] == (row.plugin, settings):
-            plugin: PluginBase | None = known[2]
+        if known is not None and known[:2] == (row.plugin, settings) and known[2].plugin is not None:
+            loaded = known[2]
         else:
-            plugin = _make(row)
-        if plugin is not None:
-            made[row.pk] = (row.plugin, settings, plugin)
-            tenants.setdefault(row.tenant_id, []).append(plugin)
+            loaded = _loaded(row)
+        made[row.pk] = (row.plugin, settings, loaded)
+        timeout = row.timeout or (loaded.plugin.timeout if loaded.plugin is not None else 1.0)
+        tenants.setdefault(row.tenant_id, []).append(Active(loaded, timeout, row.required))
     return PluginTable(tenants={tenant_id: tuple(chain) for tenant_id, chain in tenants.items()}, made=made)
 
 
-def _make(row: PluginActivation) -> PluginBase | None:
+def _loaded(row: PluginActivation) -> Loaded:
     try:
-        cls = registry.get(row.plugin)
-        return cls(registry.read_settings(cls, row.settings))
-    except Exception:  # noqa: BLE001 - border: one company's plugin must not keep the others' from changing
+        return Loaded(row.plugin, _opened(row))
+    except Exception as error:  # noqa: BLE001 - border: one company's plugin must not keep the others' from changing
         log.exception("the plugin %s of tenant %s cannot be made", row.plugin, row.tenant_id)
-        return None
+        return Loaded(row.plugin, None, error)
+
+
+def _opened(row: PluginActivation) -> PluginBase:
+    cls = registry.get(row.plugin)
+    plugin = cls(registry.read_settings(cls, row.settings))
+    if overrides(plugin, "open"):
+        _within(OPENING, plugin.open)
+    return plugin
+
+
+def _within(seconds: float, work: Callable[[], None]) -> None:
+    """One that hangs must not keep the others' from changing, nor the process from starting. Raises TimeoutError, and
+    what `work` raises."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - border: whatever a plugin raises is its own failure
+            failed.append(ordinary(error))
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run, name="plugin-open", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"it was not open after {seconds:g} s")
+    if failed:
+        raise failed[0]

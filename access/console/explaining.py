@@ -135,7 +135,8 @@ def _decided(request: HttpRequest, form: ExplainForm) -> Json:
     async def decided() -> Json:  # the live table belongs to the event loop
         async with bridge.engine.rehearsed(principal, chat) as turn:
             router = RuleRouter(bridge.routes)
-            return router.explain(principal, turn.request, turn.history(), form.found(), turn.constraints)
+            found = {**turn.features, **form.found()}
+            return router.explain(principal, turn.request, turn.history(), found, turn.constraints)
 
     return bridge.run(decided(), TIMEOUT)
 

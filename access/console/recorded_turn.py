@@ -16,7 +16,7 @@ from access.console import decisions
 from access.translating import choices as in_words
 from compliance.journal.reader import TurnRecord
 from compliance.models import AuditEntry
-from engine.entries import Completion
+from engine.entries import Completion, SkippedHook
 from engine.pricing import UNIT
 from engine.types import Json, Message, Verdict
 from tenants.models import Tenant
@@ -124,6 +124,7 @@ def _facts(record: TurnRecord, tenant: Tenant | None) -> list[tuple[Any, Any]]:
         (_("Caller"), intent.subject),
         (_("User"), intent.user),
         (_("Edge"), intent.edge),
+        (_("Further round of turn"), intent.parent_turn),
         (_("Session"), intent.session_id),
         (_("Model asked for"), intent.model),
         (_("Instance"), (record.completion.instance if record.completion else "") or intent.instance),
@@ -148,8 +149,15 @@ def _ending(end: Completion) -> list[tuple[Any, Any]]:
         (_("First token after"), duration(end.ttft) if end.ttft is not None else None),
         (_("Took"), duration(end.duration)),
         (_("Model calls"), end.attempts),
+        (_("Tokens of further rounds"), end.rounds.total_tokens or None),
+        (_("Hooks of plugins that were skipped"), ", ".join(map(_skipped, end.skipped))),
+        (_("Plugins have to say"), _short(_json(end.plugins)) if end.plugins else None),
         (_("Finish reason"), ", ".join(choice.finish_reason for choice in end.choices)),
     ]
+
+
+def _skipped(hook: SkippedHook) -> str:
+    return f"{hook.plugin}.{hook.hook} ({hook.reason})"
 
 
 def spoken(message: Message) -> Spoken:

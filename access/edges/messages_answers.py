@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from access import events
 from access.edges.messages_calls import given
 from access.edges.messages_steps import CHANGE, START, STOP, Step, Steps
 from engine.types import Delta, Done, Json, Start, Usage
@@ -67,6 +68,10 @@ def _message(start: Start, **fields: Any) -> Json:
     return {"id": f"msg_{start.id}", "type": "message", "role": "assistant", "model": start.model, **fields}
 
 
+def _ours(done: Done) -> Json:
+    return {"clawdbot": events.vendor(done)} if done.metadata else {}
+
+
 class Streamed:
     """The events of one answer. `asked` are the tokens of its request, as far as they are known at its start."""
 
@@ -87,7 +92,7 @@ class Streamed:
 
     def end(self, done: Done, stops: Iterable[str]) -> bytes:
         rest = b"".join(map(self._told, self._steps.end()))
-        last = event("message_delta", delta=ending(done, self._steps, stops), usage=usage(done.usage))
+        last = event("message_delta", delta=ending(done, self._steps, stops), usage=usage(done.usage), **_ours(done))
         return rest + last + event("message_stop")
 
     def _told(self, step: Step) -> bytes:
@@ -113,7 +118,7 @@ class Whole:
     def end(self, done: Done, stops: Iterable[str]) -> Json:
         self._take(self._steps.end())
         last = ending(done, self._steps, stops)
-        return _message(self._start, content=self._blocks, **last, usage=usage(done.usage))
+        return _message(self._start, content=self._blocks, **last, usage=usage(done.usage), **_ours(done))
 
     def _take(self, steps: Iterable[Step]) -> None:
         for kind, body in steps:

@@ -164,11 +164,14 @@ class ChunkStream:
         return self._before + orjson.dumps(choice) + self._after
 
     def end(self, done: Done) -> bytes:
-        """Every choice's finish reason, the usage where it was asked for, and the end mark."""
+        """Every choice's finish reason, with the last what plugins have to say; the usage where it was asked for, and
+        the end mark."""
         pieces = []
         for choice in done.choices:
             first = {} if choice.index in self._roles else {"role": "assistant", "content": "", "refusal": None}
             pieces.append(self._whole(choice.index, first, None, choice.finish_reason))
+        if done.metadata:
+            pieces[-1] = b'%b,"clawdbot":%b}\n\n' % (pieces[-1][:-3], orjson.dumps(events.vendor(done)))
         if self._include_usage:
             usage = orjson.dumps(events.usage(done.usage))
             pieces.append(b'%b],"usage":%b}\n\n' % (self._before, usage))
@@ -197,6 +200,8 @@ def completion(done: Done, older: bool = False) -> Json:
     }
     if done.system_fingerprint is not None:
         body["system_fingerprint"] = done.system_fingerprint
+    if done.metadata:
+        body["clawdbot"] = events.vendor(done)
     return body
 
 

@@ -108,7 +108,11 @@ def ended(response: Json, finish_reason: str, output: list[Json], used: Usage, a
 def whole(turn_id: str, frame: Frame, completion: Done | Completion, at: float) -> Json:
     """A response that is answered. `at`: when it was, in Unix seconds."""
     choice, response = completion.choices[0], begun(turn_id, completion.model, frame)
-    return ended(response, choice.finish_reason, output_of(turn_id, frame, choice), completion.usage, at)
+    used, said = completion.usage, completion.plugins if isinstance(completion, Completion) else completion.metadata
+    if isinstance(completion, Completion):
+        used += completion.rounds
+    answer = ended(response, choice.finish_reason, output_of(turn_id, frame, choice), used, at)
+    return {**answer, "clawdbot": {"plugins": said}} if said else answer
 
 
 def output_of(turn_id: str, frame: Frame, choice: Choice) -> list[Json]:

@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from access import events
 from access.edges import responses_answers as answers
 from access.edges import responses_items as items
 from access.edges.responses_answers import Frame
@@ -90,6 +91,8 @@ class ResponseStream:
         if not self._output:
             told.append(self._say(TEXT, "", []) + self._close(status))
         response = answers.ended(self._response, done.finish_reason, self._told(), done.usage, done.ended)
+        if done.metadata:
+            response["clawdbot"] = events.vendor(done)
         return b"".join([*told, self._of_response(f"response.{status}", response)])
 
     def fail(self, error: Json) -> bytes:

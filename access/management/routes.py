@@ -45,14 +45,15 @@ class ReplayBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, renam
 
 
 class Found(msgspec.Struct, forbid_unknown_fields=True):
-    """What plugins would find out, who are not asked."""
+    """What plugins would find out, where it is not as they do."""
 
     language: schemas.Language | UnsetType = UNSET
     intent: schemas.Text | UnsetType = UNSET
 
 
 class ExplainBody(schemas.ChatBody, kw_only=True):
-    """A body of `/api/chat`. `features` are what plugins would find out: they are not asked."""
+    """A body of `/api/chat`. `features` are what plugins would find out: those that do nothing else are asked, and what
+    is given here goes before what they say."""
 
     features: Found | None = None
 
@@ -76,6 +77,7 @@ class RouteExplain(LeanView):
         principal = with_user(self.principal, chat.user)
         await count(self.parts, principal, chat)
         async with self.parts.engine.rehearsed(principal, chat) as turn:
+            found = {**turn.features, **found}
             decision = self.parts.router.explain(principal, turn.request, turn.history(), found, turn.constraints)
         return self.json(decision)
 

@@ -56,7 +56,10 @@ class TurnDetail(LeanView):
         return told if self.principal.kind != "visitor" else _without_reasons(told)
 
     def _may_see(self, record: TurnRecord) -> bool:
-        return record.intent.subject == self.principal.subject or "audit" in self.principal.scopes
+        """What a plugin and the model said to each other may be more than the caller is to know."""
+        intent = record.intent
+        own = intent.subject == self.principal.subject and not intent.parent_turn
+        return own or "audit" in self.principal.scopes
 
     async def _is_ours(self, turn_id: str) -> bool:
         try:
@@ -71,7 +74,7 @@ def _without_reasons(told: Json) -> Json:
     ends = {name: told[name] for name in ("intent", "completion") if told[name] is not None}
     shown = {name: msgspec.structs.replace(end, instance="", decision=kept) for name, end in ends.items()}
     if "completion" in shown:
-        shown["completion"] = msgspec.structs.replace(shown["completion"], instance_id=0, cost=0)
+        shown["completion"] = msgspec.structs.replace(shown["completion"], instance_id=0, cost=0, skipped=[])
     return {**told, **shown, "decision": kept, "retries": []}
 
 

@@ -16,7 +16,8 @@ from engine.types import Verdict
 CLEAR: Final = frozenset(
     {
         "edge", "model", "instance", "rules", "state", "error", "attempts", "source", "retries", "usage", "ttft",
-        "duration", "personal", "action", "parent", "member_id", "instance_id", "cost",
+        "duration", "personal", "action", "parent", "member_id", "instance_id", "cost", "parent_turn", "rounds",
+        "skipped",
     }
 )  # fmt: skip
 VERDICTS: Final = "verdicts"  # stand on both sides: without the word where everybody reads

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('plugins', '0001_initial'),
+        ('plugins', '0002_plugin_required_timeout'),
         ('tenants', '0008_sign_out_everywhere'),
     ]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from plugins import registry
@@ -19,6 +20,15 @@ class PluginActivation(TenantScopedModel):
         default=0, help_text="Lower runs earlier before the model, later after."
     )
     settings = models.JSONField(default=dict, blank=True)
+    required = models.BooleanField(
+        default=False, help_text="A turn in which the plugin cannot do its work fails, instead of going on without it."
+    )
+    timeout = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01), MaxValueValidator(60.0)],
+        help_text="Seconds that each of its hooks may take; empty: what the plugin itself says.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -43,6 +43,7 @@ def test_it_answers_5xx_only_where_the_design_says_so():
         *("audit_unavailable", "store_unavailable", "overloaded", "unavailable", "upstream_error", "upstream_timeout"),
         "internal_error",
         "aborted",  # only ever the last event of a stream
+        "plugin_unavailable",  # the tenant itself chose to fail rather than to go on without its plugin
     }
 
 

@@ -260,7 +260,26 @@ class Run:
     needs_full_response: bool = False
     prefix: str = ""
 
-    async def post(self, choices: list[Choice]) -> list[Choice]:
+    metadata: dict[str, Any] = field(default_factory=dict)
+    skipped: list[Any] = field(default_factory=list)
+    sees_deltas: bool = False
+    sees_end: bool = False
+    released: int = 0
+
+    async def pre(self) -> None: ...
+
+    async def delta(self, delta: Delta) -> Delta | None:
+        return delta
+
+    async def rest(self) -> list[Delta]:
+        return []
+
+    async def observe(self, choices: list[Choice]) -> None: ...
+
+    def release(self) -> None:
+        self.released += 1
+
+    async def post(self, choices: list[Choice], ask: Any) -> list[Choice]:
         return [
             Choice(Message("assistant", self.prefix + str(choice.message.content)), choice.finish_reason, choice.index)
             for choice in choices
@@ -269,10 +288,19 @@ class Run:
 
 class OnePlugin:
     def __init__(self, run: Run | None = None) -> None:
-        self.run = run or Run()
+        self.made = run or Run()
 
-    async def pre(self, principal: Any, request: Any, session: Any, messages: Sequence[Message], turn_id: str) -> Run:
-        return self.run
+    def run(
+        self,
+        principal: Any,
+        request: Any,
+        session: Any,
+        messages: Sequence[Message],
+        turn_id: str,
+        *,
+        rehearsal: bool = False,
+    ) -> Run:
+        return self.made
 
 
 class CountingMeter:
@@ -301,7 +329,7 @@ class Parts:
     limiter: OpenLimiter = field(default_factory=OpenLimiter)
     sessions: MemorySessions = field(default_factory=MemorySessions)
     guard: WordsGuard = field(default_factory=WordsGuard)
-    plugins: OnePlugin = field(default_factory=OnePlugin)
+    plugins: Any = field(default_factory=OnePlugin)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     meter: CountingMeter = field(default_factory=CountingMeter)
     answers: MemoryAnswers = field(default_factory=MemoryAnswers)
@@ -331,14 +359,15 @@ def build(
     sessions: Any = None,
     journal: Any = None,
     once: Any = None,
+    plugins: Any = None,
 ) -> tuple[Engine, Parts]:
-    """`journal` and `once` are the real ones, or one in memory is both."""
+    """`journal` and `once` are the real ones, or one in memory is both; `plugins` is a real chain, or `run` is all."""
     parts = Parts(
         models or [ScriptedModel()],
         sessions=sessions or MemorySessions(),
         journal=journal or MemoryJournal(),
         guard=WordsGuard(words),
-        plugins=OnePlugin(run),
+        plugins=plugins or OnePlugin(run),
     )
     engine = Engine(
         limiter=parts.limiter,

@@ -237,7 +237,7 @@ async def test_it_ends_honestly_when_the_upstream_dies_after_the_first_token():
 async def test_it_may_retry_while_only_reading_for_a_hook_and_not_after_the_first_token():
     """What a client has not seen could be said again, but the call was paid for: the rule stays simple."""
     engine, parts = build(ScriptedModel(["half", UpstreamError()]), ScriptedModel(["another"]))
-    parts.plugins.run.needs_full_response = True
+    parts.plugins.made.needs_full_response = True
     assert type(await failure_of(engine)) is UpstreamError
     assert parts.models[1].calls == []
     await nothing_left(engine, parts)

@@ -6,8 +6,9 @@ from django.core.exceptions import ValidationError
 from engine.snapshots import Cell
 from plugins import registry
 from plugins.activations import compile_plugins
+from plugins.active import PluginTable
 from plugins.base import PluginBase, PluginSettings
-from plugins.chain import PluginChain, PluginTable
+from plugins.chain import PluginChain
 from plugins.models import PluginActivation
 from tenants.models import ConfigVersion
 from tests.cast import ALICE, CHARLIE

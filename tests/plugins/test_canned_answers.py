@@ -2,9 +2,15 @@ import pytest
 
 from plugins import registry
 from plugins.builtin.canned_answers import CannedAnswers
+from tests.conformance.plugins import PluginSuite
 from tests.plugins.turns import chain, pre
 
 SETTINGS = {"answers": [{"questions": ["When are you open?", "几点开门？", "C++?", " "], "answer": "At nine."}]}
+
+
+class TestCannedAnswers(PluginSuite):
+    plugin = CannedAnswers
+    settings = ({}, SETTINGS, {"answers": [{"questions": ["Hi"], "answer": "Hello"}]})
 
 
 def plugins():

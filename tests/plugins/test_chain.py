@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from engine.snapshots import Cell
 from engine.types import Message
+from plugins.active import PluginTable
 from plugins.base import PluginBase, PluginInterface, PluginSettings
-from plugins.chain import PluginChain, PluginTable
+from plugins.chain import PluginChain
 from tests.cast import CHARLIE
-from tests.plugins.turns import chain, pre, said
+from tests.plugins.turns import active, chain, pre, said
 
 
 class Logged(PluginBase):
@@ -380,5 +381,5 @@ async def test_it_swaps_chains_between_turns():
     cell = Cell(PluginTable())
     plugins = PluginChain(cell)
     assert (await pre(plugins)).features == {}
-    cell.swap(PluginTable(tenants={1: (Thread(PluginSettings()),)}))
+    cell.swap(PluginTable(tenants={1: (active(Thread),)}))
     assert "thread" in (await pre(plugins)).features

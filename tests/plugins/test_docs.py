@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from plugins import base, registry
+from plugins import base, hooks, registry
 from tests.plugins.turns import chain, pre, said
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
 FILES = dict(re.findall(r"^`([\w.]+)`\n\n```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+
+OURS = {"answered", "asked", "left"}  # how a hook's wishes are kept for the chain
 
 
 @pytest.fixture
@@ -64,6 +66,14 @@ def test_it_passes_its_own_test(package):
 
 def test_it_names_every_hook_and_everything_a_hook_is_given():
     page = PAGE.read_text()
-    given = [name for cls in (base.TurnContext, base.TurnResponse) for name in vars(cls) if not name.startswith("_")]
+    classes = (base.TurnContext, base.TurnResponse, base.TurnDelta)
+    given = [name for cls in classes for name in vars(cls) if not name.startswith("_") and name not in OURS]
     hooks = [name for name in vars(base.PluginBase) if not name.startswith("_") and name != "label"]
-    assert [name for name in (*given, *hooks, *registry.names()) if f"`{name}" not in page and name != "answered"] == []
+    assert [name for name in (*given, *hooks, *registry.names()) if not re.search(rf"[`.]{name}\b", page)] == []
+
+
+def test_it_names_every_outcome():
+    page = PAGE.read_text().partition("## Counted and shown")[2]
+    outcomes = set(re.findall(r"`(\w+)`[ ;(]", hooks.__doc__.partition("outcome:")[2]))
+    assert len(outcomes) == 9
+    assert outcomes == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))

@@ -86,6 +86,7 @@ def _ending(body: Json) -> dict[str, Any]:
             instance=route["instance"], rules=route["rules"], decision=route["decision"], source=route.get("source")
         ),
         "choices": [_choice(each) for each in body.get("choices", ())],
+        "metadata": _struct(body.get("metadata")),
     }
 
 

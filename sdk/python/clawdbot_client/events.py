@@ -37,7 +37,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """`message`, `usage` and `route` as `/api/chat` answers them."""
+    """`message`, `usage` and `route` as `/api/chat` answers them; `metadata` is what plugins have to say, by name."""
 
     id: str
     message: Json
@@ -46,6 +46,7 @@ class Done:
     route: Json
     choices: list[Json] = field(default_factory=list)
     event_id: str | None = None
+    metadata: Json = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -64,6 +65,7 @@ class Answer:
     finish_reason: str
     route: Json
     choices: list[Json] = field(default_factory=list)
+    metadata: Json = field(default_factory=dict)
 
     @property
     def text(self) -> str:

@@ -94,6 +94,7 @@ def _ending(said: pb.ChatResponse | pb.Done) -> dict[str, Any]:
             {"index": each.index, "message": _said(each.message), "finish_reason": each.finish_reason}
             for each in said.choices
         ],
+        "metadata": MessageToDict(said.metadata),
     }
 
 
