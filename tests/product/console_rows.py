@@ -10,7 +10,8 @@ from typing import Final
 ROWS: Final = """
 from datetime import timedelta
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
-from plugins.models import PluginActivation
+from plugins.models import HeldEvent, PluginActivation, SinkState, Webhook
+from plugins.outbox.signing import save_webhook
 from tenants import support
 from tenants.models import Allowance, ChatSite, Invitation, IpRule
 tenant = Tenant.objects.get(slug={tenant!r})
@@ -23,6 +24,11 @@ ChatSite.objects.create(tenant=tenant, name="Ask us", greeting="Hello", origins=
 IpRule.objects.create(tenant=tenant, network="127.0.0.0/8", note="This machine")
 PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings=dict(
     answers=[dict(questions=["When are you open?"], answer="From nine to five.")]))
+hook = Webhook(tenant=tenant, name="Help desk", url="https://www.example.com/events", enabled=False)
+_ = save_webhook(webhook=hook)
+SinkState.objects.create(tenant=tenant, sink=hook.sink, label="Help desk", delivered=1200)
+HeldEvent.objects.create(tenant=tenant, sink=hook.sink, event="e1", type="clawdbot.turn.completed",
+    subject="turns/e1", state="dead", attempts=31, first_at=1.7e9, last_error="the webhook answered 500")
 Allowance.objects.create(tenant=tenant, of="model", model="echo", requests_per_minute=60)
 Invitation.objects.create(
     tenant=tenant, email="eve@example.com", digest="x", expires_at=timezone.now() + timedelta(days=7)
