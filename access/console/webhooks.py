@@ -7,10 +7,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Exists, OuterRef, Value
 from django.db.models.functions import Cast, Concat
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
@@ -101,6 +102,15 @@ class WebhookAdmin(PlatformAdmin):
             for each in attempts_of(webhook.tenant_id, webhook.sink, SHOWN)
         ]
         return format_html('<pre class="turn-json">{}</pre>', "\n".join(lines)) if lines else "—"
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """What saving refuses that the form did not: there are too many, or somebody was quicker."""
+        try:
+            answer: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), "error")
+            return HttpResponseRedirect(self.link("changelist"))
+        return answer
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
         secret = signing.save_webhook(webhook=obj)

@@ -54,6 +54,8 @@ class Delivery:
             self.close()
             return False
         row.refresh_from_db()
+        if head < row.position:
+            head = self._shorter(row)
         self.position = row.position
         self.idle_until = time.time() + places.RENEW
         self._pause_until = 0.0
@@ -90,6 +92,15 @@ class Delivery:
             position, since = self._source.position_at(self.it.tenant_id, self.it.since), self.it.since
         label = self.it.spec.label or self.it.sink
         return places.make(self.it.tenant_id, self.it.sink, label=label, position=position, since=since)
+
+    def _shorter(self, row: SinkState) -> int:
+        """The journal ends before the place, as after an older backup came back: it goes on from the end. The end as
+        it is now: what was looked up before may have been overtaken."""
+        head = self._source.heads().get(self.it.tenant_id, 0)
+        if head < row.position:
+            log.warning("the journal of %s is shorter than %s knows it", self.it.slug, self.it.sink)
+            places.move(row, position=head)
+        return head
 
     def _send_all(self, row: SinkState, head: int, stop: Callable[[], bool]) -> bool:
         end = time.monotonic() + RUN

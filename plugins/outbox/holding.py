@@ -19,6 +19,7 @@ from plugins.outbox.sinks import LONGEST_ERROR
 from tenants.scoping import ScopedQuerySet
 
 MOST: Final = 100  # of a sink that wait; a sink with so many is sent nothing new until some are through
+MOST_TESTS: Final = 5  # of a sink that wait
 FIRST_PAUSE: Final = 10.0  # seconds
 LONGEST_PAUSE: Final = 3600.0
 BEHIND: Final = 1e12  # Unix seconds: when another one is through
@@ -137,6 +138,9 @@ def forget(row: HeldEvent) -> None:
 
 def send_test(tenant_id: int, sink: str) -> str:
     """Tried once, within a second; the id of the event, by which its attempt is found."""
+    tests = waiting(tenant_id, sink).filter(type=TEST).order_by("-id").values_list("event", flat=True)
+    if len(known := list(tests[:MOST_TESTS])) == MOST_TESTS:
+        return str(known[0])  # nobody sends them now; more would not help
     event_id = f"test-{uuid4()}"
     row = HeldEvent(tenant_id=tenant_id, sink=sink, event=event_id, type=TEST, subject=event_id, first_at=time.time())
     HeldEvent.objects.bulk_create([row])

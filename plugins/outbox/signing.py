@@ -7,16 +7,20 @@ import logging
 from datetime import timedelta
 from typing import Final
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from plugins.models import Webhook
 from tenants import webhooks
+from tenants.models import Tenant
 from tenants.secrets import SealBroken, open_sealed, seal
 
 log = logging.getLogger(__name__)
 
 BOTH: Final = timedelta(days=1)
+MOST: Final = 20  # of one tenant
 
 
 def save_webhook(*, webhook: Webhook) -> str:
@@ -26,6 +30,8 @@ def save_webhook(*, webhook: Webhook) -> str:
     if webhook.enabled:
         webhook.disabled_reason = ""
     with transaction.atomic():
+        if new:
+            _check_room(webhook)
         webhook.save()
         if not new:
             return ""
@@ -53,6 +59,13 @@ def secrets_of(webhook: Webhook) -> tuple[tuple[str, float | None], ...]:
     if webhook.previous_until is not None and webhook.previous_until > timezone.now():
         found.append((_opened(webhook, "sealed_previous"), webhook.previous_until.timestamp()))
     return tuple((secret, until) for secret, until in found if secret)
+
+
+def _check_room(webhook: Webhook) -> None:
+    """Two that add the last one at the same time wait for each other. Raises ValidationError."""
+    Tenant.objects.select_for_update().filter(pk=webhook.tenant_id).first()
+    if Webhook.objects.for_tenant(webhook.tenant_id).count() >= MOST:
+        raise ValidationError({"name": _("A tenant has at most %(most)s webhooks.") % {"most": MOST}})
 
 
 def _sealed(webhook: Webhook, secret: str, field: str) -> str:

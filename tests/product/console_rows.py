@@ -10,7 +10,8 @@ from typing import Final
 ROWS: Final = """
 from datetime import timedelta
 from compliance.models import PersonalData, SensitiveWordList, WordExceptions, WordListSubscription
-from plugins.models import Intent, IntentSettings, PluginActivation
+from plugins.models import Intent, IntentSettings, HeldEvent, PluginActivation, SinkState, Webhook
+from plugins.outbox.signing import save_webhook
 from tenants import support
 from tenants.models import Allowance, ChatSite, Invitation, IpRule
 tenant = Tenant.objects.get(slug={tenant!r})
@@ -25,6 +26,11 @@ PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings
     answers=[dict(questions=["When are you open?"], answer="From nine to five.")]))
 Intent.objects.create(tenant=tenant, name="opening_hours", utterances="When are you open?\\nAre you open on Sunday?")
 IntentSettings.objects.create(tenant=tenant, outside="What is the capital of Mongolia?")
+hook = Webhook(tenant=tenant, name="Help desk", url="https://www.example.com/events", enabled=False)
+_ = save_webhook(webhook=hook)
+SinkState.objects.create(tenant=tenant, sink=hook.sink, label="Help desk", delivered=1200)
+HeldEvent.objects.create(tenant=tenant, sink=hook.sink, event="e1", type="clawdbot.turn.completed",
+    subject="turns/e1", state="dead", attempts=31, first_at=1.7e9, last_error="the webhook answered 500")
 Allowance.objects.create(tenant=tenant, of="model", model="echo", requests_per_minute=60)
 Invitation.objects.create(
     tenant=tenant, email="eve@example.com", digest="x", expires_at=timezone.now() + timedelta(days=7)

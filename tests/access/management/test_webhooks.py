@@ -99,6 +99,16 @@ async def test_a_name_is_there_once(site):
     await made(site.charlie)
 
 
+async def test_there_is_an_end_to_webhooks_and_to_tests(site, monkeypatch):
+    monkeypatch.setattr(signing, "MOST", 2)
+    row = await made(site.alice)
+    await made(site.alice, name="other")
+    refused(await site.alice.post("/api/webhooks", {"name": "third", "url": URL}), 400, "invalid_request", "name")
+    events = [(await site.alice.post(f"/api/webhooks/{row['id']}/test", {})).json["event"] for _ in range(8)]
+    assert len(set(events)) == 5
+    assert len((await site.alice.get("/api/outbox/held")).json["events"]) == 5
+
+
 async def test_it_queues_a_test_unless_it_is_switched_off(site):
     row = await made(site.alice)
     path = f"/api/webhooks/{row['id']}"

@@ -228,6 +228,23 @@ def test_what_retention_took_is_counted(acme, monkeypatch):
     assert state().pruned == 2
 
 
+def test_after_an_older_journal_came_back_it_goes_on_from_its_end(acme):
+    journal, box = Journal(), Box()
+    ids = [journal.add() for _ in range(3)]
+    publisher = publisher_of(journal, sink_of(box))
+    publisher.settle()
+    del journal.entries[1:]
+    SinkState.objects.for_tenant(1).update(next_at=0.0)
+    for delivery in publisher._deliveries.values():
+        delivery.idle_until = 0.0
+    publisher.settle()
+    assert state().position == 1
+    journal.add()
+    publisher.settle()
+    publisher.stop()
+    assert box.ids == [*ids, "e1"]
+
+
 def test_a_new_sink_begins_now_or_when_it_was_told_to(acme):
     journal = Journal()
     old, new = journal.add(at=1000.0), journal.add(at=2000.0)

@@ -30,6 +30,13 @@ def test_it_shows_the_secret_of_a_new_one_once(cast: SimpleNamespace, alice: Cli
         assert secret_of(row) not in alice.get(path).content.decode()
 
 
+def test_one_too_many_is_told(cast: SimpleNamespace, alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signing, "MOST", 0)
+    answer = alice.post(f"{LIST}add/", NEW, follow=True)
+    assert answer.status_code == 200 and "at most 0 webhooks" in answer.content.decode()
+    assert not Webhook.objects.everywhere().exists()
+
+
 def test_another_secret_is_made_by_the_button_alone(cast: SimpleNamespace, alice: Client) -> None:
     row = screens.outbox(cast.acme)["plugins/webhook"]
     before = secret_of(row)
