@@ -57,10 +57,6 @@ class DatabasePlugin(PluginBase):
     def gather(cls, tenant_id: int) -> tuple[Source, ...]:
         return compile_sources(tenant_id)
 
-    def open(self) -> None:
-        self._desk = Desk()
-        self._desk.warm()
-
     async def close(self) -> None:
         self._desk.close()
 
