@@ -191,7 +191,9 @@ def _made(wanted: Wanted, tenant_id: int) -> PluginBase:
         row = PluginActivation.objects.for_tenant(tenant_id).filter(plugin=wanted.plugin).first()
         settings = row.settings if row is not None else {}
     try:
-        return plugin(registry.read_settings(plugin, settings))
+        made = plugin(registry.read_settings(plugin, settings))
+        made.gathered = plugin.gather(tenant_id)
+        return made
     except registry.InvalidSettings as error:
         raise InvalidRequest(str(error), param="settings") from None
     except Exception as error:  # border: whatever somebody else's code raises over these settings

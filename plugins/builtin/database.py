@@ -47,6 +47,7 @@ class DatabasePlugin(PluginBase):
     label = "Databases"
     timeout: ClassVar[float] = 45.0
     Settings = DatabaseSettings
+    settings: DatabaseSettings
 
     def __init__(self, settings: DatabaseSettings) -> None:
         super().__init__(settings)
@@ -55,10 +56,6 @@ class DatabasePlugin(PluginBase):
     @classmethod
     def gather(cls, tenant_id: int) -> tuple[Source, ...]:
         return compile_sources(tenant_id)
-
-    def open(self) -> None:
-        self._desk = Desk()
-        self._desk.warm()
 
     async def close(self) -> None:
         self._desk.close()
@@ -119,7 +116,7 @@ class DatabasePlugin(PluginBase):
 
     def _meant(self, context: TurnContext) -> list[Source]:
         """The sources this turn may ask; none: it is not meant."""
-        settings: DatabaseSettings = self.settings
+        settings = self.settings
         if context.principal.kind == "visitor" and not settings.visitors:
             return []
         if not context.text or "response_format" in context.request.params:
@@ -132,7 +129,7 @@ class DatabasePlugin(PluginBase):
         return usable if self._by_itself(context) else []
 
     def _by_itself(self, context: TurnContext) -> bool:
-        settings: DatabaseSettings = self.settings
+        settings = self.settings
         if settings.when == "intent":
             return context.features.get("intent") in settings.intents
         if settings.when == "prefix":

@@ -50,6 +50,7 @@ def check(text: str, source: Source) -> Checked:
     try:
         _check_nodes(tree, source)
         tables = _bind(tree, source)
+        _name_columns(tree, source)
         tree = _qualified(tree, tables, dialect)
         _check_nodes(tree, source)  # a name that turned out to mean a whole row is a node of another kind now
         _open(tree, tables, source)
@@ -260,6 +261,17 @@ def _named(expressions: Iterator[exp.Expr], name: str) -> exp.CTE | None:
 def _table_of(table: exp.Expr, source: Source) -> Table | None:
     database = table.args.get("db")
     return source.find(database.name if database is not None else "", table.name)
+
+
+def _name_columns(tree: exp.Query, source: Source) -> None:
+    """A computed column without a name is called as its function, unless some column is called so."""
+    taken = {column.name.lower() for table in source.tables for column in table.columns} | set(tree.named_selects)
+    for node in list(tree.args.get("expressions") or ()):
+        if isinstance(node, exp.Func):
+            name = str(node.this if isinstance(node, exp.Anonymous) else node.sql_name()).lower()
+            if name not in taken:
+                taken.add(name)
+                node.replace(exp.alias_(node.copy(), name, quoted=True))
 
 
 # Every column where it comes from -----------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ def engine_of(source: Source) -> Engine:
         max_overflow=0,
         pool_timeout=source.time_limit,
         pool_recycle=RECYCLE,
+        pool_pre_ping=True,
         pool_reset_on_return="rollback",
         hide_parameters=True,
     )

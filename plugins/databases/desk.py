@@ -26,10 +26,6 @@ class Desk:
     def __init__(self) -> None:
         self._counters: dict[int, Counter] = {}
 
-    def warm(self) -> None:
-        """Begins to load what the first query would have to wait for."""
-        threading.Thread(target=importlib.import_module, args=(HEAVY,), name="database-warm", daemon=True).start()
-
     async def query(self, source: Source, sql: str) -> tuple[Checked, Rows]:
         """Raises Refused, QueryFailed."""
         counter = self._counters.get(source.id)
