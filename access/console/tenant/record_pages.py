@@ -17,7 +17,7 @@ RECORD_PAGES = [
     Page("playground/", "playground", "playground", playground.shown),
     Page("playground/turn/", "playground_turn", "playground", playground.turn, streams=True),
     Page("plugins/", "plugins", "plugins", plugins.listed),
-    Page("plugins/<str:name>/", "plugin", "plugins", plugins.changed),
+    Page("plugin/<str:name>/", "plugin", "plugins", plugins.changed),
     Page("exports/", "exports", "exports", exports.listed),
     Page("exports/<int:job_id>/result/", "export", "exports", exports.downloaded),
 ]
