@@ -21,6 +21,7 @@ def keys(gateway: Product, _scripted: Upstream):
     return made
 
 
+@pytest.mark.timeout(300)  # a product starts, and trains beside whatever else the machine does
 def test_it_learns_without_a_restart_and_routes_by_it(gateway: Product, upstream, keys):
     alice, charlie = keys
     with gateway.http(alice) as http:
@@ -28,7 +29,7 @@ def test_it_learns_without_a_restart_and_routes_by_it(gateway: Product, upstream
         for name, texts in EXAMPLES.items():
             assert http.post("/api/intents", json={"name": name, "utterances": texts}).status_code == 201
         rule = {"model": "scripted", "name": "refunds", "conditions": ["intent == 'refund'", "intent_score > 0.1"]}
-        rule = http.post("/api/rules", json=rule).json()
+        assert http.post("/api/rules", json=rule).status_code == 201
         until(lambda: http.get("/api/intents/training").json()["state"] == "ready", "the intents are learnt", LEARNT)
 
         def recognised() -> bool:
@@ -41,8 +42,7 @@ def test_it_learns_without_a_restart_and_routes_by_it(gateway: Product, upstream
             turn = gateway.ask(text, key=alice).json()["id"]
             return http.get(f"/api/turns/{turn}").json()["decision"]
 
-        name = f"refunds #{rule['id']}"
-        until(lambda: decided(ASKED)["rules"] == [name], "the rule is live")
+        until(lambda: decided(ASKED)["rules"] == ["refunds"], "the rule is live", LEARNT)
         features = decided(ASKED)["features"]
         assert features["intent"] == "refund" and features["intent_score"] > 0.1
         elsewhere = decided("how do you play the violin")

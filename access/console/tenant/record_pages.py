@@ -18,7 +18,7 @@ RECORD_PAGES = [
     Page("playground/turn/", "playground_turn", "playground", playground.turn, streams=True),
     Page("plugins/", "plugins", "plugins", plugins.listed),
     Page("plugins/dry-runs/<int:job_id>/", "plugin_dry_run", "plugins", plugins.tried),
-    Page("plugins/<str:name>/", "plugin", "plugins", plugins.changed),
+    Page("plugin/<str:name>/", "plugin", "plugins", plugins.changed),
     Page("insights/", "insights", "overview", insights.shown),
     Page("exports/", "exports", "exports", exports.listed),
     Page("exports/<int:job_id>/result/", "export", "exports", exports.downloaded),

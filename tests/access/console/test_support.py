@@ -44,7 +44,7 @@ def test_looking_only_changes_nothing(console: Client, cast: SimpleNamespace) ->
     visit(console, cast)
     for path, fields in (
         ("/console/plugins/", {"do": "on", "plugin": "canned_answers"}),
-        ("/console/plugins/canned_answers/", {"enabled": "on"}),
+        ("/console/plugin/canned_answers/", {"enabled": "on"}),
         ("/console/exports/", {"what": "usage_export"}),
         ("/console/sessions/live/", {"turn": "0" * 32}),
     ):

@@ -25,7 +25,7 @@ PAGES = {
     "/console/sessions/live/": "sessions",
     "/console/playground/": "playground",
     "/console/plugins/": "plugins",
-    "/console/plugins/canned_answers/": "plugins",
+    "/console/plugin/canned_answers/": "plugins",
     "/console/exports/": "exports",
     "/console/compliance/auditentry/": "journal",
     "/console/compliance/auditentry/changes/": "journal",
