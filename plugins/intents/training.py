@@ -156,6 +156,8 @@ def _linear(rows: Any, labels: Labels, columns: int) -> tuple[Floats, Floats]:
     """Weights (places x columns) and a bias for each column: each intent against all the rest."""
     if columns == 1:
         return np.zeros((rows.shape[1], 1), np.float32), np.ones(1, np.float32)
+    if not rows.shape[1]:  # not one word in any of them
+        return np.zeros((0, columns), np.float32), np.zeros(columns, np.float32)
     machine = LinearSVC(C=SOFTNESS, random_state=SEED, tol=1e-3, max_iter=2000).fit(rows, labels)
     weights, bias = machine.coef_, machine.intercept_
     if columns == 2:  # scikit-learn gives one column for two classes
