@@ -171,8 +171,20 @@ class Refusal(msgspec.Struct):
     message: str
 
 
+class FoundLanguage(msgspec.Struct):
+    """`source`: `body`, `header`, `text`, `session` or `default`. `confidence` is 0 to 1."""
+
+    tag: str
+    source: str
+    confidence: float
+
+
 class DecisionAnswer(msgspec.Struct, kw_only=True):
-    """Where a request would go and why. `model` null: nowhere now, it would be refused with this `refusal`."""
+    """Where a request would go and why. `model` null: nowhere now, it would be refused with this `refusal`. Only where
+    they have something to say: `language`, how a plugin found it; `passed_over`, the pools that were asked before;
+    `fallback`, how it came to the last one; `session`, who answered its last turn; `cut` and `absent`, what the
+    features do not say; in the records of turns `found`, what plugins found out, and `waited`, the seconds the turn
+    waited for places."""
 
     model: str | None
     instance: str | None
@@ -181,6 +193,16 @@ class DecisionAnswer(msgspec.Struct, kw_only=True):
     features: Json
     runner_up: str | None = None
     refusal: Refusal | None = None
+    instance_id: int | msgspec.UnsetType = msgspec.UNSET
+    task: str | msgspec.UnsetType = msgspec.UNSET
+    language: FoundLanguage | msgspec.UnsetType = msgspec.UNSET
+    found: Json | msgspec.UnsetType = msgspec.UNSET
+    passed_over: list[Json] | msgspec.UnsetType = msgspec.UNSET
+    fallback: Json | msgspec.UnsetType = msgspec.UNSET
+    session: Json | msgspec.UnsetType = msgspec.UNSET
+    waited: float | msgspec.UnsetType = msgspec.UNSET
+    cut: list[str] | msgspec.UnsetType = msgspec.UNSET
+    absent: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ScoreAnswer(msgspec.Struct):

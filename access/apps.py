@@ -10,7 +10,7 @@ class AccessConfig(AppConfig):
         from access import translating  # noqa: PLC0415  # these need the models, which are loaded by now
         from access.console import acting  # noqa: PLC0415
         from access.database_file import DatabaseSection  # noqa: PLC0415
-        from access.intent_file import IntentSection  # noqa: PLC0415
+        from access.intent_file import IntentSection, IntentSettingsSection  # noqa: PLC0415
         from access.plugin_file import PluginSection  # noqa: PLC0415
         from routing.configuration import SECTIONS  # noqa: PLC0415
 
@@ -20,3 +20,4 @@ class AccessConfig(AppConfig):
         SECTIONS["databases"] = DatabaseSection()
         SECTIONS["plugins"] = PluginSection()
         SECTIONS["intents"] = IntentSection()
+        SECTIONS["intent_settings"] = IntentSettingsSection()

@@ -1,4 +1,5 @@
-"""The section `intents` of `loadconfig` and `dumpconfig`: all intents of a tenant, in the place of those it had."""
+"""The sections `intents` and `intent_settings` of `loadconfig` and `dumpconfig`: all intents of a tenant, in the place
+of those it had, and when a text is none of them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 
 from plugins.intents import services
-from routing.configuration import Outcome, plain
+from routing.configuration import Outcome, plain, refuse
 from routing.documents import Block, Read, Reader
 from tenants.models import Tenant
 
@@ -17,6 +18,8 @@ KEYS: Final[dict[str, Read]] = {
     "enabled": Reader.flag,
     "utterances": Reader.texts,
 }
+
+SETTINGS_KEYS: Final[dict[str, Read]] = {"threshold": Reader.number, "outside": Reader.texts}
 
 
 class IntentSection:
@@ -51,3 +54,36 @@ class IntentSection:
                 line["enabled"] = False
             lines.append({**line, "utterances": plain(row.examples)})
         return lines
+
+
+class IntentSettingsSection:
+    """Implements `routing.configuration.Section`: a list of one, like the others; of none, the defaults."""
+
+    keys = SETTINGS_KEYS
+
+    def load(self, blocks: list[Block], tenant: Tenant, outcome: Outcome) -> None:
+        if len(blocks) > 1:
+            blocks[1].place.refuse("intent settings are there once")
+        row = services.settings_of(tenant.pk)
+        values = blocks[0].values if blocks else {}
+        new, before = row._state.adding, (row.threshold, row.outside)
+        try:
+            row.threshold = values.get("threshold")
+            row.outside = services.lines(values.get("outside", ()), "outside")
+            if (row.threshold, row.outside) == before:
+                outcome.unchanged += bool(blocks)
+                return
+            services.save_settings(settings=row)
+        except ValidationError as error:
+            refuse(error, blocks[0])
+        outcome.created += new
+        outcome.updated += not new
+
+    def dump(self, tenant: Tenant, taken: set[str]) -> list[dict[str, Any]]:
+        row = services.settings_of(tenant.pk)
+        line: dict[str, Any] = {}
+        if row.threshold is not None:
+            line["threshold"] = row.threshold
+        if row.outside:
+            line["outside"] = plain(row.outside.splitlines())
+        return [line] if line else []

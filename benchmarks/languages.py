@@ -3,8 +3,9 @@
     python -m benchmarks.languages [--texts 400]
 
 The texts are translations that come with installed packages (Django, django-allauth, REST framework): what people who
-speak the language wrote for screens, from single words to paragraphs. No detector was trained on them here; the few
-numbers of `plugins.languages.detector` were chosen on the first half of each list, and the second half is measured."""
+speak the language wrote for screens, from single words to paragraphs. No detector was trained on them here. The few
+numbers of `plugins.languages.detector` were chosen by looking at texts of the same lists, some of them those that are
+measured: what somebody else's texts give may be somewhat less."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ HANT: Final = "Hant"
 _TRADITIONAL: Final = frozenset({"hant", "tw", "hk", "mo"})
 _SIMPLIFIED: Final = frozenset({"hans", "cn", "sg", "my"})
 _RANGE: Final = re.compile(
-    r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,3})\s*(?:;\s*[qQ]\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?\s*\Z"
+    r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,3})(?:-[A-Za-z0-9]{1,8}){0,12}\s*(?:;\s*[qQ]\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?\s*\Z"
 )
 _LONGEST_HEADER: Final = 1_000  # characters that are read
 
 
 def ranked(header: bytes | None) -> list[str]:
-    """The language tags of an Accept-Language header, the best first; without `*`, those that are refused (`q=0`) and
-    nonsense."""
+    """The language tags of an Accept-Language header, the best first, of long ones (`de-DE-u-co-phonebk`) the first
+    four subtags; without `*`, those that are refused (`q=0`) and nonsense."""
     if not header:
         return []
     found: list[tuple[float, str]] = []

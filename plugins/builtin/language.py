@@ -10,7 +10,7 @@ from msgspec import Meta, field
 from engine import tags
 from engine.types import ChatRequest, Message
 from plugins.base import PluginBase, PluginSettings, TurnContext
-from plugins.languages import models
+from plugins.languages import han, models
 from plugins.languages.detector import BRIEF, Found, detect, unknown
 from plugins.languages.names import NAMES, USUAL
 from plugins.settings_types import CHOICES
@@ -68,6 +68,7 @@ class Language(PluginBase):
 
     def open(self) -> None:
         self._models = models.load()
+        han.load()
 
     async def close(self) -> None:
         self._models = None  # the last of all tenants' takes the memory along

@@ -110,11 +110,19 @@ def crossed(examples: Sequence[Example], outside: Sequence[str], vectors: WordVe
             continue
         model = fit(others, _dealt_out(outside, folds, fold, own=False), vectors)
         judged.append(look(model, own, (), vectors))
-        tested += [Tested(intent, text, model.classify(text, most=1).candidates[0].intent) for text, intent in own]
+        best = judged[-1].best
+        tested += [Tested(intent, text, found) for (text, intent), found in zip(own, best, strict=True)]
         judged.append(look(model, (), _dealt_out(outside, folds, fold, own=True), vectors))
     judged.sort(key=lambda part: bool(part.outside.any()))  # examples first, in the order of `tested`
-    together = (np.concatenate([getattr(part, name) for part in judged]) for name in ("signals", "right", "outside"))
-    return Crossed(Judged(*together), tested)
+    return Crossed(
+        Judged(
+            np.concatenate([part.signals for part in judged]),
+            np.concatenate([part.right for part in judged]),
+            np.concatenate([part.outside for part in judged]),
+            [best for part in judged for best in part.best],
+        ),
+        tested,
+    )
 
 
 def _dealt_out(texts: Sequence[str], folds: int, fold: int, *, own: bool) -> list[str]:

@@ -3,7 +3,8 @@ what "none of these" looks like before the tenant has given examples of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -19,12 +20,29 @@ def everyday() -> tuple[str, ...]:
 
 def outside(examples: Iterable[str]) -> list[str]:
     """Those that are unlike every example: a tenant may well have an intent about the weather."""
-    known = [_grams(example) for example in examples]
-    return [text for text in everyday() if not _like(_grams(text), known)]
+    texts = everyday()
+    sizes, holding = _known()
+    like: set[int] = set()
+    for example in examples:
+        grams = _grams(example)
+        common = Counter(place for gram in grams for place in holding.get(gram, ()))
+        for place, count in common.items():
+            if count >= LIKENESS * (sizes[place] + len(grams) - count):
+                like.add(place)
+    return [text for place, text in enumerate(texts) if place not in like]
 
 
-def _like(grams: frozenset[str], known: Collection[frozenset[str]]) -> bool:
-    return any(len(grams & other) >= LIKENESS * len(grams | other) for other in known)
+@cache
+def _known() -> tuple[list[int], dict[str, list[int]]]:
+    """How many words and pairs each has, and by word or pair which have it: a tenant may have 50,000 examples."""
+    sizes: list[int] = []
+    holding: dict[str, list[int]] = {}
+    for place, text in enumerate(everyday()):
+        grams = _grams(text)
+        sizes.append(len(grams))
+        for gram in grams:
+            holding.setdefault(gram, []).append(place)
+    return sizes, holding
 
 
 def _grams(text: str) -> frozenset[str]:

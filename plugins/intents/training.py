@@ -36,11 +36,12 @@ Labels = npt.NDArray[np.int64]
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Texts that the model did not learn from, as it sees them: `signals` a row each, whether each was one of its
-    intents and named rightly, and whether it was none of them."""
+    intents and named rightly, whether it was none of them, and the `best` intent for it."""
 
     signals: Signals
     right: npt.NDArray[np.bool_]
     outside: npt.NDArray[np.bool_]
+    best: list[str]
 
 
 def fit(examples: Sequence[Example], outside: Sequence[str], vectors: WordVectors | None) -> IntentModel:
@@ -73,15 +74,15 @@ def look(
 ) -> Judged:
     """How the model sees texts it did not learn from."""
     rows: list[Signals] = []
-    right = []
-    for text, intent in [*examples, *((text, None) for text in outside)]:
+    found = []
+    for text in [*(text for text, _ in examples), *outside]:
         read = Read(text, model.vocabulary, vectors)
         scores, nearness = model.scores(read)
         rows.append(signals(scores, nearness, read.familiarity, none=model.none))
-        best = model.intents[int(np.argmax(scores[: len(model.intents)]))]
-        right.append(best == intent)
+        found.append(model.intents[int(np.argmax(scores[: len(model.intents)]))])
     none = np.arange(len(rows)) >= len(examples)
-    return Judged(np.array(rows).reshape(len(rows), -1), np.array(right, bool), none)
+    right = [best == intent for best, (_, intent) in zip(found, examples, strict=False)] + [False] * len(outside)
+    return Judged(np.array(rows).reshape(len(rows), -1), np.array(right, bool), none, found)
 
 
 def with_judge(
@@ -155,6 +156,8 @@ def _linear(rows: Any, labels: Labels, columns: int) -> tuple[Floats, Floats]:
     """Weights (places x columns) and a bias for each column: each intent against all the rest."""
     if columns == 1:
         return np.zeros((rows.shape[1], 1), np.float32), np.ones(1, np.float32)
+    if not rows.shape[1]:  # not one word in any of them
+        return np.zeros((0, columns), np.float32), np.zeros(columns, np.float32)
     machine = LinearSVC(C=SOFTNESS, random_state=SEED, tol=1e-3, max_iter=2000).fit(rows, labels)
     weights, bias = machine.coef_, machine.intercept_
     if columns == 2:  # scikit-learn gives one column for two classes

@@ -21,8 +21,11 @@ PACKAGE: Final = "wordllama"
 NAME: Final = "wordllama-l2-256"
 WEIGHTS: Final = "weights/l2_supercat_256.safetensors"
 VOCABULARY: Final = "tokenizers/l2_supercat_tokenizer_config.json"
-MOST_REMEMBERED: Final = 50_000  # words whose vector is at hand
+MOST_REMEMBERED: Final = 50_000  # words whose pieces are at hand
+MOST_WORDS: Final = 100  # of a text that are read: of 400 characters only those without spaces have more
+LONGEST_WORD: Final = 24  # characters that are read of a word: finding its pieces takes their number squared
 SPACE: Final = "\u2581"
+_NEVER: Final = 1 << 30
 
 Vector = npt.NDArray[np.float32]
 
@@ -35,25 +38,24 @@ class WordVectors:
         self._matrix = matrix
         self._vocabulary = vocabulary
         self._ranks = ranks
-        self._known: dict[str, Vector | None] = {}
+        self._known: dict[str, tuple[int, ...]] = {}
 
     def of(self, tokens: list[str]) -> Vector:
-        """The direction of the mean over the tokens of all words, length 1; zero where no word is known."""
-        total = np.zeros(self.size, np.float32)
-        for word in tokens:
-            known = self._word(word)
-            if known is not None:
-                total += known
+        """The direction of the mean over the tokens of the first words, length 1; zero where no word is known."""
+        rows = [row for word in tokens[:MOST_WORDS] for row in self._word(word[:LONGEST_WORD])]
+        if not rows:
+            return np.zeros(self.size, np.float32)
+        total: Vector = self._matrix[rows].astype(np.float32).sum(axis=0)
         length = float(np.sqrt(total @ total))
         return total / np.float32(length) if length else total
 
-    def _word(self, word: str) -> Vector | None:
+    def _word(self, word: str) -> tuple[int, ...]:
+        """The rows of its pieces."""
         try:
             return self._known[word]
         except KeyError:
             pass
-        numbers = [self._vocabulary[piece] for piece in self._pieces(SPACE + word) if piece in self._vocabulary]
-        found = self._matrix[numbers].astype(np.float32).sum(axis=0) if numbers else None
+        found = tuple(self._vocabulary[piece] for piece in self._pieces(SPACE + word) if piece in self._vocabulary)
         if len(self._known) < MOST_REMEMBERED:
             self._known[word] = found
         return found
@@ -62,14 +64,16 @@ class WordVectors:
         """Byte-pair encoding: the neighbours that were merged first in training are merged first. A character that is
         no piece has no vector: the bytes it would fall back to mean nothing."""
         parts = list(word)
-        while len(parts) > 1:
-            rank, place = min(
-                (self._ranks.get(pair, 1 << 30), place)
-                for place, pair in enumerate(zip(parts, parts[1:], strict=False))
-            )
-            if rank == 1 << 30:
-                break
+        ranked = self._ranks.get
+        ranks = [ranked(pair, _NEVER) for pair in zip(parts, parts[1:], strict=False)]
+        while ranks and (best := min(ranks)) != _NEVER:
+            place = ranks.index(best)
             parts[place : place + 2] = [parts[place] + parts[place + 1]]
+            del ranks[place]
+            if place:
+                ranks[place - 1] = ranked((parts[place - 1], parts[place]), _NEVER)
+            if place < len(ranks):
+                ranks[place] = ranked((parts[place], parts[place + 1]), _NEVER)
         return parts
 
 

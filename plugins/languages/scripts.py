@@ -61,6 +61,10 @@ _GRAMMAR: Final = frozenset(
 _BORROWED: Final = frozenset("のノ")  # Chinese shops and brands write it for 的
 
 
+_WIDE: Final = re.compile("[\uff21-\uff3a\uff41-\uff5a]")  # Latin letters as wide as Chinese characters
+_NARROW: Final = {code: code - 0xFEE0 for code in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
+
+
 class Reading(msgspec.Struct, frozen=True):
     """`text` is what of it is language, `script` the one most of it is in, `size` how much that is: letters, and in
     scripts without spaces about two a character."""
@@ -79,6 +83,8 @@ def read(text: str) -> Reading:
         text = f"{text[:HEAD]} {text[-TAIL:]}"
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
+    if _WIDE.search(text):
+        text = text.translate(_NARROW)
     kept = " ".join(_CUT.sub(" ", text).split())[:KEPT]
     if not kept or _is_code(text[:KEPT], kept):
         return NOTHING

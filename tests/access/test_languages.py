@@ -89,6 +89,7 @@ def test_it_takes_the_first_language_it_has(named, header, language):
 
 def test_it_ranks_by_weight_and_then_by_place():
     assert ranked(b"a;q=0.1, b, c;q=0.1, d;q=1.0, e;q=0") == ["b", "d", "a", "c"]
+    assert ranked(b"de-DE-u-co-phonebk;q=0.9, zh-Hant-HK-x-a-b") == ["zh-Hant-HK-x", "de-DE-u-co"]
 
 
 def test_an_error_knows_the_language_of_a_turn_that_does_not_name_one():

@@ -1,11 +1,18 @@
 """A model of its own for each language, and refusals in the language a turn is written in: through the edges."""
 
+import asyncio
+
+import grpc
+import msgspec
 import pytest
 
+from access.answers import DecisionAnswer
+from access.edges.grpc.generated import chat_pb2 as pb
 from access.languages import TEXTS
 from engine import errors
 from plugins import registry
 from plugins.builtin.language import Language
+from tests.access.grpc.client import chat, converse, metadata, served, stream_chat
 from tests.access.parts import build
 from tests.engine.parts import ScriptedModel
 from tests.plugins.turns import chain
@@ -90,6 +97,44 @@ async def test_the_other_edges_tell_it_so_too(site):
         await socket.connect()
         socket.send({"type": "chat", "message": "我想做一件很坏的事情"})
         assert (await socket.until("error"))[-1]["message"] == TEXTS["zh-hans"][BLOCKED]
+
+
+async def test_grpc_tells_it_so_too(site):
+    asked = pb.ChatRequest(message="我想做一件很坏的事情，你能帮帮我吗")
+    own = metadata(site.alice)
+    async with served(site) as (_, channel):
+
+        async def refusal(request, **more):
+            calls = [chat(channel, request, metadata=metadata(site.alice, **more))]
+            calls.append(stream_chat(channel, request, metadata=metadata(site.alice, **more)))
+            told = set()
+            for call in calls:
+                assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+                told.add(await call.details())
+            return told
+
+        assert await refusal(asked) == {TEXTS["zh-hans"][BLOCKED]}
+        assert await refusal(asked, **{"accept-language": "de"}) == {TEXTS["de"][BLOCKED]}
+        asked.language = "ja"
+        assert await refusal(asked) == {TEXTS["ja"][BLOCKED]}
+        assert await refusal(pb.ChatRequest(message="Can you help me with a wicked thing?")) == {BLOCKED}
+        call = converse(channel, metadata=own)
+        await call.write(pb.ClientFrame(ref="1", chat=pb.ChatRequest(message="Peux-tu m'aider à faire du wicked ?")))
+        while (frame := await asyncio.wait_for(call.read(), 10)).WhichOneof("kind") != "error":
+            assert frame is not grpc.aio.EOF
+        assert frame.error.message == TEXTS["fr"][BLOCKED]
+        call.cancel()
+
+
+async def test_decisions_are_as_described(site):
+    """What the router writes down has the fields that the API's description names, and no others."""
+    names = {field.encode_name for field in msgspec.structs.fields(DecisionAnswer)}
+    for message in (CHINESE, "Gdzie jest moje zamówienie?"):
+        decision = (await model(site, message))[1]
+        assert set(decision) <= names
+        described = msgspec.convert(decision, DecisionAnswer)
+        assert (described.language.source, described.found["language"]) == ("text", described.language.tag)
+    assert described.fallback == {"language": "pl"}
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -43,6 +43,13 @@ def test_a_file_without_texts_outside_rejects_nothing(tmp_path, capsys):
     assert code(tmp_path, capsys, only, "--min-oos-recall", "0.1")[0] == 1
 
 
+def test_it_measures_what_has_no_words(tmp_path, capsys):
+    found = measured(tmp_path, capsys, {"train": [["!!", "a"], ["😀", "b"]], "test": [["yes", "a"]]})
+    assert found == {"in_scope_accuracy": 0.0, "oos_recall": None}
+    outside = {"train": [["", "a"]], "test": [["yes", "a"]], "oos_val": [["no", "x"]], "oos_test": [["no", "oos"]]}
+    assert measured(tmp_path, capsys, outside)["oos_recall"] == 1.0
+
+
 def test_texts_labelled_oos_are_outside_wherever_they_stand(tmp_path, capsys):
     mixed = {
         "train": FILE["train"] + FILE["oos_train"], "val": FILE["val"] + FILE["oos_val"],

@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -87,6 +89,45 @@ def test_it_runs_nothing_of_what_it_reads(learnt):
     assert zipfile.is_zipfile(file)
     with pytest.raises(UnreadableModel):
         IntentModel.from_bytes(file.getvalue(), None)
+
+
+READING = """
+import sys
+from plugins.intents.model import IntentModel
+from plugins.intents.vectors import word_vectors
+with open(sys.argv[1], "rb") as file:
+    model = IntentModel.from_bytes(file.read(), word_vectors())
+print(model.classify("i want my money back").intent)
+print(sorted({"scipy", "sklearn", "joblib", "pandas", "wordllama"}.intersection(sys.modules)))
+"""
+
+
+def test_who_only_reads_models_has_nothing_in_memory_that_trains(tmp_path):
+    stored = tmp_path / "model"
+    stored.write_bytes(trained(PAIRS, [], word_vectors())[0].to_bytes())
+    said = subprocess.run([sys.executable, "-c", READING, str(stored)], capture_output=True, text=True, check=True)
+    assert said.stdout.split("\n") == ["refund", "[]", ""]
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("a", "only")],
+        [("!!!", "x"), ("???", "y")],
+        [("\u200b", "x"), ("\u200e\u202e", "y")],
+        [("😀😀", "happy"), ("😭😭", "sad")] * 5,
+        [("مرحبا بالعالم", "hello"), ("مع السلامة", "bye")] * 5,
+        [("refund my order", "a"), ("refund my order", "b")] * 10,  # the same in two intents
+        [("x" * 500, "long"), ("啊" * 500, "langes")],
+    ],
+)
+def test_it_learns_from_odd_examples(pairs):
+    for vectors in (None, word_vectors()):
+        model, report = trained(pairs, [], vectors)
+        assert report.utterances == len(pairs)
+        for text, _ in pairs:
+            found = model.classify(text)
+            assert 0 <= found.score <= 1 and found.intent in {None, *(intent for _, intent in pairs)}
 
 
 def test_it_refuses_a_model_of_vectors_that_are_not_here():

@@ -1,6 +1,6 @@
 import pytest
 
-from plugins.intents.elsewhere import everyday, outside
+from plugins.intents.elsewhere import LIKENESS, everyday, outside
 from plugins.intents.texts import LONGEST, normalised, pieces, runs, word_grams, words
 
 
@@ -28,3 +28,17 @@ def test_a_long_text_is_read_from_its_beginning():
 def test_an_everyday_text_like_an_example_is_no_example_of_none_of_these():
     assert set(everyday()) - set(outside(["is it going to snow tomorrow in paris"])) == {"is it going to snow tomorrow"}
     assert len(everyday()) == len(set(everyday()))
+
+
+def test_everyday_texts_are_left_out_by_the_share_they_have_in_common():
+    """As each with each would say, but for many examples: words and pairs in common, of all that either has."""
+    examples = [f"is it going to snow {place}" for place in ("here", "", "tomorrow where my aunt lives now")]
+    examples += [*everyday()[::7], "", "!!!", "明天会下雪吗"]
+    grams = {text: frozenset(word_grams(words(normalised(text)))) for text in [*examples, *everyday()]}
+    alike = {
+        text
+        for text in everyday()
+        for other in (grams[example] for example in examples)
+        if len(grams[text] & other) >= LIKENESS * len(grams[text] | other)
+    }
+    assert outside(examples) == [text for text in everyday() if text not in alike]

@@ -61,6 +61,11 @@ def test_it_says_nothing_where_there_is_no_language(both, text):
     assert language(text, both) is None
 
 
+def test_wide_letters_are_letters(both):
+    assert language("Ｗｈｅｒｅ　ｉｓ　ｍｙ　ｏｒｄｅｒ？", both) == "en"
+    assert language("ＯＫ，我的订单在哪里", both) == "zh"
+
+
 def test_it_tells_simplified_and_traditional_characters_apart(both):
     assert detect("請問怎麼修改收貨地址", USUAL, both).tag == "zh-Hant"
     assert detect("请问怎么修改收货地址", USUAL, both).tag == "zh-Hans"

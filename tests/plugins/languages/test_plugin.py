@@ -8,6 +8,7 @@ import pytest
 from engine.types import ChatRequest, Message
 from plugins import registry
 from plugins.builtin.language import Language
+from plugins.languages import han
 from tests.cast import ALICE
 from tests.conformance.plugins import PluginSuite
 from tests.plugins.turns import chain
@@ -36,6 +37,16 @@ async def features(text, made=None, *, language=None, header=None, history=(), m
 
 def test_it_is_one_of_the_plugins_there_are():
     assert registry.get("language") is Language
+
+
+def test_no_turn_waits_for_a_file():
+    """What the first Chinese text needs is read when the plugin is opened."""
+    han._forms.cache_clear()
+    plugin()
+    before = han._forms.cache_info()
+    assert before.currsize == 1
+    han.script_of("我们")
+    assert han._forms.cache_info().misses == before.misses
 
 
 async def test_it_finds_the_language_of_the_words():
