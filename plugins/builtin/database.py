@@ -41,11 +41,13 @@ class DatabaseSettings(PluginSettings, frozen=True, kw_only=True):
 
 
 class DatabasePlugin(PluginBase):
-    """One query a turn, mended at most `repairs` times; its rows are never taken for another one."""
+    """One query a turn, mended at most `repairs` times; its rows are never taken for another one. In a dry run the
+    query is checked and no database is asked."""
 
     name = "database"
     label = "Databases"
     timeout: ClassVar[float] = 45.0
+    rehearses: ClassVar[bool] = True
     Settings = DatabaseSettings
     settings: DatabaseSettings
 
@@ -89,6 +91,10 @@ class DatabasePlugin(PluginBase):
         said["attempts"] = state["attempts"] = state.get("attempts", 0) + 1
         del response.choices[1:]  # one query a turn
         try:
+            if response.context.dry_run:
+                checked = await self._desk.check(source, sql)
+                response.metadata = {**said, "sql": checked.sql}
+                return
             checked, rows = await self._desk.query(source, sql)
         except (Refused, QueryFailed) as error:
             self._failed(response, said, error)
