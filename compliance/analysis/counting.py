@@ -18,9 +18,9 @@ A turn is counted when it ends, in the hour in which it does, like `compliance.u
     session    "opened", "abandoned"                   ""
 
 Of a further round that a plugin asked for (`parent_turn`) nothing counts but what was found in its messages and how its
-call went. A hit counts once a turn for each list (or word), action and direction. A session is opened by its first turn, and
-abandoned if its last turn had no answer and no other began within `PATIENCE`: that counts in the hour in which that
-turn ended."""
+call went. A hit counts once a turn for each list (or word), action and direction. A session is opened by its first
+turn, and abandoned if its last turn had no answer and no other began within `PATIENCE`: that counts in the hour in
+which that turn ended."""
 
 from __future__ import annotations
 

@@ -41,8 +41,7 @@ class DatabaseSettings(PluginSettings, frozen=True, kw_only=True):
 
 
 class DatabasePlugin(PluginBase):
-    """One query a turn, mended at most `repairs` times; its rows are never taken for another one. In a dry run the
-    query is checked and no database is asked."""
+    """One query a turn, mended at most `repairs` times; its rows are never taken for another one."""
 
     name = "database"
     label = "Databases"
@@ -91,7 +90,7 @@ class DatabasePlugin(PluginBase):
         said["attempts"] = state["attempts"] = state.get("attempts", 0) + 1
         del response.choices[1:]  # one query a turn
         try:
-            if response.context.dry_run:
+            if response.context.dry_run:  # checked, and no database is asked
                 checked = await self._desk.check(source, sql)
                 response.metadata = {**said, "sql": checked.sql}
                 return
