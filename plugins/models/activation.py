@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -68,8 +69,12 @@ class PluginActivation(TenantScopedModel):
 
     @settings.setter
     def settings(self, settings: Any) -> None:
-        """After tenant and plugin, which they are sealed for. Raises TypeError: they are not JSON."""
+        """After tenant and plugin, which they are sealed for. The same settings stay sealed as they are: that is no
+        change. Raises TypeError: they are not JSON."""
         plain = json.dumps(settings) if settings != {} else ""
+        with suppress(SealBroken):
+            if plain and plain == json.dumps(self.opened_settings()):
+                return
         place: Any = {"tenant_id": self.tenant_id, "row_id": self.seal_id}
         self.sealed_settings = plain and seal(plain, **place, purpose=PURPOSE)
 

@@ -51,6 +51,15 @@ def test_they_are_sealed_again_with_another_master_key(cast, settings):
     assert compile_plugins(before).made[row.pk][2] is before.made[row.pk][2], "for the plugin nothing changed"
 
 
+def test_the_same_settings_are_no_change(cast):
+    row = queue(cast.acme)
+    before = row.sealed_settings
+    row.settings = {"url": URL}
+    assert row.sealed_settings == before
+    row.settings = {"url": f"{URL}2"}
+    assert row.sealed_settings != before
+
+
 def test_none_are_not_sealed_and_need_no_key(cast):
     row = PluginActivation.objects.create(tenant=cast.acme, plugin="canned_answers")
     assert read(row).sealed_settings == "" and read(row).settings == {}
