@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='pluginactivation',
             name='sealed_settings',
-            field=models.TextField(blank=True, default='', editable=False),
+            field=models.TextField(blank=True, default='', editable=False, verbose_name='settings'),
             preserve_default=False,
         ),
         migrations.RunPython(seal_settings, open_settings),

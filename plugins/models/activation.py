@@ -33,7 +33,7 @@ class PluginActivation(TenantScopedModel):
     position = models.PositiveSmallIntegerField(
         default=0, help_text="Lower runs earlier before the model, later after."
     )
-    sealed_settings = models.TextField(blank=True, editable=False)
+    sealed_settings = models.TextField("settings", blank=True, editable=False)
     required = models.BooleanField(
         default=False, help_text="A turn in which the plugin cannot do its work fails, instead of going on without it."
     )
