@@ -156,6 +156,7 @@ def turn_data(record: TurnRecord, content: bool) -> Json:
         "subject": None if hidden else intent.subject,
         "key_id": intent.key_id,
         "edge": intent.edge,
+        "parent_turn": intent.parent_turn or None,
         "requested_model": intent.model,
         "rules": list(intent.rules),
         "features": _plain(features) if isinstance(features, dict) and not hidden else None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import msgspec
 from django.db import connections
 
 from plugins import registry
@@ -31,13 +31,12 @@ def compile_plugins(previous: PluginTable | None = None) -> PluginTable:
     made: dict[int, tuple[str, bytes, Loaded]] = {}
     tenants: dict[int, list[Active]] = {}
     for row in [*_implied(), *_switched_on()]:
-        settings = msgspec.json.encode(row.settings, order="sorted")
+        settings, gathered = _given(row)
         known = before.get(row.pk)
-        gathered = _gathered(row)
         if known is not None and known[:2] == (row.plugin, settings) and _goes_on(known[2].plugin, gathered):
             loaded = known[2]
         else:
-            loaded = _loaded(row, gathered)
+            loaded = _loaded(row, settings, gathered)
         made[row.pk] = (row.plugin, settings, loaded)
         timeout = row.timeout or (loaded.plugin.timeout if loaded.plugin is not None else 1.0)
         tenants.setdefault(row.tenant_id, []).append(Active(loaded, timeout, row.required))
@@ -62,27 +61,28 @@ def _goes_on(plugin: PluginBase | None, gathered: Any) -> bool:
     return plugin is not None and bool(plugin.gathered == gathered)
 
 
-def _gathered(row: PluginActivation) -> Any:
-    """What the plugin works with; or the error, which keeps it from being made."""
+def _given(row: PluginActivation) -> tuple[bytes, Any]:
+    """Its settings as JSON and what it works with; or the error, which keeps it from being made."""
     try:
-        return registry.get(row.plugin).gather(row.tenant_id)
+        settings = json.dumps(row.opened_settings(), sort_keys=True).encode()
+        return settings, registry.get(row.plugin).gather(row.tenant_id)
     except Exception as error:  # noqa: BLE001 - border: one company's plugin must not keep the others' from changing
-        return error
+        return b"", error
 
 
-def _loaded(row: PluginActivation, gathered: Any) -> Loaded:
+def _loaded(row: PluginActivation, settings: bytes, gathered: Any) -> Loaded:
     try:
-        return Loaded(row.plugin, _opened(row, gathered))
+        return Loaded(row.plugin, _opened(row, settings, gathered))
     except Exception as error:  # noqa: BLE001 - border: one company's plugin must not keep the others' from changing
         log.exception("the plugin %s of tenant %s cannot be made", row.plugin, row.tenant_id)
         return Loaded(row.plugin, None, error)
 
 
-def _opened(row: PluginActivation, gathered: Any) -> PluginBase:
-    cls = registry.get(row.plugin)
+def _opened(row: PluginActivation, settings: bytes, gathered: Any) -> PluginBase:
     if isinstance(gathered, Exception):
         raise gathered
-    plugin = cls(registry.read_settings(cls, row.settings))
+    cls = registry.get(row.plugin)
+    plugin = cls(registry.read_settings(cls, json.loads(settings)))
     plugin.gathered = gathered
     if overrides(plugin, "open"):
         _within(OPENING, plugin.open)

@@ -15,6 +15,7 @@ from plugins.base import PluginBase
 from plugins.breaker import Breaker
 from plugins.states import PluginState
 
+HOOKS: Final = ("pre_process", "process_delta", "post_process")  # in the order they run
 LONGEST_ERROR: Final = 300  # characters
 AT_ONCE: Final = 8  # `def` hooks of one plugin of one tenant that run at the same time; others wait within their time
 RAN: Final = ("ok", "blocked")  # outcomes of hooks that ran to their end,
@@ -28,8 +29,8 @@ class Loaded:
     could not be made, `last_error` says why. `uses`: turns that have it now."""
 
     __slots__ = (
-        "breaker", "changes_answer", "free", "gate", "given_up", "last_error", "last_error_at", "name", "outcomes",
-        "plugin", "seconds", "sees_deltas", "sees_end", "slowest", "uses", "whole",
+        "breaker", "changes_answer", "free", "gate", "given_up", "hooked", "last_error", "last_error_at", "name",
+        "outcomes", "plugin", "seconds", "sees_deltas", "sees_end", "slowest", "uses", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +55,7 @@ class Loaded:
         post = plugin is not None and overrides(plugin, "post_process")
         said = plugin.needs_full_response if plugin is not None else None
         self.whole = post if said is None else said
+        self.hooked = plugin is None or self.whole or any(overrides(plugin, each) for each in HOOKS)
         self.changes_answer = post and self.whole
         self.sees_end = post and not self.whole
         self.sees_deltas = plugin is not None and overrides(plugin, "process_delta") and not self.changes_answer
@@ -114,10 +116,18 @@ class Active(msgspec.Struct, frozen=True, eq=False):
 
 
 class PluginTable(msgspec.Struct, frozen=True):
-    """Every tenant's plugins in their order, ready to run, and by their row what they were made from."""
+    """Every tenant's plugins in their order, ready to run, and by their row what they were made from. `turns` are those
+    that a turn goes through: one without hooks has no business there, one that could not be made does, as a skipped
+    hook."""
 
     tenants: dict[int, tuple[Active, ...]] = {}
     made: dict[int, tuple[str, bytes, Loaded]] = {}
+    turns: dict[int, tuple[Active, ...]] = {}
+
+    def __post_init__(self) -> None:
+        for tenant_id, plugins in self.tenants.items():
+            if hooked := tuple(each for each in plugins if each.loaded.hooked):
+                self.turns[tenant_id] = hooked
 
     def loaded(self) -> list[Loaded]:
         return [each for _, _, each in self.made.values()]

@@ -61,7 +61,7 @@ class PluginChain:
         rehearsal: bool = False,
     ) -> PluginRun:
         """See `engine.ports.Plugins`."""
-        plugins = self._cell.value.tenants.get(principal.tenant_id)
+        plugins = self._cell.value.turns.get(principal.tenant_id)
         if rehearsal and plugins:
             plugins = tuple(each for each in plugins if each.loaded.plugin is not None and each.loaded.plugin.pure)
         if not plugins:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from plugins import registry
+from plugins.active import HOOKS
 from plugins.base import PluginBase
 from plugins.rehearsal import harmless
-
-HOOKS: Final = ("pre_process", "process_delta", "post_process")  # in the order they run
 
 
 class Traits(msgspec.Struct, frozen=True, kw_only=True):

@@ -146,7 +146,7 @@ def _named(tenant_id: int | None, asked: Chosen, what: str, title: str, head: st
     found: list[Named] = reader.named(tenant_id, what, asked.period)
     rows = [
         [
-            each.name or _("none of these"),
+            each.name or (_("unknown") if what == "language" else _("none of these")),
             number_format(each.states.turns),
             percent(each.states.completion_rate),
             percent(each.states.abandonment_rate),

@@ -17,9 +17,10 @@ A turn is counted when it ends, in the hour in which it does, like `compliance.u
     plugin     the plugin whose hook was skipped       hook and reason: `pre timeout`
     session    "opened", "abandoned"                   ""
 
-A hit counts once a turn for each list (or word), action and direction. A session is opened by its first turn, and
-abandoned if its last turn had no answer and no other began within `PATIENCE`: that counts in the hour in which that
-turn ended."""
+Of a further round that a plugin asked for (`parent_turn`) nothing counts but what was found in its messages and how its
+call went. A hit counts once a turn for each list (or word), action and direction. A session is opened by its first
+turn, and abandoned if its last turn had no answer and no other began within `PATIENCE`: that counts in the hour in
+which that turn ended."""
 
 from __future__ import annotations
 
@@ -92,7 +93,7 @@ class Counting:
         if session is None:
             return
         told = facts.begun(entry)
-        if told.parent_turn:  # a further round that a plugin asked for
+        if told.parent_turn:
             return
         ended = self._open_end(session)
         if ended is not None:
@@ -107,7 +108,10 @@ class Counting:
         told = facts.ended(entry)
         state = entry.state if entry.state in _STATES else "failed"
         at = entry.at
-        if entry.session_id is not None and not told.parent_turn:
+        if told.parent_turn:
+            self._called(entry, told, asked, judged)
+            return
+        if entry.session_id is not None:
             if state == "completed":
                 self._close(entry.session_id)
             else:
@@ -118,20 +122,25 @@ class Counting:
             self._add(at, "error", told.error, state)
         if told.source != "model":
             self._add(at, "source", told.source, state)
-        for failed in told.retries:
-            self._add(at, "retry", failed.instance, failed.error[:32])
-        if told.retries and state == "completed" and told.retries[-1].instance != entry.instance:
-            self._add(at, "fallback", entry.instance, state)
-        for kind in asked.personal:
-            self._add(at, "personal", kind)
         self._found(at, asked, state)
-        self._judged(at, [*asked.verdicts, *(judged.verdicts if judged is not None else told.verdicts)])
         for skipped in told.skipped:
             self._add(at, "plugin", skipped.plugin, f"{skipped.hook} {skipped.reason}"[:32])
-        if state == "completed":
-            self._timed(entry, told)
+        self._called(entry, told, asked, judged)
         if intent is not None and state != "refused":
             self._asked(at, intent, asked)
+
+    def _called(self, entry: Followed, told: Ended, asked: Asked, judged: facts.Judged | None) -> None:
+        """What is true of a call, so also of a further round that a plugin asked for, which is no turn of anybody's."""
+        at, completed = entry.at, entry.state == "completed"
+        for failed in told.retries:
+            self._add(at, "retry", failed.instance, failed.error[:32])
+        if told.retries and completed and told.retries[-1].instance != entry.instance:
+            self._add(at, "fallback", entry.instance, entry.state)
+        for kind in asked.personal:
+            self._add(at, "personal", kind)
+        self._judged(at, [*asked.verdicts, *(judged.verdicts if judged is not None else told.verdicts)])
+        if completed:
+            self._timed(entry, told)
 
     def _found(self, at: float, asked: Asked, state: str) -> None:
         found = asked.decision.features
@@ -160,7 +169,7 @@ class Counting:
 
     def _asked(self, at: float, intent: Followed, asked: Asked) -> None:
         """What a conversation was begun with: follow-ups say nothing alone. What a list masked is not kept."""
-        if asked.edge in OURSELVES or asked.parent_turn or not intent.user:
+        if asked.edge in OURSELVES or not intent.user:
             return
         if facts.begun(intent).parent or any(hit.action in _REFUSING for hit in asked.verdicts):
             return

@@ -76,6 +76,7 @@ class Migration(migrations.Migration):
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
             ],
             options={
+                'verbose_name_plural': 'insight questions',
                 'indexes': [models.Index(fields=['day'], name='insight_questions_by_day')],
                 'constraints': [models.UniqueConstraint(fields=('tenant', 'day'), name='insight_questions_once')],
             },

@@ -56,6 +56,7 @@ class InsightQuestions(TenantScopedModel):
     summary = models.BinaryField()
 
     class Meta:
+        verbose_name_plural = "insight questions"
         constraints = [models.UniqueConstraint(fields=["tenant", "day"], name="insight_questions_once")]
         indexes = [models.Index(fields=["day"], name="insight_questions_by_day")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import ClassVar
 
 import msgspec
 
@@ -26,6 +27,7 @@ class CannedAnswers(PluginBase):
 
     name = "canned_answers"
     label = "Canned answers"
+    rehearses: ClassVar[bool] = True
     Settings = CannedAnswersSettings
 
     def __init__(self, settings: CannedAnswersSettings) -> None:

@@ -46,6 +46,7 @@ class DatabasePlugin(PluginBase):
     name = "database"
     label = "Databases"
     timeout: ClassVar[float] = 45.0
+    rehearses: ClassVar[bool] = True
     Settings = DatabaseSettings
     settings: DatabaseSettings
 
@@ -89,6 +90,10 @@ class DatabasePlugin(PluginBase):
         said["attempts"] = state["attempts"] = state.get("attempts", 0) + 1
         del response.choices[1:]  # one query a turn
         try:
+            if response.context.dry_run:  # checked, and no database is asked
+                checked = await self._desk.check(source, sql)
+                response.metadata = {**said, "sql": checked.sql}
+                return
             checked, rows = await self._desk.query(source, sql)
         except (Refused, QueryFailed) as error:
             self._failed(response, said, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -64,6 +64,7 @@ class QueuePlugin(PluginBase):
 
     name = "queue"
     label = "Message queue"
+    rehearses: ClassVar[bool] = True
     Settings = QueueSettings
 
     def __init__(self, settings: QueueSettings) -> None:

@@ -23,6 +23,10 @@ class Answerer:
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
+    def checked(self, sql: str) -> Checked:
+        """Asks no database. Raises Refused."""
+        return check(sql, self._source)
+
     def answer(self, sql: str) -> tuple[Checked, Rows]:
         """Blocking. Raises Refused, QueryFailed."""
         checked = check(sql, self._source)

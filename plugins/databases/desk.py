@@ -28,10 +28,19 @@ class Desk:
 
     async def query(self, source: Source, sql: str) -> tuple[Checked, Rows]:
         """Raises Refused, QueryFailed."""
+        found: tuple[Checked, Rows] = await self._counter(source).work("answer", sql)
+        return found
+
+    async def check(self, source: Source, sql: str) -> Checked:
+        """Whether the query would be run, without running it. Raises Refused, QueryFailed."""
+        checked: Checked = await self._counter(source).work("checked", sql)
+        return checked
+
+    def _counter(self, source: Source) -> Counter:
         counter = self._counters.get(source.id)
         if counter is None:
             counter = self._counters[source.id] = Counter(source)
-        return await counter.query(sql)
+        return counter
 
     def close(self) -> None:
         """Does not wait: what still runs ends by its limits."""
@@ -50,11 +59,12 @@ class Counter:
         self._answerer: Any = None
         self._lock = threading.Lock()
 
-    async def query(self, sql: str) -> tuple[Checked, Rows]:
+    async def work(self, what: str, sql: str) -> Any:
+        """`what` is a method of the `Answerer`."""
         if self._waiting >= MOST_WAITING:
             raise QueryFailed("too_slow", "The database is busy with other questions.")
         self._waiting += 1
-        done = asyncio.get_running_loop().run_in_executor(self._threads, self._answer, sql)
+        done = asyncio.get_running_loop().run_in_executor(self._threads, self._work, what, sql)
         done.add_done_callback(self._answered)
         return await done
 
@@ -65,12 +75,11 @@ class Counter:
     def _answered(self, _: object) -> None:
         self._waiting -= 1
 
-    def _answer(self, sql: str) -> tuple[Checked, Rows]:
+    def _work(self, what: str, sql: str) -> Any:
         with self._lock:
             if self._answerer is None:
                 self._answerer = importlib.import_module(HEAVY).Answerer(self._source)
-        found: tuple[Checked, Rows] = self._answerer.answer(sql)
-        return found
+        return getattr(self._answerer, what)(sql)
 
     def _dispose(self) -> None:
         if self._answerer is not None:

@@ -45,8 +45,9 @@ def _of_plugins() -> list[Declared]:
             cls = registry.get(row.plugin)
             if cls.sinks is PluginBase.sinks:
                 continue
-            specs = list(cls(registry.read_settings(cls, row.settings)).sinks())
-            settings = msgspec.json.encode(row.settings, order="sorted")
+            given = row.opened_settings()
+            specs = list(cls(registry.read_settings(cls, given)).sinks())
+            settings = msgspec.json.encode(given, order="sorted")
             for spec in specs:
                 known = replace(spec, key=(settings, spec.key), label=spec.label or f"{cls.label or cls.name}")
                 found.append(Declared(row.tenant_id, row.tenant.slug, f"plugin:{row.plugin}:{spec.name}", known))

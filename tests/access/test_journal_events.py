@@ -99,6 +99,14 @@ async def test_it_tells_what_became_of_a_turn_and_not_what_was_said(place_alias)
     assert SAID.encode() not in event.encoded()
 
 
+async def test_it_says_of_a_further_round_which_turn_it_belongs_to(place_alias):
+    turn = asked()
+    again = asked(parent_turn=turn.turn_id)
+    await written(place_alias, (again, completion(again)), (turn, completion(turn)))
+    fold()
+    assert [placed.event.data.get("parent_turn") for placed in read(types=TURN_TYPES).events] == [turn.turn_id, None]
+
+
 async def test_it_tells_what_was_said_where_the_sink_says_so(place_alias):
     turn = asked()
     await written(place_alias, (turn, completion(turn, text="An answer", session_id="s1")))

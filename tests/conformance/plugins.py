@@ -23,7 +23,7 @@ from plugins.active import Active, PluginTable
 from plugins.base import PluginBase, PluginSettings
 from plugins.chain import PluginChain
 from plugins.lifecycle import close
-from plugins.run import ChainRun
+from plugins.run import ChainRun, NoPlugins
 from tests.cast import ACME, ALICE
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
@@ -187,13 +187,13 @@ class PluginSuite:
         for given in self.settings:
             asyncio.run(checked(given))
 
-    async def _begun(self, chain: PluginChain, messages: list[Message]) -> ChainRun:
+    async def _begun(self, chain: PluginChain, messages: list[Message]) -> ChainRun | NoPlugins:
         run = chain.run(ALICE.principal, ChatRequest(messages=messages), None, messages, "t" * 32)
         await run.pre()
-        assert isinstance(run, ChainRun)
+        assert isinstance(run, ChainRun | NoPlugins)
         return run
 
-    async def _turn(self, chain: PluginChain, messages: list[Message], choices: list[Choice]) -> ChainRun:
+    async def _turn(self, chain: PluginChain, messages: list[Message], choices: list[Choice]) -> ChainRun | NoPlugins:
         run = await self._begun(chain, messages)
         if run.answer is None:
 
@@ -207,7 +207,7 @@ class PluginSuite:
         return run
 
     @staticmethod
-    def _done(run: ChainRun) -> None:
+    def _done(run: ChainRun | NoPlugins) -> None:
         run.release()
         assert [each for each in run.skipped if each.reason != "rounds"] == []
 

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.snapshots import Cell
-from engine.types import Message
+from engine.types import ChatRequest, Message
 from plugins.active import PluginTable
 from plugins.base import PluginBase, PluginInterface, PluginSettings
 from plugins.chain import PluginChain
-from tests.cast import CHARLIE
+from plugins.run import NoPlugins
+from tests.cast import ACME, ALICE, CHARLIE
 from tests.plugins.turns import active, chain, pre, said
 
 
@@ -383,3 +384,13 @@ async def test_it_swaps_chains_between_turns():
     assert (await pre(plugins)).features == {}
     cell.swap(PluginTable(tenants={1: (active(Thread),)}))
     assert "thread" in (await pre(plugins)).features
+
+
+def test_a_plugin_without_hooks_costs_a_turn_nothing():
+    class Publishing(PluginBase):
+        name = "publishing"
+
+    plugins = chain(Publishing)
+    alone = plugins.run(ALICE.principal, ChatRequest(messages=[]), None, [], "turn")
+    assert isinstance(alone, NoPlugins)
+    assert [state.plugin for state in plugins.states(ACME.id)] == ["publishing"]

@@ -23,6 +23,9 @@ class Pooled(PluginBase):
     def open(self):
         self.opened, self.closed = True, 0
 
+    async def pre_process(self, context):
+        """It takes part in turns."""
+
     async def close(self):
         self.closed += 1
 

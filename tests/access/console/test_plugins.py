@@ -58,6 +58,11 @@ def plugins():
         yield
 
 
+def page_of(path: str, name: str) -> str:
+    """A plugin's page beside the list of all."""
+    return f"/console/plugin/{name}/" if path == OWN else f"{path}{name}/"
+
+
 @pytest.fixture(params=[PLATFORM, OWN], ids=["platform", "tenant"])
 def pages(request: pytest.FixtureRequest, console: Client, cast: SimpleNamespace) -> tuple[Client, str]:
     """A console's pages of acme's plugins: the operator's, and its own for its owner Alice."""
@@ -82,7 +87,7 @@ def saved(plugin: str = "letters") -> PluginActivation:
 
 def test_it_is_set_in_a_form_of_its_types(pages: tuple[Client, str]) -> None:
     client, path = pages
-    page = text(client, f"{path}letters/")
+    page = text(client, page_of(path, "letters"))
     for said in (
         "Writes in capitals.",
         "Or in small letters",
@@ -91,15 +96,15 @@ def test_it_is_set_in_a_form_of_its_types(pages: tuple[Client, str]) -> None:
         "Empty: 1.",
     ):
         assert said in page, said
-    answer = client.post(f"{path}letters/", {"enabled": "on", "required": "on", "timeout": "2.5", "settings-word": "x",
-                                             "settings-password": "hunter2"})  # fmt: skip
+    sent = {"enabled": "on", "required": "on", "timeout": "2.5", "settings-word": "x", "settings-password": "hunter2"}
+    answer = client.post(page_of(path, "letters"), sent)
     assert answer.status_code == 302
     row = saved()
     assert (row.enabled, row.required, row.timeout) == (True, True, 2.5)
     assert row.settings == {"word": "x", "password": "hunter2"}
-    page = text(client, f"{path}letters/")
+    page = text(client, page_of(path, "letters"))
     assert "hunter2" not in page and "There is one; it is never shown." in page and 'value="2.5"' in page
-    client.post(f"{path}letters/", {"settings-word": "y"})
+    client.post(page_of(path, "letters"), {"settings-word": "y"})
     row = saved()
     assert (row.enabled, row.required, row.timeout) == (False, False, None)
     assert row.settings == {"word": "y", "password": "hunter2"}
@@ -112,7 +117,7 @@ def test_it_is_set_in_a_form_of_its_types(pages: tuple[Client, str]) -> None:
 )
 def test_it_saves_nothing_that_is_wrong(pages: tuple[Client, str], wrong: dict[str, str]) -> None:
     client, path = pages
-    text(client, f"{path}letters/", **{"settings-word": "x", **wrong})
+    text(client, page_of(path, "letters"), **{"settings-word": "x", **wrong})
     assert not PluginActivation.objects.everywhere().exists()
 
 
@@ -140,24 +145,24 @@ def test_it_shows_what_it_would_do_to_recorded_turns(pages: tuple[Client, str]) 
     mine = record(1, messages=[Message("user", "hello")], user="key:1")
     theirs = record(2)
     sent = {"do": "try", "settings-word": "unsaved", "try-last": 5}
-    page = text(client, f"{path}letters/", **sent)
+    page = text(client, page_of(path, "letters"), **sent)
     assert mine in page and theirs not in page and "unsaved" in page and "as it would be" in page
     assert not PluginActivation.objects.everywhere().exists()
     told = [bytes(each.body) for each in ChangeRecord.objects.everywhere()]
     assert sum(b"dry_run_plugin letters" in body for body in told) == 1
-    assert "Nothing would be changed." in text(client, f"{path}letters/", **{**sent, "try-turn": theirs})
+    assert "Nothing would be changed." in text(client, page_of(path, "letters"), **{**sent, "try-turn": theirs})
     for name, value in (("last", 0), ("last", 2001), ("turn", "x"), ("since", "x"), ("since", "2099-01-01")):
         sent_wrong = {**sent, f"try-{name}": value, "try-until": "2001-01-01" if value == "2099-01-01" else ""}
-        assert "What it would do" not in text(client, f"{path}letters/", **sent_wrong), (name, value)
+        assert "What it would do" not in text(client, page_of(path, "letters"), **sent_wrong), (name, value)
 
 
 def test_hooks_that_may_have_effects_are_asked_for(pages: tuple[Client, str]) -> None:
     client, path = pages
     record(1, user="key:1")
     sent = {"do": "try", "try-last": 5}
-    assert "What it would do" not in text(client, f"{path}posting/", **sent)
-    assert "posted" in text(client, f"{path}posting/", **sent, **{"try-effects": "on"})
-    assert "Run hooks that may have effects" not in text(client, f"{path}letters/")
+    assert "What it would do" not in text(client, page_of(path, "posting"), **sent)
+    assert "posted" in text(client, page_of(path, "posting"), **sent, **{"try-effects": "on"})
+    assert "Run hooks that may have effects" not in text(client, page_of(path, "letters"))
 
 
 def test_many_turns_are_tried_in_the_background(
@@ -168,7 +173,7 @@ def test_many_turns_are_tried_in_the_background(
     monkeypatch.setattr(dry_run_requests.dry_run_plugin, "delay", lambda job_id: None)
     client, path = pages
     turn = record(1, user="key:1")
-    answer = client.post(f"{path}letters/", {"do": "try", "settings-word": "unsaved", "try-last": 51})
+    answer = client.post(page_of(path, "letters"), {"do": "try", "settings-word": "unsaved", "try-last": 51})
     job = Job.objects.everywhere().get()
     assert answer["Location"] == f"{path}dry-runs/{job.pk}/"
     waiting = client.get(answer["Location"])
@@ -187,9 +192,9 @@ def test_roles_without_the_journal_may_not_try(cast: SimpleNamespace, valkey_url
     sent = {"do": "try", "settings-word": "x", "try-last": 5}
     for role, status in (("developer", 403), ("auditor", 403), ("member", 403), ("admin", 200)):
         Member.objects.for_tenant(1).filter(pk=cast.bob.pk).update(role=role)
-        text(client, f"{OWN}letters/", status, **sent)
+        text(client, page_of(OWN, "letters"), status, **sent)
     Member.objects.for_tenant(1).filter(pk=cast.bob.pk).update(role="developer")
-    assert "Try it on recorded turns" not in text(client, f"{OWN}letters/")
+    assert "Try it on recorded turns" not in text(client, page_of(OWN, "letters"))
     job = Job.objects.create(tenant_id=1, kind="dry_run_plugin")
     text(client, f"{OWN}dry-runs/{job.pk}/", 403)
 
@@ -199,7 +204,7 @@ def test_it_shows_how_a_plugin_fares_at_every_worker(
 ) -> None:
     client, path = pages
     PluginActivation.objects.create(tenant_id=1, plugin="letters", settings={"word": "x"})
-    assert "At the workers" not in text(client, f"{path}letters/")  # nobody can be asked here
+    assert "At the workers" not in text(client, page_of(path, "letters"))  # nobody can be asked here
     state = PluginState(
         plugin="letters", breaker="open", retry_in=12.4, required=False, calls=7, failures=5,
         outcomes={"ok": 2, "failed": 5}, last_error=NAUGHTY, last_error_at=1_700_000_000.0, seconds=0.7, slowest=0.3,
@@ -213,7 +218,7 @@ def test_it_shows_how_a_plugin_fares_at_every_worker(
     live = SimpleNamespace(turns=SimpleNamespace(workers=lambda: [1, 2, 3]), asking=SimpleNamespace(ask=ask))
     monkeypatch.setattr(plugin_states, "live_of", lambda request: (None, live))
     monkeypatch.setattr(plugin_states, "asked", lambda bridge, told: told)
-    page = text(client, f"{path}letters/")
+    page = text(client, page_of(path, "letters"))
     assert asked == [(PLUGINS, "1")]
     for said in ("left alone for another 12 s", "failed 5", "2023-11-14 22:13:20", "of 3 workers"):
         assert said in page, said
@@ -252,4 +257,4 @@ def test_other_tenants_have_pages_of_their_own(cast: SimpleNamespace, valkey_url
     charlie = Client()
     charlie.force_login(User.objects.get(username="charlie"))
     assert "in use" not in text(charlie, OWN)
-    assert "alert(1)" not in text(charlie, f"{OWN}canned_answers/")
+    assert "alert(1)" not in text(charlie, page_of(OWN, "canned_answers"))

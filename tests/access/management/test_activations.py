@@ -23,7 +23,8 @@ def greeting():
 
 
 def stored():
-    return list(PluginActivation.objects.everywhere().values_list("tenant_id", "plugin", "position", "settings"))
+    found = PluginActivation.objects.everywhere()
+    return [(row.tenant_id, row.plugin, row.position, row.settings) for row in found]
 
 
 async def test_it_switches_on_sets_and_switches_off(site):

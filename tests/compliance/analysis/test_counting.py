@@ -157,6 +157,27 @@ def test_odd_bodies_stop_nothing(kept):
     }  # fmt: skip
 
 
+def test_further_rounds_are_no_turns(kept):
+    """What a plugin asked for: its call counts among the calls, and nobody asked it."""
+    features = {"language": "zh", "intent": "refund", "intent_score": 0.9}
+    begun, ended = turn(features=features)
+    kept.write(begun)
+    retried = {"retries": [Retry(1, "gpt", "upstream_timeout", 1.0)], "instance": "other"}
+    about = {"parent_turn": begun.turn_id}
+    asked = {"edge": "round", "verdicts": [verdict()], **about}
+    kept.write(*turn(features=features, seconds=0.5, answer={**retried, **about}, **asked))
+    kept.write(*turn(features=features, state="failed", answer={"error": "overloaded", **about}, edge="round", **about))
+    kept.write(ended)
+    kept.analyse()
+    assert counts() == {
+        (0, "turns", "rest", "completed"): 1, (0, "language", "zh", "completed"): 1,
+        (0, "intent", "refund", "completed"): 1, (0, "retry", "gpt", "upstream_timeout"): 1,
+        (0, "fallback", "other", "completed"): 1, (0, "filter", "metals", "record input"): 1,
+        (0, "word", f"metals{SEPARATOR}gold", "record input"): 1,
+    }  # fmt: skip
+    assert reader.top_questions(1, DAY, most=5).total == 1
+
+
 def _raw(kind, body, state):
     from engine.turn import new_turn_id  # noqa: PLC0415
 

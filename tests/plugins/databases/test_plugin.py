@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from engine.types import ChatRequest, Message, RoundAnswer
+from plugins.base import TurnContext, TurnResponse
 from plugins.builtin.database import DatabasePlugin, DatabaseSettings
 from plugins.databases.catalogue import Column, Table
 from tests.cast import ALICE
@@ -197,6 +198,25 @@ async def test_it_leaves_visitors_alone_unless_they_are_meant(asked):
     visitor = msgspec.structs.replace(ALICE.principal, kind="visitor")
     assert not (await asked("Hello.", person=visitor)).acted
     assert (await asked("Hello.", person=visitor, settings={"visitors": True})).acted
+
+
+async def test_a_dry_run_checks_a_query_and_asks_no_database(sqlite_source, monkeypatch):
+    monkeypatch.setattr("plugins.databases.answering.run", lambda *_: pytest.fail("the database was asked"))
+    query = "```sql\nSELECT name FROM customers\n```"
+    async with opened(sqlite_source) as plugin:
+        request = ChatRequest(messages=[Message(role="user", content="Who lives in Rome?")])
+        principal, messages = ALICE.principal, request.messages
+        context = TurnContext(
+            principal=principal, request=request, session=None, messages=messages, features={}, turn_id="", dry_run=True
+        )
+        await plugin.pre_process(context)
+        response = TurnResponse(said(query), context)
+        await plugin.post_process(response)
+        assert response.text == query and response.asked is None
+        assert response.metadata["sql"].startswith("SELECT") and "rows" not in response.metadata
+        refused = TurnResponse(said("```sql\nDROP TABLE customers\n```"), context)
+        await plugin.post_process(refused)
+        assert refused.metadata["refused"]["code"]
 
 
 class TestDatabase(PluginSuite):

@@ -1,0 +1,6 @@
+from plugins.builtin.intent import IntentRecognition
+from tests.conformance.plugins import PluginSuite
+
+
+class TestIntent(PluginSuite):
+    plugin = IntentRecognition
