@@ -12,6 +12,7 @@ class AccessConfig(AppConfig):
         from access.database_file import DatabaseSection  # noqa: PLC0415
         from access.intent_file import IntentSection  # noqa: PLC0415
         from access.plugin_file import PluginSection  # noqa: PLC0415
+        from access.webhook_file import WebhookSection  # noqa: PLC0415
         from routing.configuration import SECTIONS  # noqa: PLC0415
 
         guard_connections()
@@ -20,3 +21,4 @@ class AccessConfig(AppConfig):
         SECTIONS["databases"] = DatabaseSection()
         SECTIONS["plugins"] = PluginSection()
         SECTIONS["intents"] = IntentSection()
+        SECTIONS["webhooks"] = WebhookSection()
