@@ -12,6 +12,7 @@ class AccessConfig(AppConfig):
         from access.database_file import DatabaseSection  # noqa: PLC0415
         from access.intent_file import IntentSection, IntentSettingsSection  # noqa: PLC0415
         from access.plugin_file import PluginSection  # noqa: PLC0415
+        from access.webhook_file import WebhookSection  # noqa: PLC0415
         from routing.configuration import SECTIONS  # noqa: PLC0415
 
         guard_connections()
@@ -21,3 +22,4 @@ class AccessConfig(AppConfig):
         SECTIONS["plugins"] = PluginSection()
         SECTIONS["intents"] = IntentSection()
         SECTIONS["intent_settings"] = IntentSettingsSection()
+        SECTIONS["webhooks"] = WebhookSection()

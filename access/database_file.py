@@ -48,6 +48,11 @@ def _tables(reader: Reader, node: Node) -> list[Any]:
         place_of(node).refuse(str(error))
 
 
+def _cost(reader: Reader, node: Node) -> float | None:
+    """0 is no limit: a key without a value is as good as none."""
+    return reader.number(node) or None
+
+
 KEYS: Final[Mapping[str, Read]] = {
     "name": Reader.text,
     "url": Reader.text,
@@ -56,7 +61,7 @@ KEYS: Final[Mapping[str, Read]] = {
     "tables": _tables,
     "row_limit": Reader.whole,
     "time_limit": Reader.number,
-    "cost_limit": Reader.number,
+    "cost_limit": _cost,
 }
 _ASIDE: Final = ("name", "url")
 
@@ -107,7 +112,7 @@ def _lines(row: DataSource, taken: set[str]) -> dict[str, Any]:
     lines: dict[str, Any] = {"name": row.name, "url": placeholder(f"{row.name} URL", taken)}
     for key in KEYS:
         if key not in _ASIDE and (value := getattr(row, key)) != _default(key):
-            lines[key] = plain(value)
+            lines[key] = plain(0.0 if value is None else value)
     return lines
 
 

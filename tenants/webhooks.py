@@ -29,7 +29,9 @@ SIGNATURE: Final = "X-Clawdbot-Signature"
 PREFIX: Final = "whsec_"
 TIMEOUT: Final = 10.0
 MOST_READ: Final = 65_536
-NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+WRITTEN: Final = tuple(  # NAT64, IPv4-compatible, SIIT: the last four bytes are an IPv4 address
+    ipaddress.IPv6Network(each) for each in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")
+)
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -168,8 +170,10 @@ def is_public(address: Ip) -> bool:
     """Also of what is written into an IPv6 address."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in NAT64:
+        if inner is None and any(address in each for each in WRITTEN):
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
+        if address.is_site_local:
+            return False
     return address.is_global and not address.is_multicast

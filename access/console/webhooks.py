@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin
@@ -25,7 +25,8 @@ from plugins.outbox.declared import forget_webhook
 from plugins.outbox.delivering import attempts_of
 from plugins.outbox.events import CHOICES, sorted_types
 
-SHOWN = 20  # attempts
+SHOWN: Final = 20  # attempts
+LONGEST_ADDRESS: Final = 60  # characters
 
 
 class WebhookForm(PlatformForm):
@@ -54,7 +55,7 @@ class WebhookAdmin(PlatformAdmin):
     """A new one's secret, and one that is made anew, is shown in the answer alone."""
 
     form = WebhookForm
-    list_display = ["name", "owner", "url", "standing", "created_at"]
+    list_display = ["name", "owner", "address", "standing", "created_at"]
     list_filter = ["enabled", BY_TENANT]
     list_select_related = ["tenant"]
     search_fields = ["name", "url", "tenant__slug", "tenant__name"]
@@ -73,6 +74,12 @@ class WebhookAdmin(PlatformAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         fields = ["tenant", "name", "url", "events", "content", "enabled"]
         return [*fields, "why", "how_far", "last_attempts"] if obj is not None else fields
+
+    @display(description=_("Address"), ordering="url")
+    def address(self, webhook: Webhook) -> str:
+        """Without its query, in which there may be a password, and no longer than a column."""
+        place = webhook.url.partition("?")[0]
+        return place if len(place) <= LONGEST_ADDRESS else f"{place[:LONGEST_ADDRESS]}…"
 
     @display(description=_("State"), label={"on": "success", "off": "danger", "failing": "warning"})
     def standing(self, webhook: Webhook) -> tuple[str, Any]:

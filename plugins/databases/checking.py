@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
 from sqlglot.optimizer.qualify import qualify
 
 from plugins.databases import grammar
@@ -55,7 +55,7 @@ def check(text: str, source: Source) -> Checked:
         _check_nodes(tree, source)  # a name that turned out to mean a whole row is a node of another kind now
         _open(tree, tables, source)
         rows = _limit(tree, source.row_limit + 1)
-        return Checked(_written(tree, dialect), rows, tuple(dict.fromkeys(tables.values())))
+        return Checked(_written(tree, dialect, rows), rows, tuple(dict.fromkeys(tables.values())))
     except RecursionError:
         raise Refused("too_long", "The query is nested too deeply.") from None
     except SqlglotError as error:
@@ -344,12 +344,19 @@ def _whole(node: exp.Expr | None) -> int:
 # From the tree to SQL -----------------------------------------------------------------------------------------------
 
 
-def _written(tree: exp.Query, dialect: str) -> str:
-    """What is written must be read as the same: a parser and a generator that disagree are not to be trusted."""
-    sql = tree.sql(dialect=dialect, comments=False, identify=True)
+def _written(tree: exp.Query, dialect: str, rows: int) -> str:
+    """What is written must be read as the same: a parser and a generator that disagree are not to be trusted. What the
+    dialect has no words for is not left out silently; where it is said in other words the limit is still outside."""
+    try:
+        sql = tree.sql(dialect=dialect, comments=False, identify=True, unsupported_level=ErrorLevel.RAISE)
+    except UnsupportedError as error:
+        raise Refused("construct", f"This database does not know it: {_plain(error)}") from None
     again = sqlglot.parse(sql, dialect=dialect)
     if len(again) != 1 or again[0] is None or again[0].sql(dialect=dialect, comments=False, identify=True) != sql:
         raise Refused("construct", "The query cannot be written down without doubt; say it in a plainer way.")
+    limit = again[0].args.get("limit")
+    if not isinstance(limit, exp.Limit) or limit.expression.name != str(rows):
+        raise Refused("construct", "The query cannot be limited; say it in a plainer way.")
     return sql
 
 

@@ -69,7 +69,8 @@ def _sqlite(source: Source, address: Address) -> sqlite3.Connection:
 
 
 _SQLITE_LIMITS: Final = (
-    (sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000),
+    (sqlite3.SQLITE_LIMIT_LENGTH, 250_000),  # bytes of one value: to look for one long text in another takes both
+    (sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 500),  # lengths multiplied, and no clock is looked at meanwhile
     (sqlite3.SQLITE_LIMIT_SQL_LENGTH, 100_000),
     (sqlite3.SQLITE_LIMIT_COMPOUND_SELECT, 50),
     (sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 200),

@@ -66,7 +66,8 @@ FUNCTIONS: Final[dict[str, frozenset[str]]] = {
     ),
     "mysql": frozenset(
         ("now", "curdate", "curtime", "instr", "locate", "ltrim", "rtrim", "char_length", "truncate", "weekday",
-         "yearweek", "to_days", "dayname", "monthname", "period_diff", "datediff", "makedate", "any_value", "mod")
+         "yearweek", "to_days", "dayname", "monthname", "period_diff", "datediff", "makedate", "any_value", "mod",
+         "unix_timestamp", "from_unixtime")
     ),
 }  # fmt: skip
 """By name, of those the parser has no kind of node for."""

@@ -26,6 +26,7 @@ _WRITES: Final = re.compile(
     r"GRANT .*\b(ALL PRIVILEGES|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|FILE|SUPER|TRIGGER|EXECUTE)\b.* ON ",
     re.IGNORECASE,
 )
+_PLACE: Final = re.compile(r" ON (?:\w+ )?`((?:[^`]|``)+)`\.")
 _POSTGRES_WRITES: Final = """
 SELECT current_setting('is_superuser') = 'on' OR EXISTS (
   SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -94,7 +95,24 @@ def _may_write(connection: Connection, source: Source) -> bool:
         return False  # it is opened for reading
     if source.dialect == "postgresql":
         return bool(connection.exec_driver_sql(_POSTGRES_WRITES).scalar())
-    return any(_WRITES.search(str(row[0])) for row in connection.exec_driver_sql("SHOW GRANTS"))
+    database = str(connection.exec_driver_sql("SELECT DATABASE()").scalar())
+    grants = [str(row[0]) for row in connection.exec_driver_sql("SHOW GRANTS")]
+    return any(_WRITES.search(grant) and _is_of(grant, database) for grant in grants)
+
+
+def _is_of(grant: str, database: str) -> bool:
+    """Not of another database only, as MariaDB's own `test` is, which everybody may write to."""
+    place = _PLACE.search(grant)
+    if place is None:
+        return True
+    pattern = re.sub(r"\\([%_])|([%_])|(.)", _as_regex, place.group(1).replace("``", "`"), flags=re.DOTALL)
+    return re.fullmatch(pattern, database, re.DOTALL | re.IGNORECASE) is not None
+
+
+def _as_regex(sign: re.Match[str]) -> str:
+    """Grants name databases as LIKE does."""
+    escaped, wild, plain = sign.groups()
+    return {"%": ".*", "_": "."}[wild] if wild else re.escape(escaped or plain)
 
 
 def _reason(error: Exception) -> str:

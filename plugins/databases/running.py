@@ -4,6 +4,7 @@ cost, and behind a second wall of its own where it has one."""
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,10 +111,12 @@ def _mysql(connection: Any, source: Source, checked: Checked) -> tuple[list[str]
         try:
             cursor.execute("SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'")
             cursor.execute(f"SET SESSION {limit}, lock_wait_timeout = 1")
+            # of the session, not of one transaction: DDL ends a transaction, and would be free of what was said of it
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
             cursor.execute("START TRANSACTION READ ONLY")
             if source.cost_limit:
                 cursor.execute(f"EXPLAIN FORMAT=JSON {checked.sql}")
-                _check_cost(_mysql_cost(cursor.fetchall()), source)
+                _check_cost(_mysql_cost(cursor), source)
             cursor.execute(checked.sql)
             names = [each[0] for each in cursor.description or ()]
             return cells.table(names, cursor, source.row_limit)
@@ -126,14 +129,26 @@ def _mysql(connection: Any, source: Source, checked: Checked) -> tuple[list[str]
             _roll_back(connection)
 
 
-def _mysql_cost(rows: Any) -> float:
-    """0 where the server does not say (MariaDB before 11)."""
+def _mysql_cost(cursor: Any) -> float:
+    """Of what was explained just now. Infinity where the server does not say."""
+    rows = cursor.fetchall()
     try:
-        block = json.loads(rows[0][0])["query_block"]
-        told = block.get("cost_info", {}).get("query_cost", block.get("cost", 0))
+        told = _told_cost(str(rows[0][0]))
+        if told is None:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Last_query_cost'")
+            told = cursor.fetchall()[0][1]
         return float(told)
     except (LookupError, TypeError, ValueError):
-        return 0.0
+        return math.inf
+
+
+def _told_cost(plan: str) -> Any:
+    """None: MariaDB before 11 has none in it, and with quotes in a query writes something that is no JSON."""
+    try:
+        block = json.loads(plan)["query_block"]
+    except ValueError:
+        return None
+    return block.get("cost_info", {}).get("query_cost", block.get("cost"))
 
 
 def _sqlite(connection: Any, source: Source, checked: Checked) -> tuple[list[str], list[list[Any]], bool]:

@@ -1,9 +1,10 @@
 """SQLite's own wall: its authorizer is asked about every table, column and function while a statement is compiled, and
-a clock stops one that runs too long (https://www.sqlite.org/c3ref/set_authorizer.html)."""
+clocks stop one that runs too long (https://www.sqlite.org/c3ref/set_authorizer.html)."""
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,9 +34,16 @@ def walled(connection: Any, source: Source, tables: Sequence[Table]) -> Iterator
     views = {row[0].lower() for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'")}
     connection.set_authorizer(_authorizer(tables, views))
     connection.set_progress_handler(lambda: time.monotonic() > until, STEPS)
+    bell = threading.Timer(
+        source.time_limit, connection.interrupt
+    )  # seen between two rows, also where each is long work
+    bell.daemon = True
+    bell.start()
     try:
         yield
     finally:
+        bell.cancel()
+        bell.join()  # it must not ring in the next query
         connection.set_authorizer(None)
         connection.set_progress_handler(None, 0)
 

@@ -184,7 +184,8 @@ class Delivery:
                 if placed.at >= row.since:
                     sent += self._send_or_hold(row, placed, held)
                 place = placed.position + 1
-                if sent >= SAVE_EVERY or time.monotonic() - saved >= SAVE_AFTER:
+                recovered = sent and row.failing_since  # at once: who is killed now must not wait as long as before
+                if recovered or sent >= SAVE_EVERY or time.monotonic() - saved >= SAVE_AFTER:
                     places.move(row, position=place, **self._sent(row, sent))
                     sent, saved = 0, time.monotonic()
             return True

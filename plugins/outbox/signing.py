@@ -3,6 +3,7 @@ day, so that nobody has to change both sides in the same moment."""
 
 from __future__ import annotations
 
+import base64
 import logging
 from datetime import timedelta
 from typing import Final
@@ -23,22 +24,31 @@ BOTH: Final = timedelta(days=1)
 MOST: Final = 20  # of one tenant
 
 
-def save_webhook(*, webhook: Webhook) -> str:
-    """Checks and saves; the secret of a new one, else "". Raises ValidationError."""
+def save_webhook(*, webhook: Webhook, secret: str = "") -> str:
+    """Checks and saves; a new secret, else "". `secret`: one that the receiver knows already; one before it ends at
+    once. Raises ValidationError."""
     new = webhook._state.adding
     webhook.full_clean()
+    if secret:
+        _check_secret(secret)
     if webhook.enabled:
         webhook.disabled_reason = ""
     with transaction.atomic():
         if new:
             _check_room(webhook)
         webhook.save()
-        if not new:
+        if not new and not secret:
             return ""
-        secret = webhooks.new_secret()
+        secret = secret or webhooks.new_secret()
         webhook.sealed_secret = _sealed(webhook, secret, "sealed_secret")
-        webhook.save(update_fields=["sealed_secret"])
+        webhook.sealed_previous, webhook.previous_until = "", None
+        webhook.save(update_fields=["sealed_secret", "sealed_previous", "previous_until"])
         return secret
+
+
+def secret_of(webhook: Webhook) -> str:
+    """Empty: there is none that can be read."""
+    return _opened(webhook, "sealed_secret")
 
 
 def rotate(*, webhook: Webhook) -> str:
@@ -59,6 +69,16 @@ def secrets_of(webhook: Webhook) -> tuple[tuple[str, float | None], ...]:
     if webhook.previous_until is not None and webhook.previous_until > timezone.now():
         found.append((_opened(webhook, "sealed_previous"), webhook.previous_until.timestamp()))
     return tuple((secret, until) for secret, until in found if secret)
+
+
+def _check_secret(secret: str) -> None:
+    """Of the length Standard Webhooks asks for. Raises ValidationError."""
+    try:
+        length = len(base64.b64decode(secret.removeprefix(webhooks.PREFIX), validate=True))
+    except ValueError:
+        length = 0
+    if not secret.startswith(webhooks.PREFIX) or not 24 <= length <= 64:
+        raise ValidationError({"secret": _("A secret is whsec_ and the base64 of 24 to 64 bytes.")})
 
 
 def _check_room(webhook: Webhook) -> None:

@@ -49,6 +49,14 @@ def test_it_keeps_an_address_that_is_not_given_and_leaves_others_alone(cast):
     assert rows.count() == 2
 
 
+def test_it_keeps_that_there_is_no_limit_on_costs(cast):
+    text = "databases: [{name: shop, url: 'mysql://a:b@db/shop', cost_limit: 0}]"
+    load(text, tenant=cast.acme, environ={})
+    assert DataSource.objects.for_tenant(cast.acme.pk).get().cost_limit is None
+    again = load(dump(tenant=cast.acme), tenant=cast.acme, environ={"SHOP_URL": "mysql://a:b@db/shop"})
+    assert again.unchanged == 1
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

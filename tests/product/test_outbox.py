@@ -103,7 +103,7 @@ def converse(product, session):
 
 
 def test_no_event_is_lost_or_out_of_order(tmp_path, broker, receiver):
-    allowed = {"QUEUE_PRIVATE": "on", "WEBHOOK_PRIVATE": "on", "LOCAL_MODEL": "off"}
+    allowed = {"QUEUE_PRIVATE": "on", "WEBHOOK_PRIVATE": "on", "LOCAL_MODEL": "off", "WORKERS": "2"}
     with Product(tmp_path / "var", **allowed).up() as product:
         manager = product.operate(MANAGER)
         with product.http(manager) as client:

@@ -87,7 +87,18 @@ def test_it_refuses_what_is_no_public_web_address(url):
 
 
 def test_it_knows_public_addresses():
-    for text in ("10.0.0.1", "127.0.0.1", "::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::", "224.0.0.1"):
+    for text in (
+        "10.0.0.1",
+        "127.0.0.1",
+        "::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:7f00:1::",
+        "224.0.0.1",
+        "::127.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "fec0::1",
+    ):
         assert not webhooks.is_public(ipaddress.ip_address(text)), text
     for text in ("1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1"):
         assert webhooks.is_public(ipaddress.ip_address(text)), text

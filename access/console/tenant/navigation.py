@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
@@ -75,15 +76,27 @@ GROUPS: list[tuple[Any, list[tuple[str, Any, str, str]]]] = [
 def tenant(request: HttpRequest) -> list[dict[str, Any]]:
     """Groups of screens, as django-unfold wants them."""
     place = place_of(request)
+    here = _here(request.path)
     groups: list[dict[str, Any]] = [
         {"items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse("console:index")}]}
     ]
     for title, items in GROUPS:
         shown = [
-            {"title": name, "icon": icon, "link": reverse(address)}
+            {"title": name, "icon": icon, "link": reverse(address), "active": _shown(address == here)}
             for area, name, icon, address in items
             if place is not None and place.may(area)
         ]
         if shown:
             groups.append({"title": title, "separator": True, "items": shown})
     return groups
+
+
+def _here(path: str) -> str:
+    """Which page's address lies closest above this one: there are pages below pages that are no part of them."""
+    names = [address for _title, items in GROUPS for *_rest, address in items if path.startswith(reverse(address))]
+    return max(names, key=lambda name: len(reverse(name)), default="")
+
+
+def _shown(active: bool) -> Callable[[HttpRequest], bool]:
+    """As django-unfold asks for it."""
+    return lambda request: active

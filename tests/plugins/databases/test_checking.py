@@ -107,6 +107,20 @@ def test_it_bears_odd_texts(dialect, sql):
     assert time.process_time() - began < 20
 
 
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [("sqlite", "SELECT DISTINCT ON (city) name FROM customers ORDER BY city"),
+     ("mysql", "SELECT DISTINCT ON (city) name FROM customers ORDER BY city"),
+     ("mysql", "SELECT sum(total) OVER (ORDER BY id ROWS 1 PRECEDING EXCLUDE CURRENT ROW) AS s FROM orders")],
+)  # fmt: skip
+def test_it_says_nothing_else_in_place_of_what_a_dialect_lacks(dialect, sql):
+    """Left out, or said with the limit inside, it would be another question."""
+    with pytest.raises(Refused) as refused:
+        check(sql, source(dialect))
+    assert refused.value.code == "construct"
+    assert check(sql, source("postgresql")).sql.endswith("LIMIT 51")
+
+
 @given(words=st.lists(st.sampled_from(WORDS), max_size=40), dialect=st.sampled_from(["sqlite", "postgresql", "mysql"]))
 def test_it_refuses_or_passes_any_words(words, dialect):
     try:

@@ -166,6 +166,24 @@ def test_it_stops_a_query_that_takes_too_long(lite, postgres_source):
     assert time.monotonic() - began < 60
 
 
+def test_it_stops_sqlite_between_rows_that_are_long_work_each(lite):
+    """SQLite looks at no clock while it looks for one text in another, for which it takes both lengths multiplied."""
+    grown = "note"
+    for more in ("a" * 100, "a" * 100, "a" * 20):
+        grown = f"replace({grown}, 'a', '{more}')"
+    asked = Asked(source("sqlite", lite.source.url, time_limit=0.3))
+    rows = "FROM (SELECT 'a' AS note FROM orders a, orders b, orders c, orders d, orders e) x"
+    began = time.process_time()
+    for sql in (
+        f"SELECT sum(instr({grown}, substr({grown}, 1, 80000) || 'b')) AS n {rows}",
+        f"SELECT count(*) AS n {rows} WHERE {grown} LIKE '%' || substr({grown}, 1, 50000) || 'b'",
+    ):
+        with pytest.raises(QueryFailed):
+            asked(sql)
+    assert time.process_time() - began < 20
+    asked.engine.dispose()
+
+
 def test_it_asks_the_planner_what_a_query_costs(post):
     with pytest.raises(Refused) as refused:
         post("SELECT COUNT(*) FROM " + ", ".join(f"orders o{number}" for number in range(12)))

@@ -73,6 +73,26 @@ def test_a_sink_that_is_away_loses_nothing_and_holds_nothing(acme):
     assert (row.failures, row.failing_since, row.last_error, row.lag) == (0, None, "", 0)
 
 
+def test_a_sink_that_takes_events_again_is_not_failing_any_more_whoever_is_killed_then(acme):
+    """The pause grows with every failure in a row; killed over and over, it would grow though the sink is there."""
+    journal, box = Journal(), Box()
+    failing = [True, True]
+    seen = []
+
+    def check(event):
+        if failing:
+            failing.pop()
+            raise SinkAway("it has no time")
+        seen.append(state().failures)
+
+    box.check = check
+    ids = [journal.add() for _ in range(3)]
+    publisher = publisher_of(journal, sink_of(box))
+    eventually(publisher, lambda: box.ids == ids)
+    publisher.stop()
+    assert seen == [2, 0, 0]
+
+
 def test_whatever_a_sink_raises_counts_as_away(acme):
     journal, box = Journal(), Box()
     broken = [True]

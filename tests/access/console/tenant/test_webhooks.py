@@ -112,3 +112,24 @@ def test_charlie_presses_nothing_of_it(cast: SimpleNamespace, charlie: Client) -
     assert secret_of(row) == before
     assert HeldEvent.objects.for_tenant(cast.acme.pk).get().type == held.type
     assert SinkState.objects.for_tenant(cast.acme.pk).get().position == 0
+
+
+def test_the_list_shows_where_it_is_and_no_password_in_its_query(cast: SimpleNamespace, alice: Client) -> None:
+    alice.post(f"{LIST}add/", {**NEW, "url": f"https://hooks.example.com/{'a' * 200}?token=top-secret"})
+    page = alice.get(LIST).content.decode()
+    assert f"https://hooks.example.com/{'a' * 34}…" in page
+    assert "top-secret" not in page
+
+
+def test_the_side_bar_says_one_place_to_be_here(cast: SimpleNamespace, alice: Client) -> None:
+    """Some pages' addresses begin with those of others, which they are no part of."""
+    for path, title in (
+        (LIST, "Webhooks"),
+        (f"{LIST}add/", "Webhooks"),
+        ("/console/plugins/datasource/", "Databases"),
+        ("/console/plugins/intent/", "Intents"),
+        ("/console/plugins/", "Plugins"),
+        ("/console/", "Overview"),
+    ):
+        groups = alice.get(path).context["sidebar_navigation"]
+        assert [str(item["title"]) for group in groups for item in group["items"] if item["active"]] == [title], path
