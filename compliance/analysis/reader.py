@@ -86,7 +86,7 @@ class Sessions(msgspec.Struct, frozen=True):
         return min(self.abandoned / self.opened, 1.0) if self.opened else None
 
 
-class Asked(msgspec.Struct, frozen=True):
+class TopQuestion(msgspec.Struct, frozen=True):
     """A question that was asked at least `count` times, by at least `users`."""
 
     question: str
@@ -97,7 +97,7 @@ class Asked(msgspec.Struct, frozen=True):
 class Asking(msgspec.Struct, frozen=True):
     """`total` conversations were begun with a question; each of `top` may have been asked `lost` times more."""
 
-    top: list[Asked]
+    top: list[TopQuestion]
     total: int
     lost: int
 
@@ -166,7 +166,7 @@ def top_questions(tenant_id: int, period: Period, *, most: int) -> Asking:
         assert keys is not None
         whole.merge(questions.unseal(keys, tenant_id, day, summary))
     top = whole.top(most, users=settings.INSIGHTS_ASKERS)
-    asked = [Asked(text, told.count, len(told.askers)) for text, told in top]
+    asked = [TopQuestion(text, told.count, len(told.askers)) for text, told in top]
     return Asking(asked, whole.total, whole.lost)
 
 

@@ -14,7 +14,8 @@ from engine import entries
 from engine.entries import Completion, Partial
 from engine.turn import new_turn_id
 from engine.types import Choice, Delta, Message, Usage, Verdict
-from plugins.models import DeliveryAttempt, HeldEvent, IntentSettings, PluginActivation, SinkState, Webhook
+from plugins.databases.services import save_source
+from plugins.models import DataSource, DeliveryAttempt, HeldEvent, IntentSettings, PluginActivation, SinkState, Webhook
 from plugins.models import Intent as UserIntent
 from plugins.outbox.signing import save_webhook
 from tenants.models import ChatSite, Invitation, SupportVisit, Tenant, User
@@ -75,6 +76,11 @@ def visit(tenant: Tenant, operator: User) -> SupportVisit:
 def activation(tenant: Tenant) -> PluginActivation:
     answers = [{"questions": [NAUGHTY], "answer": NAUGHTY}]
     return PluginActivation.objects.create(tenant=tenant, plugin="canned_answers", settings={"answers": answers})
+
+
+def data_source(tenant: Tenant, number: int = 0) -> DataSource:
+    row = DataSource(tenant=tenant, name=f"shop{number}", description=NAUGHTY)
+    return save_source(source=row, url="postgresql://reader:password@db.example.com/shop")
 
 
 def intent(tenant: Tenant, number: int = 0) -> UserIntent:

@@ -44,6 +44,12 @@ CHANGED = {
         "plugins", {"enabled": "on", "settings-answers-TOTAL_FORMS": 0, "settings-answers-INITIAL_FORMS": 0},
     ),
     "plugins/intent": ("intents", {"tenant": 1, "name": "other", "utterances": "one\ntwo"}),
+    "plugins/datasource": (
+        "plugins", {"tenant": 1, "name": "other", "tables": "[]", "row_limit": 5, "time_limit": 2},
+    ),
+    "plugins/webhook": (
+        "webhooks", {"tenant": 1, "name": "other", "url": "https://hooks.example.com/x", "events": "clawdbot.turn.*"},
+    ),
     "plugins/intentsettings": ("intents", {"tenant": 1, "threshold": "0.7", "outside": "none"}),
 }  # fmt: skip
 
@@ -104,6 +110,8 @@ def _first(rows: SimpleNamespace, screen: str) -> int:
         "compliance/wordexceptions": WordExceptions.objects.for_tenant(rows.acme.pk),
         "compliance/personaldata": rows.personal,
         "plugins/pluginactivation": rows.plugins,
+        "plugins/datasource": rows.sources,
+        "plugins/webhook": [each["plugins/webhook"] for each in rows.outboxes],
         "plugins/intent": rows.intents,
         "plugins/intentsettings": rows.intent_settings,
     }[screen]
