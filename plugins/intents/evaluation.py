@@ -92,6 +92,8 @@ def trained(
         return model
     if labelled.val and labelled.oos_val:
         seen = look(model, labelled.val, labelled.oos_val, vectors)
+        in_scope = IN_SCOPE if in_scope is None else in_scope
+        oos_recall = OOS_RECALL if oos_recall is None else oos_recall
     else:
         found = crossed(labelled.train, outside, vectors)
         if found is None:
@@ -100,8 +102,8 @@ def trained(
     return with_judge(
         model,
         seen,
-        least_right=IN_SCOPE if in_scope is None else in_scope,
-        least_outside=OOS_RECALL if oos_recall is None else oos_recall,
+        least_right=in_scope or 0.0,
+        least_outside=oos_recall or 0.0,
     )
 
 

@@ -1,10 +1,11 @@
 """A trained classifier: what it answers, and as bytes.
 
-Two opinions are added up for each intent: a linear one on words and pieces (a support vector machine, one intent
-against the rest), and one on what the words mean (ridge regression on random Fourier features, Rahimi and Recht 2007,
-of the mean word vector: high near examples, nothing far from all of them). Whether the text is any of the intents at
-all is asked apart, of a logistic regression on how the best did: its score, its lead, its lead over "none of these",
-how near the nearest intent's centre is, and how much of the text the examples' words cover."""
+Three opinions are added up for each intent: a linear one on words and pieces (a support vector machine, one intent
+against the rest), one on what the words mean (ridge regression on random Fourier features, Rahimi and Recht 2007,
+of the mean word vector: high near examples, nothing far from all of them), and that of a small neural network
+(`plugins.intents.network`). Whether the text is any of the intents at all is asked apart, of a logistic regression on
+how the best did: its score, its lead, its lead over "none of these", how near the nearest intent's centre is, and how
+much of the text the examples' words cover."""
 
 from __future__ import annotations
 
@@ -19,14 +20,17 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from plugins.intents.features import Floats, Read, Vocabulary
+from plugins.intents.network import Network
 from plugins.intents.vectors import WordVectors
 
 threadpool_limits(limits=1, user_api="blas")  # a worker has its core; the event loop must not wait for other threads
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 SHARPNESS: Final = 3.0  # how fast candidates behind the best fall off
-MEANT: Final = 3.0  # weight of the opinion by meaning beside the linear one
+MEANT: Final = 2.0  # weight of the opinion by meaning beside the linear one,
+LEARNT: Final = np.float32(0.2)  # and of the network's
 SIGNALS: Final = 6
+NETWORK: Final = ("latent", "hidden", "hidden_bias", "output", "output_bias")
 MOST_BYTES: Final = 512 * 1024 * 1024
 
 Signals = npt.NDArray[np.float64]
@@ -97,6 +101,7 @@ class IntentModel:
         weights: npt.NDArray[np.float16],
         bias: Floats,
         meanings: Meanings | None,
+        network: Network | None,
         judge: Judge,
         threshold: float,
         vectors: WordVectors | None,
@@ -107,6 +112,7 @@ class IntentModel:
         self.weights = weights
         self.bias = bias
         self.meanings = meanings
+        self.network = network
         self.judge = judge
         self.threshold = threshold
         self._vectors = vectors
@@ -114,6 +120,8 @@ class IntentModel:
     def scores(self, read: Read) -> tuple[Floats, float]:
         """Of every column, and the nearness of the nearest centre."""
         scores: Floats = read.weights @ self.weights[read.places].astype(np.float32) + self.bias
+        if self.network is not None:
+            scores = scores + LEARNT * self.network.opinion(read)
         if self.meanings is None or read.direction is None:
             return scores, 0.0
         meant = self.meanings.features(read.direction) @ self.meanings.weights
@@ -151,6 +159,8 @@ class IntentModel:
                 "directions": self.meanings.directions.astype(np.float16), "phases": self.meanings.phases,
                 "meant": self.meanings.weights.astype(np.float16), "centres": self.meanings.centres.astype(np.float16),
             }  # fmt: skip
+        if self.network is not None:
+            arrays |= {f"network_{name}": getattr(self.network, name).astype(np.float16) for name in NETWORK}
         file = io.BytesIO()
         arrays["meta"] = np.frombuffer(msgspec.json.encode(meta), np.uint8)
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take names for its one flag
@@ -176,6 +186,10 @@ class IntentModel:
                     raise ValueError("trained with word vectors, which are not installed here")
                 names = ("directions", "phases", "meant", "centres")
                 meanings = Meanings(*(arrays[name].astype(np.float32) for name in names))
+            network = None
+            if "network_latent" in arrays:
+                latent, *layers = (arrays[f"network_{name}"] for name in NETWORK)
+                network = Network(latent, *(layer.astype(np.float32) for layer in layers))
             return cls(
                 intents=meta["intents"],
                 none=meta["none"],
@@ -183,6 +197,7 @@ class IntentModel:
                 weights=arrays["weights"],
                 bias=arrays["column_bias"],
                 meanings=meanings,
+                network=network,
                 judge=Judge(arrays["mean"], arrays["scale"], arrays["judge"], meta["bias"]),
                 threshold=meta["threshold"],
                 vectors=vectors if meanings is not None else None,

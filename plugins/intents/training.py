@@ -16,14 +16,15 @@ from threadpoolctl import threadpool_limits
 
 from plugins.intents.features import MOST, Floats, Read, Vocabulary
 from plugins.intents.model import MEANT, IntentModel, Judge, Meanings, Signals, signals
+from plugins.intents.perceptron import network
 from plugins.intents.texts import normalised
 from plugins.intents.vectors import WordVectors
 
 threadpool_limits(limits=1, user_api="blas")  # scipy has a library of its own
 
-FEATURES: Final = 1024
-WIDTH: Final = 0.5  # of the kernel exp(-WIDTH * distance squared) that the random features stand for
-RIDGE: Final = 0.5
+FEATURES: Final = 2048
+WIDTH: Final = 1.0  # of the kernel exp(-WIDTH * distance squared) that the random features stand for
+RIDGE: Final = 0.3
 SOFTNESS: Final = 1.0  # C of the support vector machine
 SEED: Final = 20
 LEAST_TAUGHT: Final = 6  # texts rightly recognised from which it can be learnt what is to be rejected
@@ -54,7 +55,8 @@ def fit(examples: Sequence[Example], outside: Sequence[str], vectors: WordVector
     columns = len(intents) + bool(outside)
     vocabulary = Vocabulary.of((normalised(text) for text in texts), min(MOST, MOST_WEIGHTS // columns))
     reads = [Read(text, vocabulary, vectors) for text in texts]
-    weights, bias = _linear(_matrix(reads, len(vocabulary)), labels, columns)
+    rows = _matrix(reads, len(vocabulary))
+    weights, bias = _linear(rows, labels, columns)
     meanings = _meanings(reads, labels, len(intents), columns) if vectors is not None else None
     return IntentModel(
         intents=intents,
@@ -63,6 +65,7 @@ def fit(examples: Sequence[Example], outside: Sequence[str], vectors: WordVector
         weights=weights.astype(np.float16),
         bias=bias if meanings is None else bias - np.float32(MEANT / 2),
         meanings=meanings,
+        network=network(rows, len(vocabulary.words), reads, labels, columns),
         judge=Judge(),
         threshold=0.5 if outside else 0.0,
         vectors=vectors,
