@@ -37,18 +37,19 @@ def network(rows: Any, words: int, reads: list[Read], labels: npt.NDArray[np.int
     seen = np.array([inputs(latent, read) for read in reads], np.float32)
     batch = min(BATCH, len(reads))
     epochs = max(EPOCHS, -(-LEAST_STEPS * batch // len(reads)))
+    hidden = HIDDEN if len(reads) > FEW else HIDDEN_OF_FEW
     machine = MLPClassifier(
-        (HIDDEN if len(reads) > FEW else HIDDEN_OF_FEW,), alpha=DECAY, batch_size=batch, learning_rate_init=RATE, max_iter=epochs, n_iter_no_change=epochs,
+        (hidden,), alpha=DECAY, batch_size=batch, learning_rate_init=RATE, max_iter=epochs, n_iter_no_change=epochs,
         random_state=SEED,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped on purpose
         machine.fit(seen, labels)
-    (hidden, output), (hidden_bias, output_bias) = machine.coefs_, machine.intercepts_
+    (inner, output), (inner_bias, output_bias) = machine.coefs_, machine.intercepts_
     if columns == 2:  # scikit-learn gives one output, the logit of the second
         output = np.column_stack((np.zeros(len(output)), output[:, 0]))
         output_bias = np.array([0.0, output_bias[0]])
-    return Network(latent, *map(_single, (hidden, hidden_bias, output, output_bias)))
+    return Network(latent, *map(_single, (inner, inner_bias, output, output_bias)))
 
 
 def _single(numbers: npt.NDArray[Any]) -> Floats:

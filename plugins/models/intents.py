@@ -65,7 +65,7 @@ class IntentSettings(TenantScopedModel):
         constraints = [models.UniqueConstraint(fields=["tenant"], name="intent_settings_once")]
 
     def __str__(self) -> str:
-        return "intents"
+        return str(self.tenant)
 
     def clean(self) -> None:
         try:

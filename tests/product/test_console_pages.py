@@ -20,8 +20,9 @@ from tests.services.browser import chromium
 AXE = ROOT / "tests" / "chat" / "node_modules" / "axe-core" / "axe.min.js"
 CATALOGUE = ROOT / "access" / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
 PLACES = {"/console/": 60, "/admin/": 70, "/accounts/": 5}  # kinds of pages there are, at least
-NAMES = {  # of people, rows and features, not words
-    "admin", "fallback", "system", "temperature", "user", "language", "intent",
+NAMES = {  # of people, rows, features and languages, not words
+    "admin", "fallback", "system", "temperature", "user", "language", "intent", "english",
+    "always", "asked", "prefix", "body", "text", "queue", "database",  # settings of plugins, as files and API say them
 }  # fmt: skip
 PHONE, DESK = 390, 1280
 
@@ -119,4 +120,5 @@ def translated() -> set[str]:
     with CATALOGUE.open("rb") as file:
         catalogue = read_po(file, locale="zh_Hans")
     found = {message.id: message.string for message in catalogue if isinstance(message.id, str) and message.id}
-    return {english.lower() for english, chinese in found.items() if english != chinese and re.search("[a-z]", english)}
+    pairs = {english.lower(): chinese.lower() for english, chinese in found.items()}
+    return {english for english, chinese in pairs.items() if english != chinese and re.search("[a-z]", english)}

@@ -29,7 +29,10 @@ HOLD = (
     "lost = [net for net in ('127.0.0.0/8', '::1/128') if net not in networks]\n"
     "value = len([services.allow_network(tenant=described, network=net) for net in lost])"
 )
-
+HELD = (
+    "from plugins.models import HeldEvent\n"
+    "value = HeldEvent.objects.create(tenant=described, sink='webhook:1', event='e', type='t', first_at=1.0).pk"
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -60,10 +63,14 @@ def described(gateway: Product):
             ("invitation_id", "/api/invitations", {"email": "dora@example.com"}),
             ("address_id", "/api/addresses", {"network": "10.0.0.0/8"}),
             ("job_id", "/api/audit/exports", {"format": "csv"}),
+            ("intent_id", "/api/intents", {"name": "refund", "utterances": ["I want my money back"]}),
+            ("source_id", "/api/data-sources", {"name": "shop", "url": "postgresql://reader:word@db.example.com/shop"}),
+            ("webhook_id", "/api/webhooks", {"name": "hook", "url": "https://hooks.example.com/"}),
         ):
             made = client.post(path, json=body)
             assert made.is_success, made.text
             ids[name] = str(made.json()["id"])
+    ids["held_id"] = str(gateway.operate(HELD))
     ids["tenant_id"] = str(gateway.operate("value = services.create_tenant(slug='described-too', name='Two').pk"))
     headers = {
         "member": {"Authorization": f"Bearer {token}"},

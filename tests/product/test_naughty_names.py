@@ -21,7 +21,7 @@ texts = cycle({texts!r})
 KEPT = {{'slug', 'store_url', 'digest', 'sealed', 'sealed_key', 'state', 'kind', 'plugin', 'adapter', 'network', 'role',
         'email', 'subject', 'of', 'time_zone', 'accent', 'background', 'visitors', 'username', 'password', 'endpoint',
         'result_name', 'words', 'hint', 'sharing', 'task', 'action', 'direction', 'at_limit', 'store_layout',
-        'budget_webhook'}}
+        'budget_webhook', 'durations', 'first_tokens'}}
 made = furnishing.furnish()
 for model in [Tenant, User, *furnishing._scoped()]:
     fields = [field.name for field in model._meta.concrete_fields
@@ -58,7 +58,7 @@ def addresses(site: str, rows: dict[str, str]) -> list[str]:
         path = door.path
         if "{object_id}" in path and door.model in rows and path.endswith(("/change/", "/history/", "/delete/")):
             path = path.replace("{object_id}", rows[door.model])
-        if "{" not in path and not path.endswith(("jsi18n/", "autocomplete/", "search/")):
+        if "{" not in path and not path.endswith(("jsi18n/", "autocomplete/", "search/", "download/")):
             found.append(path)
     return found
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from plugins.intents.crossing import trained
+from plugins.intents.features import Read
 from plugins.intents.model import IntentModel, UnreadableModel
 from plugins.intents.vectors import word_vectors
 from tests.naughty import REFUSED, STRINGS
@@ -137,3 +138,13 @@ def test_it_refuses_a_model_of_vectors_that_are_not_here():
     data = trained(PAIRS, [], vectors)[0].to_bytes()
     with pytest.raises(UnreadableModel, match="not installed"):
         IntentModel.from_bytes(data, None)
+
+
+def test_a_network_has_an_opinion_that_travels_with_the_model(learnt):
+    model, _, vectors = learnt
+    again = IntentModel.from_bytes(model.to_bytes(), vectors)
+    assert model.network is not None and again.network is not None
+    for text, intent in UNSEEN:
+        opinion = model.network.opinion(Read(text, model.vocabulary, vectors))
+        assert np.exp(opinion).sum() == pytest.approx(1, abs=1e-3) and len(opinion) == len(model.intents) + model.none
+        assert np.allclose(opinion, again.network.opinion(Read(text, again.vocabulary, vectors)), atol=0.2), intent

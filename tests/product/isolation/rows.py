@@ -124,6 +124,7 @@ OPERATORS: dict[str, list[tuple[str, str, dict | None]]] = {}
 VISITING = {"/api/visitors", "/api/visitor-tickets", "/api/chat-site"}
 # What these say of somebody's names nothing: only that there is one, to who may know.
 NAMELESS = {"/api/words/{words}/versions", "/api/words/{words}/hits"}
+SOMETIMES: set[str] = set()  # and these not always
 # Routes for who audits the tenant.
 AUDITED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/audit/changes": [("GET", "/api/audit/changes", None)],
@@ -151,4 +152,5 @@ for _module in FURTHER:
     AUDITED.update(getattr(_module, "AUDITED", {}))
     OPERATORS.update(getattr(_module, "OPERATORS", {}))
     NAMELESS.update(getattr(_module, "NAMELESS", ()))
+    SOMETIMES.update(getattr(_module, "SOMETIMES", ()))
     OUTSIDE.update(getattr(_module, "OUTSIDE", ()))
