@@ -51,6 +51,7 @@ LONGEST = (
     "product/test_console_pages.py",
     "product/test_isolation_selftest.py",
     "product/test_isolation_leak.py",
+    "product/test_naughty_names.py",
     "product/test_cluster.py",
     "product/test_backup.py",
     "product/test_selftest.py",
