@@ -116,18 +116,21 @@ class Launcher:
         self._check = check
         self._logs: Path = settings.VAR_DIR / "log"
         self._family = Family(say)
+        self._model: Child | None = None
 
     def run(self, listener: int, close_listener: Callable[[], None]) -> None:
         try:
             self._refuse_unfit_settings()
             self._start_valkey()
             self._migrate()
-            self._ensure_model(self._start_model())
+            model_port = self._start_model()
+            self._ensure_model(model_port)
             made = bootstrap.seed(listening.target(settings.GRPC_HOST, self._grpc_port) if self._grpc_port else "")
             self._check()
             preload()
             self._start_servers(listener)
             self._start_background()
+            self._await_model(model_port)
             bootstrap.announce(made, self._say)
             while True:
                 self._check()
@@ -172,9 +175,19 @@ class Launcher:
             return None
         port = localmodel.free_port()
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "localmodel", "--port", str(port)]
-        self._family.start(Child("local model", command, log=self._logs / "localmodel.log", stop_time=2.0))
+        self._model = Child("local model", command, log=self._logs / "localmodel.log", stop_time=2.0)
+        self._family.start(self._model)
         self._say(f"Loading the local model ({localmodel.MODEL_NAME}) …")
         return port
+
+    def _await_model(self, port: int | None) -> None:
+        """What is printed next works as soon as it is printed. Without the model it is told, and the rest goes on."""
+        if port is not None and not localmodel.wait_until_ready(port, self._model_ended):
+            self._say("The local model does not answer yet; var/log/localmodel.log says why.")
+
+    def _model_ended(self) -> bool:
+        self._check()
+        return self._model is None or self._model.exit_code is not None
 
     def _ensure_model(self, local_port: int | None) -> None:
         try:

@@ -87,8 +87,10 @@ class Using:
         return self
 
     def settled(self) -> None:
-        """Nothing is being answered, and the last answer has its place among the versions."""
+        """Nothing is being answered, the last answer has its place among the versions, and the next question can be
+        sent: that comes last, once a new conversation has its name too."""
         expect(self.answer.get_by_role("button", name="Another answer")).to_be_visible(timeout=WAIT)
+        expect(self.page.locator(".composer .send:not(.stop)")).to_be_visible(timeout=WAIT)
 
     def press(self, name: str, within: Locator | None = None) -> None:
         (within or self.page).get_by_role("button", name=name, exact=True).click()

@@ -63,7 +63,7 @@ def test_its_printed_line_works_as_printed(local: Product):
     (line,) = re.findall(r"^  (curl .*)$", local.said(), re.MULTILINE)
     ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=100)
     answer = json.loads(ended.stdout)
-    assert {"id", "session_id", "model", "message", "usage", "finish_reason", "route"} <= set(answer)
+    assert {"id", "session_id", "model", "message", "usage", "finish_reason", "route"} <= set(answer), answer
     assert answer["message"]["role"] == "assistant"
     assert said_something(answer["message"]["content"])
     assert answer["finish_reason"] in ("stop", "length")

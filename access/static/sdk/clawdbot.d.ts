@@ -121,6 +121,8 @@ export interface DoneEvent {
     finish_reason: string;
     route: Route;
     choices?: Json[];
+    /** What plugins have to say, by their names. */
+    metadata?: Json;
 }
 export type TurnEvent = StartEvent | DeltaEvent | DoneEvent;
 export interface SessionLine {
