@@ -224,8 +224,11 @@ def main() -> int:
         with Environment() as environment:
             add(uvloop.run(ours(environment, asked.seconds)))
             if asked.peers:
+                alone = len(table)
                 for found in peers.running(environment.mock.port):
                     add(uvloop.run(peer(found, environment.mock, asked.seconds)))
+                if len(table) == alone:
+                    raise WrongAnswers("There is nobody to compare with: make bench-peers installs them.")
     except WrongAnswers as reason:
         print(f"The figures do not count. {reason}", file=sys.stderr)
         return 1
