@@ -101,6 +101,11 @@ class BaseModelAdapter(ABC):
         options = _encode(self.config.options)
         return hashlib.blake2b(options, digest_size=16).hexdigest()
 
+    @property
+    def destination(self) -> str:
+        """Where its calls go, and the key with them: `scheme://host:port`. Empty: the configured endpoint says it."""
+        return ""
+
     @abstractmethod
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
         """Answers one call: any number of Deltas, none of them empty, then exactly one End, the last.

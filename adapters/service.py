@@ -7,6 +7,7 @@ reuse of connections and the probe are the same for all.
 from __future__ import annotations
 
 import asyncio
+import re
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import suppress
@@ -28,6 +29,15 @@ LAST_BYTES_SECONDS: Final = 0.05
 # What a probe makes of a status: the service is there and answers, though it knows no such route or asks to wait.
 # Nobody is let in with 401 and 403, and nothing behind a redirect is ever asked.
 THERE: Final = frozenset({400, 404, 405, 406, 410, 422, 429, 501})
+
+PORTS: Final = {"http": 80, "https": 443}
+
+# Whom a request is for and where it ends is said by the client alone.
+CLIENTS_OWN: Final = frozenset(
+    "host content-length transfer-encoding connection keep-alive te trailer upgrade expect proxy-authorization "
+    "proxy-connection".split()
+)
+TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 Result = TypeVar("Result")
 Struct = TypeVar("Struct", bound=msgspec.Struct)
@@ -69,6 +79,10 @@ class HttpAdapter(BaseModelAdapter):
         super().__init__(config, http)
         self._limits = config.limits
         self._timeouts = self._limits.timeouts
+
+    @property
+    def destination(self) -> str:
+        return origin(getattr(self, "_probe_url", "") or self.config.endpoint)
 
     @abstractmethod
     def _outgoing(self, call: ModelCall) -> Outgoing:
@@ -187,6 +201,13 @@ def address(endpoint: str) -> SplitResult:
     return parts
 
 
+def origin(endpoint: str) -> str:
+    """`scheme://host:port` of an address, in one spelling. Raises InvalidAdapterConfig."""
+    parts = address(endpoint)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or PORTS[parts.scheme]}"
+
+
 def options_of(config: AdapterConfig, kind: type[Struct]) -> Struct:
     """Raises InvalidAdapterConfig."""
     try:
@@ -198,6 +219,8 @@ def options_of(config: AdapterConfig, kind: type[Struct]) -> Struct:
 def sendable(headers: Mapping[str, str], credential: str) -> dict[str, str]:
     """A copy. Raises InvalidAdapterConfig that names the header, or `api_key` for the one named `credential`."""
     for name, value in headers.items():
+        if name.lower() in CLIENTS_OWN or not TOKEN.fullmatch(name):
+            raise InvalidAdapterConfig(f"options: the header {name!r} is not for the options to say.")
         if not (name.isascii() and name.isprintable() and value.isascii() and value.isprintable()):
             what = "api_key" if name == credential else f"options: the header {name!r}"
             raise InvalidAdapterConfig(f"{what} holds signs that a header cannot carry.")

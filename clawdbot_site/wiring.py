@@ -51,7 +51,7 @@ from compliance.sealing.vault import SubjectVault
 from compliance.usage.spending import UsageReader
 from engine.engine import Engine
 from engine.http1 import DirectClient
-from engine.outbound import AiohttpClient, HttpClient
+from engine.outbound import AiohttpClient, Clients, HttpClient
 from engine.queueing import Patience, Queue
 from engine.snapshots import Cell
 from engine.worker import Worker
@@ -101,7 +101,7 @@ from tenants.visitor_limits import VisitorLimits
 from tenants.visitor_tickets import VisitorTickets
 
 LINES = 4  # times as many turns as one tenant's may wait for the same places in all
-HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
+HTTP_CLIENTS: dict[str, Callable[..., HttpClient]] = {"direct": DirectClient, "aiohttp": AiohttpClient}
 
 
 class Application:
@@ -128,7 +128,7 @@ class Application:
             tickets=self.visitor_tickets,
             origins=self.origins,
         )
-        self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
+        self.http = Clients(*(HTTP_CLIENTS[settings.HTTP_CLIENT](private=private) for private in (False, True)))
         self.metrics = Metrics()
         self.reader = JournalReader()
         self.spending = UsageReader()

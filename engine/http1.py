@@ -19,9 +19,11 @@ from weakref import WeakKeyDictionary
 
 import httptools
 
+from engine import addresses
+from engine.addresses import AddressRefused
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.exchange import Exchange
-from engine.outbound import RESENDS, UNREACHED, HttpResponse, Timeouts
+from engine.outbound import NOT_ALLOWED, RESENDS, UNREACHED, HttpResponse, Timeouts
 
 MAX_HEAD: Final = 128 * 1024
 IDLE_SECONDS: Final = 60.0
@@ -156,9 +158,11 @@ class Connection(asyncio.Protocol):
 
 class DirectClient:
     """HttpClient over the above. Connections are kept an event loop and an origin, for a minute, without a limit on
-    their number: an instance's concurrency is the router's business. `context` is for certificates of one's own."""
+    their number: an instance's concurrency is the router's business. `context` is for certificates of one's own;
+    `private`: addresses of private networks may be called, too. Only a new connection costs the look at its address."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, *, private: bool = False) -> None:
+        self._private = private
         self._context = context
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Origin, deque[Connection]]] = WeakKeyDictionary()
 
@@ -204,11 +208,19 @@ class DirectClient:
         secure = (self._context or _default_context()) if origin.secure else None
         try:
             async with asyncio.timeout(min(timeouts.connect, timeouts.total or timeouts.connect)):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(pool, loop), origin.host, origin.port, ssl=secure
-                )
+                link = await addresses.connect(origin.host, origin.port, private=self._private)
+                name = origin.host if secure is not None else None
+                try:
+                    _, connection = await loop.create_connection(
+                        lambda: Connection(pool, loop), sock=link, ssl=secure, server_hostname=name
+                    )
+                except BaseException:
+                    link.close()
+                    raise
         except TimeoutError:
             raise UpstreamTimeout(UNREACHED) from None
+        except AddressRefused as error:
+            raise UpstreamError(NOT_ALLOWED) from error
         except (OSError, ValueError) as error:  # ValueError: a name that cannot be one
             raise UpstreamError("The model's service cannot be reached.") from error
         return connection

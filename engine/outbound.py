@@ -1,15 +1,18 @@
 """The one client for outgoing HTTP. Callers know `HttpClient`; which library moves the bytes is decided in the wiring.
 
-A redirect is an answer like any other, cookies are never kept, and a failure is always an UpstreamError.
+A redirect is an answer like any other, cookies are never kept, proxies of the environment are not asked, and a failure
+is always an UpstreamError. Where calls may go at all says `engine.addresses`: a client calls public addresses only, or
+private ones too, and keeps no connection the other could use.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
@@ -17,18 +20,21 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from engine import addresses
+from engine.addresses import AddressRefused
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.patience import Patience
 
 MAX_BODY: Final = 16 * 1024 * 1024
 RESENDS: Final = 3
-DNS_SECONDS: Final = 60
 
 # What was late.
 UNREACHED: Final = "The model's service could not be reached in time."
 UNBEGUN: Final = "The model's service did not begin to answer in time."
 SILENT: Final = "The model's service fell silent in the middle of its answer."
 UNFINISHED: Final = "The model's service did not finish its answer in time."
+
+NOT_ALLOWED: Final = "The model's service lies where calls are not allowed."
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -79,6 +85,20 @@ class HttpClient(Protocol):
         """Closes the kept connections of the running event loop."""
 
 
+class Clients(NamedTuple):
+    """One for public addresses only, and one for those whom the platform allows private ones, too."""
+
+    public: HttpClient
+    private: HttpClient
+
+    def reaching(self, private: bool) -> HttpClient:
+        return self.private if private else self.public
+
+    async def close(self) -> None:
+        await self.public.close()
+        await self.private.close()
+
+
 # Over aiohttp -----------------------------------------------------------------------------------------------------
 
 # ValueError: a URL or a header that cannot be sent, or a compressed body that cannot be unpacked.
@@ -89,6 +109,8 @@ _reused: ContextVar[bool] = ContextVar("reused", default=False)
 
 def _fail(error: Exception, late: str = UNBEGUN) -> NoReturn:
     """`late`: what it means that nothing was heard for too long."""
+    if isinstance(error, AddressRefused):
+        raise UpstreamError(NOT_ALLOWED) from error
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         raise UpstreamTimeout(UNREACHED) from error
     if isinstance(error, TimeoutError):
@@ -109,11 +131,29 @@ def _as_it_is(url: str) -> URL:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes in `_reused` whether the running task was given a connection that had served before."""
+    """Notes in `_reused` whether the running task was given a connection that had served before. Names are looked up,
+    and whom a connection reached is asked, by the rules of `engine.addresses`."""
 
-    def __init__(self) -> None:
-        super().__init__(limit=0, ttl_dns_cache=DNS_SECONDS)
+    def __init__(self, private: bool) -> None:
+        super().__init__(limit=0, use_dns_cache=False)
+        self._private = private
         self._served: WeakSet[object] = WeakSet()
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[aiohttp.abc.ResolveResult]:
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            {"hostname": host, "host": each.host, "port": port, "family": each.family, "proto": 0, "flags": flags}
+            for each in await addresses.resolve(host, port, private=self._private)
+        ]
+
+    async def _create_direct_connection(self, *args: Any, **kwargs: Any) -> Any:
+        transport, protocol = await super()._create_direct_connection(*args, **kwargs)
+        try:
+            addresses.permit(str(transport.get_extra_info("peername", ("",))[0]), private=self._private)
+        except AddressRefused:
+            transport.abort()
+            raise
+        return transport, protocol
 
     async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
         connection = await super().connect(*args, **kwargs)
@@ -197,9 +237,11 @@ class AiohttpResponse:
 
 class AiohttpClient:
     """HttpClient over aiohttp: one session an event loop, made at its first request; connections without number, since
-    an instance's concurrency is the router's business. Nagle's delay is off: aiohttp sets TCP_NODELAY itself."""
+    an instance's concurrency is the router's business. Nagle's delay is off: aiohttp sets TCP_NODELAY itself.
+    `private`: addresses of private networks may be called, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, private: bool = False) -> None:
+        self._private = private
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> HttpResponse:
@@ -238,7 +280,7 @@ class AiohttpClient:
         session = self._sessions.get(loop)
         if session is None:
             session = self._sessions[loop] = aiohttp.ClientSession(
-                connector=_Connector(),
+                connector=_Connector(self._private),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "clawdbot", "Accept-Encoding": "identity"},
                 timeout=aiohttp.ClientTimeout(total=None),

@@ -22,7 +22,7 @@ from yaml.nodes import Node, ScalarNode
 from routing.conditions import ConditionError, compile_condition
 from routing.documents import Block, ConfigurationError, Read, Reader, escaped, parse, place_of
 from routing.models import ModelGrant, ModelInstance, RoutingRule
-from routing.services import api_key_of, delete_rule, save_instance, save_rule
+from routing.services import api_key_of, delete_rule, has_moved, save_instance, save_rule
 from routing.validation import clean_model_name
 from tenants.models import Tenant
 from tenants.secrets import SealBroken
@@ -206,7 +206,7 @@ def _load_models(blocks: list[Block], tenant: Tenant | None, outcome: Outcome) -
 def _load_model(row: ModelInstance, block: Block, new: bool, outcome: Outcome) -> None:
     changed = _fill(row, block, MODEL_KEYS)
     api_key: str | None = block.values.get("api_key")
-    if api_key is not None and not new and api_key == _known_key(row):
+    if api_key is not None and not new and api_key == _known_key(row) and not has_moved(row):
         api_key = None
     tenants = _tenants(block)
     if tenants is None and row.sharing != ModelInstance.Sharing.ALL:

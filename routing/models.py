@@ -143,7 +143,7 @@ class ModelInstance(TenantScopedModel):
     def clean(self) -> None:
         self.name = clean_model_name(self.name)
         self.languages = clean_languages(self.languages)
-        self.endpoint = clean_endpoint(self.endpoint)
+        self.endpoint = clean_endpoint(self.endpoint, private=self.allow_private)
         config = AdapterConfig(endpoint=self.endpoint, upstream_model=self.upstream_model, options=self.options)
         check_adapter(self.adapter, config)
 

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import yaml
 from django.core.exceptions import ValidationError
 
-from engine.outbound import HttpClient
+from engine.outbound import Clients, HttpClient
 from engine.types import Json
 from routing.configuration import RULE_KEYS
 from routing.documents import Block, ConfigurationError, Reader, escaped, parse
@@ -22,7 +22,7 @@ from routing.validation import check_comparisons, count_comparisons
 
 NEW: Final = 2**40  # ids of rules that have none; they count as younger than all that have
 
-_CONNECTS_NOWHERE: Final = cast(HttpClient, None)  # an adapter opens nothing before it is called
+_CONNECTS_NOWHERE: Final = Clients(*[cast(HttpClient, None)] * 2)  # an adapter opens nothing before it is called
 
 
 def from_fields(items: Sequence[Mapping[str, Any]], tenant_id: int | None) -> list[RoutingRule]:

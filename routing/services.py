@@ -6,14 +6,15 @@ Every refusal is a django ValidationError with a dictionary of fields."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, cast
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from adapters.base import AdapterConfig
+from adapters import registry
+from adapters.base import AdapterConfig, InvalidAdapterConfig
+from engine.outbound import HttpClient
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.table import matches
 from routing.validation import check_adapter, check_comparisons, count_comparisons
@@ -28,16 +29,24 @@ MAX_RULES: Final = 200  # of one tenant
 
 
 def save_instance(
-    *, instance: ModelInstance, api_key: str | None = None, tenants: Iterable[Tenant] | None = None
+    *,
+    instance: ModelInstance,
+    api_key: str | None = None,
+    tenants: Iterable[Tenant] | None = None,
+    by_tenant: bool = False,
 ) -> ModelInstance:
-    """Checks and saves. `api_key` None keeps the key it has, "" removes it; of a tenant's own instance a key is kept
-    only for the host it was given for, as who changes the address need not know the key. `tenants` grants a shared
-    instance to exactly these and sets its `sharing` to `listed`; None leaves the grants as they are."""
+    """Checks and saves. `api_key` None keeps the key it has, "" removes it; a key is kept only for the host it was
+    given for, as who changes the address need not know the key. `tenants` grants a shared instance to exactly these
+    and sets its `sharing` to `listed`; None leaves the grants as they are. `by_tenant`: its tenant changes it; what the
+    platform allowed for one private address holds for no other."""
     if tenants is not None:
         instance.sharing = ModelInstance.Sharing.LISTED
     instance.full_clean(exclude={"sealed_key"})
-    if api_key is None and instance.sealed_key and instance.tenant_id is not None:
-        _check_same_place(instance)
+    if has_moved(instance):
+        if api_key is None and instance.sealed_key:
+            raise ValidationError({"endpoint": "Give the provider key again with another address, or remove it."})
+        if by_tenant and instance.allow_private:
+            raise ValidationError({"endpoint": "The platform's operators allowed this model the address it had alone."})
     if api_key:
         config = AdapterConfig(endpoint=instance.endpoint, api_key=api_key, options=instance.options)
         check_adapter(instance.adapter, config)
@@ -154,15 +163,21 @@ def _differs(instance: ModelInstance, wanted: dict[str, object]) -> bool:
     return bool(changed)
 
 
-def _check_same_place(instance: ModelInstance) -> None:
-    stored = ModelInstance.objects.for_tenant(instance.tenant_id or 0).filter(pk=instance.pk).first()
-    if stored is not None and _host(stored.endpoint) != _host(instance.endpoint):
-        raise ValidationError({"endpoint": "Give the provider key again with another address, or remove it."})
+def has_moved(instance: ModelInstance) -> bool:
+    """Whether its calls, and its key with them, would go elsewhere than those of the row that is saved: by another
+    endpoint, another adapter or an option that says where a service is."""
+    stored = ModelInstance.objects.everywhere().filter(pk=instance.pk).first() if instance.pk else None
+    return stored is not None and _destination(stored) != _destination(instance)
 
 
-def _host(endpoint: str) -> tuple[str, str]:
-    parts = urlsplit(endpoint)
-    return parts.scheme, parts.netloc.lower()
+def _destination(instance: ModelInstance) -> str:
+    """One that cannot be told is like no other."""
+    config = AdapterConfig(endpoint=instance.endpoint, upstream_model=instance.upstream_model, options=instance.options)
+    try:
+        told = registry.get(instance.adapter)(config, cast(HttpClient, None)).destination
+    except InvalidAdapterConfig as error:
+        return f"{instance.adapter}: {error}"
+    return told or f"{instance.adapter} {instance.endpoint}"
 
 
 def names_kept(rule: RoutingRule) -> set[str]:

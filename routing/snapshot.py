@@ -12,7 +12,7 @@ import msgspec
 
 from adapters import registry
 from adapters.base import AdapterConfig, InvalidAdapterConfig
-from engine.outbound import HttpClient
+from engine.outbound import Clients
 from engine.types import Instance, Task
 from routing.conditions import ConditionError, compile_condition
 from routing.health import Health
@@ -24,7 +24,7 @@ from tenants.secrets import SealBroken
 log = logging.getLogger(__name__)
 
 
-def compile_routing(previous: RoutingTable, http: HttpClient, *, timeout: float, workers: int = 1) -> RoutingTable:
+def compile_routing(previous: RoutingTable, http: Clients, *, timeout: float, workers: int = 1) -> RoutingTable:
     """Reads the database: for a thread, never for the event loop. `timeout` (seconds) is for instances without one;
     `workers` divide what an instance takes at a time.
 
@@ -58,9 +58,7 @@ async def close_replaced(previous: RoutingTable, current: RoutingTable) -> None:
             await entry.adapter.close()
 
 
-def _entry(
-    row: ModelInstance, granted: set[int], previous: RoutingTable, http: HttpClient, terms: _Terms
-) -> Entry | None:
+def _entry(row: ModelInstance, granted: set[int], previous: RoutingTable, http: Clients, terms: _Terms) -> Entry | None:
     instance = _instance(row, terms)
     fingerprint = _fingerprint(row, instance)
     before = previous.entries.get(row.pk)
@@ -79,7 +77,8 @@ def _entry(
                 upstream_model=row.upstream_model,
                 options=row.options,
             )
-            adapter, health = registry.build(row.adapter, config, http), Health(previous.classes)
+            adapter = registry.build(row.adapter, config, http.reaching(row.allow_private))
+            health = Health(previous.classes)
         except (InvalidAdapterConfig, SealBroken) as error:
             log.error("model instance %s (%s) is left out: %s", row.pk, row, error)
             return None

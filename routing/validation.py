@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import cast
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
 from adapters import registry
 from adapters.base import AdapterConfig, InvalidAdapterConfig
+from engine.addresses import AddressRefused, check_host
 from engine.outbound import HttpClient
 from engine.types import AUTO
 from routing.conditions import ConditionError, compile_condition
@@ -90,11 +92,20 @@ def clean_fallbacks(names: object) -> list[str]:
     return list(dict.fromkeys(clean_model_name(name, field="fallbacks") for name in names))
 
 
-def clean_endpoint(endpoint: str) -> str:
-    """Without a user or password: those would be shown and dumped in clear."""
+def clean_endpoint(endpoint: str, *, private: bool) -> str:
+    """Without a user or password: those would be shown and dumped in clear. Nothing is looked up here: what a name
+    stands for is seen when it is called."""
     endpoint = endpoint.strip()
     if "@" in endpoint.partition("://")[2].partition("/")[0]:
         raise ValidationError({"endpoint": "Give the key as api_key, not inside the address."})
+    try:
+        if host := urlsplit(endpoint).hostname:
+            check_host(host, private=private)
+    except AddressRefused as error:
+        said = "The platform allows no calls there" if private else "Calls there need the platform's leave"
+        raise ValidationError({"endpoint": f"{said}: {error}."}) from None
+    except ValueError:
+        raise ValidationError({"endpoint": f"{endpoint!r} is not an http or https address."}) from None
     return endpoint
 
 

@@ -70,6 +70,7 @@ class DataSourceForm(PlatformForm):
 
 class DataSourceAdmin(PlatformAdmin):
     form = DataSourceForm
+    by_tenant = False
     list_display = ["name", "owner", "standing", "dialect", "place", "role", "row_limit", "time_limit"]
     list_filter = ["enabled", "dialect", BY_TENANT]
     list_select_related = ["tenant"]
@@ -96,7 +97,7 @@ class DataSourceAdmin(PlatformAdmin):
     def save_model(
         self, request: HttpRequest, obj: DataSource, form: forms.ModelForm[DataSource], change: bool
     ) -> None:
-        services.save_source(source=obj, url=form.cleaned_data["url"] or None)
+        services.save_source(source=obj, url=form.cleaned_data["url"] or None, by_tenant=self.by_tenant)
 
     @action(description=_("Test the connection"), icon="network_check", url_path="test", permissions=["press"])
     def test(self, request: HttpRequest, object_id: int) -> HttpResponse:

@@ -133,6 +133,7 @@ class GrantInline(TabularInline):
 
 class ModelInstanceAdmin(PlatformAdmin):
     form = ModelInstanceForm
+    by_tenant = False
     inlines = [GrantInline]
     list_display = ["name", "label", "owner", "standing", "adapter", "endpoint", "weight", "key"]
     list_filter = ["enabled", "adapter", BY_TENANT]
@@ -173,7 +174,7 @@ class ModelInstanceAdmin(PlatformAdmin):
         self, request: HttpRequest, obj: ModelInstance, form: forms.ModelForm[ModelInstance], change: bool
     ) -> None:
         assert isinstance(form, ModelInstanceForm)
-        services.save_instance(instance=obj, api_key=form.new_key())
+        services.save_instance(instance=obj, api_key=form.new_key(), by_tenant=self.by_tenant)
 
     @action(
         description=_("Test"),

@@ -245,5 +245,5 @@ def _saved(row: DataSource, values: Json) -> DataSourceAnswer:
     for name, value in changed.items():
         setattr(row, name, value)
     if row._state.adding or changed or url is not None:
-        services.save_source(source=row, url=url)
+        services.save_source(source=row, url=url, by_tenant=True)
     return answer(row)

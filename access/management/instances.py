@@ -190,5 +190,5 @@ def _saved(principal: Principal, row: ModelInstance, values: Json) -> InstanceAn
     for name, value in changed.items():
         setattr(row, name, value)
     if row._state.adding or changed or api_key is not ABSENT:
-        services.save_instance(instance=row, api_key=None if api_key is ABSENT else api_key)
+        services.save_instance(instance=row, api_key=None if api_key is ABSENT else api_key, by_tenant=True)
     return answers([row], principal)[0]

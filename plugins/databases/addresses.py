@@ -49,6 +49,11 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     tls: str = "prefer"
 
     @property
+    def server(self) -> tuple[str, int]:
+        """What is connected to."""
+        return self.host.lower(), self.port
+
+    @property
     def place(self) -> str:
         """To be shown: without user and password."""
         if self.dialect == "sqlite":

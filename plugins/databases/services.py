@@ -26,10 +26,13 @@ PURPOSE = DataSource.sealed_fields["sealed_url"]
 MOST_SOURCES = 50  # of one tenant
 
 
-def save_source(*, source: DataSource, url: str | None = None) -> DataSource:
-    """Checks and saves. `url` None keeps the address it has; a new one must have one. Raises ValidationError."""
+def save_source(*, source: DataSource, url: str | None = None, by_tenant: bool = False) -> DataSource:
+    """Checks and saves. `url` None keeps the address it has; a new one must have one. `by_tenant`: its tenant changes
+    it; what the platform allowed for one private address holds for no other. Raises ValidationError."""
     address = _address(source, url)
     if address is not None:
+        if by_tenant and source.allow_private and address.server != _server_of(source):
+            raise ValidationError({"url": "The platform's operators allowed this database the address it had alone."})
         source.dialect, source.place = address.dialect, address.place
         source.may_write = source.looked_at = None
     source.full_clean(exclude={"sealed_url"})
@@ -48,6 +51,13 @@ def save_source(*, source: DataSource, url: str | None = None) -> DataSource:
 def url_of(source: DataSource) -> str:
     """The address in clear. Raises tenants.secrets.SealBroken."""
     return open_sealed(source.sealed_url, tenant_id=source.tenant_id, row_id=source.pk, purpose=PURPOSE)
+
+
+def _server_of(source: DataSource) -> tuple[str, int] | None:
+    try:
+        return addresses.parse(url_of(source)).server
+    except (SealBroken, AddressRefused):
+        return None
 
 
 def looked(source: DataSource, may_write: bool | None) -> None:

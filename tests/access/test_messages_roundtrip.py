@@ -206,7 +206,7 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 async def round_of_tools(adapter: str, upstream: Upstream) -> vendor.types.Message:
     """The answer to the first request; the second holds it, as clients send it."""
-    http = DirectClient()
+    http = DirectClient(private=True)
     model = registry.build(adapter, AdapterConfig(endpoint=upstream.url, upstream_model="gemini-3-pro"), http)
     try:
         async with sdk(build(model)) as client:
@@ -250,7 +250,7 @@ async def test_anthropic_gets_its_blocks_back(upstream: Upstream) -> None:
 async def test_anthropic_says_which_sequence_ended_it(upstream: Upstream) -> None:
     whole = anthropic.message({"type": "text", "text": "a"}, stop_reason="stop_sequence", stop_sequence="END")
     upstream.answers(whole)
-    http = DirectClient()
+    http = DirectClient(private=True)
     model = registry.build("anthropic_messages", AdapterConfig(endpoint=upstream.url, upstream_model="m"), http)
     async with sdk(build(model)) as client:
         message = await client.messages.create(**ASKED, stop_sequences=["END"])

@@ -58,7 +58,7 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 async def round_of_tools(adapter: str, upstream: Upstream) -> Any:
     """The answer to the first request; the second holds it, as a client that only knows the format sends it."""
-    http = DirectClient()
+    http = DirectClient(private=True)
     model = registry.build(adapter, AdapterConfig(endpoint=upstream.url, upstream_model="gemini-3-pro"), http)
     try:
         async with sdk(build(model)) as client:

@@ -13,7 +13,7 @@ from tests.adapters.upstream import Upstream
 
 @pytest.fixture(params=[DirectClient, AiohttpClient])
 async def http(request: pytest.FixtureRequest) -> Any:
-    client = request.param()
+    client = request.param(private=True)
     yield client
     await client.close()
 

@@ -21,7 +21,7 @@ from tests.conformance.garbage import GarbageConformance
 class TestAnthropicConformance(AdapterConformance):
     @asynccontextmanager
     async def serving(self, answer: Answer) -> AsyncIterator[BaseModelAdapter]:
-        http = DirectClient()
+        http = DirectClient(private=True)
         try:
             async with Upstream() as self.upstream:
                 self.upstream.answers(*anthropic.scripts(answer), choose=wire.by_stream)

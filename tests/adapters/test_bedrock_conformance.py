@@ -23,7 +23,7 @@ class TestBedrockConformance(AdapterConformance):
 
     @asynccontextmanager
     async def serving(self, answer: Answer) -> AsyncIterator[BaseModelAdapter]:
-        http = DirectClient()
+        http = DirectClient(private=True)
         try:
             async with Upstream() as self.upstream:
                 self.upstream.answers(*bedrock.scripts(answer), choose=bedrock.by_verb)

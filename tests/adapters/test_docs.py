@@ -39,7 +39,7 @@ class TestShownConformance(AdapterConformance):
         script: list[Any] = FAILURES[answer.failure] if answer.failure else whole
         if answer.hangs or answer.breaks:
             script = [whole[0][:-5], HANG if answer.hangs else CUT]
-        http = AiohttpClient()
+        http = AiohttpClient(private=True)
         async with Upstream() as self.upstream:
             self.upstream.answers(script)
             yield shown().ShoutAdapter(AdapterConfig(endpoint=self.upstream.url, timeout=10), http)

@@ -35,7 +35,7 @@ FAILURES: dict[str, list[Any]] = {
 class TestGeminiConformance(AdapterConformance):
     @asynccontextmanager
     async def serving(self, answer: Answer) -> AsyncIterator[BaseModelAdapter]:
-        http = DirectClient()
+        http = DirectClient(private=True)
         try:
             async with Upstream() as self.upstream:
                 self.upstream.answers(*_scripts(answer), choose=gemini.by_verb)

@@ -76,7 +76,7 @@ def test_a_model_is_one_step_of_the_path(model: str, path: str) -> None:
 async def test_it_sends_the_key_as_a_header_of_its_own() -> None:
     async with Upstream() as upstream:
         upstream.answers(wire.answer(200, gemini.body({"text": "a"}, finish="STOP")))
-        http = DirectClient()
+        http = DirectClient(private=True)
         adapter = GeminiGenerateAdapter(AdapterConfig(endpoint=upstream.url, api_key="sk-secret"), http)
         await listen(adapter, call(stream=False))
         await adapter.probe()

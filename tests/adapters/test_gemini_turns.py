@@ -166,7 +166,7 @@ async def test_a_plain_answer_may_lack_its_reason() -> None:
 
 
 async def refused(*script: Any) -> Exception:
-    http = DirectClient()
+    http = DirectClient(private=True)
     try:
         async with Upstream() as upstream:
             upstream.answers(list(script))
@@ -214,7 +214,7 @@ async def test_a_request_may_speak_of_keys() -> None:
     ],
 )
 async def test_a_probe_knows_a_wrong_key(script: Any, there: bool) -> None:
-    http = DirectClient()
+    http = DirectClient(private=True)
     try:
         async with Upstream() as upstream:
             upstream.answers(script)

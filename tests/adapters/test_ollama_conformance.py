@@ -35,7 +35,7 @@ class TestOllamaConformance(AdapterConformance):
 
     @asynccontextmanager
     async def serving(self, answer: Answer) -> AsyncIterator[BaseModelAdapter]:
-        http = DirectClient()
+        http = DirectClient(private=True)
         try:
             async with Upstream() as self.upstream:
                 self.upstream.answers(*_scripts(answer), choose=wire.by_stream)

@@ -18,7 +18,7 @@ from tests.conformance.adapters import TOOL, Heard, call, listen
 
 @pytest.fixture
 async def http() -> Any:
-    client = DirectClient()
+    client = DirectClient(private=True)
     yield client
     await client.close()
 
@@ -77,7 +77,7 @@ def test_it_refuses_what_is_no_address(endpoint: str) -> None:
 def test_it_refuses_a_configuration_that_cannot_work(key: str, options: Any, what: str) -> None:
     config = AdapterConfig(endpoint="http://h", api_key=key, options=options)
     with pytest.raises(InvalidAdapterConfig, match=what) as caught:
-        OpenAICompatibleAdapter(config, DirectClient())
+        OpenAICompatibleAdapter(config, DirectClient(private=True))
     assert key not in str(caught.value) or key == "k"
 
 

@@ -52,7 +52,7 @@ class TestTextCompletions(AdapterConformance):
                 stream = [*stream[:said], HANG if answer.hangs else CUT]
                 plain = [HANG] if answer.hangs else [plain[0][:-5], CUT]
             scripts = [plain, stream]
-        http = DirectClient()
+        http = DirectClient(private=True)
         try:
             async with Upstream() as self.upstream:
                 self.upstream.answers(*scripts, choose=wire.by_stream)
@@ -109,7 +109,7 @@ async def upstream() -> Any:
 
 @pytest.fixture
 async def adapter(upstream: Upstream) -> Any:
-    http = DirectClient()
+    http = DirectClient(private=True)
 
     def made(**options: Any) -> OpenAICompletionsAdapter:
         config = AdapterConfig(endpoint=upstream.url, api_key="sk", timeout=10, options=options)
@@ -232,7 +232,7 @@ def engine_before(server: Upstream, http: DirectClient, **settings: Any) -> Any:
 
 @pytest.fixture
 async def http() -> Any:
-    client = DirectClient()
+    client = DirectClient(private=True)
     yield client
     await client.close()
 

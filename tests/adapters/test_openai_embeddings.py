@@ -53,7 +53,7 @@ class TestOpenAIEmbeddings(EmbeddingConformance):
             scripts = [FAILURES[answer.failure]] * len(INPUTS)
         if answer.hangs:
             scripts = [[SILENCE]] * len(INPUTS)
-        http = DirectClient()
+        http = DirectClient(private=True)
         try:
             async with Upstream() as self.upstream:
                 self.upstream.answers(*scripts, choose=lambda request: len(request.json["input"]) - 1)
@@ -77,7 +77,7 @@ class TestScriptedEmbeddings(EmbeddingConformance):
 
 
 async def test_it_sends_model_inputs_and_dimensions_to_its_route() -> None:
-    http = DirectClient()
+    http = DirectClient(private=True)
     async with Upstream() as upstream:
         upstream.answers(wire.answer(200, answered([1, 0.5], [-2e-3, 1e-9])))
         for path in ("", "/chat", "/chat/completions", "/embeddings"):
@@ -95,7 +95,7 @@ async def test_it_sends_model_inputs_and_dimensions_to_its_route() -> None:
 
 
 async def test_it_gives_up_a_service_that_is_late() -> None:
-    http = DirectClient()
+    http = DirectClient(private=True)
     async with Upstream() as upstream:
         for script in ([SILENCE], [wire.answer(200, answered([1.0], [2.0]))[0][:-3], SILENCE]):
             upstream.answers(script)

@@ -31,7 +31,7 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n
 
 @pytest.fixture
 async def http() -> Any:
-    client = DirectClient()
+    client = DirectClient(private=True)
     yield client
     await client.close()
 
@@ -262,7 +262,7 @@ async def test_it_verifies_certificates(host: str, trusted: bool, works: bool, t
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=serving)
-    http = DirectClient(ssl.create_default_context(cafile=str(path)) if trusted else None)
+    http = DirectClient(ssl.create_default_context(cafile=str(path)) if trusted else None, private=True)
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     if works:
         assert await post(http, url) == b"hello world"

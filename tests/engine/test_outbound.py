@@ -19,7 +19,7 @@ SHORT = Timeouts(connect=5, read=0.1)
 
 @pytest.fixture(params=[DirectClient, AiohttpClient])
 async def http(request: pytest.FixtureRequest) -> Any:
-    client = request.param()
+    client = request.param(private=True)
     yield client
     await client.close()
 
@@ -242,7 +242,7 @@ async def test_it_sends_without_delay(http: HttpClient, upstream: Upstream, monk
 
 @pytest.mark.parametrize("kind", [DirectClient, AiohttpClient])
 def test_it_serves_every_event_loop(kind: Any) -> None:
-    client = kind()
+    client = kind(private=True)
 
     async def once() -> bytes:
         async with Upstream() as upstream:

@@ -171,9 +171,11 @@ def test_it_lists_the_platforms_rules_that_lead_somewhere(companies):
     assert [rule.name for rule in rules_of(companies.acme.pk)] == ["c"]
 
 
-def test_a_tenants_key_stays_with_the_host_it_was_given_for(companies):
+@pytest.mark.parametrize("of_a_tenant", [True, False])
+def test_a_key_stays_with_the_host_it_was_given_for(companies, of_a_tenant):
     """Who may change the address need not be who knows the key."""
-    row = made(adapter="openai_compatible", endpoint="https://a.example/v1", api_key=KEY, tenant=companies.acme)
+    tenant = companies.acme if of_a_tenant else None
+    row = made(adapter="openai_compatible", endpoint="https://a.example/v1", api_key=KEY, tenant=tenant)
     row.endpoint = "https://b.example/v1"
     with pytest.raises(ValidationError) as error:
         save_instance(instance=row)
@@ -182,9 +184,67 @@ def test_a_tenants_key_stays_with_the_host_it_was_given_for(companies):
         save_instance(instance=row, api_key=key)
     row.endpoint = "https://c.example/v1"
     assert save_instance(instance=row).endpoint == "https://c.example/v1"  # there is nothing to send there
-    shared = made(name="b", adapter="openai_compatible", endpoint="https://a.example/v1", api_key=KEY)
-    shared.endpoint = "https://b.example/v1"
-    assert api_key_of(save_instance(instance=shared)) == KEY
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"adapter": "openai"}, {"adapter": "deepseek"}),
+        ({"adapter": "openai"}, {"adapter": "openai_compatible", "endpoint": "https://evil.example"}),
+        ({"adapter": "anthropic_messages"}, {"adapter": "gemini_generate"}),
+        ({"adapter": "openai"}, {"endpoint": "http://api.openai.com/v1"}),
+        ({"adapter": "openai"}, {"endpoint": "https://api.openai.com:8443/v1"}),
+        ({"adapter": "openai"}, {"endpoint": "https://api.openai.com.evil.example/v1"}),
+        ({"adapter": "bedrock_converse", "options": {"region": "eu-west-1"}}, {"options": {"region": "us-east-1"}}),
+    ],
+)
+def test_no_way_to_another_host_takes_the_key_along(before, after):
+    row = made(api_key=KEY, **before)
+    for field, value in after.items():
+        setattr(row, field, value)
+    with pytest.raises(ValidationError, match="provider key again"):
+        save_instance(instance=row)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "after", ["https://API.openai.com/v2", "https://api.openai.com:443/v1", "https://api.openai.com/v1/chat"]
+)
+def test_the_same_host_keeps_the_key(after):
+    row = made(adapter="openai", api_key=KEY)
+    row.endpoint = after
+    assert api_key_of(save_instance(instance=row)) == KEY
+
+
+def test_leave_for_one_private_address_is_none_for_another(companies):
+    row = made(endpoint="http://10.0.0.5/v1", adapter="openai_compatible", tenant=companies.acme, allow_private=True)
+    row.weight = 7
+    save_instance(instance=row, by_tenant=True)
+    row.endpoint = "http://10.0.0.6/v1"
+    with pytest.raises(ValidationError, match="alone"):
+        save_instance(instance=row, api_key=KEY, by_tenant=True)
+    assert save_instance(instance=row).allow_private  # an operator may
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("endpoint", "private", "said"),
+    [
+        ("http://127.0.0.1:8000/v1", False, "leave"),
+        ("http://LOCALHOST/v1", False, "leave"),
+        ("http://[::ffff:10.0.0.1]/v1", False, "leave"),
+        ("http://2130706433/v1", False, "leave"),
+        ("http://0x7f.1/v1", True, "allows no calls"),
+        ("http://169.254.169.254/v1", True, "allows no calls"),
+        ("http://[fe80::1]/v1", True, "allows no calls"),
+        ("http://[::1/v1", False, "is not an http"),
+    ],
+)
+def test_an_address_that_may_not_be_called_is_not_saved(endpoint, private, said):
+    with pytest.raises(ValidationError, match=said) as error:
+        made(adapter="openai_compatible", endpoint=endpoint, allow_private=private)
+    assert list(error.value.message_dict) == ["endpoint"]
 
 
 DEFAULT = {"endpoint": "https://api.example.com/v1/chat", "api_key": KEY, "name": "gpt-4", "timeout": 30.0}

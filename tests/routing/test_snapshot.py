@@ -3,6 +3,7 @@ import logging
 import pytest
 
 from engine.errors import ModelNotFound, Overloaded
+from engine.outbound import Clients
 from engine.snapshots import Cell
 from engine.types import ChatRequest, Message
 from routing.models import ModelInstance, RoutingRule
@@ -12,9 +13,11 @@ from routing.snapshot import close_replaced, compile_routing
 from routing.table import RoutingTable
 from tests.cast import ALICE, CHARLIE
 
+NOWHERE = Clients(None, None)
+
 
 def compiled(previous=None):
-    return compile_routing(previous or RoutingTable(), None, timeout=30.0)
+    return compile_routing(previous or RoutingTable(), NOWHERE, timeout=30.0)
 
 
 def made(name, **fields):
@@ -55,7 +58,7 @@ def test_it_compiles_rows_into_what_the_request_path_reads(companies):
 @pytest.mark.parametrize(("limit", "workers", "each"), [(8, 1, 8), (8, 4, 2), (10, 4, 3), (1, 4, 1), (None, 4, None)])
 def test_workers_divide_what_an_instance_takes(companies, limit, workers, each):
     row = made("shared", max_concurrency=limit)
-    table = compile_routing(RoutingTable(), None, timeout=30.0, workers=workers)
+    table = compile_routing(RoutingTable(), NOWHERE, timeout=30.0, workers=workers)
     assert table.entries[row.pk].instance.max_concurrency == each
 
 

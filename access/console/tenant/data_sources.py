@@ -14,6 +14,7 @@ class OwnDataSources(TenantAdmin, DataSourceAdmin):
     """Whether it may lie in a private network the platform decides."""
 
     area = "plugins"
+    by_tenant = True
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return [

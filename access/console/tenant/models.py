@@ -18,6 +18,7 @@ PLATFORMS = ("sharing", "allow_private")
 
 class OwnModels(BesideShared, ModelInstanceAdmin):
     area = "models"
+    by_tenant = True
     inlines = []
     list_display = ["name", "label", "standing", "task", "price_in", "price_out", "weight", "key"]
     list_filter = ["enabled", "task"]
