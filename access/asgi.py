@@ -19,6 +19,7 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
+Larger = Callable[[], Awaitable[int]]
 
 FROM_CACHE: Final = {"cache": b"hit", "shared": b"shared"}  # by where an answer came from
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
@@ -28,14 +29,20 @@ class ClientGone(Exception):
     """The client left before its request was whole: nobody is there to be answered."""
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int = MAX_BYTES) -> bytes:
+async def read_body(
+    receive: Receive, headers: dict[bytes, bytes], limit: int = MAX_BYTES, larger: Larger | None = None
+) -> bytes:
     """The request's body. Raises PayloadTooLarge as soon as it is known to be too large, and ClientGone. A body that
-    stalls is the server's to end."""
+    stalls is the server's to end. `larger` is asked for the caller's own limit once the usual one is exceeded."""
     length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or len(length) > 19 or int(length) > limit:
-        raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+    if not length.isdigit() or len(length) > 19:
+        raise _too_large(limit)
     pieces: list[bytes] = []
     size = 0
+    if int(length) > limit:
+        limit, larger = await _raised(limit, larger), None
+        if int(length) > limit:
+            raise _too_large(limit)
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
@@ -43,10 +50,20 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int = 
         piece = event.get("body", b"")
         size += len(piece)
         if size > limit:
-            raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+            limit, larger = await _raised(limit, larger), None
+            if size > limit:
+                raise _too_large(limit)
         if not event.get("more_body", False):
             return b"".join([*pieces, piece]) if pieces else piece
         pieces.append(piece)
+
+
+async def _raised(limit: int, larger: Larger | None) -> int:
+    return limit if larger is None else max(limit, await larger())
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {limit} bytes.")
 
 
 def request_id(headers: dict[bytes, bytes]) -> str:

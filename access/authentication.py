@@ -78,6 +78,11 @@ class Authenticator:
             self._table, self._tables = table, self._tables + 1
         return self._tables + self._credentials.keys.applied + self._credentials.members.applied
 
+    def body_limit(self, tenant_id: int) -> int | None:
+        """Bytes that a request of the tenant's callers may have; None: as for everybody."""
+        tenant = self._tenants.value.by_id.get(tenant_id)
+        return tenant.body_limit if tenant is not None else None
+
     def expires_at(self, headers: RawHeaders) -> float:
         """When a credential that was accepted ends by itself, in Unix seconds, as far as memory knows."""
         secret = credential(headers)

@@ -19,6 +19,7 @@ from engine.types import Json
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_CHAT_BYTES = 8 * 1024 * 1024  # of a conversation with pictures in it, once it is known who sends it
+LARGEST_BYTES = 20 * 1024 * 1024  # what a tenant can be allowed
 MAX_DEPTH = 64
 MAX_WIDTH = 4_096  # keys of one object, elements of one array
 MAX_ITEMS = 32_768  # keys and elements of the whole body

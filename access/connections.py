@@ -32,6 +32,9 @@ class Authenticator(Protocol):
     def changes(self) -> int:
         """Another number than before if a credential may mean something else since then."""
 
+    def body_limit(self, tenant_id: int) -> int | None:
+        """Bytes that a request of the tenant's callers may have; None: as for everybody."""
+
     def expires_at(self, headers: RawHeaders) -> float:
         """When a credential that was accepted ends by itself, in Unix seconds. Raises Unauthenticated."""
 

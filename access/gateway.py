@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from access import errors
 from access.asgi import App, Event, Receive, Scope, Send
+from access.body_limits import BodyLimits, Bounded
 from access.cors import CrossOrigin
 from access.edges import messages
 from access.edges.messages import MessagesEdge
@@ -36,8 +37,8 @@ class Gateway:
         self._openai = OpenAIEdge(parts)
         self._responses = ResponsesEdge(parts)
         self._messages = MessagesEdge(parts)
-        self._lean = LeanHandler(urlpatterns(parts), django)
-        self._django = django
+        self._django = Bounded(django)
+        self._lean = LeanHandler(urlpatterns(parts), self._django, BodyLimits(parts.authenticator))
         self._lifespan = lifespan
         self._sockets: Mapping[str, App] = {"/ws/chat": ChatConsumer.as_asgi(parts=parts)}
         self._pages: Mapping[str, App] = {

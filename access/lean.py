@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from django.utils.functional import cached_property
 
 from access import errors, languages
 from access.asgi import App, ClientGone, RawHeaders, Receive, Scope, Send, read_body, request_id, respond
+from access.body_limits import BodyLimits
 from access.disconnects import Watcher
 from engine.errors import EngineError, InvalidRequest
 
@@ -88,9 +89,10 @@ class JsonReply:
 class LeanHandler:
     """Serves `patterns`; every other path is the `fallback`'s."""
 
-    def __init__(self, patterns: Sequence[URLPattern], fallback: App) -> None:
+    def __init__(self, patterns: Sequence[URLPattern], fallback: App, limits: BodyLimits) -> None:
         resolver = URLResolver(RegexPattern(r"^/"), list(patterns))
         self._fallback = fallback
+        self._limits = limits
         self._find = lru_cache(1024)(lambda path: _resolve(resolver, path))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +103,7 @@ class LeanHandler:
         scope["route"] = match.url_name
         token = lean.set(True)
         try:
-            await _serve(match, scope, receive, send)
+            await _serve(match, scope, receive, send, self._limits)
         finally:
             lean.reset(token)
 
@@ -113,13 +115,13 @@ def _resolve(resolver: URLResolver, path: str) -> ResolverMatch | None:
         return None
 
 
-async def _serve(match: ResolverMatch, scope: Scope, receive: Receive, send: Send) -> None:
+async def _serve(match: ResolverMatch, scope: Scope, receive: Receive, send: Send, limits: BodyLimits) -> None:
     headers = dict(scope["headers"])
     number = request_id(headers)
     try:
         if not scope["query_string"].isascii():
             raise InvalidRequest("The address is not valid.")
-        body = await read_body(receive, headers)
+        body = await read_body(receive, headers, larger=partial(limits.of, scope))
     except ClientGone:
         return
     except EngineError as error:

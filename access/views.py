@@ -78,7 +78,9 @@ class LeanView(APIView):
 
     def body(self) -> Json:
         """The guarded JSON object of the request. Errors are told in its `language` from now on."""
-        body = bodies.parse(self.lean_request.body)
+        body = bodies.parse(
+            self.lean_request.body, bodies.LARGEST_BYTES
+        )  # how large it may be was said when it was read
         self.lean_request.named_language = body.get("language")
         return body
 

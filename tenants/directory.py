@@ -43,8 +43,8 @@ NO_SITE: Final = SiteView()
 class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     """One tenant. `session_ttl` and `resume_grace` are in seconds, `snapshot_every` in turns (None: the platform's); a
     limit of None is no limit, money is in millionths; where it is used up a `cheaper` model answers if there is one; no
-    network: any. `store_moving`: turns wait until its store has moved; `share`: its weight among those who wait for the
-    same instance or worker."""
+    network: any. `body_limit`: of a request, in bytes (None: as for everybody). `store_moving`: turns wait until its
+    store has moved; `share`: its weight among those who wait for the same instance or worker."""
 
     id: int
     slug: str
@@ -66,6 +66,7 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     money_per_day: int | None = None
     money_per_month: int | None = None
     cheaper: bool = False
+    body_limit: int | None = None
     time_zone: str = "UTC"
     share: int = 1
     cache: CachePolicy = CachePolicy()
@@ -131,6 +132,7 @@ def _view(tenant: Tenant, networks: tuple[Network, ...], site: SiteView) -> Tena
         money_per_day=micros(tenant.money_per_day),
         money_per_month=micros(tenant.money_per_month),
         cheaper=tenant.at_limit == AtLimit.CHEAPER,
+        body_limit=tenant.body_limit << 20 if tenant.body_limit is not None else None,
         time_zone=tenant.time_zone,
         share=tenant.share,
         cache=CachePolicy(ttl=tenant.cache_ttl or 0, sampled=tenant.cache_sampled, coalesce=tenant.coalesce),

@@ -47,8 +47,8 @@ class TenantForm(PlatformForm):
         model = Tenant
         fields = [
             "name", "slug", "is_active", "requests_per_minute", "tokens_per_minute", "concurrent_turns",
-            "money_per_day", "money_per_month", "at_limit", "budget_webhook", "share", "time_zone", "cache_ttl",
-            "cache_sampled", "coalesce", "retention_days", "legal_hold", "legal_hold_note", "session_ttl",
+            "money_per_day", "money_per_month", "at_limit", "budget_webhook", "share", "body_limit", "time_zone",
+            "cache_ttl", "cache_sampled", "coalesce", "retention_days", "legal_hold", "legal_hold_note", "session_ttl",
             "session_retention_days", "snapshot_every", "resume_grace", "summary_model", "profile_template",
             "store_url",
         ]  # fmt: skip
@@ -59,6 +59,7 @@ class TenantForm(PlatformForm):
             "at_limit": _("At the limit"),
             "budget_webhook": _("Tell this address"),
             "share": _("Share"),
+            "body_limit": _("Largest request"),
             "time_zone": _("Time zone"),
             "session_ttl": _("Archive sessions after"),
             "session_retention_days": _("End sessions after"),
@@ -84,6 +85,10 @@ class TenantForm(PlatformForm):
             "share": _(
                 "1 to 100: its weight among the tenants that wait for the same instance or worker. One with 3 gets "
                 "three times the tokens of one with 1 while both wait; where nobody waits it means nothing."
+            ),
+            "body_limit": _(
+                "MiB, 2 to 20: what the body of one request of its callers may have, for instance with pictures. "
+                "Empty: as for everybody, 2, and 8 for a conversation under /v1."
             ),
             "time_zone": _("An IANA name, such as Asia/Shanghai: where its days and months begin."),
             "cache_ttl": _(
@@ -162,7 +167,10 @@ class TenantAdmin(PlatformAdmin):
     actions_detail = ["forget_answers"]
     fieldsets = [
         (None, {"fields": ["name", "slug", "is_active"]}),
-        (_("Limits"), {"fields": ["requests_per_minute", "tokens_per_minute", "concurrent_turns", "share"]}),
+        (
+            _("Limits"),
+            {"fields": ["requests_per_minute", "tokens_per_minute", "concurrent_turns", "share", "body_limit"]},
+        ),
         (_("Budgets"), {"fields": ["money_per_day", "money_per_month", "at_limit", "budget_webhook", "time_zone"]}),
         (_("Repeated requests"), {"fields": ["cache_ttl", "cache_sampled", "coalesce"]}),
         (_("Journal"), {"fields": ["retention_days", "legal_hold", "legal_hold_note"]}),

@@ -18,7 +18,7 @@ from engine.types import Json, Principal, RateLimits, Start
 class Call(ABC):
     """One HTTP request. `number` is answered as `X-Request-Id`; a format's own class says how its errors look."""
 
-    __slots__ = ("headers", "number", "opened", "receive", "scope", "send")
+    __slots__ = ("headers", "limit", "number", "opened", "receive", "scope", "send")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -27,6 +27,7 @@ class Call(ABC):
         self.headers = dict(scope["headers"])
         self.number = asgi.request_id(self.headers)
         self.opened = False
+        self.limit: int | None = None  # bytes of a body, where the caller has one of their own
 
     @abstractmethod
     def error_body(self, error: EngineError, language: str) -> Json:
@@ -55,12 +56,12 @@ class Call(ABC):
             raise MethodNotAllowed
 
     async def body(self) -> bytes:
-        return await asgi.read_body(self.receive, self.headers)
+        return await asgi.read_body(self.receive, self.headers, self.limit or bodies.MAX_BYTES)
 
     async def chat(self) -> Json:
         """The body of a conversation: it may hold pictures, so ask first who is calling. Raises InvalidRequest,
         PayloadTooLarge, ClientGone."""
-        limit = bodies.MAX_CHAT_BYTES
+        limit = self.limit or bodies.MAX_CHAT_BYTES
         return bodies.parse(await asgi.read_body(self.receive, self.headers, limit), limit)
 
     async def answer(self, body: Json | bytes, headers: RawHeaders | None = None, status: int = 200) -> None:
@@ -134,5 +135,6 @@ class WireEdge(ABC):
         authenticator, headers, peer = self._parts.authenticator, call.scope["headers"], asgi.peer(call.scope)
         principal = authenticator.cached(headers, peer) or await authenticator.authenticate(headers, peer)
         call.scope["tenant_id"] = principal.tenant_id  # for access.cors
+        call.limit = authenticator.body_limit(principal.tenant_id)
         require_scope(principal, *(scopes or ("chat",)))
         return principal

@@ -76,7 +76,7 @@ class OpenAIEdge(WireEdge):
     async def _embed(self, call: Call) -> None:
         call.expect("POST", EMBEDDINGS)
         principal = await self.identify(call)
-        body = bodies.parse(await call.body(), token_lists=True)
+        body = bodies.parse(await call.body(), bodies.LARGEST_BYTES, token_lists=True)
         request, form = await embeddings.request_of(body, request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         with Watcher(call.receive) as watcher:

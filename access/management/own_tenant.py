@@ -34,8 +34,8 @@ class TenantPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class TenantAnswer(msgspec.Struct, kw_only=True):
-    """A tenant. Limits that are null are none; `null` of the others: as the platform says. `budget_webhook` is shown
-    to those who may change it."""
+    """A tenant. Limits that are null are none; `null` of the others: as the platform says. `body_limit`
+    is in MiB; `budget_webhook` is shown to those who may change it."""
 
     slug: str
     name: str
@@ -48,6 +48,7 @@ class TenantAnswer(msgspec.Struct, kw_only=True):
     concurrent_turns: int | None
     money_per_day: float | None
     money_per_month: float | None
+    body_limit: int | None
     session_ttl: int | None
     session_retention_days: int | None
     retention_days: int | None

@@ -32,10 +32,12 @@ Slug = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
 Share = Annotated[int, Meta(ge=1, le=100)]
 Email = Annotated[str, Meta(min_length=3, max_length=254)]
 ModelName = Annotated[str, Meta(max_length=200)]
+Mebibytes = Annotated[int, Meta(ge=2, le=20)]
 
 
 class TenantBody(LimitsBody, kw_only=True, forbid_unknown_fields=True):
-    """A new tenant. `owner_email`: who is asked by mail to own it."""
+    """A new tenant. `owner_email`: who is asked by mail to own it; `body_limit`: MiB that a request may have, null: as
+    for everybody."""
 
     slug: Slug
     name: TenantName
@@ -43,6 +45,7 @@ class TenantBody(LimitsBody, kw_only=True, forbid_unknown_fields=True):
     time_zone: ZoneName = "UTC"
     at_limit: AtLimitName = "refuse"
     share: Share = 1
+    body_limit: Mebibytes | None = None
 
 
 class TenantChange(LimitsPatch, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +57,7 @@ class TenantChange(LimitsPatch, kw_only=True, forbid_unknown_fields=True):
     time_zone: ZoneName | UnsetType = UNSET
     at_limit: AtLimitName | UnsetType = UNSET
     share: Share | UnsetType = UNSET
+    body_limit: Mebibytes | None | UnsetType = UNSET
     session_ttl: Count | None | UnsetType = UNSET
     session_retention_days: Count | None | UnsetType = UNSET
     snapshot_every: Count | None | UnsetType = UNSET
@@ -85,6 +89,7 @@ class TenantDetailAnswer(msgspec.Struct, kw_only=True):
     money_per_month: float | None
     at_limit: AtLimitName
     share: int
+    body_limit: int | None
     session_ttl: int | None
     session_retention_days: int | None
     snapshot_every: int | None

@@ -26,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True):
     header_fields: int = 100
     header_time: float = 10.0
     body_idle: float = 30.0
+    body_time: float = 300.0  # for all of a body; what waits for its reader here does not count
     write_idle: float = WRITE_IDLE
     keep_alive: int = 75
     websocket_message: int = 256 * 1024
@@ -83,6 +84,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._refusal = MALFORMED
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._body_until = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._burst = Burst(transport, self.loop, self.limits.write_idle)
@@ -117,7 +119,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._arm(self.limits.header_time)
         elif self.cycle is not None and self.cycle.more_body:
             self._disarm()
-            self._arm(self.limits.body_idle)
+            self._arm_for_body()
 
     # Parser callbacks ---------------------------------------------------------------------------------------------
 
@@ -152,6 +154,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._reading_head = True
         self._head_bytes = 0
+        self._body_until = 0.0
         self._disarm()
         super().on_message_complete()
 
@@ -197,6 +200,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _arm(self, seconds: float) -> None:
         self._timer = self.loop.call_later(seconds, self._too_slow)
 
+    def _arm_for_body(self) -> None:
+        """Until it goes on, and at the latest until all of it is to be here."""
+        now = self.loop.time()
+        if not self._body_until or self.flow.read_paused:
+            self._body_until = now + self.limits.body_time
+        self._arm(max(0.0, min(self.limits.body_idle, self._body_until - now)))
+
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -207,7 +217,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.flow.read_paused:  # we are the slow side: the body waits for its reader
-            self._arm(self.limits.body_idle)
+            self._arm_for_body()
         elif self._reading_head and not self._head_bytes:
             self.transport.close()
         else:

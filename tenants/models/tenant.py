@@ -75,6 +75,12 @@ class Tenant(LiveModel):
     budget_webhook = models.URLField(
         max_length=500, blank=True, help_text="Told when a budget is used up to four fifths, and when it is used up."
     )
+    body_limit = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(2), MaxValueValidator(20)],
+        help_text="MiB that the body of one of its callers' requests may have; empty: as for everybody.",
+    )
     share = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(100)],

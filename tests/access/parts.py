@@ -52,6 +52,7 @@ class KnownKeys:
         self.revoked: set[str] = set()
         self.away: EngineError | None = None
         self.expiry = math.inf
+        self.body_limits: dict[int, int] = {}  # by tenant
 
     def cached(self, headers: RawHeaders, peer: str | None) -> Principal | None:
         if self.away is not None:
@@ -69,6 +70,9 @@ class KnownKeys:
 
     def changes(self) -> int:
         return hash((frozenset(self.revoked), self.away))
+
+    def body_limit(self, tenant_id: int) -> int | None:
+        return self.body_limits.get(tenant_id)
 
     def expires_at(self, headers: RawHeaders) -> float:
         return self.expiry

@@ -5,12 +5,13 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.urls import re_path
 
+from access.body_limits import BodyLimits
 from access.lean import LeanHandler
 from access.management.jobs import LISTED, PIECE, Stored, StoredResult
 from tenants import jobs
 from tests.access.asgi_client import Client
 from tests.access.managed import managed
-from tests.access.parts import elsewhere
+from tests.access.parts import KnownKeys, elsewhere
 from tests.cast import ALICE, CHARLIE
 
 RESULT = {"moved": 0.25, "examples": ["你好"]}
@@ -106,14 +107,14 @@ async def test_a_result_that_is_not_whole_ends_too_short_for_its_length(site):
     async def view(request):
         return reply
 
-    exchange = Client(LeanHandler([re_path("here", view)], elsewhere)).begin("GET", "/here")
+    exchange = Client(LeanHandler([re_path("here", view)], elsewhere, BodyLimits(KnownKeys()))).begin("GET", "/here")
     assert await exchange.piece() == b"x" * PIECE
     with pytest.raises(AssertionError, match="without an answer"):
         await exchange.piece()
     assert exchange.headers["content-length"] == str(3 * PIECE)
     empty = StoredResult(site.site.parts.rows, Stored(ContentFile(b""), PIECE))
     reply = empty
-    answer = await Client(LeanHandler([re_path("here", view)], elsewhere)).get("/here")
+    answer = await Client(LeanHandler([re_path("here", view)], elsewhere, BodyLimits(KnownKeys()))).get("/here")
     assert (answer.status, answer.json["error"]["code"]) == (503, "store_unavailable")
 
 

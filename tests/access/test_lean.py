@@ -5,14 +5,15 @@ from django.db import connection
 from django.http import HttpResponse
 from django.urls import re_path
 
+from access.body_limits import BodyLimits
 from access.lean import LeanHandler, TouchedDatabase, guard_connections
 from tenants.models import Tenant
 from tests.access.asgi_client import Client
-from tests.access.parts import elsewhere
+from tests.access.parts import KnownKeys, elsewhere
 
 
 def site(view):
-    return Client(LeanHandler([re_path(r"^here\Z", view)], elsewhere))
+    return Client(LeanHandler([re_path(r"^here\Z", view)], elsewhere, BodyLimits(KnownKeys())))
 
 
 async def test_it_serves_a_plain_view():

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -154,6 +154,19 @@ def test_it_times_a_second_request_on_the_same_connection(server):
 def test_it_closes_a_half_sent_body(server):
     request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc"
     assert refusal(server.exchange(request)) == (408, "request_timeout")
+
+
+def test_it_closes_a_body_sent_drop_by_drop(server):
+    with server.open() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n")
+        connection.settimeout(0.05)
+        answer, sent = b"", 0
+        while not answer and sent < 999:  # every drop is quicker than the limit, the body as a whole is not
+            connection.sendall(b"a")
+            sent += 1
+            with suppress(TimeoutError):
+                answer = connection.recv(4096)
+        assert answer.split()[1] == b"408"
 
 
 @pytest.mark.parametrize(

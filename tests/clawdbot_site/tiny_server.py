@@ -135,6 +135,7 @@ def main() -> None:
         limits=Limits(
             header_time=time,
             body_idle=time,
+            body_time=4 * time,
             write_idle=time,
             websocket_lag=time,
             websocket_message_time=time,

@@ -15,12 +15,13 @@ from access.asgi import RawHeaders
 from access.authentication import require_scope
 from access.connections import Authenticator
 from access.generations import STALLED
-from engine.errors import DeadlineExceeded, EngineError, RateLimited
+from engine.errors import DeadlineExceeded, EngineError, InvalidRequest, RateLimited
 from engine.types import Principal, Start
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Metadata = tuple[tuple[str, str], ...]
 
+SENT_WITHIN: Final = 30.0  # seconds a call may take for its message
 FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for"})  # what proxies of HTTP say; nobody is believed here
 
 
@@ -65,6 +66,20 @@ class Call:
             if not limit.expired():
                 raise
             raise DeadlineExceeded from None
+
+    async def read(self) -> bytes:
+        """The one message of a call that has one. Raises InvalidRequest."""
+        limit = asyncio.timeout(SENT_WITHIN)
+        try:
+            async with limit:
+                raw: Any = await self.context.read()  # the stubs lack it
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise InvalidRequest(f"The message did not come within {SENT_WITHIN:.0f} s.") from None
+        if raw is grpc.aio.EOF:  # type: ignore[attr-defined]
+            raise InvalidRequest("The call has no message.")
+        return bytes(raw)
 
     async def write(self, message: bytes) -> None:
         """Raises RateLimited: it is not read."""

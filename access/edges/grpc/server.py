@@ -10,10 +10,14 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from access import bodies
 from access.edges.grpc.service import SERVICE, ChatService
 from access.parts import Parts
 
-TRANSPORT_LIMIT: Final = 4 * 1024 * 1024  # bytes the transport takes; what is over our own limit is told in our words
+# Bytes the transport takes: what a tenant can be allowed and more. What is over the caller's limit is told in our words.
+TRANSPORT_LIMIT: Final = bodies.LARGEST_BYTES + 1024 * 1024
+CONNECTION_AGE: Final = 60 * 60_000  # milliseconds; new calls then go to another connection, those under way go on
+CONNECTION_IDLE: Final = 10 * 60_000
 STREAMS_A_CONNECTION: Final = 256
 CALLS_AT_ONCE: Final = 4096
 LAST_BYTES: Final = 0.5  # seconds for what is answered to leave
@@ -27,6 +31,9 @@ OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.max_connection_age_ms", CONNECTION_AGE),
+    ("grpc.max_connection_idle_ms", CONNECTION_IDLE),
 )
 
 Ready = Callable[[], Awaitable[bool]]

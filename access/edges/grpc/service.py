@@ -9,7 +9,7 @@ from typing import Final
 
 import grpc
 
-from access import cache_control, events, idempotency_keys, schemas
+from access import bodies, cache_control, events, idempotency_keys, schemas
 from access.answering import answering
 from access.authentication import with_user
 from access.edges.grpc import reading, writing
@@ -23,7 +23,8 @@ SERVICE: Final = "clawdbot.v1.ChatService"
 
 
 class ChatService:
-    """One a process. Its methods are given bytes and give bytes."""
+    """One a process. Its methods read bytes and give bytes. `Chat` and `StreamChat` take one message, but are handled
+    as if it were a stream: it is not read, and so not kept, before it is known who sends it."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -35,8 +36,8 @@ class ChatService:
 
     def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
         methods = {
-            "Chat": grpc.unary_unary_rpc_method_handler(self.chat),
-            "StreamChat": grpc.unary_stream_rpc_method_handler(self.stream_chat),
+            "Chat": grpc.stream_unary_rpc_method_handler(self.chat),
+            "StreamChat": grpc.stream_stream_rpc_method_handler(self.stream_chat),
             "Converse": grpc.stream_stream_rpc_method_handler(self.converse),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
@@ -51,15 +52,15 @@ class ChatService:
         """Until no call is under way."""
         await self._idle.wait()
 
-    async def chat(self, raw: bytes, context: Context) -> bytes:
+    async def chat(self, message: object, context: Context) -> bytes:
         call = Call(context)
         answers: list[bytes] = []
-        await self._serve("Chat", call, self._chat(call, raw, answers))
+        await self._serve("Chat", call, self._chat(call, answers))
         return answers[0]
 
-    async def stream_chat(self, raw: bytes, context: Context) -> None:
+    async def stream_chat(self, message: object, context: Context) -> None:
         call = Call(context)
-        await self._serve("StreamChat", call, self._stream_chat(call, raw))
+        await self._serve("StreamChat", call, self._stream_chat(call))
 
     async def converse(self, frames: object, context: Context) -> None:
         call = Call(context)
@@ -76,9 +77,10 @@ class ChatService:
                 self._idle.set()
             self._parts.metrics.request(f"/{SERVICE}/{method}", "POST", call.status)
 
-    async def _ask(self, call: Call, raw: bytes, *, stream: bool) -> tuple[Principal, ChatRequest]:
+    async def _ask(self, call: Call, *, stream: bool) -> tuple[Principal, ChatRequest]:
         principal = await call.identify(self._parts.authenticator)
-        body = reading.chat_body(reading.parsed(raw, pb.ChatRequest))
+        limit = self._parts.authenticator.body_limit(principal.tenant_id) or bodies.MAX_BYTES
+        body = reading.chat_body(reading.parsed(await call.read(), pb.ChatRequest, limit))
         call.named = body.get("language")
         if stream:
             body["stream"] = True
@@ -92,8 +94,8 @@ class ChatService:
         )
         return with_user(principal, request.user), request
 
-    async def _chat(self, call: Call, raw: bytes, answers: list[bytes]) -> None:
-        principal, request = await self._ask(call, raw, stream=False)
+    async def _chat(self, call: Call, answers: list[bytes]) -> None:
+        principal, request = await self._ask(call, stream=False)
         async with call.deadline():
             async with answering(self._parts, principal, request) as (start, turn):
                 async for event in turn:
@@ -103,8 +105,8 @@ class ChatService:
                         answers.append(answer.SerializeToString())
         call.context.set_trailing_metadata(call.about(start))
 
-    async def _stream_chat(self, call: Call, raw: bytes) -> None:
-        principal, request = await self._ask(call, raw, stream=True)
+    async def _stream_chat(self, call: Call) -> None:
+        principal, request = await self._ask(call, stream=True)
         async with call.deadline():
             async with answering(self._parts, principal, request) as (start, turn):
                 await call.context.send_initial_metadata(call.about(start))

@@ -44,7 +44,8 @@ async def test_it_lists_makes_and_changes_tenants(site, root):
     page = (await root.get("/api/tenants?limit=2")).json
     assert [row["slug"] for row in page["tenants"]] == ["initech", "globex"] and page["next"] == 2
     assert (await root.get(f"/api/tenants/{tenant['id']}")).json == tenant
-    change = {"is_active": False, "money_per_day": 1, "requests_per_minute": None, "legal_hold": True, "cache_ttl": 60}
+    change = {"is_active": False, "money_per_day": 1, "requests_per_minute": None, "legal_hold": True, "cache_ttl": 60,
+              "body_limit": 20}  # fmt: skip
     for _ in range(2):
         changed = (await root.request("PATCH", f"/api/tenants/{tenant['id']}", change)).json
         assert changed == {**tenant, **change}
@@ -68,6 +69,8 @@ async def test_it_asks_the_owner_by_mail_or_makes_nothing(site, root):
         ({"name": ""}, "name"),
         ({"share": 0}, "share"),
         ({"share": 101}, "share"),
+        ({"body_limit": 1}, "body_limit"),
+        ({"body_limit": 21}, "body_limit"),
         ({"money_per_day": 0.0000001}, "money_per_day"),
         ({"time_zone": "Mars"}, "time_zone"),
         ({"requests_per_minute": -1}, "requests_per_minute"),

@@ -39,6 +39,7 @@ async def test_it_shows_and_changes_the_callers_tenant(site):
         ({"money_per_day": 1e6}, "money_per_day"),
         ({"requests_per_minute": None}, "requests_per_minute"),
         ({"share": 100}, "share"),
+        ({"body_limit": 20}, "body_limit"),
         ({"store_url": "x"}, "store_url"),
         ({"legal_hold": False}, "legal_hold"),
         ({"retention_days": 0}, "retention_days"),
