@@ -182,6 +182,17 @@ class Metrics:
         if ttft is not None:
             self._first.observe(edge, ttft)
 
+    def spent(self, *, tenant: str, model: str, cost: int) -> None:
+        """See `engine.meters.Meter`, and of the next ones too."""
+
+    def cache(self, *, tenant: str, outcome: str) -> None: ...
+
+    def refused(self, *, tenant: str, limit: str) -> None: ...
+
+    def first_token(self, *, instance: str, model: str, seconds: float) -> None: ...
+
+    def call(self, *, instance: str, model: str, error: str, seconds: float) -> None: ...
+
     def replayed(self, *, tenant: str, edge: str) -> None:
         self._replayed.values[edge, tenant] += 1
 
