@@ -7,8 +7,13 @@ from pathlib import Path
 
 from clawdbot_site.serving import dotenv
 
+WRITE_CODE = {"compilemessages", "makemessages", "makemigrations", "spectacular", "startapp"}
+
 
 def main() -> None:
+    command = sys.argv[1] if len(sys.argv) > 1 else "help"
+    if command not in WRITE_CODE:
+        os.umask(0o077)  # keys, databases, journal and logs are for their owner
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
     file = os.environ.get("ENV_FILE", ".env")
     try:
@@ -21,7 +26,7 @@ def main() -> None:
 
     from tenants import actors
 
-    actors.become(actors.Actor(f"command:{sys.argv[1] if len(sys.argv) > 1 else 'help'}", actors.account()))
+    actors.become(actors.Actor(f"command:{command}", actors.account()))
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:  # a setting that cannot be read: it names the variable

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import orjson
 
 from access.asgi import Receive, Scope, Send, respond
 
 Probe = Callable[[], Awaitable[bool]]
+
+HELD: Final = 0.5  # seconds what a probe said is believed: whoever asks more often costs nothing
+
+
+class Held:
+    """A probe that is asked once at a time, whoever waits shares what comes of it, and then holds for `seconds`. One
+    that hangs goes on without those who waited for it; until it ends there is no other."""
+
+    def __init__(self, probe: Probe, seconds: float = HELD, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._probe = probe
+        self._seconds = seconds
+        self._monotonic = monotonic
+        self._until = -math.inf
+        self._asking: asyncio.Task[bool] | None = None
+
+    async def __call__(self) -> bool:
+        if self._asking is None or (self._asking.done() and self._monotonic() >= self._until):
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> bool:
+        try:
+            return await self._probe()
+        except Exception:  # noqa: BLE001  # the border: a probe that fails in any way says no
+            return False
+        finally:
+            self._until = self._monotonic() + self._seconds
 
 
 class Health:

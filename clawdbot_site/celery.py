@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import task_postrun, task_prerun
+from celery.signals import beat_init, task_postrun, task_prerun, worker_init
 from django.conf import settings
 
 from tenants import actors
@@ -42,6 +42,13 @@ app.conf.beat_schedule = {
     "destroy-erased-keys": {"task": "access.tasks.destroy_erased_keys", "schedule": crontab(minute="23")},
 }
 app.set_default()
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]  # celery ships no types
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _keep_private(**_: object) -> None:
+    """What is written is for its owner, however celery was started."""
+    os.umask(0o077)
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]  # celery ships no types

@@ -92,7 +92,7 @@ def secret(name: str, file: Path, make: object) -> str:
         return value
     if not file.exists():
         assert callable(make)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = str(make())
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
         temporary.touch(mode=0o600)

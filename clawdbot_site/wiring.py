@@ -20,7 +20,6 @@ from access.connections import Connections
 from access.console.bridge import SCOPE_KEY, EngineBridge, LiveParts, SessionParts
 from access.gateway import Gateway
 from access.generations import Generations
-from access.health import Health
 from access.heartbeats import Heartbeats
 from access.instance_states import INSTANCES, states
 from access.live_turns import LiveTurns
@@ -35,6 +34,7 @@ from access.tickets import Tickets
 from access.turns import Canceller, RunningTurns
 from access.visiting import Visiting
 from access.watching import Watching
+from clawdbot_site import readiness
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
@@ -141,7 +141,7 @@ class Application:
         self._django = django
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = False
-        self._draining = False
+        self._draining = self._replaced = False
         self._register()
         self._serve: App = _not_started
 
@@ -274,10 +274,12 @@ class Application:
         for each in starting:
             each.start()
         self._visits = loop.create_task(parts.visiting.keep_watch(running))
-        self.health = health = Health(
-            ready={"accepting": self._accepts, "journal": self._journal_commits, "store": self._store_answers},
-            started={"started": self._accepts},
-            degraded={"journal_spool": lambda: self.journal.waiting.spooled > 0},
+        self.health = health = readiness.health(
+            started=lambda: self._started,
+            accepts=self.ready,
+            journal=self.journal,
+            store=self.stores.platform(),
+            routes=self._routes,
         )
         shown = SessionParts(desk, versions, self.snapshots, SessionBrowser(self.stores))
         bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown, live, parts.limits)
@@ -317,20 +319,13 @@ class Application:
         await self._serve(scope, receive, send)
 
     def ready(self) -> bool:
-        return self._started and not self._draining
+        """Whether work may be sent to where this process listens: while it drains it may where others take it over."""
+        return self._started and (not self._draining or self._replaced)
 
-    async def _accepts(self) -> bool:
-        return self.ready()
-
-    async def _journal_commits(self) -> bool:
-        return self.journal.healthy
-
-    async def _store_answers(self) -> bool:
-        return bool(await self.stores.platform().call("PING") == b"PONG")
-
-    async def drain(self) -> None:
-        """Readiness is false from the call on; returns when no turn is running and all are recorded."""
-        self._draining = True
+    async def drain(self, *, replaced: bool = False) -> None:
+        """Readiness is false from the call on, unless others listen in its place (`replaced`); returns when no turn is
+        running and all are recorded."""
+        self._draining, self._replaced = True, replaced
         if self._started:
             await self.summaries.stop()
             await self.engine.drain()

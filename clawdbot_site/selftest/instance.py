@@ -32,6 +32,7 @@ class Instance:
             "VAR_DIR": str(folder),
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
+            "DRAIN_DELAY": "0",
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None

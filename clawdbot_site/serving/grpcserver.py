@@ -1,7 +1,7 @@
 """The process that serves gRPC: one application, drained like a web worker's.
 
 On SIGTERM its health service says that it does not serve; after the drain's delay no new call is taken, and those under
-way get the drain's time."""
+way get the drain's time. On SIGINT there is no delay: somebody sits at the terminal."""
 
 from __future__ import annotations
 
@@ -46,9 +46,15 @@ async def _serve(
     drain: Drain,
     started: Callable[[], None],
 ) -> None:
-    stopping = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+    loop = asyncio.get_running_loop()
+    stopping: asyncio.Future[Drain] = loop.create_future()
+
+    def stop(how: Drain) -> None:
+        if not stopping.done():
+            stopping.set_result(how)
+
+    loop.add_signal_handler(signal.SIGTERM, stop, drain)
+    loop.add_signal_handler(signal.SIGINT, stop, Drain(timeout=drain.timeout))
     await application.startup()
     try:
         server = GrpcServer(application.parts, application.health.ready)
@@ -61,8 +67,7 @@ async def _serve(
         await server.start()
         spare_the_collector()
         started()
-        await stopping.wait()
-        await _drain(application, server, drain)
+        await _drain(application, server, await stopping)
     finally:
         await application.shutdown()
 

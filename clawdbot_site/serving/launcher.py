@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -49,10 +49,12 @@ class Stop(BaseException):
 
 class Signals:
     """SIGINT, SIGTERM and SIGHUP raise Stop wherever the launcher is. Python swallows what is raised in a finaliser, so
-    `check` raises it once more."""
+    `check` raises it once more. `drain_with` is what those that drain are sent then: SIGINT, which leaves out the
+    delay, only where somebody pressed Ctrl-C."""
 
     def __init__(self) -> None:
         self._came = False
+        self.drain_with: int = signal.SIGTERM
 
     def __enter__(self) -> Signals:
         self._before = {
@@ -66,6 +68,7 @@ class Signals:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self._came = True
+        self.drain_with = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
         raise Stop
 
     def check(self) -> None:
@@ -80,9 +83,11 @@ def up(say: Say) -> None:
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())
             held = stack.enter_context(lock.hold(settings.VAR_DIR))
+            with suppress(PermissionError):  # somebody else's, who made it for us
+                settings.VAR_DIR.chmod(0o700)
             listener = stack.enter_context(listening.bind(settings.HOST, settings.PORT))
             private = (held.fileno(), listener.fileno())
-            Launcher(say, signals.check, _grpc_port(), private).run(listener.fileno(), listener.close)
+            Launcher(say, signals, _grpc_port(), private).run(listener.fileno(), listener.close)
     except (lock.FolderInUse, listening.AddressTaken, valkey.ValkeyMissing) as reason:
         raise CannotStart(str(reason)) from None
     except Stop:
@@ -107,13 +112,12 @@ def _grpc_port() -> int:
 
 
 class Launcher:
-    def __init__(self, say: Say, check: Callable[[], None], grpc_port: int = 0, private: Sequence[int] = ()) -> None:
-        """`check` is called between the steps; it raises Stop when it is time to. `grpc_port` 0: no gRPC server.
-        `private` are descriptors that no child is to have unless it is given them."""
+    def __init__(self, say: Say, signals: Signals, grpc_port: int = 0, private: Sequence[int] = ()) -> None:
+        """`grpc_port` 0: no gRPC server. `private` are descriptors that no child is to have unless it is given them."""
         self._grpc_port = grpc_port
         self._private = private
         self._say = say
-        self._check = check
+        self._signals = signals
         self._logs: Path = settings.VAR_DIR / "log"
         self._family = Family(say)
         self._model: Child | None = None
@@ -126,14 +130,14 @@ class Launcher:
             model_port = self._start_model()
             self._ensure_model(model_port)
             made = bootstrap.seed(listening.target(settings.GRPC_HOST, self._grpc_port) if self._grpc_port else "")
-            self._check()
+            self._signals.check()
             preload()
             self._start_servers(listener)
             self._start_background()
             self._await_model(model_port)
             bootstrap.announce(made, self._say)
             while True:
-                self._check()
+                self._signals.check()
                 time.sleep(0.2)
                 self._family.tend()
         except Stop:
@@ -141,7 +145,7 @@ class Launcher:
             raise
         finally:
             close_listener()
-            self._family.stop()
+            self._family.stop(with_signal=self._signals.drain_with)
 
     def _refuse_unfit_settings(self) -> None:
         urls = {"BROKER_URL": settings.BROKER_URL, "CHANNEL_URL": settings.CHANNEL_URL, "CACHE_URL": settings.CACHE_URL}
@@ -211,7 +215,7 @@ class Launcher:
         deadline = time.monotonic() + READY_TIME
         for server, reader in serving:
             while not select.select([reader], [], [], 0.1)[0]:
-                self._check()
+                self._signals.check()
                 if server.exit_code is not None:
                     reason = f"(exit code {server.exit_code}); the reason is above."
                     raise CannotStart(f"The {server.name} does not start {reason}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import signal
 import socket
 import time
@@ -16,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 MODEL_NAME = "smollm2-135m"
 CONTEXT = 8192  # tokens, what the model was trained on; shared by all slots
@@ -50,8 +52,9 @@ def default_threads(cores: int) -> int:
     return min(max(cores // 2, 1), 4)
 
 
-def serve(*, port: int, threads: int, up: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT; `up` gets the address. Raises RuntimeError when llama.cpp refuses."""
+def serve(*, port: int, threads: int, up: Callable[[str], None]) -> NoReturn:
+    """Serves until SIGTERM or SIGINT, then ends the process; `up` gets the address. Raises RuntimeError when llama.cpp
+    refuses."""
     llama = importlib.import_module("xllamacpp")  # 100 MB of compiled code nobody else should load
     file = weights()
     if file is None:
@@ -82,7 +85,8 @@ def serve(*, port: int, threads: int, up: Callable[[str], None]) -> None:
     server = llama.Server(parameters)
     up(server.listening_address)
     signal.sigwait(signals)
-    del server
+    # The server would first finish the answers nobody reads any more, many seconds of them; there is nothing to save.
+    os._exit(0)
 
 
 def free_port() -> int:

@@ -95,9 +95,9 @@ class Child:
         self._crashes = 0 if lived > STEADY else self._crashes + 1
         return 0.0 if self._crashes <= 1 else min(0.25 * 2 ** (self._crashes - 1), LONGEST_WAIT)
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self, number: int = signal.SIGTERM) -> None:
         if self._process and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(number)
 
     def kill(self) -> None:
         """Also whatever it started: the whole session."""
@@ -148,15 +148,18 @@ class Family:
                 soon = f"in {wait:.1f} s" if wait else "now"
                 self._say(f"The {child.name} ended (exit code {child.exit_code}); it starts again {soon}.")
 
-    def stop(self) -> None:
-        """One after the other, last started first; an exception on the way (a second Ctrl-C) kills the rest."""
+    def stop(self, *, with_signal: int = signal.SIGTERM) -> None:
+        """One after the other, last started first; an exception on the way (a second Ctrl-C) kills the rest. Those that
+        drain are sent `with_signal`."""
         self._due.clear()
+        asked: set[Child] = set()
         try:
             while self._children:
                 child = self._children[-1]
                 for each in self._children:
-                    if each is child or (child.drains and each.drains):
-                        each.ask_to_stop()
+                    if each not in asked and (each is child or (child.drains and each.drains)):
+                        asked.add(each)
+                        each.ask_to_stop(with_signal if each.drains else signal.SIGTERM)
                 if not child.wait(child.stop_time):
                     self._say(f"The {child.name} does not stop; it is killed.")
                 child.kill()

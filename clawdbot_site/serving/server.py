@@ -3,6 +3,9 @@
 On SIGTERM: readiness is false at once; after `drain_delay` (the time a load balancer needs to notice) the listeners
 close, and so do idle WebSockets, with 1012; turns in flight get `drain_timeout` together; then uvicorn's own shutdown
 closes the WebSockets that are left with 1012.
+
+On SIGINT there is no delay: somebody sits at the terminal. On REPLACED the listeners close at once and readiness stays
+as it is, since the other workers accept from the same socket; the delay is what kept connections have to go elsewhere.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -25,6 +29,7 @@ from clawdbot_site.serving.sockets import SocketProtocol
 
 log = logging.getLogger("clawdbot.server")
 
+REPLACED = signal.SIGUSR1
 LAST_WORDS = 5.0  # seconds cancelled requests get to write their journal entries
 
 
@@ -40,8 +45,9 @@ class Served(Protocol):
     async def shutdown(self) -> None:
         """Called last, when no request is running."""
 
-    async def drain(self) -> None:
-        """From the call on `ready()` is false; returns when no turn is running. Called more than once."""
+    async def drain(self, *, replaced: bool = False) -> None:
+        """From the call on `ready()` is false, unless others take connections in its place (`replaced`); returns when
+        no turn is running. Called more than once."""
 
     def retire(self) -> None:
         """No connection will come any more: those that are open and do nothing are told to go elsewhere."""
@@ -54,6 +60,10 @@ class Drain(msgspec.Struct, frozen=True):
 
     delay: float = 0.0
     timeout: float = 75.0
+
+
+class CannotListen(Exception):
+    """Somebody else listens at the address; it was free when it was bound."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -92,14 +102,27 @@ class DrainingServer(uvicorn.Server):
         self._served = served
         self._drain = drain or Drain()
         self._started = started
+        self._replaced = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A second signal changes nothing: who is in a hurry kills. uvicorn would cut all streams at a second SIGINT,
         and end the process with the signal it was stopped by."""
+        if self.should_exit:
+            return
+        if sig == signal.SIGINT:
+            self._drain = Drain(timeout=self._drain.timeout)
+        self._replaced = sig == REPLACED
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Raises CannotListen."""
         await self._served.startup()
+        asyncio.get_running_loop().add_signal_handler(REPLACED, self.handle_exit, REPLACED, None)
+        for listener in sockets or []:
+            try:
+                listener.listen(self.config.backlog)  # uvloop would close a socket that cannot, and say nothing
+            except OSError as error:
+                raise CannotListen(error.strerror) from error
         await super().startup(sockets)
         spare_the_collector()
         self._started()
@@ -115,12 +138,11 @@ class DrainingServer(uvicorn.Server):
 
     async def _finish_turns(self, sockets: list[socket.socket], deadline: float) -> None:
         self.server_state.draining = True
-        unready = asyncio.ensure_future(self._served.drain())
+        unready = asyncio.ensure_future(self._served.drain(replaced=self._replaced))
+        if self._replaced:
+            self._stop_listening(sockets)
         await asyncio.sleep(self._drain.delay)
-        for server in self.servers:
-            server.close()
-        for listener in sockets:
-            listener.close()
+        self._stop_listening(sockets)
         self._served.retire()
         for connection in list(self.server_state.connections):
             if isinstance(connection, LimitedHttpProtocol):
@@ -128,9 +150,15 @@ class DrainingServer(uvicorn.Server):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 await unready  # turns that were let in while it waited are the second call's
-                await self._served.drain()
+                await self._served.drain(replaced=self._replaced)
             return
         log.warning("turns still running after %s s are cut", self._drain.timeout)
+
+    def _stop_listening(self, sockets: list[socket.socket]) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets:
+            listener.close()
 
 
 def spare_the_collector() -> None:

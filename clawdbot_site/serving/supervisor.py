@@ -16,10 +16,12 @@ from collections.abc import Callable
 from types import TracebackType
 
 from clawdbot_site.serving.orphans import die_with_parent
+from clawdbot_site.serving.server import REPLACED, CannotListen
 
 log = logging.getLogger("clawdbot.supervisor")
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+CANNOT_LISTEN = 98  # a worker's exit code: another one would fare no better
 LONGEST_WAIT = 8.0  # seconds between two tries to start a worker that does not get ready
 Run = Callable[[Callable[[], None]], None]
 
@@ -31,6 +33,7 @@ class Worker:
         self.began = time.monotonic()
         self.ready = False
         self.alive = True
+        self.exit_code = 0
         parent = os.getpid()
         self._reader, writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -45,7 +48,9 @@ class Worker:
         if not self.ready:
             with contextlib.suppress(BlockingIOError):
                 self.ready = os.read(self._reader, 1) == b"r"
-        if os.waitpid(self.pid, os.WNOHANG)[0] == self.pid:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == self.pid:
+            self.exit_code = os.waitstatus_to_exitcode(status)
             self.alive = False
             os.close(self._reader)
 
@@ -66,6 +71,8 @@ def _be_worker(run: Run, writer: int, parent: int) -> None:
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
+    except CannotListen:
+        code = CANNOT_LISTEN
     except BaseException:  # noqa: BLE001  # a border: whatever ended the worker is logged, then the process ends
         log.exception("the web worker failed")
     finally:
@@ -78,7 +85,8 @@ def _tell(writer: int) -> None:
 
 
 class Supervisor:
-    """Runs `run(started)` in `count` processes until SIGTERM or SIGINT; SIGHUP replaces them one by one."""
+    """Runs `run(started)` in `count` processes until SIGTERM or SIGINT, which its workers are sent too; SIGHUP replaces
+    them one by one."""
 
     def __init__(
         self,
@@ -112,6 +120,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def serve(self) -> None:
+        """Raises CannotListen: nobody ever could."""
         gc.collect()
         gc.freeze()  # the workers' collector leaves the shared pages alone
         with self:
@@ -122,7 +131,7 @@ class Supervisor:
                     break
                 if number == signal.SIGHUP:
                     self._rolling = list(self._workers)
-            self._stop()
+            self._stop(number)
 
     def _wait(self) -> int | None:
         settled = len(self._workers) == self._count and all(worker.ready for worker in self._workers)
@@ -153,6 +162,9 @@ class Supervisor:
         self._workers.remove(worker)
         if worker in self._rolling:
             self._rolling.remove(worker)
+        if worker.exit_code == CANNOT_LISTEN and self._all_ready:
+            self._stop(signal.SIGTERM)
+            raise CannotListen
         self._failures = 0 if worker.ready else self._failures + 1
         wait = min(0.5 * 2 ** (self._failures - 1), LONGEST_WAIT) if self._failures else 0.0
         self._next_start = now + wait
@@ -163,17 +175,20 @@ class Supervisor:
         if self._rolling and sum(worker.ready for worker in self._workers) > self._count:
             old = self._rolling.pop(0)
             self._workers.remove(old)
-            self._retire(old, now)
+            self._retire(old, now, REPLACED if old.ready else signal.SIGTERM)
 
-    def _retire(self, worker: Worker, now: float) -> None:
-        worker.send(signal.SIGTERM)
+    def _retire(self, worker: Worker, now: float, number: int) -> None:
+        worker.send(number)
         self._retiring[worker] = now + self._stop_time
 
-    def _stop(self) -> None:
+    def _stop(self, number: int) -> None:
         self._stopping()
         now = time.monotonic()
         while self._workers:
-            self._retire(self._workers.pop(), now)
+            worker = self._workers.pop()
+            self._retire(worker, now, number if worker.ready else signal.SIGTERM)
+        for worker in self._retiring:  # those that were being replaced: nobody takes connections in their place now
+            worker.send(signal.SIGTERM)
         while self._retiring:
             self._rolling.clear()
             for worker, deadline in list(self._retiring.items()):

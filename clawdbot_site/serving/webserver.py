@@ -28,7 +28,7 @@ def serve(
     drain: Drain | None = None,
     all_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT. `create` is called in every worker, after the fork."""
+    """Serves until SIGTERM or SIGINT. `create` is called in every worker, after the fork. Raises CannotListen."""
     drain = drain or Drain()
     _raise_file_limit()
 

@@ -21,7 +21,7 @@ MARGIN: Final = 5.0  # seconds a turn rarely takes from its start to its intent
 
 Outcome = tuple[int, set[int], StoreAway | None, Denials]
 Landed = Callable[[int, set[int], StoreAway | None, Denials], None]
-Beaten = Callable[[StoreAway | None], None]
+Beaten = Callable[[StoreAway | None, bool], None]
 
 
 class CommitThread:
@@ -29,7 +29,10 @@ class CommitThread:
 
     `landed(done, refused, error, denied)`: the first `done` rows are durable, but for the indexes in `refused`; `error`
     says why the others are not. The turns in `denied` do not hold the idempotency keys they claim. `open_turns`, with
-    the user of each, and `claims` belong to the loop; here they are only read, in single steps."""
+    the user of each, and `claims` belong to the loop; here they are only read, in single steps.
+
+    `beaten(error, tried)`: the worker's row is durable, or why it is not; `tried`: an entry would be taken, too. That
+    is tried after `ask`, and where a batch was not taken."""
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class CommitThread:
         self._beaten = beaten
         self._bound = ""
         self._doubtful = False  # the last batch was not taken: that the worker's row still is says little
+        self._asked = False
         self._rows: list[Row] = []
         self._baton = threading.Lock()  # held while there is nothing to do: cheaper than a queue
         self._baton.acquire()
@@ -66,13 +70,21 @@ class CommitThread:
 
     def hand(self, rows: list[Row]) -> None:
         self._rows = rows
-        self._baton.release()
+        self._pass_baton()
+
+    def ask(self) -> None:
+        self._asked = True
+        self._pass_baton()
+
+    def _pass_baton(self) -> None:
+        """Only the loop does: what is not locked has been passed, and not taken yet."""
+        if self._baton.locked():
+            self._baton.release()
 
     def stop(self, timeout: float) -> None:
         """Ends the thread and closes the store. Blocking."""
         self._stopping.set()
-        if self._baton.locked():
-            self._baton.release()
+        self._pass_baton()
         self._thread.join(timeout)
 
     def _run(self) -> None:
@@ -82,17 +94,21 @@ class CommitThread:
             if handed and self._rows:
                 rows, self._rows = self._rows, []
                 self._tell(self._landed, *self._commit(rows))
-            if time.monotonic() >= next_beat:
+            if self._asked or time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + BEAT
-                try:
-                    self._beat()
-                    if self._doubtful:
-                        self._store.probe()
-                        self._doubtful = False
-                    self._tell(self._beaten, None)
-                except (StoreAway, RecordRefused) as error:
-                    self._tell(self._beaten, StoreAway(str(error)))
+                self._show_life()
         self._store.close(finished=not self._open_turns)
+
+    def _show_life(self) -> None:
+        tries, self._asked = self._asked or self._doubtful, False
+        try:
+            self._beat()
+            if tries:
+                self._store.probe()
+                self._doubtful = False
+            self._tell(self._beaten, None, tries)
+        except (StoreAway, RecordRefused) as error:
+            self._tell(self._beaten, StoreAway(str(error)), tries)
 
     def _tell(self, callback: Callable[..., None], *results: object) -> None:
         try:

@@ -23,6 +23,7 @@ from compliance.journal.store import Backlog, RecordRefused, Restoring, Store, S
 log = logging.getLogger(__name__)
 
 PROBE: Final = 0.25  # seconds between two looks whether the database is back
+ROOM: Final = 64 << 10  # bytes an entry may take; a spool with less is full
 PARTING: Final = 1.0  # seconds for the last entries to go in before the worker stops; then the next one takes them over
 
 
@@ -107,7 +108,14 @@ class SpoolStore(Spools):
 
     def probe(self) -> None:
         if not self._away:
-            self._store.probe()
+            try:
+                self._store.probe()
+                return
+            except StoreAway as error:
+                self._lost(error)
+        assert self._file is not None
+        if self._file.size >= self._limit - ROOM:
+            raise StoreAway(f"the journal's database is away and {self._file.path} is full")
 
     def sweep(self) -> int:
         return 0 if self._away else self._store.sweep()

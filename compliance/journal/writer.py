@@ -99,6 +99,7 @@ class JournalWriter:
         self._broken = True
         self._kicked = False
         self._watch: asyncio.TimerHandle | None = None
+        self._taking: asyncio.Future[bool] | None = None  # until it is known whether an entry would be taken
         self._stopping = False
         self._thread = CommitThread(store, sealer, self._open, self._claims, landed=self._landed, beaten=self._beaten)
         self._sweeper: asyncio.Task[None] | None = None
@@ -129,6 +130,7 @@ class JournalWriter:
         self._stopping = True
         await asyncio.to_thread(self._thread.stop, timeout)
         self._broken = True
+        self._tell_who_asks(False)
         for entry in [*self._flight, *self._waiting]:
             _fail(entry.future, AuditUnavailable())
 
@@ -137,6 +139,16 @@ class JournalWriter:
     @property
     def healthy(self) -> bool:
         return not self._broken and (not self._flight or self._loop.time() - self._flying_since <= self._late)
+
+    async def takes(self) -> bool:
+        """Tries it: the worker's own row is written, durably, then an entry, which is taken back. As long as the
+        database takes to say so; whoever asks is to lose patience."""
+        if self._sweeper is None or self._stopping:
+            return False
+        if self._taking is None:
+            self._taking = self._loop.create_future()
+            self._thread.ask()
+        return await asyncio.shield(self._taking) and self.healthy
 
     @property
     def waiting(self) -> Waiting:
@@ -315,11 +327,18 @@ class JournalWriter:
             self._give_up(limit)
         self._watch = self._loop.call_later(TICK, self._tick) if self._waiting or self._flight else None
 
-    def _beaten(self, error: StoreAway | None) -> None:
+    def _beaten(self, error: StoreAway | None, tried: bool) -> None:
+        if tried or error is not None:
+            self._tell_who_asks(error is None)
         if error is not None:
             self._lost(error)
         elif not self._waiting:
             self._recovered()
+
+    def _tell_who_asks(self, good: bool) -> None:
+        if self._taking is not None:
+            self._taking.set_result(good)
+            self._taking = None
 
     def _lost(self, error: StoreAway) -> None:
         if not self._broken:

@@ -260,6 +260,53 @@ def test_it_replaces_its_workers_one_by_one_on_sighup():
             time.sleep(0.05)
 
 
+def test_a_worker_that_is_replaced_is_ready_for_who_is_connected_and_the_address_never_refuses():
+    with running("1", "10", "2") as server, server.open() as kept:
+
+        def ask() -> tuple[bytes, dict]:
+            kept.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            head, _, body = read_until(kept, b"}").partition(b"\r\n\r\n")
+            return head.lower(), json.loads(body)
+
+        _, first = ask()
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        head = b""
+        while b"connection: close" not in head:
+            assert server.get()[0] == 200 and time.monotonic() < deadline
+            head, told = ask()
+            assert b" 200 " in head and told == first and told["ready"]
+        assert server.get()[1]["pid"] != first["pid"]
+
+
+def test_it_does_not_wait_for_a_balancer_after_ctrl_c():
+    with running("1", "10", "30") as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(timeout=20) == 0
+
+
+def test_it_says_that_somebody_else_listens_at_its_address():
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        program = (
+            "import sys\nfrom clawdbot_site.serving.listening import bind\n"
+            "from clawdbot_site.serving.webserver import serve\n"
+            "from clawdbot_site.serving.server import CannotListen\n"
+            "from tests.clawdbot_site.tiny_server import Tiny, say\n"
+            f"listener = bind('127.0.0.1', {port})\nsay('bound')\nsys.stdin.readline()\n"
+            "try:\n    serve(Tiny, listener, workers=2, all_ready=lambda: say('ready'))\n"
+            "except CannotListen:\n    say('cannot')\n"
+        )
+        command = [sys.executable, "-c", program]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+            assert process.stdout.readline() == "bound\n"
+            other.listen()
+            assert process.communicate("go\n", timeout=30)[0].splitlines()[-1] == "cannot"
+
+
 def test_its_workers_end_when_the_supervisor_is_killed():
     with running("2") as server:
         pids = {server.get()[1]["pid"] for _ in range(20)}

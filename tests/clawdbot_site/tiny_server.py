@@ -1,4 +1,5 @@
-"""A small application behind the real server, run as its own process: `tiny_server.py WORKERS [header_time]`.
+"""A small application behind the real server, run as its own process:
+`tiny_server.py WORKERS [header_time [drain_delay]]`.
 
 Prints `port N`, then `ready` once all workers are."""
 
@@ -34,8 +35,8 @@ class Tiny:
     async def shutdown(self) -> None:
         say("shut down")
 
-    async def drain(self) -> None:
-        self.draining = True
+    async def drain(self, *, replaced: bool = False) -> None:
+        self.draining = not replaced
         while self.turns:
             await asyncio.sleep(0.01)
 
@@ -142,7 +143,7 @@ def main() -> None:
             ping_interval=4 * time,
             ping_timeout=4 * time,
         ),
-        drain=Drain(delay=0.5, timeout=10),
+        drain=Drain(delay=float(sys.argv[3]) if len(sys.argv) > 3 else 0.5, timeout=10),
         all_ready=lambda: say("ready"),
     )
 

@@ -165,6 +165,21 @@ async def test_it_is_full_at_its_limit_and_has_room_again_afterwards(place, fold
     await writer.stop()
 
 
+async def test_it_would_take_an_entry_as_long_as_there_is_room(place, folder):
+    outage, store = spooling(place, folder, limit=200_000)
+    writer = JournalWriter(store, sealer(), deadline=0.5)
+    await writer.start()
+    assert await writer.takes()
+    outage.away = True
+    assert await writer.takes()
+    await writer.intent(intent(params={"text": "x" * 150_000}))
+    assert not await writer.takes()
+    outage.away = False
+    await until(lambda: not store.spooled)
+    assert await writer.takes()
+    await writer.stop()
+
+
 async def test_it_keeps_data_keys_with_their_entries(place, folder):
     outage, store = spooling(place, folder)
     store.open()

@@ -106,13 +106,41 @@ async def test_it_stays_unhealthy_while_only_its_own_row_is_taken(slow, journal_
     await fails(writer.intent(intent(params={"text": "x" * 100_000})))
     beaten = []
     beat = writer._thread._beaten
-    monkeypatch.setattr(writer._thread, "_beaten", lambda error: (beaten.append(error), beat(error)))
+    monkeypatch.setattr(writer._thread, "_beaten", lambda *told: (beaten.append(told[0]), beat(*told)))
     await until(lambda: len(beaten) >= 2)
     assert all(beaten)
     assert not writer.healthy
     store._database.execute("PRAGMA max_page_count = 1000000")
     await until(lambda: writer.healthy)
     assert len(rows(journal_file)) == 1
+
+
+async def test_it_says_whether_it_would_take_an_entry_and_writes_none(slow, journal_file):
+    """Also where the worker's own row can be written and nobody has asked for anything yet."""
+    store, writer = slow
+    assert await asyncio.gather(*(writer.takes() for _ in range(20))) == [True] * 20
+    assert rows(journal_file) == []
+    database = store._database
+    database.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON compliance_auditentry BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+    )
+    assert not await writer.takes()
+    assert not writer.healthy
+    database.execute("DROP TRIGGER full")
+    assert await writer.takes()
+    assert writer.healthy
+
+
+async def test_who_asks_hears_of_its_end(slow):
+    store, writer = slow
+    store.gate.clear()
+    given_up = asyncio.ensure_future(writer.intent(intent()))
+    asking = asyncio.ensure_future(writer.takes())
+    await asyncio.sleep(0.05)
+    await writer.stop(timeout=0.1)
+    assert not await asking
+    await fails(given_up)
+    assert not await writer.takes()
 
 
 async def test_it_fails_while_the_database_is_read_only_and_recovers(slow, journal_file):

@@ -112,6 +112,7 @@ class Product:
             "VAR_DIR": str(folder),
             "PORT": str(self.port),
             "GRPC_PORT": str(free_port()),
+            "DRAIN_DELAY": "0",
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from clawdbot_site import checks
 from clawdbot_site.asgi import create
 from clawdbot_site.serving import listening, webserver
-from clawdbot_site.serving.server import Drain
+from clawdbot_site.serving.server import CannotListen, Drain
 
 
 class Command(BaseCommand):
@@ -26,13 +26,19 @@ class Command(BaseCommand):
             if problem.is_serious():
                 raise CommandError(problem.msg)
             self.stderr.write(problem.msg)
-        webserver.serve(
-            create,
-            self._listener(options["fd"]),
-            workers=settings.WORKERS,
-            drain=Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT),
-            all_ready=lambda: self._ready(options["ready_fd"]),
-        )
+        try:
+            webserver.serve(
+                create,
+                self._listener(options["fd"]),
+                workers=settings.WORKERS,
+                drain=Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT),
+                all_ready=lambda: self._ready(options["ready_fd"]),
+            )
+        except CannotListen:
+            raise CommandError(
+                f"Port {settings.PORT} on {settings.HOST} was taken by another program meanwhile. "
+                "Stop it or choose another: PORT=…"
+            ) from None
 
     def _listener(self, inherited: int | None) -> socket.socket:
         if inherited is not None:

@@ -69,7 +69,7 @@ def _run(plan: Plan, folder: Path, say: Say, progress: Callable[[int], None]) ->
             "DJANGO_SETTINGS_MODULE": plan.settings_module,
         }
         # its turns go on for long, and nobody waits for them in the end
-        settings |= {"LOG_LEVEL": "WARNING", "SIGN_UP": "off", "DRAIN_TIMEOUT": "1"}
+        settings |= {"LOG_LEVEL": "WARNING", "SIGN_UP": "off", "DRAIN_DELAY": "0", "DRAIN_TIMEOUT": "1"}
         if wanted:
             settings |= _databases(stack.enter_context(_server(folder / "postgres")))
         say(f"Starting an instance on {'PostgreSQL' if wanted else 'SQLite'} in {folder} …")
