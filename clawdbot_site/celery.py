@@ -7,9 +7,10 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import task_postrun, task_prerun
+from celery.signals import beat_init, task_postrun, task_prerun, worker_init
 from django.conf import settings
 
+from clawdbot_site import known_secrets
 from tenants import actors
 from tenants.actors import Actor
 
@@ -42,6 +43,15 @@ app.conf.beat_schedule = {
     "destroy-erased-keys": {"task": "access.tasks.destroy_erased_keys", "schedule": crontab(minute="23")},
 }
 app.set_default()
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]  # celery ships no types
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _refuse(**_: object) -> None:
+    """Celery looks at Django's checks and starts all the same."""
+    if not settings.DEBUG:
+        for _, text in known_secrets.problems(settings):
+            raise SystemExit(text)
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]  # celery ships no types
