@@ -140,7 +140,7 @@ class Authenticator:
 
     def _by_token(self, claims: Claims, member: MemberView, headers: RawHeaders, peer: str | None) -> Principal:
         tenant = self._admit(member.tenant_id, headers, peer)
-        if claims.tenant != tenant.slug or claims.stamp != member.stamp:
+        if claims.tenant != tenant.slug or not member.is_stamp(claims.stamp):
             raise Unauthenticated
         return Principal(
             tenant_id=tenant.id,

@@ -10,6 +10,7 @@ from celery.schedules import crontab
 from celery.signals import beat_init, task_postrun, task_prerun, worker_init
 from django.conf import settings
 
+from clawdbot_site import known_secrets
 from tenants import actors
 from tenants.actors import Actor
 
@@ -49,6 +50,15 @@ app.set_default()
 def _keep_private(**_: object) -> None:
     """What is written is for its owner, however celery was started."""
     os.umask(0o077)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]  # celery ships no types
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _refuse(**_: object) -> None:
+    """Celery looks at Django's checks and starts all the same."""
+    if not settings.DEBUG:
+        for _, text in known_secrets.problems(settings):
+            raise SystemExit(text)
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]  # celery ships no types

@@ -77,12 +77,17 @@ def origins(name: str) -> list[str]:
         raise ImproperlyConfigured(f"{name}: {error}") from None
 
 
+def file_of(name: str) -> Path | None:
+    """The file that `text` of the same name reads; None: it reads the environment itself."""
+    path = os.environ.get(f"{name}_FILE")
+    return Path(path) if path and name not in os.environ else None
+
+
 def secret_file(name: str, file: Path) -> Path | None:
     """Where `secret` of the same arguments found it; None: in the environment itself."""
     if os.environ.get(name, "").strip():
         return None
-    given = os.environ.get(f"{name}_FILE")
-    return Path(given) if given and name not in os.environ else file
+    return file_of(name) or file
 
 
 def secret(name: str, file: Path, make: object) -> str:

@@ -13,12 +13,17 @@ from django.utils.translation import gettext_lazy
 
 from access import shared_files
 from clawdbot_site import databases, env, objects, oidc
+from tenants.token_keys import TokenKeys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var").resolve()
 
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.secret("SECRET_KEY", VAR_DIR / "secret_key", lambda: secrets.token_urlsafe(64))
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
+JWT_KEYS = TokenKeys(
+    env.words("JWT_KEY") or [SECRET_KEY, *SECRET_KEY_FALLBACKS], env.file_of("JWT_KEY"), own=bool(env.text("JWT_KEY"))
+)
 MASTER_KEY = env.secret("MASTER_KEY", VAR_DIR / "master_key", lambda: secrets.token_urlsafe(32))
 MASTER_KEY_FILE = env.secret_file("MASTER_KEY", VAR_DIR / "master_key")  # read again when it is needed
 SIGNING_KEY = env.secret("SIGNING_KEY", VAR_DIR / "signing_key", lambda: b64encode(secrets.token_bytes(32)).decode())
@@ -47,6 +52,7 @@ METRICS_TENANTS = env.whole("METRICS_TENANTS", 200, low=0, high=10_000)
 METRICS_NAMES = env.whole("METRICS_NAMES", 200, low=0, high=10_000)
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 PUBLIC_URL = env.text("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")  # of links in mails
+HTTPS = PUBLIC_URL.startswith("https://")
 
 # Mail -------------------------------------------------------------------------------------------------------------
 EMAIL_HOST = env.text("EMAIL_HOST")
@@ -178,6 +184,7 @@ INSTALLED_APPS = [
     "allauth.socialaccount.providers.openid_connect",
 ]
 MIDDLEWARE = [
+    "access.secure_pages.secure_pages",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -223,8 +230,17 @@ WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing to collect 
 WHITENOISE_MAX_AGE = 3600
 WHITENOISE_ADD_HEADERS_FUNCTION = shared_files.mark
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
-SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_NAME = f"{'__Host-' if HTTPS else ''}sessionid"  # browsers take it from no other host, nor over HTTP
+CSRF_COOKIE_NAME = f"{'__Host-' if HTTPS else ''}csrftoken"
+CSRF_COOKIE_HTTPONLY = True  # pages have the token in themselves
+CSRF_FAILURE_VIEW = "clawdbot_site.urls.csrf_failure"
+SECURE_HSTS_SECONDS = env.whole("HSTS_SECONDS", 31_536_000 if HTTPS else 0, low=0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("HSTS_SUBDOMAINS", False)
+# Who came to a proxy over plain HTTP is sent on by access.secure_pages: only that proxy knows (W008). What the other
+# hosts of a domain serve, and whether all of it goes into browsers' own lists, its owner says (W005, W021).
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/accounts/"
 LOGOUT_REDIRECT_URL = "/accounts/login/"
@@ -242,7 +258,7 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = PUBLIC_URL.partition(":")[0]
 MFA_ADAPTER = "access.people.adapters.FactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
-MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = PUBLIC_URL.startswith("http://")
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 MFA_TOTP_ISSUER = "Clawdbot"
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 SOCIALACCOUNT_ADAPTER = "access.people.adapters.ProviderAdapter"
@@ -298,7 +314,8 @@ SPECTACULAR_SETTINGS = {
 }
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",
-    "SIGNING_KEY": SECRET_KEY,
+    "SIGNING_KEY": JWT_KEYS.all()[0],  # only for who asks simplejwt itself: tenants.tokens signs with KEYS
+    "KEYS": JWT_KEYS,
     "ISSUER": "clawdbot",
     "AUDIENCE": "clawdbot-api",
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),

@@ -4,21 +4,29 @@ in `access/gateway.py` and `access/urls.py`."""
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from access import chat_pages, errors
 from access.console.platform import platform_site
 from access.console.tenant.screens import tenant_site
 from access.management import tokens
 from access.people import urls as people
-from engine.errors import EngineError, InvalidRequest, NotFound
+from engine.errors import EngineError, Forbidden, InvalidRequest, NotFound
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """What Django refuses before any view: another host's name, too many fields, a suspicious path."""
     return errors.numbered(InvalidRequest(), request)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form without its token, or with one of before the last sign-in: a page for people, the one shape for others."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return render(request, "people/form_expired.html", status=403)
+    return errors.numbered(Forbidden("The form's token is missing or out of date."), request)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -40,7 +48,7 @@ urlpatterns = [
     *chat_pages.urlpatterns,
     path("api/", include(tokens.urlpatterns)),
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
-    re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^api/docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
 handler400 = "clawdbot_site.urls.bad_request"
 handler404 = "clawdbot_site.urls.not_found"

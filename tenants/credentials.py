@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future
+from datetime import datetime
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
@@ -50,13 +51,18 @@ class KeyView(msgspec.Struct, frozen=True):
 
 
 class MemberView(msgspec.Struct, frozen=True):
-    """An active membership of an active user. `stamp`: what their tokens must carry."""
+    """An active membership of an active user. `stamp`: what their tokens must carry; `older` is the same of tokens that
+    were made while another secret was the platform's, which is still believed."""
 
     id: int
     tenant_id: int
     user_id: int
     role: str
     stamp: str = ""
+    older: tuple[str, ...] = ()
+
+    def is_stamp(self, said: str) -> bool:
+        return said == self.stamp or said in self.older
 
 
 class _Failure:
@@ -235,8 +241,17 @@ def read_keys(digests: list[str]) -> dict[str, KeyView]:
 def read_members(ids: list[int]) -> dict[int, MemberView]:
     rows = Member.objects.everywhere().filter(id__in=ids, is_active=True, user__is_active=True)
     found = rows.values_list("id", "tenant_id", "user_id", "role", "user__password", "user__signed_out_at")
-    key = str(settings.SIMPLE_JWT["SIGNING_KEY"])
-    return {row[0]: MemberView(*row[:4], stamp=stamp_of(key, row[4], row[5])) for row in found}
+    return {row[0]: _member(row) for row in found}
+
+
+def _member(row: tuple[Any, ...]) -> MemberView:
+    stamp, *older = stamps_of(row[4], row[5])
+    return MemberView(*row[:4], stamp=stamp, older=tuple(older))
+
+
+def stamps_of(password: str, signed_out_at: datetime | None) -> list[str]:
+    """What a person's tokens may carry: the first is what new ones do. `password` is its stored hash."""
+    return [stamp_of(key, password, signed_out_at) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
 
 
 def _chunks(keys: Iterable[K]) -> Iterator[list[K]]:

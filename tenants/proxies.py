@@ -13,6 +13,7 @@ from tenants.networks import Address, contains, parse_address, parse_network
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+SCHEMES = {"http", "https"}
 UNIX = "unix"  # the word for peers on a unix socket, which have no address
 
 # Possessive quantifiers: hostile headers cost no backtracking.
@@ -48,6 +49,14 @@ class TrustedProxies:
             raise UntrustedChain("X-Forwarded-For and Forwarded name different callers")
         return callers[0] if callers else address
 
+    def scheme(self, peer: str | None, headers: Headers) -> str | None:
+        """`https` or `http`, how the caller came to the nearest proxy, as `X-Forwarded-Proto` or `Forwarded` say; None:
+        nobody who may has said so, or two say different things. Raises UntrustedChain."""
+        if not self._trusts(_plain(peer) if peer else None):
+            return None
+        said = _x_forwarded_proto(headers) | _forwarded_proto(headers)
+        return said.pop() if len(said) == 1 and said <= SCHEMES else None
+
     def _walk(self, address: Address | None, chain: Sequence[str]) -> Address | None:
         for text in reversed(chain):
             address = _entry(text)
@@ -72,6 +81,21 @@ def _forwarded(headers: Headers) -> list[str]:
         named = [pair[2] for pair in _matches(_PAIR, element[1].strip()) if pair[1].lower() == "for"]
         chain.append(_unquoted(named[0]) if len(named) == 1 else "")
     return chain
+
+
+def _x_forwarded_proto(headers: Headers) -> set[str]:
+    """What the last of those who wrote it says."""
+    if not _has(headers, b"x-forwarded-proto"):
+        return set()
+    return {_joined(headers, b"x-forwarded-proto").rpartition(",")[2].strip().lower()}
+
+
+def _forwarded_proto(headers: Headers) -> set[str]:
+    if not _has(headers, b"forwarded"):
+        return set()
+    elements = [element[1] for element in _matches(_ELEMENT, _joined(headers, b"forwarded"))]
+    pairs = _matches(_PAIR, elements[-1].strip()) if elements else iter(())
+    return {_unquoted(pair[2]).lower() for pair in pairs if pair[1].lower() == "proto"}
 
 
 def _matches(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:

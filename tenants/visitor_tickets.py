@@ -17,6 +17,7 @@ import msgspec
 
 from engine.errors import Unauthenticated
 from tenants.recent import Recent
+from tenants.tokens import keys_of
 
 PREFIX: Final = "cv_"
 MAX_LENGTH: Final = 2048  # ours have about 400 characters
@@ -47,7 +48,9 @@ class VisitorTickets:
     def __init__(
         self, options: Mapping[str, Any], *, capacity: int = 20_000, clock: Callable[[], float] = time.time
     ) -> None:
-        self._key = hmac.digest(str(options["SIGNING_KEY"]).encode(), b"visitor tickets", "sha256")
+        self._platforms = keys_of(options)
+        self._known: tuple[str, ...] = ()
+        self._keys: list[bytes] = []
         self._issuer: str = options["ISSUER"]
         self._clock = clock
         self._good: Recent[bytes, Visitor] = Recent(capacity)
@@ -59,10 +62,20 @@ class VisitorTickets:
             "iss": self._issuer, "aud": AUDIENCE, "token_type": TYPE, "iat": now, "exp": now + life,
             "tenant": tenant, "visitor": visitor, "signed": signed, "name": name,
         }  # fmt: skip
-        return PREFIX + jwt.encode(claims, self._key, algorithm=ALGORITHM)
+        return PREFIX + jwt.encode(claims, self._current()[0], algorithm=ALGORITHM)
+
+    def _current(self) -> list[bytes]:
+        """The keys of tickets, the first of which signs. With others nothing that was good is remembered."""
+        platforms = self._platforms.all()
+        if platforms is not self._known:
+            self._keys = [hmac.digest(key.encode(), b"visitor tickets", "sha256") for key in platforms]
+            self._good.clear()
+            self._known = platforms
+        return self._keys
 
     def verify(self, ticket: str) -> Visitor:
         """Raises Unauthenticated. Whether the tenant takes visitors is the caller's to ask."""
+        self._current()
         digest = hashlib.sha256(ticket.encode("utf-8", "replace")).digest()
         visitor = self._good.get(digest)
         if visitor is None:
@@ -88,18 +101,28 @@ class VisitorTickets:
             raise Unauthenticated
         if not token.isascii():
             raise Unauthenticated
-        try:
-            claims = jwt.decode(
-                token,
-                self._key,
-                algorithms=[ALGORITHM],
-                issuer=self._issuer,
-                audience=AUDIENCE,
-                options={"require": _NEEDED, "verify_iat": False, "verify_exp": False},
-            )
-            visitor = msgspec.convert(claims, Visitor)
-        except (jwt.PyJWTError, msgspec.ValidationError, ValueError, TypeError, RecursionError):
-            raise Unauthenticated from None
+        claims = self._decoded(token)
         if claims.get("token_type") != TYPE:
             raise Unauthenticated
-        return visitor
+        try:
+            return msgspec.convert(claims, Visitor)
+        except msgspec.ValidationError:
+            raise Unauthenticated from None
+
+    def _decoded(self, token: str) -> dict[str, Any]:
+        for key in self._current():
+            try:
+                claims: dict[str, Any] = jwt.decode(
+                    token,
+                    key,
+                    algorithms=[ALGORITHM],
+                    issuer=self._issuer,
+                    audience=AUDIENCE,
+                    options={"require": _NEEDED, "verify_iat": False, "verify_exp": False},
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+                break
+            return claims
+        raise Unauthenticated

@@ -25,7 +25,7 @@ from engine.types import Json, Principal
 from tenants import actors, walls
 from tenants.actors import Actor
 from tenants.models import User
-from tenants.tokens import Kind, OperatorClaims, TokenVerifier
+from tenants.tokens import Kind, OperatorClaims, TokenVerifier, signed
 
 SIGNED_IN: Final = "operator_token"
 REFUSED: Final = "Only an operator of the platform may do this."
@@ -85,7 +85,7 @@ def renewed(refresh: str) -> str:
 def operator_of(claims: OperatorClaims) -> User:
     """Raises Unauthenticated: they are none any more, or have another password since."""
     user = User.objects.filter(pk=claims.operator, is_active=True, is_superuser=True).first()
-    if user is None or not hmac.compare_digest(_stamp(user), claims.stamp):
+    if user is None or not any(hmac.compare_digest(each, claims.stamp) for each in _stamps(user)):
         raise Unauthenticated
     return user
 
@@ -93,10 +93,11 @@ def operator_of(claims: OperatorClaims) -> User:
 def _token(token: Token, user: User) -> str:
     token["user_id"] = str(user.pk)
     token["operator"] = user.pk
-    token["stamp"] = _stamp(user)
-    return str(token)
+    token["stamp"] = _stamps(user)[0]
+    return signed(token.payload, settings.SIMPLE_JWT)
 
 
-def _stamp(user: User) -> str:
-    """A part of an HMAC of the password's hash: enough to tell that it changed."""
-    return user.get_session_auth_hash()[:32]
+def _stamps(user: User) -> list[str]:
+    """A part of an HMAC of the password's hash: enough to tell that it changed. The first is of SECRET_KEY, the others
+    are of its fallbacks."""
+    return [each[:32] for each in (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())]

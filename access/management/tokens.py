@@ -34,8 +34,9 @@ from engine.errors import (
 )
 from engine.types import Json
 from tenants.attempts import CannotCount
+from tenants.credentials import stamps_of
 from tenants.models import Member, User
-from tenants.tokens import MAX_LENGTH, TokenVerifier, stamp_of
+from tenants.tokens import MAX_LENGTH, TokenVerifier, signed
 
 Body = TypeVar("Body")
 
@@ -122,7 +123,7 @@ class TokenRefreshView(_TokenView):
         claims = self.verifier.verify(refresh, "refresh")
         members = Member.objects.everywhere().select_related("tenant", "user")
         member = members.filter(pk=claims.member, is_active=True, user__is_active=True).first()
-        if member is None or member.tenant.slug != claims.tenant or claims.stamp != _stamp(member.user):
+        if member is None or member.tenant.slug != claims.tenant or claims.stamp not in _stamps(member.user):
             raise Unauthenticated
         if not member.tenant.is_active:
             raise TenantSuspended
@@ -144,8 +145,8 @@ def _signed_in(request: HttpRequest, body: SignIn) -> User:
     return user
 
 
-def _stamp(user: User) -> str:
-    return stamp_of(str(settings.SIMPLE_JWT["SIGNING_KEY"]), user.password, user.signed_out_at)
+def _stamps(user: User) -> list[str]:
+    return stamps_of(user.password, user.signed_out_at)
 
 
 def membership(user: User, slug: str | None) -> Member:
@@ -171,8 +172,8 @@ def _token(token: Token, member: Member) -> str:
     token["member"] = member.pk
     token["tenant"] = member.tenant.slug
     token["role"] = member.role
-    token["stamp"] = _stamp(member.user)
-    return str(token)
+    token["stamp"] = _stamps(member.user)[0]
+    return signed(token.payload, settings.SIMPLE_JWT)
 
 
 urlpatterns = [

@@ -28,7 +28,7 @@ def test_it_refuses_a_known_or_short_secret(settings, name, value, problem):
 
 
 def test_it_refuses_one_secret_for_both_purposes(settings):
-    settings.SECRET_KEY = settings.MASTER_KEY = "k" * 50
+    settings.SECRET_KEY = settings.MASTER_KEY = "9fX2-k" * 8
     assert ids(checks.unsafe_settings()) == ["clawdbot.E003"]
 
 

@@ -128,3 +128,31 @@ def test_it_reads_hostile_headers_in_linear_time(hostile):
         with pytest.raises(UntrustedChain):
             caller(headers)
     assert time.process_time() - start < 5  # quadratic would be minutes
+
+
+PROTO = "x-forwarded-proto"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([(PROTO, "https")], "https"),
+        ([(PROTO, "HTTP")], "http"),
+        ([(PROTO, "http, https")], "https"),
+        ([(PROTO, "https"), (PROTO, "http")], "http"),
+        ([("forwarded", "for=9.9.9.9;proto=http, for=203.0.113.7;proto=https")], "https"),
+        ([("forwarded", 'for=9.9.9.9;proto="https"')], "https"),
+        ([(PROTO, "https"), ("forwarded", "proto=https")], "https"),
+        ([(PROTO, "https"), ("forwarded", "proto=http")], None),
+        ([(PROTO, "wss")], None),
+        ([(PROTO, "https,")], None),
+        ([("x_forwarded_proto", "https")], None),
+        ([("forwarded", "for=9.9.9.9")], None),
+        ([], None),
+    ],
+)
+def test_a_trusted_proxy_says_whether_the_caller_came_over_https(headers, expected):
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+    assert TRUSTED.scheme(PROXY, raw) == expected
+    assert TRUSTED.scheme(CALLER, raw) is None
+    assert TrustedProxies([]).scheme(PROXY, raw) is None

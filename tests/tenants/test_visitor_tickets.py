@@ -26,7 +26,10 @@ def refused(ticket, tickets=TICKETS):
     assert tickets.previous(ticket) is None
 
 
-def forged(key=TICKETS._key, header=None, **changes):
+TICKETS_KEY = TICKETS._current()[0]
+
+
+def forged(key=TICKETS_KEY, header=None, **changes):
     now = int(time.time())
     claims = {"iss": "clawdbot", "aud": AUDIENCE, "token_type": "visitor", "iat": now, "exp": now + 60,
               "tenant": "acme", "visitor": "anon-1"}  # fmt: skip
