@@ -73,7 +73,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     folder = tmp_path_factory.mktemp("prometheus")
     with upstream_in_thread() as upstream:
         product = Product(
-            folder / "var", WORKERS="2", MODEL_ENDPOINT=upstream.url, MODEL_NAME="scripted", METRICS_TOKEN=TOKEN
+            folder / "var", WORKERS="1", MODEL_ENDPOINT=upstream.url, MODEL_NAME="scripted", METRICS_TOKEN=TOKEN
         )
         with product.up():
             load = Load(product)
