@@ -11,6 +11,7 @@ run:
 test:
 	@tools/venv.sh dev
 	@tools/chromium.sh
+	@tools/debian.sh prometheus promtool "alert and dashboard"
 	@tools/node.sh tests/clients
 	@tools/node.sh sdk/js
 	@tools/node.sh tests/chat
