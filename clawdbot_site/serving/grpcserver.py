@@ -1,4 +1,7 @@
-"""The process that serves gRPC: one application, drained like a web worker's.
+"""The processes that serve gRPC: one application each, drained like a web worker's.
+
+One needs no supervisor. Several share the port by SO_REUSEPORT: the kernel gives a new connection to one of them by its
+addresses and ports, and it stays there.
 
 On SIGTERM its health service says that it does not serve; after the drain's delay no new call is taken, and those under
 way get the drain's time. On SIGINT there is no delay: somebody sits at the terminal."""
@@ -17,25 +20,43 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from access.edges.grpc.server import GrpcServer
-from clawdbot_site.serving.listening import AddressTaken, probe
+from clawdbot_site.serving.listening import AddressTaken, bind, probe
 from clawdbot_site.serving.server import LAST_WORDS, Drain, spare_the_collector
+from clawdbot_site.serving.supervisor import Supervisor
+from clawdbot_site.serving.webserver import stop_time
 from clawdbot_site.wiring import Application
 
 log = logging.getLogger("clawdbot.grpc")
 
 
-def serve(create: Callable[[], Application], number: int, drain: Drain, started: Callable[[], None]) -> None:
-    """Until SIGTERM or SIGINT. Raises AddressTaken."""
+def serve(
+    create: Callable[[], Application], number: int, drain: Drain, started: Callable[[], None], *, workers: int = 1
+) -> None:
+    """Until SIGTERM or SIGINT; `started` is called once, when all workers serve. Raises AddressTaken."""
     probe(settings.GRPC_HOST, number, "GRPC_PORT")
-    secrets = credentials()
-    uvloop.run(_serve(create(), number, secrets, drain, started))
+    _require_both()
+
+    def run(ready: Callable[[], None]) -> None:
+        uvloop.run(_serve(create(), number, credentials(), drain, ready, shared=workers > 1))
+
+    if workers == 1:
+        run(started)
+        return
+
+    # gRPC starts threads with the first thing it makes, credentials too: this process makes none, for it forks.
+    with bind(settings.GRPC_HOST, number, "GRPC_PORT", shared=True):  # held, so that it is nobody else's in between
+        Supervisor(run, workers, name="gRPC worker", stop_time=stop_time(drain), all_ready=started).serve()
+
+
+def _require_both() -> None:
+    if bool(settings.GRPC_CERT) != bool(settings.GRPC_KEY):
+        raise ImproperlyConfigured("GRPC_CERT and GRPC_KEY: TLS needs both.")
 
 
 def credentials() -> grpc.ServerCredentials | None:
-    if not settings.GRPC_CERT and not settings.GRPC_KEY:
+    _require_both()
+    if not settings.GRPC_CERT:
         return None
-    if not settings.GRPC_CERT or not settings.GRPC_KEY:
-        raise ImproperlyConfigured("GRPC_CERT and GRPC_KEY: TLS needs both.")
     return grpc.ssl_server_credentials([(settings.GRPC_KEY.encode(), settings.GRPC_CERT.encode())])
 
 
@@ -45,6 +66,8 @@ async def _serve(
     credentials: grpc.ServerCredentials | None,
     drain: Drain,
     started: Callable[[], None],
+    *,
+    shared: bool = False,
 ) -> None:
     loop = asyncio.get_running_loop()
     stopping: asyncio.Future[Drain] = loop.create_future()
@@ -57,7 +80,7 @@ async def _serve(
     loop.add_signal_handler(signal.SIGINT, stop, Drain(timeout=drain.timeout))
     await application.startup()
     try:
-        server = GrpcServer(application.parts, application.health.ready)
+        server = GrpcServer(application.parts, application.health.ready, shared=shared)
         host = settings.GRPC_HOST or "0.0.0.0"  # noqa: S104  # what an empty HOST means to the web server too
         try:
             server.listen(f"[{host}]:{number}" if ":" in host else f"{host}:{number}", credentials)

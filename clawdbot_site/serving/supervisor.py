@@ -1,7 +1,8 @@
-"""Keeps the web workers alive: one process each, forked from a parent that has the application imported already.
+"""Keeps the web server's and the gRPC server's workers alive: one process each, forked from a parent that has the
+application imported already.
 
 The parent binds nothing, serves nothing and starts no thread, so forking is safe and a crashed worker is back within a
-fraction of a second. All workers accept from one shared socket: a connection waiting when a worker dies is another's.
+fraction of a second. All web workers accept from one shared socket: a connection waiting when one dies is another's.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _be_worker(run: Run, writer: int, parent: int) -> None:
     except CannotListen:
         code = CANNOT_LISTEN
     except BaseException:  # noqa: BLE001  # a border: whatever ended the worker is logged, then the process ends
-        log.exception("the web worker failed")
+        log.exception("the worker failed")
     finally:
         logging.shutdown()
         os._exit(code)
@@ -94,14 +95,17 @@ class Supervisor:
         count: int,
         *,
         stop_time: float,
+        name: str = "web worker",
         all_ready: Callable[[], None] = lambda: None,
         stopping: Callable[[], None] = lambda: None,
     ) -> None:
-        """`stop_time`: seconds a worker gets to end after SIGTERM before it is killed. `all_ready` is called once;
-        `stopping` when the end begins (to close this process's copy of the listening socket)."""
+        """`name`: what the log calls one. `stop_time`: seconds a worker gets to end after SIGTERM before it is killed.
+        `all_ready` is called once; `stopping` when the end begins (to close this process's copy of the listening
+        socket)."""
         self._run = run
         self._count = count
         self._stop_time = stop_time
+        self._name = name
         self._all_ready: Callable[[], None] | None = all_ready
         self._stopping = stopping
         self._workers: list[Worker] = []
@@ -168,7 +172,7 @@ class Supervisor:
         self._failures = 0 if worker.ready else self._failures + 1
         wait = min(0.5 * 2 ** (self._failures - 1), LONGEST_WAIT) if self._failures else 0.0
         self._next_start = now + wait
-        log.error("web worker %d ended unexpectedly; the next one starts in %.1f s", worker.pid, wait)
+        log.error("%s %d ended unexpectedly; the next one starts in %.1f s", self._name, worker.pid, wait)
 
     def _roll(self, now: float) -> None:
         """Retires one old worker as soon as one more than needed is ready."""

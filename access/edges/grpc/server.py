@@ -23,7 +23,6 @@ CALLS_AT_ONCE: Final = 4096
 LAST_BYTES: Final = 0.5  # seconds for what is answered to leave
 LOOK_EVERY: Final = 1.0  # seconds between two looks at whether the process is ready
 OPTIONS: Final = (
-    ("grpc.so_reuseport", 0),  # a taken port is an error, not a share of its connections
     ("grpc.max_receive_message_length", TRANSPORT_LIMIT),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.max_concurrent_streams", STREAMS_A_CONNECTION),
@@ -42,11 +41,14 @@ Ready = Callable[[], Awaitable[bool]]
 class GrpcServer:
     """`ready` is asked again and again for what the health service says."""
 
-    def __init__(self, parts: Parts, ready: Ready) -> None:
+    def __init__(self, parts: Parts, ready: Ready, *, shared: bool = False) -> None:
+        """`shared`: the port is also that of other processes, and the kernel gives each a share of the connections.
+        Else a taken port is an error."""
+        options = (("grpc.so_reuseport", int(shared)), *OPTIONS)
         self._ready = ready
         self._service = ChatService(parts)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
-        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_AT_ONCE)
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=CALLS_AT_ONCE)
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
