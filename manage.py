@@ -24,8 +24,10 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from clawdbot_site import logs
     from tenants import actors
 
+    logs.take_over()
     actors.become(actors.Actor(f"command:{command}", actors.account()))
     try:
         execute_from_command_line(sys.argv)

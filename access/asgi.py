@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from access import rate_limits
 from access.bodies import MAX_BYTES
+from engine.context import CONTEXT
 from engine.errors import PayloadTooLarge
 from engine.types import RateLimits, Start
 
@@ -67,11 +68,15 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 
 def request_id(headers: dict[bytes, bytes]) -> str:
-    """The caller's own `X-Request-Id` where it is safe to repeat, else a new one."""
+    """The caller's own `X-Request-Id` where it is safe to repeat, else a new one; the same for the whole request."""
+    context = CONTEXT.get()
+    if context is not None and context.is_request and context.request_id:
+        return context.request_id
     given = headers.get(b"x-request-id")
-    if given is not None and _REQUEST_ID.match(given):
-        return given.decode("ascii")
-    return os.urandom(16).hex()
+    number = given.decode("ascii") if given is not None and _REQUEST_ID.match(given) else os.urandom(16).hex()
+    if context is not None and context.is_request:
+        context.request_id = number
+    return number
 
 
 def header_value(text: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from access import errors
-from access.asgi import App, Event, Receive, Scope, Send
+from access.asgi import App, Event, Receive, Scope, Send, request_id
 from access.body_limits import BodyLimits, Bounded
 from access.cors import CrossOrigin
 from access.edges import messages
@@ -18,6 +18,7 @@ from access.lean import LeanHandler
 from access.metrics import MetricsPage
 from access.parts import Parts
 from access.urls import urlpatterns
+from engine import context
 from engine.errors import NotFound
 
 OTHER = "other"
@@ -33,6 +34,7 @@ class Gateway:
 
     def __init__(self, parts: Parts, *, django: App, lifespan: App, health: Health, metrics_token: str) -> None:
         self._metrics = parts.metrics
+        self._observer = parts.observer
         self._cross_origin = CrossOrigin(parts.origins)
         self._openai = OpenAIEdge(parts)
         self._responses = ResponsesEdge(parts)
@@ -53,12 +55,21 @@ class Gateway:
         if kind == "http":
             await self._http(scope, receive, send)
         elif kind == "websocket":
-            await self._sockets.get(scope["path"].rstrip("/"), _no_such_socket)(scope, receive, send)
+            await self._socket(scope, receive, send)
         else:
             await self._lifespan(scope, receive, send)
 
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].rstrip("/")
+        ended = self._observer.socket(scope, context.begin())
+        try:
+            await self._sockets.get(path, _no_such_socket)(scope, receive, send)
+        finally:
+            ended(path if path in self._sockets else OTHER, 101)
+
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
+        ended = self._observer.http(scope, context.begin())
 
         async def counted(event: Event) -> None:
             nonlocal status
@@ -69,9 +80,9 @@ class Gateway:
         try:
             await self._serve(scope, receive, counted)
         finally:
-            self._metrics.request(
-                scope.get("route") or _section(scope["path"]), _method(scope["method"]), status or 499
-            )
+            route = scope.get("route") or _section(scope["path"])
+            self._metrics.request(route, _method(scope["method"]), status or 499)
+            ended(route, status or 499)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         edge = self._edge_of(scope)
@@ -88,7 +99,10 @@ class Gateway:
             return self._messages if messages.is_meant(path, scope["headers"]) else self._openai
         if path.startswith("/api/"):
             return self._lean
-        return self._pages.get(path.rstrip("/"), self._django)
+        page = self._pages.get(path.rstrip("/"))
+        if page is None:
+            request_id(dict(scope["headers"]))  # Django's pages ask for none, but what they log has one
+        return page or self._django
 
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -10,6 +10,7 @@ from access.connections import Authenticator, Connections
 from access.generations import Generations
 from access.management.rows import Rows
 from access.metrics import Metrics
+from access.observing import UNOBSERVED, Observer
 from access.resuming import Resuming
 from access.tickets import Tickets
 from access.turns import Canceller, RunningTurns, TurnReader
@@ -162,6 +163,7 @@ class Parts:
     visiting: Visiting
     origins: Origins
     metrics: Metrics
+    observer: Observer = UNOBSERVED
     running: RunningTurns
     generations: Generations
     resuming: Resuming

@@ -14,6 +14,7 @@ from access.asgi import RawHeaders, Scope, peer
 from access.authentication import require_area, require_scope
 from access.lean import JsonReply, LeanRequest, Reply
 from access.parts import Parts
+from engine.context import belongs_to
 from engine.types import Json, Principal
 from tenants import actors, walls
 from tenants.actors import Actor
@@ -51,6 +52,7 @@ class LeanView(APIView):
         """Learns who asks. Raises what `access.authentication` does."""
         self.principal = await self.parts.authenticator.authenticate(scope["headers"], peer(scope))
         scope["tenant_id"] = self.principal.tenant_id  # for access.cors
+        belongs_to(self.principal.tenant)
         self.request.user = self.principal  # type: ignore[assignment]
         actors.become(Actor(self.principal.subject, "", request_id))
         walls.become(self.principal.tenant_id)

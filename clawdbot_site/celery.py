@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import beat_init, task_postrun, task_prerun, worker_init
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init
 from django.conf import settings
 
 from clawdbot_site import known_secrets
+from clawdbot_site.logs import take_over
+from engine.context import CONTEXT, Context
 from tenants import actors
 from tenants.actors import Actor
 
@@ -61,12 +64,21 @@ def _refuse(**_: object) -> None:
             raise SystemExit(text)
 
 
-@task_prerun.connect  # type: ignore[untyped-decorator]  # celery ships no types
-def _begin(task: Any, **_: object) -> None:
-    """What a task changes is journalled as its doing."""
+@setup_logging.connect  # type: ignore[untyped-decorator]  # celery ships no types
+def _log_as_everybody(**_: object) -> None:
+    """Django's LOGGING holds here too; without a receiver Celery would put its own in front of it."""
+    take_over()
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]
+def _begin(task: Any, task_id: str = "", args: Sequence[object] = (), **_: object) -> None:
+    """What a task changes is journalled as its doing, and what it logs says whose it is."""
     actors.become(Actor(f"task:{task.name.rpartition('.')[2]}"))
+    of_a_job = args and task.run.__code__.co_varnames[:1] == ("job_id",)
+    CONTEXT.set(Context(task=task_id, job=str(args[0]) if of_a_job else ""))
 
 
 @task_postrun.connect  # type: ignore[untyped-decorator]
 def _end(**_: object) -> None:
     actors.become(None)
+    CONTEXT.set(None)

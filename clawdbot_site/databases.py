@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -60,6 +61,12 @@ def valkey(name: str, host: str, password: str, socket: Path) -> list[str]:
             raise ImproperlyConfigured(f"{name}: {node.strip()!r} is not host:port")
         nodes.append(f"redis://{login}{address}:{port}")
     return nodes
+
+
+def passwords(urls: Iterable[str]) -> list[str]:
+    """Those in these addresses, as they are written there and as they are."""
+    found = [urlsplit(url).password or "" for url in urls]
+    return [*found, *map(unquote, found)]
 
 
 def broker(url: str) -> str:

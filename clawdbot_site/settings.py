@@ -12,7 +12,7 @@ from django.templatetags.static import static
 from django.utils.translation import gettext_lazy
 
 from access import shared_files
-from clawdbot_site import databases, env, objects, oidc
+from clawdbot_site import databases, env, logs, objects, oidc, telemetry
 from tenants.token_keys import TokenKeys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -51,7 +51,9 @@ METRICS_TOKEN = env.text("METRICS_TOKEN")
 METRICS_PORT = env.whole("METRICS_PORT", 0, low=0, high=65535)  # of processes that serve no HTTP otherwise
 METRICS_TENANTS = env.whole("METRICS_TENANTS", 200, low=0, high=10_000)
 METRICS_NAMES = env.whole("METRICS_NAMES", 200, low=0, high=10_000)
-LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("debug", "info", "warning", "error")).upper()
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+ACCESS_LOG = env.flag("ACCESS_LOG", False)
 PUBLIC_URL = env.text("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")  # of links in mails
 HTTPS = PUBLIC_URL.startswith("https://")
 
@@ -331,12 +333,31 @@ QUEUE_TRANSPORTS = env.words("QUEUE_TRANSPORTS", "amqp,amqps,redis,rediss,valkey
 DATABASE_PRIVATE = env.flag("DATABASE_PRIVATE", False)
 DATABASE_FOLDER = Path(env.text("DATABASE_FOLDER")).resolve() if env.text("DATABASE_FOLDER") else None
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # Whoever calls the server by another name gets a 400; that is no error of ours to be logged with its trace.
-    "loggers": {"django.security.DisallowedHost": {"level": "CRITICAL"}},
-}
+# Traces and metrics for a collector, by OpenTelemetry's own names ---------------------------------------------------
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT").rstrip("/")
+OTEL_EXPORTER_OTLP_TRACES_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+OTEL_EXPORTER_OTLP_METRICS_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
+OTEL_EXPORTER_OTLP_HEADERS = env.words("OTEL_EXPORTER_OTLP_HEADERS")
+OTEL_TRACES_EXPORTER = env.choice("OTEL_TRACES_EXPORTER", "otlp", ("otlp", "none"))
+OTEL_METRICS_EXPORTER = env.choice("OTEL_METRICS_EXPORTER", "otlp", ("otlp", "none"))
+OTEL_TRACES_SAMPLER = env.choice("OTEL_TRACES_SAMPLER", "parentbased_always_on", telemetry.SAMPLERS)
+OTEL_TRACES_SAMPLER_ARG = env.text("OTEL_TRACES_SAMPLER_ARG")
+OTEL_METRIC_EXPORT_INTERVAL = env.whole("OTEL_METRIC_EXPORT_INTERVAL", 60_000, low=100)  # milliseconds
+OTEL_BSP_MAX_QUEUE_SIZE = env.whole("OTEL_BSP_MAX_QUEUE_SIZE", 2048, low=1)  # spans
+OTEL_BSP_SCHEDULE_DELAY = env.whole("OTEL_BSP_SCHEDULE_DELAY", 5000, low=10)  # milliseconds
+OTEL_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", "clawdbot")
+OTEL_RESOURCE_ATTRIBUTES = env.words("OTEL_RESOURCE_ATTRIBUTES")
+OTEL_SDK_DISABLED = env.flag("OTEL_SDK_DISABLED", False)
+TRACE_UPSTREAM = env.flag("TRACE_UPSTREAM", False)
+
+LOGGING = logs.logging_config(
+    LOG_LEVEL,
+    LOG_FORMAT,
+    secrets=[
+        *(SECRET_KEY, MASTER_KEY, SIGNING_KEY, METRICS_TOKEN, API_KEY, EMAIL_HOST_PASSWORD, OIDC_CLIENT_SECRET),
+        *(env.text("REDIS_PASSWORD"), env.text("OBJECT_STORE_SECRET_KEY")),
+        *(database.get("PASSWORD", "") for database in [*DATABASES.values(), JOURNAL_WRITER or {}]),
+        *databases.passwords([*VALKEY_NODES, BROKER_URL, CHANNEL_URL, CACHE_URL]),
+        *(header.partition("=")[2] for header in OTEL_EXPORTER_OTLP_HEADERS),
+    ],
+)

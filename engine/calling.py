@@ -192,6 +192,7 @@ class Caller:
 
     async def _prepare(self, turn: Turn) -> ModelCall:
         """5, 7, and 6 unless the call may be another's."""
+        turn.trace.step("route")
         while True:
             route = await self.chooser.choose(turn)
             try:
@@ -241,6 +242,7 @@ class Caller:
                 turn.reservation.settle(turn.unanswered)
             raise
         turn.ttft = time.monotonic() - turn.began
+        turn.trace.event("first_token")
         assert turn.route is not None
         turn.route.first_token()
         return upstream, first
@@ -303,8 +305,8 @@ class Caller:
             alike = route.adapter.batch_key(call)
             if alike is not None:
                 key = BatchKey(turn.principal.tenant_id, route.adapter, alike)
-                return self._batched(key, call, borrow(turn))
-        return route.adapter.stream(call)
+                return turn.trace.call(route, self._batched(key, call, borrow(turn)))
+        return turn.trace.call(route, route.adapter.stream(call))
 
     async def _batched(self, key: BatchKey, call: ModelCall, route: BorrowedRoute) -> Upstream:
         for answer in await self._batches.run(key, [call], route, route.adapter.answer_all):

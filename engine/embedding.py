@@ -19,6 +19,7 @@ from engine.estimating import message_tokens, text_tokens
 from engine.fencing import Fence
 from engine.idempotency import MOST_INPUTS, packed
 from engine.ports import Adapter, Guard, Limiter, Privacy, Route
+from engine.tracing import Tracer, follow
 from engine.turn import Turn
 from engine.types import ChatRequest, EmbedCall, Embedded, Embeddings, End, Message, Principal, Usage
 
@@ -31,7 +32,15 @@ class Embedder:
     """Makes vectors of texts. One an engine, whose retry budget and way out it shares."""
 
     def __init__(
-        self, *, limiter: Limiter, guard: Guard, privacy: Privacy, caller: Caller, endings: Endings, aside: Aside
+        self,
+        *,
+        limiter: Limiter,
+        guard: Guard,
+        privacy: Privacy,
+        caller: Caller,
+        endings: Endings,
+        aside: Aside,
+        tracer: Tracer,
     ) -> None:
         self._limiter = limiter
         self._guard = guard
@@ -39,6 +48,7 @@ class Embedder:
         self._caller = caller
         self._endings = endings
         self._aside = aside
+        self._tracer = tracer
         self._batches: Batcher[str, Counted] = Batcher()
 
     async def embed(self, principal: Principal, request: ChatRequest, claim: Claim | None = None) -> Embeddings:
@@ -49,11 +59,14 @@ class Embedder:
         if claim is not None and len(request.messages) > MOST_INPUTS:
             raise NotSupported(f"With an idempotency key send at most {MOST_INPUTS} inputs.", param="input")
         turn = Turn(principal, request, claim)
+        turn.trace = follow(self._tracer, principal, request, turn.id)
         self._endings.active += 1
         try:
+            turn.trace.step("admit")
             await self._caller.worker.enter(turn)
             turn.admission = await self._limiter.admit(principal, request, turn.id)
             turn.decided = True
+            turn.trace.step("guard.input")
             checked = await self._checked(turn)
             texts, turn.personal = await self._aside.read(
                 sum(map(len, checked)), lambda: self._privacy.mask_each(principal, checked)
@@ -84,6 +97,7 @@ class Embedder:
 
     async def _prepare(self, turn: Turn) -> Route:
         """5, 6."""
+        turn.trace.step("route")
         route = await self._caller.chooser.choose(turn)
         await self._caller.reserve(turn, route, 0)
         return route
@@ -96,7 +110,7 @@ class Embedder:
         assert turn.route is not None
         try:
             with Fence(intent):
-                embedded = await self._call(texts, turn, route)
+                embedded = await turn.trace.embed(route, self._call(texts, turn, route))
                 await intent
         except BaseException as error:
             turn.route.outcome(error)

@@ -58,6 +58,7 @@ class Endings:
             turn.reservation.settle(usage)
         if turn.session is not None:
             await self._sessions.confirm(turn.session)
+        turn.trace.step("journal.completion")
         turn.completing = self._journal.completion(turn.completion("completed", "", choices, usage))
         if turn.session is None:
             await turn.completing
@@ -68,6 +69,7 @@ class Endings:
 
     async def leave(self, turn: Turn, error: BaseException) -> None:
         """How a turn ends without an answer. An error is told only once it is recorded; who leaves is not held up."""
+        turn.trace.failed(error)
         if isinstance(error, AuditUnavailable):
             self._in_background(self._record_end(turn, "failed", error.code, error))
         elif isinstance(error, EngineError):
@@ -174,6 +176,7 @@ class Endings:
         if turn.counted:  # its reader took Done and left without asking for more
             return
         turn.counted = True
+        self._trace_end(turn, state, usage)
         self._count_words(turn)
         route = turn.route
         count = partial(self._measure, turn, state, time.monotonic() - turn.began)
@@ -192,6 +195,21 @@ class Endings:
         )  # fmt: skip
         if cost := turn.cost(usage):
             self._meter.spent(tenant=tenant, model=model, cost=cost)
+
+    @staticmethod
+    def _trace_end(turn: Turn, state: str, usage: Usage) -> None:
+        output = turn.output
+        turn.trace.end(
+            state=state,
+            model=turn.model,
+            session_id=turn.session_id,
+            route=turn.route,
+            source=turn.source,
+            usage=usage,
+            ttft=turn.ttft,
+            verdicts=turn.verdicts if output is None else [*turn.verdicts, *output.verdicts],
+            skipped=turn.plugins.skipped if turn.plugins is not None else (),
+        )
 
     def _count_words(self, turn: Turn) -> None:
         verdicts, held = turn.verdicts, None

@@ -27,6 +27,7 @@ from engine.idempotency import Never, Once, Recorded, Repeats, embeddings_of, re
 from engine.ports import Answers, Guard, Journal, Limiter, Meter, PluginRun, Plugins, Privacy, Router, Sessions
 from engine.privacy import OpenPrivacy
 from engine.rounds import Rounds
+from engine.tracing import NO_TRACER, Tracer, follow
 from engine.turn import Turn
 from engine.types import ChatRequest, Choice, Delta, Done, Embeddings, End, Event, Message, Principal
 from engine.worker import Worker
@@ -52,12 +53,14 @@ class Engine:
         privacy: Privacy = OPEN_PRIVACY,
         once: Once = NEVER,
         worker: Worker | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self.limiter = limiter
         self.sessions = sessions
         self.guard = guard
         self.plugins = plugins
         self.journal = journal
+        self._tracer = tracer
         self._aside = Aside()
         self.worker = worker or Worker()
         self.caller = Caller(
@@ -73,9 +76,15 @@ class Engine:
         )
         self.endings = Endings(sessions=sessions, guard=guard, journal=journal, meter=meter, caller=self.caller)
         self.embedder = Embedder(
-            limiter=limiter, guard=guard, privacy=privacy, caller=self.caller, endings=self.endings, aside=self._aside
+            limiter=limiter,
+            guard=guard,
+            privacy=privacy,
+            caller=self.caller,
+            endings=self.endings,
+            aside=self._aside,
+            tracer=tracer,
         )
-        self.rounds = Rounds(guard=guard, caller=self.caller, endings=self.endings, aside=self._aside)
+        self.rounds = Rounds(guard=guard, caller=self.caller, endings=self.endings, aside=self._aside, tracer=tracer)
         self.checkpoints = Checkpoints(journal)
         self.repeats = Repeats(once, meter, self._aside)
 
@@ -111,6 +120,7 @@ class Engine:
         self, principal: Principal, request: ChatRequest, claim: Claim | None = None
     ) -> AsyncGenerator[Event, None]:
         turn = Turn(principal, request, claim)
+        turn.trace = follow(self._tracer, principal, request, turn.id)
         watched = UNWATCHED
         self.endings.active += 1
         try:
@@ -196,6 +206,7 @@ class Engine:
 
     async def _open(self, turn: Turn) -> None:
         principal, request = turn.principal, turn.request
+        turn.trace.step("admit")
         await self.worker.enter(turn)
         turn.admission = await self.limiter.admit(principal, request, turn.id)
         await self._enter(turn, turn.id)
@@ -204,13 +215,16 @@ class Engine:
     async def _enter(self, turn: Turn, turn_id: str) -> None:
         """2, 3. `turn_id` is what the session is opened for, empty for a look."""
         if turn.request.remember:
+            turn.trace.step("session.open")
             turn.session = await self.sessions.open(turn.principal, turn.request, turn_id)
         turn.decided = True
+        turn.trace.step("guard.input")
         await self._check_request(turn)
         await self._check_input(turn, turn.request.messages)
 
     async def _prepare(self, turn: Turn, *, rehearsal: bool = False) -> None:
         """4."""
+        turn.trace.step("plugins.pre")
         turn.plugins = run = self.plugins.run(
             turn.principal, turn.request, turn.session, turn.messages, turn.id, rehearsal=rehearsal
         )
@@ -296,6 +310,7 @@ class Engine:
         turn.end = event if type(event) is End else None
         reasons = turn.end.finish_reasons if turn.end is not None else {}
         answered = fold.choices(reasons, "length" if turn.cut else "stop")
+        turn.trace.step("plugins.post")
         choices = await turn.plugins.post(answered, partial(self.rounds.ask, turn, answered))
         return [as_delta(choice) for choice in choices]
 

@@ -16,6 +16,7 @@ from engine.ending import Endings
 from engine.errors import ContentBlocked
 from engine.folding import Fold, as_delta
 from engine.ports import Guard
+from engine.tracing import Tracer
 from engine.turn import Turn
 from engine.types import ChatRequest, Choice, Delta, End, Message, Round, RoundAnswer
 
@@ -26,16 +27,18 @@ OF_THE_TURN: Final = frozenset({"n", "tool_choice", "parallel_tool_calls"})  # p
 class Rounds:
     """One an engine."""
 
-    def __init__(self, *, guard: Guard, caller: Caller, endings: Endings, aside: Aside) -> None:
+    def __init__(self, *, guard: Guard, caller: Caller, endings: Endings, aside: Aside, tracer: Tracer) -> None:
         self._guard = guard
         self._caller = caller
         self._endings = endings
         self._aside = aside
+        self._tracer = tracer
 
     async def ask(self, parent: Turn, answered: list[Choice], asked: Round) -> RoundAnswer:
         """The model's answer, as it came. `answered` is the one of the turn's own call. Raises EngineError."""
         self._give_back(parent, answered)
         turn = Turn(parent.principal, _request(parent.request, asked), parent=parent)
+        turn.trace = self._tracer.turn(turn.principal, turn.request, turn.id, parent.trace)
         turn.decided = True
         self._endings.active += 1
         try:

@@ -17,6 +17,7 @@ from engine.entries import Claim, Completion, Intent, Retry, State
 from engine.errors import BudgetExceeded, ContentBlocked
 from engine.folding import Fold
 from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Restorer, Route, Session
+from engine.tracing import NO_TRACE, Trace
 from engine.types import (
     Answerer,
     CachePolicy,
@@ -53,7 +54,7 @@ class Turn:
         "cut", "cuts", "decided", "end", "ended", "entered", "expected", "fold", "id", "intended", "keep", "messages",
         "metadata", "output", "over_budget", "parent", "personal", "plugins", "policy", "principal", "refused",
         "request", "reservation", "restorer", "retries", "retrying", "room", "rounds", "route", "session", "source",
-        "stage", "started", "time", "tries", "ttft", "unanswered", "vectors", "verdicts", "waited",
+        "stage", "started", "time", "trace", "tries", "ttft", "unanswered", "vectors", "verdicts", "waited",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +99,7 @@ class Turn:
         self.personal: dict[str, int] = {}
         self.end: End | None = None
         self.ended = 0.0  # when its completion was written
+        self.trace: Trace = NO_TRACE
         self.decided = False
         self.intended = False
         self.completing: asyncio.Future[None] | None = None

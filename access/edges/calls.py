@@ -11,6 +11,7 @@ from access import asgi, bodies, errors, languages, rate_limits
 from access.asgi import RawHeaders, Receive, Scope, Send
 from access.authentication import require_scope
 from access.parts import Parts
+from engine.context import belongs_to
 from engine.errors import EngineError, MethodNotAllowed
 from engine.types import Json, Principal, RateLimits, Start
 
@@ -136,5 +137,6 @@ class WireEdge(ABC):
         principal = authenticator.cached(headers, peer) or await authenticator.authenticate(headers, peer)
         call.scope["tenant_id"] = principal.tenant_id  # for access.cors
         call.limit = authenticator.body_limit(principal.tenant_id)
+        belongs_to(principal.tenant)
         require_scope(principal, *(scopes or ("chat",)))
         return principal

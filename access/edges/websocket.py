@@ -29,6 +29,7 @@ from access.edges.sockets import Allowance, Ref, Shown, WatchFields, reason_of, 
 from access.generations import Generation
 from access.parts import Parts
 from access.watching import Audience
+from engine.context import belongs_to
 from engine.errors import EngineError, InvalidRequest, Overloaded, RateLimited, TurnNotFound
 from engine.types import Json, Principal
 
@@ -86,6 +87,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             self.headers, protocol = await opening.credential(self.scope, self._parts.tickets)
             self.holds(await self._parts.authenticator.authenticate(self.headers, self.address))
+            belongs_to(self._caller.tenant)
         except EngineError as error:
             self._parts.metrics.socket_refused(error.code)
             await opening.refuse(self.base_send, error, self.scope)

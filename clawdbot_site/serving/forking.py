@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import IO, Any, Final, NoReturn
 
 from clawdbot_site.serving.orphans import call_me, die_with_parent
 from clawdbot_site.serving.processes import Child, Running
+
+log = logging.getLogger("clawdbot.process")
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -81,7 +83,7 @@ def _exit_code(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BaseException:  # noqa: BLE001  # where a program would end with its trace
-        traceback.print_exc()
+        log.critical("the process ends", exc_info=True)
     return 1
 
 

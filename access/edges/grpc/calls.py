@@ -15,6 +15,7 @@ from access.asgi import RawHeaders
 from access.authentication import require_scope
 from access.connections import Authenticator
 from access.generations import STALLED
+from engine.context import begin, belongs_to
 from engine.errors import DeadlineExceeded, EngineError, InvalidRequest, RateLimited
 from engine.types import Principal, Start
 
@@ -32,12 +33,13 @@ def slow_reader() -> EngineError:
 
 class Call:
     """`headers` are the call's metadata as HTTP's headers would be, `number` its request id, `named` the language its
-    request names."""
+    request names, `doing` what log lines say of it."""
 
-    __slots__ = ("context", "headers", "named", "number", "peer", "status")
+    __slots__ = ("context", "doing", "headers", "named", "number", "peer", "status")
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self.doing = begin()
         self.headers = _headers(tuple(context.invocation_metadata() or ()))
         self.number = asgi.request_id(dict(self.headers))
         self.named: object = None
@@ -49,6 +51,7 @@ class Call:
         principal = authenticator.cached(self.headers, self.peer)
         if principal is None:
             principal = await authenticator.authenticate(self.headers, self.peer)
+        belongs_to(principal.tenant)
         require_scope(principal, "chat")
         return principal
 

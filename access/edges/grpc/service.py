@@ -69,6 +69,7 @@ class ChatService:
     async def _serve(self, method: str, call: Call, work: Awaitable[None]) -> None:
         self._running += 1
         self._idle.clear()
+        ended = self._parts.observer.rpc(call.headers, call.doing)
         try:
             await answered(call, work)
         finally:
@@ -76,6 +77,7 @@ class ChatService:
             if not self._running:
                 self._idle.set()
             self._parts.metrics.request(f"/{SERVICE}/{method}", "POST", call.status)
+            ended(f"/{SERVICE}/{method}", call.status)
 
     async def _ask(self, call: Call, *, stream: bool) -> tuple[Principal, ChatRequest]:
         principal = await call.identify(self._parts.authenticator)

@@ -1,0 +1,265 @@
+"""How the product logs: what Django's LOGGING holds. Programs use `logging` as everywhere; `docs/logs.md`.
+
+One event is one line (`text`) or one JSON object on a line (`json`), with the request, tenant and turn it belongs to
+(`engine.context`). Whatever gets into it passes `clawdbot_site.redaction`. LOG_LEVEL=DEBUG is for our own loggers:
+what others say at that level holds bodies, frames and parameters of queries.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from clawdbot_site import redaction
+from engine.context import CONTEXT
+
+OURS: Final = (
+    "access", "adapters", "clawdbot", "clawdbot_site", "compliance", "engine", "plugins", "routing", "sessions_app",
+    "tenants",
+)  # fmt: skip
+ROOT: Final = Path(__file__).resolve().parent.parent
+MOST_FRAMES: Final = 40
+MOST_CAUSES: Final = 8
+EXPORT_PAUSE: Final = 60.0  # seconds between two lines about traces that could not be sent
+_OF_THE_CONTEXT: Final = ("request_id", "tenant", "turn", "task", "job")
+_OF_TASKS: Final = frozenset({"args", "kwargs", "exc", "traceback", "return_value"})  # what a task was given and gave
+
+log = logging.getLogger("clawdbot.process")
+
+
+def logging_config(level: str, form: str, secrets: Iterable[str] = ()) -> dict[str, Any]:
+    """Django's LOGGING. `form`: `text` or `json`; `secrets` are never shown, wherever they stand."""
+    others = level if level != "DEBUG" else "INFO"
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": "clawdbot_site.logs.formatter", "form": form, "secrets": tuple(secrets)}},
+        "filters": {"exports": {"()": "clawdbot_site.logs.SeldomExports"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["exports"]}},
+        "root": {"handlers": ["stderr"], "level": others},
+        "loggers": {
+            **{name: {"level": level} for name in OURS},
+            # Django's own handlers: one would write another line, the other mails pages with local variables.
+            "django": {"handlers": [], "level": others, "propagate": True},
+            "django.server": {"handlers": [], "level": "WARNING", "propagate": True},  # it logs query strings
+            # Whoever calls the server by another name gets a 400; that is no error of ours to be logged with its trace.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
+        },
+    }
+
+
+def formatter(form: str, secrets: Iterable[str] = ()) -> logging.Formatter:
+    redact = _Redaction(secrets)
+    shared: list[Processor] = [_about, _exception, redact]
+    if form == "json":
+        return _Formatter(processors=[*shared, structlog.processors.JSONRenderer(default=str)])
+    return _Formatter(processors=[*shared, _text])
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """What a record was given is made harmless before it becomes a text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record = logging.makeLogRecord(record.__dict__)
+        args = record.args
+        if isinstance(args, dict):
+            record.args = {
+                name: "…" if name in _OF_TASKS and record.name.startswith("celery") else redaction.harmless(value)
+                for name, value in args.items()
+            }
+        elif args:
+            record.args = tuple(redaction.harmless(value) for value in args)
+        if isinstance(record.msg, BaseException):
+            record.msg = redaction.told(record.msg)
+        _spare(record)
+        return super().format(record)
+
+
+def _spare(record: logging.LogRecord) -> None:
+    """Of others' messages what they would say too much of: asyncio shows the exceptions and results of tasks, Django
+    the addresses of requests, in which there may be links that let in whoever has them."""
+    if record.name == "asyncio" and isinstance(record.msg, str):
+        record.msg = record.msg.partition("\n")[0].partition("<")[0]
+    elif record.name.startswith("django.") and isinstance(record.args, tuple):
+        request = getattr(record, "request", None)
+        path = getattr(request, "path", None)
+        if path:
+            match = getattr(request, "resolver_match", None)
+            shown = f"/{match.route}" if match is not None else f"/{path[1:].partition('/')[0]}/…"
+            record.args = tuple(shown if value == path else value for value in record.args)
+
+
+def _about(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    record: logging.LogRecord = event.pop("_record")
+    event.pop("_from_structlog")
+    event.pop("stack_info", None)
+    found: EventDict = {
+        "timestamp": _timestamp(record.created),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "event": str(event["event"]),
+        "process": process_name(os.getpid()),
+        "pid": os.getpid(),
+    }
+    context = CONTEXT.get()
+    if context is not None:
+        found.update((name, value) for name in _OF_THE_CONTEXT if (value := getattr(context, name)))
+    found.update(getattr(record, "fields", {}))
+    if event.get("exc_info"):
+        found["exc_info"] = event["exc_info"]
+    return found
+
+
+def _timestamp(seconds: float) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+def _exception(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """`exc_info` as `exception`: a list of the exception and its causes, the last one first, without any value."""
+    given = event.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        event["exception"] = described(error)
+    return event
+
+
+def described(error: BaseException) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    seen: set[int] = set()
+    next_one: BaseException | None = error
+    while next_one is not None and id(next_one) not in seen and len(found) < MOST_CAUSES:
+        seen.add(id(next_one))
+        found.append({"error": redaction.told(next_one), "frames": _frames(next_one.__traceback__)})
+        if isinstance(next_one, BaseExceptionGroup):
+            found += [each for inner in next_one.exceptions[:MOST_CAUSES] for each in described(inner)]
+        cause = next_one.__cause__
+        next_one = cause if cause is not None or next_one.__suppress_context__ else next_one.__context__
+    return found
+
+
+def _frames(trace: TracebackType | None) -> list[str]:
+    """Innermost last."""
+    frames = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{_short(code.co_filename)}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return frames[-MOST_FRAMES:]
+
+
+@lru_cache(maxsize=4096)
+def _short(file: str) -> str:
+    if "site-packages/" in file:
+        return file.rpartition("site-packages/")[2]
+    path = Path(file)
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+
+
+class _Redaction:
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._redact = redaction.redactor(secrets)
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        return {name: self._clean(value) for name, value in event.items()}
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._redact(value)
+        if isinstance(value, list):
+            return [self._clean(each) for each in value]
+        if isinstance(value, dict):
+            return {name: self._clean(each) for name, each in value.items()}
+        return value
+
+
+def _text(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    """`time LEVEL logger: event name=value …`; what follows of an exception is indented."""
+    line = redaction.one_line
+    head = f"{event.pop('timestamp')} {event.pop('level').upper()} {event.pop('logger')}: {line(event.pop('event'))}"
+    errors = event.pop("exception", ())
+    about = "".join(f" {name}={line(str(value))}" for name, value in event.items())
+    trace = "".join(
+        f"\n    Traceback of {line(each['error'])}" + "".join(f"\n      {line(frame)}" for frame in each["frames"])
+        for each in errors
+    )
+    return head + about + trace
+
+
+class SeldomExports(logging.Filter):
+    """A collector of traces that is away is told of once a minute, not with every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("opentelemetry"):
+            return True
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + EXPORT_PAUSE
+        return True
+
+
+@lru_cache(maxsize=4)
+def process_name(pid: int) -> str:
+    """What the process is: as the launcher called it, else the command it was started with."""
+    name = ""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    except OSError:
+        pass
+    if name and not name.startswith(("python", "celery", "manage")):
+        return name
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    known = [word for word in words if word in ("worker", "beat")]
+    return known[0] if known else words[0] if words else Path(sys.argv[0]).name
+
+
+# What Python would write to the terminal by itself -----------------------------------------------------------------
+
+
+def take_over() -> None:
+    """From now on exceptions that nobody caught, and warnings, are log lines too. For programs that serve."""
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _unraisable
+    logging.captureWarnings(True)
+    warnings.formatwarning = _warning
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    log.critical("the process ends", exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        name = args.thread.name if args.thread is not None else "?"
+        log.error("the thread %s ends", name, exc_info=args.exc_value)
+
+
+def _unraisable(args: sys.UnraisableHookArgs) -> None:
+    if args.exc_value is not None:
+        log.error("an exception where none can be raised", exc_info=args.exc_value)
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return f"{_short(filename)}:{lineno}: {category.__name__}: {message}"
