@@ -42,5 +42,8 @@ class CannedHttp:
     async def get(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> CannedResponse:
         return CannedResponse(stream=False)
 
+    def reaching(self, private: bool) -> CannedHttp:
+        return self
+
     async def close(self) -> None:
         pass
