@@ -60,8 +60,8 @@ def _keep_private(**_: object) -> None:
 def _refuse(**_: object) -> None:
     """Celery looks at Django's checks and starts all the same."""
     if not settings.DEBUG:
-        for _, text in known_secrets.problems(settings):
-            raise SystemExit(text)
+        for problem in known_secrets.problems(settings):
+            raise SystemExit(problem[1])
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # celery ships no types

@@ -190,7 +190,7 @@ class Launcher:
             self._say("The local model does not answer yet; var/log/localmodel.log says why.")
 
     def _model_ended(self) -> bool:
-        self._check()
+        self._signals.check()
         return self._model is None or self._model.exit_code is not None
 
     def _ensure_model(self, local_port: int | None) -> None:
