@@ -18,6 +18,7 @@ START = "/accounts/oidc/oidc/login/"
 @pytest.fixture
 def provider(settings, cast, valkey_url):
     made = Provider()
+    settings.OIDC_PRIVATE = True
     settings.SOCIALACCOUNT_PROVIDERS = oidc.provider(made.issuer, CLIENT, SECRET, "Acme ID")
     yield made
     made.stop()
