@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,7 @@ def _client(module: str) -> str:
     return next((each for each in CLIENTS if module == each or module.startswith(f"{each}.")), "")
 
 
+@cache
 def users() -> dict[str, set[str]]:
     modules = (path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
     places = {str(path.relative_to(ROOT)): path for path in modules if "migrations" not in path.parts}

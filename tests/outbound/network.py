@@ -129,7 +129,7 @@ class NameServer:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self._server = DNSServer(Resolver(), address="127.0.0.1", port=self.port, logger=_Silent())
-        self._server.start_thread()
+        threading.Thread(target=self._server.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def _reply(self, request: DNSRecord) -> DNSRecord:
         reply = request.reply()
@@ -159,7 +159,7 @@ class NameServer:
         return found
 
     def stop(self) -> None:
-        self._server.stop()
+        self._server.server.shutdown()
         self._server.server.server_close()
 
 
