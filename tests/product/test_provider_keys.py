@@ -15,11 +15,13 @@ SECRET = "upstream-secret"
 # CVE-2026-110719, LobeChat CVE-2024-32964, LLMGateway CVE-2026-108719.
 FIELDS = (
     "api_base", "base_url", "baseURL", "api_url", "endpoint", "proxy", "custom_llm_provider", "api_host",
-    "callback_url", "host", "upstream", "aws_bedrock_runtime_endpoint", "vertex_api_base", "api_version", "organization",
+    "callback_url", "host", "upstream", "aws_bedrock_runtime_endpoint", "vertex_api_base", "api_version",
+    "organization",
 )  # fmt: skip
 HEADERS = (
     "X-Portkey-Custom-Host", "X-Api-Base", "X-Base-Url", "X-LiteLLM-Api-Base", "X-Forwarded-Host", "X-Host",
-    "X-Upstream", "X-Original-URL", "X-Rewrite-URL", "Forwarded", "Destination", "X-LobeChat-Endpoint", "OpenAI-Base-Url",
+    "X-Upstream", "X-Original-URL", "X-Rewrite-URL", "Forwarded", "Destination", "X-LobeChat-Endpoint",
+    "OpenAI-Base-Url",
 )  # fmt: skip
 DOORS = {
     "/api/chat": {"message": "Hello"},
