@@ -47,6 +47,12 @@ def resume(cuts: int = 1_000) -> bool:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "RESUME_CUTS": str(cuts)}).returncode == 0
 
 
+def rebinding(tries: int = 1_000) -> bool:
+    """1,000 tries of each client at a name that a DNS server has mean a public address and a private one in turn."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/outbound/test_rebinding.py", "-k", "alternates"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "REBINDING_TRIES": str(tries)}).returncode == 0
+
+
 def fairness() -> bool:
     """a tenant at fifty times its load beside another, for half an hour: its p99 moves by 1.2 at most, no error."""
     size = ["--seconds", "60", "--rounds", "5"]
@@ -93,6 +99,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "isolation": isolation,
     "outbox": outbox,
     "resume": resume,
+    "rebinding": rebinding,
     "schemathesis": schemathesis,
     "session-store": session_store,
     "sessions-race": sessions_race,

@@ -27,6 +27,15 @@ class S3Objects(S3Storage):
         config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, **PATIENCE, **options)
         return {**super().get_default_settings(), "client_config": config, "file_overwrite": False}
 
+    @property
+    def connection(self) -> Any:
+        """This thread's. Only Amazon's own service may name another of its regions."""
+        new = getattr(self._connections, "connection", None) is None
+        found = super().connection
+        if new and self.endpoint_url:
+            found.meta.client.meta.events.register("before-call.s3", _stay)
+        return found
+
     def warm(self) -> None:
         """Makes this thread's client, which takes a moment; nothing is sent."""
         _ = self.bucket.name, self.connection.meta.client
@@ -66,3 +75,9 @@ class S3Objects(S3Storage):
 
     def _save(self, name: str, content: File[Any]) -> str:
         return str(retold(lambda: super(S3Objects, self)._save(name, content), ERRORS))
+
+
+def _stay(params: dict[str, Any], **_: Any) -> None:
+    """The request counts as one that was sent on already. Else botocore asks a service that redirects where its bucket
+    is, is redirected, and asks again, without an end."""
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True

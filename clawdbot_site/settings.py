@@ -83,6 +83,7 @@ OIDC_ISSUER = env.text("OIDC_ISSUER")
 OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
 OIDC_CLIENT_SECRET = env.text("OIDC_CLIENT_SECRET")
 OIDC_NAME = env.text("OIDC_NAME", "OpenID Connect")
+OIDC_PRIVATE = env.flag("OIDC_PRIVATE", False)
 
 # The model behind the seed's settings ------------------------------------------------------------------------------
 MODEL_ENDPOINT = env.text("MODEL_ENDPOINT")
@@ -267,7 +268,9 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True
 SOCIALACCOUNT_ADAPTER = "access.people.adapters.ProviderAdapter"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # of addresses that both sides have verified: see the adapter
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
-SOCIALACCOUNT_PROVIDERS = oidc.provider(OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME)
+SOCIALACCOUNT_PROVIDERS = oidc.provider(
+    OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME, private=OIDC_PRIVATE
+)
 X_FRAME_OPTIONS = "DENY"
 
 UNFOLD: dict[str, Any] = {
@@ -326,6 +329,7 @@ SIMPLE_JWT = {
     "UPDATE_LAST_LOGIN": False,
 }
 
+STORE_PRIVATE = env.flag("STORE_PRIVATE", True)
 WEBHOOK_PRIVATE = env.flag("WEBHOOK_PRIVATE", False)
 WEBHOOK_FAILING_DAYS = env.whole("WEBHOOK_FAILING_DAYS", 5, low=1, high=365)
 QUEUE_PRIVATE = env.flag("QUEUE_PRIVATE", False)

@@ -16,7 +16,8 @@ DEFAULT_PORT = 6379
 class Address(msgspec.Struct, frozen=True, kw_only=True):
     """One numbered database of one server. `path` is a unix socket's; then host and port mean nothing.
 
-    Of the options of redis-py's URLs two are known: `ssl_ca_certs` (a file) and `ssl_cert_reqs=none`."""
+    `private` is said of a tenant's own server: whether it may lie in a private network; None, of the platform's: it may
+    lie anywhere. Of the options of redis-py's URLs two are known: `ssl_ca_certs` (a file) and `ssl_cert_reqs=none`."""
 
     path: str = ""
     host: str = ""
@@ -27,6 +28,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool = False
     ca_file: str = ""
     verify: bool = True
+    private: bool | None = None
 
     def __str__(self) -> str:
         """For logs: without the password."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from django.conf import settings
 
 from engine.errors import StoreUnavailable, TenantSuspended
 from engine.snapshots import Cell
@@ -38,11 +39,17 @@ class Deployment:
     """One standalone server or one cluster, by its operator's login. A unix socket is a standalone server's; what
     listens on TCP is asked when it is first used."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
-        """Raises ValueError for an address that is none."""
-        self._seeds: list[Address] = [addresses.parse(url) for url in urls]
+    def __init__(self, urls: Sequence[str], *, private: bool | None = None) -> None:
+        """`private` as `tenants.addresses.Address` has it. Raises ValueError for an address that is none."""
+        parsed = (addresses.parse(url) for url in urls)
+        self._seeds: list[Address] = [msgspec.structs.replace(each, private=private) for each in parsed]
         self.topology = None if self._seeds[0].path else Topology(self._seeds)
         self.operator: Store = self.database(PLATFORM_DATABASE)
+
+    @classmethod
+    def own(cls, url: str) -> Deployment:
+        """A tenant's. Raises ValueError for an address that is none."""
+        return cls([url], private=settings.STORE_PRIVATE)
 
     @property
     def own_database(self) -> int:
@@ -88,7 +95,7 @@ class _Own:
     """A handle together with the deployment that has nobody else's."""
 
     def __init__(self, url: str) -> None:
-        self.deployment = Deployment([url])
+        self.deployment = Deployment.own(url)
         self.store = self.deployment.database(self.deployment.own_database)
 
     async def close(self) -> None:

@@ -93,14 +93,15 @@ def survey(nodes: Sequence[str], tenants: TenantTable) -> list[StoreReport]:
 async def _survey(nodes: Sequence[str], tenants: TenantTable) -> list[StoreReport]:
     shared = [view for view in tenants.by_id.values() if not view.store_url]
     own = [view for view in tenants.by_id.values() if view.store_url]
-    asked = [_report("platform", nodes, shared), *(_report(view.slug, [view.store_url], []) for view in own)]
+    asked = [_report("platform", nodes, shared), *(_report(view.slug, view.store_url, []) for view in own)]
     return list(await asyncio.gather(*asked))
 
 
-async def _report(name: str, urls: Sequence[str], tenants: Sequence[TenantView]) -> StoreReport:
+async def _report(name: str, where: Sequence[str] | str, tenants: Sequence[TenantView]) -> StoreReport:
+    """`where`: the platform's nodes, or the address of a tenant's own store."""
     report = StoreReport(name=name)
     try:
-        deployment = Deployment(urls)
+        deployment = Deployment.own(where) if isinstance(where, str) else Deployment(where)
     except ValueError as error:
         report.problems.append(f"its address is none: {error}")
         return report

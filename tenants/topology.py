@@ -98,9 +98,17 @@ class Topology:
         return any(standing.moving for standing in self.standings.values())
 
     def address(self, node: Node, database: int = 0) -> Address:
-        """Of a database of the node, with the operator's login."""
-        known = self._seeds.get(node) or msgspec.structs.replace(self._seed, path="", host=node.host, port=node.port)
+        """Of a database of the node, with the operator's login. A node that a tenant's own cluster names lies in a
+        private network only where the server does that the operator named: else whoever runs the cluster could send
+        us there."""
+        known = self._seeds.get(node)
+        if known is None:
+            private = self._seed.private and self._inside()
+            known = msgspec.structs.replace(self._seed, path="", host=node.host, port=node.port, private=private)
         return msgspec.structs.replace(known, database=database)
+
+    def _inside(self) -> bool:
+        return any(self._servers[node].inside for node in self._seeds if node in self._servers)
 
     def server(self, node: Node) -> Connection:
         """The operator's own connection, for what concerns the server itself."""

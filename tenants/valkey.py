@@ -8,8 +8,10 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from ipaddress import ip_address
 from typing import Final
 
+from engine.addresses import AddressRefused, connect, is_public
 from engine.errors import StoreUnavailable
 from tenants import addresses
 from tenants.addresses import Address
@@ -53,6 +55,8 @@ class Connection:
         self._failures = 0
         self._retry_at = 0.0
         self._era = ""
+        self.inside = False
+        """Of a tenant's own server: it was reached in a private network."""
 
     @property
     def idle(self) -> bool:
@@ -198,11 +202,32 @@ class Connection:
 
     async def _open_socket(self) -> Link:
         loop, address = asyncio.get_running_loop(), self.address
+        if address.private is not None:
+            return await self._open_pinned(address.private)
         if address.path:
             _, link = await loop.create_unix_connection(lambda: Link(self), address.path)
         else:
             context = address.tls_context()
             _, link = await loop.create_connection(lambda: Link(self), address.host, address.port, ssl=context)
+        return link
+
+    async def _open_pinned(self, private: bool) -> Link:
+        """By the rules of `engine.addresses`. Raises AddressRefused, which is a ValueError, OSError."""
+        loop, address = asyncio.get_running_loop(), self.address
+        if address.path:
+            if not private:
+                raise AddressRefused("a socket of this machine")
+            _, link = await loop.create_unix_connection(lambda: Link(self), address.path)
+            return link
+        context = address.tls_context()
+        name = address.host if context is not None else None
+        plain = await connect(address.host, address.port, private=private)
+        self.inside = not is_public(ip_address(plain.getpeername()[0]))
+        try:
+            _, link = await loop.create_connection(lambda: Link(self), sock=plain, ssl=context, server_hostname=name)
+        except BaseException:
+            plain.close()
+            raise
         return link
 
     async def _introduce(self, link: Link) -> None:

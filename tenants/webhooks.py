@@ -1,7 +1,6 @@
 """Signed messages to an address that a tenant named. Blocking: for background work.
 
-What a tenant writes there must not reach our own network: a name is looked up once, every address it has must be a
-public one, and that very address is connected to, so that a second look-up cannot say another. Redirects are not
+What a tenant writes there must not reach our own network: where calls may go says `engine.addresses`. Redirects are not
 followed. The signature is over time and body, as Stripe's webhooks have it
 (https://docs.stripe.com/webhooks#verify-manually)."""
 
@@ -12,7 +11,6 @@ import contextlib
 import hashlib
 import hmac
 import http.client
-import ipaddress
 import secrets
 import socket
 import ssl
@@ -25,19 +23,13 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
+from engine import addresses
+from engine.addresses import AddressRefused as AddressRefused
+
 SIGNATURE: Final = "X-Clawdbot-Signature"
 PREFIX: Final = "whsec_"
 TIMEOUT: Final = 10.0
 MOST_READ: Final = 65_536
-WRITTEN: Final = tuple(  # NAT64, IPv4-compatible, SIIT: the last four bytes are an IPv4 address
-    ipaddress.IPv6Network(each) for each in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")
-)
-
-Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-class AddressRefused(ValueError):
-    """It is none that may be called, and will be none later."""
 
 
 class DeliveryFailed(OSError):
@@ -92,7 +84,8 @@ def call(url: str, body: bytes, headers: Mapping[str, str], *, private: bool | N
     Raises AddressRefused, DeliveryFailed: there was no answer."""
     secure, host, port, path = _parsed(url)
     try:
-        link = pinned(host, port, private=settings.WEBHOOK_PRIVATE if private is None else private)
+        allowed = settings.WEBHOOK_PRIVATE if private is None else private
+        link = addresses.connect_blocking(host, port, private=allowed, timeout=TIMEOUT)
         if secure:
             context = ssl.create_default_context()
             link = context.wrap_socket(link, server_hostname=host, do_handshake_on_connect=False)
@@ -105,23 +98,14 @@ def call(url: str, body: bytes, headers: Mapping[str, str], *, private: bool | N
             answer = connection.getresponse()
             answer.read(MOST_READ)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
-        if isinstance(error, DeliveryFailed):
-            raise
         raise DeliveryFailed(f"the webhook cannot be reached: {type(error).__name__}") from error
     return int(answer.status)
 
 
-def pinned(host: str, port: int, *, private: bool, timeout: float = TIMEOUT) -> socket.socket:
-    """A connection to an address of this host that may be called. Raises AddressRefused, DeliveryFailed: it has none,
-    OSError, UnicodeError."""
-    plain = socket.create_connection(address_of(host, port, private=private), timeout)
-    plain.settimeout(timeout)
-    return plain
-
-
 def check_address(url: str) -> None:
     """Whether it can be one at all; nothing is looked up. Raises AddressRefused."""
-    _parsed(url)
+    _, host, _, _ = _parsed(url)
+    addresses.check_host(host, private=settings.WEBHOOK_PRIVATE)
 
 
 @contextlib.contextmanager
@@ -154,26 +138,3 @@ def _parsed(url: str) -> tuple[bool, str, int, str]:
         raise AddressRefused("not an address")
     secure = parts.scheme == "https"
     return secure, parts.hostname, port or (443 if secure else 80), path
-
-
-def address_of(host: str, port: int, *, private: bool) -> tuple[str, int]:
-    """Raises AddressRefused, OSError, UnicodeError."""
-    found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    if not found:
-        raise DeliveryFailed("the webhook's name is unknown")
-    if not private and not all(is_public(ipaddress.ip_address(each.partition("%")[0])) for each in found):
-        raise AddressRefused("an address of a private network")
-    return found[0], port
-
-
-def is_public(address: Ip) -> bool:
-    """Also of what is written into an IPv6 address."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and any(address in each for each in WRITTEN):
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -23,6 +23,9 @@ from access.people.addresses import address_of
 from tenants import secrets
 from tenants.attempts import CannotCount
 from tenants.models import User
+
+if TYPE_CHECKING:
+    from requests import Session
 
 PURPOSE: Final = "second factor"
 LINKS: Final = {"signup_url": "account_signup", "password_reset_url": "account_reset_password"}  # in mails
@@ -90,6 +93,11 @@ class FactorAdapter(DefaultMFAAdapter):
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):
+    def get_requests_session(self) -> Session:
+        from access.people import provider_calls  # noqa: PLC0415  # loads requests
+
+        return provider_calls.session()
+
     def can_authenticate_by_email(self, login: SocialLogin, email: str) -> bool:
         """Only into an account whose owner has shown that the address is theirs, on a word of the provider that it is
         the caller's. What an operator or a member typed into a form shows nothing."""

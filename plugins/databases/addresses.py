@@ -1,22 +1,24 @@
 """Where a tenant's database lies: the address it wrote, taken apart, and the one place that is connected to.
 
-As with webhooks (`tenants.webhooks`), a name is looked up once and that very address is connected to; unless the
-operator allows it, none may lie in a private network. Of what an address can say to a driver only these few things are
-taken: parameters that name files, other hosts or options never reach it."""
+Unless the operator allows it, none may lie in a private network: where calls may go says `engine.addresses`. Of what an
+address can say to a driver only these few things are taken: parameters that name files, other hosts or options never
+reach it."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from engine import addresses
+from engine.addresses import AddressRefused as AddressRefused
 from plugins.databases.catalogue import Dialect
-from tenants.webhooks import is_public
 
 SCHEMES: Final[dict[str, Dialect]] = {
     "sqlite": "sqlite",
@@ -31,10 +33,6 @@ LONGEST: Final = 1_000
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _FILE: Final = re.compile(r"[\w-][\w. -]{0,99}")
-
-
-class AddressRefused(ValueError):
-    """It is none that may be used; the text says why, without what is secret in it."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,17 +97,24 @@ def parse(url: str) -> Address:
     )
 
 
-def resolve(address: Address, *, private: bool) -> str:
+def resolve(address: Address, *, private: bool, timeout: float | None = None) -> str:
     """The IP address of the host. Raises AddressRefused, OSError."""
+    with _told():
+        return addresses.resolve_blocking(address.host, address.port, private=private, timeout=timeout)[0].host
+
+
+def connect(address: Address, *, private: bool, timeout: float) -> socket.socket:
+    """Raises AddressRefused, OSError."""
+    with _told():
+        return addresses.connect_blocking(address.host, address.port, private=private, timeout=timeout)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        found = [str(info[4][0]) for info in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)]
-    except UnicodeError:
-        raise AddressRefused("The address names no host.") from None
-    if not found:
-        raise OSError("the host's name is unknown")
-    if not private and not all(is_public(ipaddress.ip_address(each.partition("%")[0])) for each in found):
-        raise AddressRefused("The database lies in a private network.")
-    return found[0]
+        yield
+    except AddressRefused as error:
+        raise AddressRefused(f"The database lies at {error}.") from None
 
 
 def file_of(name: str, *, tenant: str, folder: Path | None, ours: tuple[Path, ...]) -> Path:

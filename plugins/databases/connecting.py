@@ -5,7 +5,6 @@ Imported only where a tenant has a database: SQLAlchemy takes tens of MiB."""
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 import ssl
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pymysql.cursors import SSCursor
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
+from engine.addresses import check_peer_of
 from plugins.databases import addresses
 from plugins.databases.addresses import Address
 from plugins.databases.catalogue import Source
@@ -82,9 +82,9 @@ _SQLITE_LIMITS: Final = (
 def _postgresql(source: Source, address: Address) -> Any:
     """Every place a driver looks for more (files of passwords and certificates, services) is closed."""
     verify: dict[str, Any] = {"sslrootcert": "system"} if address.tls == "verify-full" else {}
-    return psycopg.connect(
+    connection = psycopg.connect(
         host=address.host,
-        hostaddr=addresses.resolve(address, private=source.private),
+        hostaddr=addresses.resolve(address, private=source.private, timeout=CONNECT_TIME),
         port=address.port,
         user=address.user,
         password=address.password or "-",  # an empty one would be looked for elsewhere
@@ -98,10 +98,15 @@ def _postgresql(source: Source, address: Address) -> Any:
         tcp_user_timeout=int((source.time_limit + CONNECT_TIME) * 1000),
         **verify,
     )
+    try:
+        check_peer_of(connection.fileno(), private=source.private)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _mysql(source: Source, address: Address) -> Any:
-    host = addresses.resolve(address, private=source.private)
     connection: Any = pymysql.connections.Connection(
         host=address.host,  # the name that certificates are checked for
         port=address.port,
@@ -119,7 +124,7 @@ def _mysql(source: Source, address: Address) -> Any:
         defer_connect=True,
         **_mysql_tls(address.tls),
     )
-    plain = socket.create_connection((host, address.port), CONNECT_TIME)
+    plain = addresses.connect(address, private=source.private, timeout=CONNECT_TIME)
     try:
         connection.connect(sock=plain)
     except BaseException:

@@ -1,8 +1,8 @@
 """Message brokers that tenants name: RabbitMQ and Redis or Valkey by way of kombu, and streams of Redis or Valkey.
 
-What a tenant writes there must not reach our own network: a name is looked up once, every address it has must be a
-public one (unless the setting QUEUE_PRIVATE says otherwise), and that very address is connected to. Other transports of
-kombu are the operator's to allow (QUEUE_TRANSPORTS), who then knows where they lead."""
+What a tenant writes there must not reach our own network, unless the setting QUEUE_PRIVATE says otherwise: where calls
+may go says `engine.addresses`. Other transports of kombu are the operator's to allow (QUEUE_TRANSPORTS), who then knows
+where they lead."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from django.conf import settings
 
+from engine import addresses
+from engine.addresses import AddressRefused
 from plugins.outbox.events import Event
 from plugins.outbox.naming import routing_key
 from plugins.outbox.sinks import EventRefused, Sink, SinkAway
-from tenants import webhooks
-from tenants.webhooks import AddressRefused
 
 TIMEOUT: Final = 10.0  # seconds
 AMQP: Final = frozenset({"amqp", "amqps"})
@@ -164,6 +164,7 @@ class KombuSink:
                 channel
             ).declare()
         if self._url.partition("://")[0] in AMQP:
+            addresses.check_peer(self._connection.connection.transport.sock, private=settings.QUEUE_PRIVATE)
             channel.events["basic_return"].add(self._note_return)
         return kombu.Producer(channel, exchange=exchange)
 
@@ -250,13 +251,16 @@ class StreamSink:
 
 
 def address_of(broker: Broker) -> str:
-    """One of the host's addresses that may be connected to. Raises AddressRefused, OSError."""
-    return webhooks.address_of(broker.host, broker.port, private=settings.QUEUE_PRIVATE)[0]
+    """One of the host's addresses that may be connected to, as it stands before a port. Raises AddressRefused,
+    OSError."""
+    allowed = settings.QUEUE_PRIVATE
+    host = addresses.resolve_blocking(broker.host, broker.port, private=allowed, timeout=TIMEOUT)[0].host
+    return f"[{host}]" if ":" in host else host
 
 
 def connect(broker_host: str, port: int) -> socket.socket:
     """Raises AddressRefused, OSError."""
-    return webhooks.pinned(broker_host, port, private=settings.QUEUE_PRIVATE, timeout=TIMEOUT)
+    return addresses.connect_blocking(broker_host, port, private=settings.QUEUE_PRIVATE, timeout=TIMEOUT)
 
 
 def told(error: Exception) -> str:

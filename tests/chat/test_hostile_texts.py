@@ -59,7 +59,7 @@ def test_names_of_conversations_snapshots_and_models(primed, model):
             assert client.patch(f"/api/sessions/{session}", json={"name": name[:90]}).status_code == 200
         assert client.post(f"/api/sessions/{session}/snapshots", json={"name": hostile}).status_code == 201
     config = {
-        "models": [{"name": hostile, "adapter": "openai_compatible", "endpoint": "http://127.0.0.1:9/v1", "weight": 0}]
+        "models": [{"name": hostile, "adapter": "openai_compatible", "endpoint": "https://a.invalid/v1", "weight": 0}]
     }
     primed.product.manage("loadconfig", "-", "--tenant", access["tenant"], given=json.dumps(config))
     primed.enter(f"#{session}")

@@ -87,6 +87,35 @@ async def test_a_key_does_not_go_to_another_host(site):
     assert (await site.alice.request("PATCH", path, dropped)).json["has_key"] is False
 
 
+async def test_an_address_inside_is_refused_and_leave_for_one_is_none_for_another(site):
+    for inside in (
+        "http://127.0.0.1:8000/v1",
+        "http://localhost/v1",
+        "http://[fd00::1]/v1",
+        "http://169.254.169.254/v1",
+    ):
+        answer = await site.alice.post("/api/models", {**OWN, "endpoint": inside})
+        refused(answer, 400, "invalid_request", "endpoint")
+    number = (await made(site.alice))["id"]
+
+    def allow():
+        row = row_of(number)()
+        row.endpoint, row.allow_private = "http://10.0.0.5/v1", True
+        save_instance(instance=row, api_key="sk-inside")
+
+    await site.rows(allow)
+    path = f"/api/models/{number}"
+    assert (await site.alice.request("PATCH", path, {"weight": 3})).json["weight"] == 3
+    for elsewhere in (
+        "http://10.0.0.6/v1",
+        "http://10.0.0.5:6379/v1",
+        "http://127.0.0.1/v1",
+        "https://api.example.com/v1",
+    ):
+        body = {"endpoint": elsewhere, "api_key": "sk-other"}
+        refused(await site.alice.request("PATCH", path, body), 400, "invalid_request", "endpoint")
+
+
 async def test_of_the_platforms_it_shows_what_choosing_needs(site, shared):
     listed = (await site.alice.get("/api/models?scope=platform")).json["models"]
     assert [(row["name"], row["scope"]) for row in listed] == [("acme-granted", "platform"), ("all", "platform")]

@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from clawdbot_site import oidc
 from tenants import invitations
 from tenants.models import Member, User
+from tests.outbound.network import watched
 from tests.services.oidc import CLIENT, SECRET, Provider
 
 START = "/accounts/oidc/oidc/login/"
@@ -18,7 +19,8 @@ START = "/accounts/oidc/oidc/login/"
 @pytest.fixture
 def provider(settings, cast, valkey_url):
     made = Provider()
-    settings.SOCIALACCOUNT_PROVIDERS = oidc.provider(made.issuer, CLIENT, SECRET, "Acme ID")
+    settings.OIDC_PRIVATE = True
+    settings.SOCIALACCOUNT_PROVIDERS = oidc.provider(made.issuer, CLIENT, SECRET, "Acme ID", private=True)
     yield made
     made.stop()
 
@@ -94,13 +96,27 @@ def test_a_code_of_another_browser_is_refused(provider, browser, cast):
     assert other.get("/accounts/").status_code == 302
 
 
+def test_a_provider_in_a_private_network_is_not_asked(provider, browser, settings):
+    settings.OIDC_PRIVATE = False
+    with watched() as places:
+        assert browser().post(START).status_code < 500
+    assert places == []
+
+
 def test_a_provider_that_is_away_is_no_fault_of_ours(provider, browser):
     provider.stop()
     assert browser().post(START).status_code < 500
 
 
 def test_settings_that_make_no_sense_stop_the_start():
-    for issuer, client in (("ftp://x", "c"), ("https://", "c"), ("https://id.example", "")):
+    for issuer, client in (
+        ("ftp://x", "c"),
+        ("https://", "c"),
+        ("https://id.example", ""),
+        ("http://127.0.0.1:8080", "c"),
+        ("https://localhost/realm", "c"),
+        ("https://169.254.169.254", "c"),
+    ):
         with pytest.raises(ImproperlyConfigured):
             oidc.provider(issuer, client, "", "x")
     assert oidc.provider("", "", "", "") == {}

@@ -49,6 +49,16 @@ def test_it_takes_only_so_many(cast, monkeypatch):
     made(cast.globex)
 
 
+def test_leave_for_one_private_address_is_none_for_another(cast):
+    row = made(cast.acme, allow_private=True)
+    services.save_source(source=row, url=URL.replace("top-secret", "another"), by_tenant=True)
+    moved = URL.replace("db.example.com", "cache.example.com")
+    for url in (moved, URL.replace("/shop", ":6379/shop"), "mysql://a:b@db.example.com/shop"):
+        with pytest.raises(ValidationError, match="alone"):
+            services.save_source(source=row, url=url, by_tenant=True)
+    assert services.save_source(source=row, url=moved).place == "cache.example.com:5432/shop"  # an operator may
+
+
 def test_a_plugin_has_the_databases_of_its_own_tenant(cast, settings):
     for tenant in (cast.acme, cast.globex):
         PluginActivation.objects.create(tenant=tenant, plugin="database")
