@@ -16,7 +16,7 @@ from access.parts import Parts
 
 # Bytes the transport takes: what a tenant can be allowed and more. What is over the caller's limit is told in our words.
 TRANSPORT_LIMIT: Final = bodies.LARGEST_BYTES + 1024 * 1024
-CONNECTION_AGE: Final = 60 * 60_000  # milliseconds; new calls then go to another connection, those under way go on
+CONNECTION_AGE: Final = 60 * 60_000  # milliseconds; new calls then take another one
 CONNECTION_IDLE: Final = 10 * 60_000
 STREAMS_A_CONNECTION: Final = 256
 CALLS_AT_ONCE: Final = 4096
