@@ -14,7 +14,7 @@ from access import bodies
 from access.edges.grpc.service import SERVICE, ChatService
 from access.parts import Parts
 
-# Bytes the transport takes: what a tenant can be allowed and more. What is over the caller's limit is told in our words.
+# Bytes the transport takes: what a tenant can be allowed and more; what is over a caller's limit we tell in our words.
 TRANSPORT_LIMIT: Final = bodies.LARGEST_BYTES + 1024 * 1024
 CONNECTION_AGE: Final = 60 * 60_000  # milliseconds; new calls then take another one
 CONNECTION_IDLE: Final = 10 * 60_000
