@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from urllib.parse import quote
 from access import rate_limits
 from access.bodies import MAX_BYTES
 from engine.context import CONTEXT
-from engine.errors import PayloadTooLarge
+from engine.errors import InvalidRequest, PayloadTooLarge
 from engine.types import RateLimits, Start
 
 Scope = MutableMapping[str, Any]
@@ -34,16 +35,15 @@ async def read_body(
     receive: Receive, headers: dict[bytes, bytes], limit: int = MAX_BYTES, larger: Larger | None = None
 ) -> bytes:
     """The request's body. Raises PayloadTooLarge as soon as it is known to be too large, and ClientGone. A body that
-    stalls is the server's to end. `larger` is asked for the caller's own limit once the usual one is exceeded."""
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or len(length) > 19:
-        raise _too_large(limit)
+    stalls is the server's to end. `larger` is asked for the caller's own limit once the usual one is exceeded. Raises
+    InvalidRequest of one that is compressed."""
     pieces: list[bytes] = []
     size = 0
-    if int(length) > limit:
+    length = announced(headers)
+    if length > limit:
         limit, larger = await _raised(limit, larger), None
-        if int(length) > limit:
-            raise _too_large(limit)
+        if length > limit:
+            raise too_large(limit)
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
@@ -53,17 +53,26 @@ async def read_body(
         if size > limit:
             limit, larger = await _raised(limit, larger), None
             if size > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
         if not event.get("more_body", False):
             return b"".join([*pieces, piece]) if pieces else piece
         pieces.append(piece)
+
+
+def announced(headers: dict[bytes, bytes]) -> int:
+    """How long the body is said to be; 0 where nothing is said. Raises InvalidRequest: it is compressed, so nobody can
+    know how large it is."""
+    if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+        raise InvalidRequest("Content-Encoding: a body is taken as it is, never unpacked.")
+    length = headers.get(b"content-length", b"0")
+    return int(length) if length.isdigit() and len(length) <= 19 else sys.maxsize
 
 
 async def _raised(limit: int, larger: Larger | None) -> int:
     return limit if larger is None else max(limit, await larger())
 
 
-def _too_large(limit: int) -> PayloadTooLarge:
+def too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The body is larger than {limit} bytes.")
 
 

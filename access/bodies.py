@@ -45,13 +45,26 @@ def read(body: bytes, limit: int = MAX_BYTES) -> Json:
     """The JSON object of a body, out of all bounds perhaps: `bounded` has to say before anybody uses it."""
     if len(body) > limit:
         raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+    value = loaded(body)
     if type(value) is not dict:
         raise InvalidRequest("The body must be a JSON object.")
     return value
+
+
+def part(text: str | bytes) -> Any:
+    """JSON of any kind that stands within something else: a form's field, the arguments of a call. Raises
+    InvalidRequest."""
+    value = loaded(text)
+    check({"": value})
+    return value
+
+
+def loaded(text: str | bytes) -> Any:
+    """What JSON says, out of all bounds perhaps: `check` has to say before anybody uses it. Raises InvalidRequest."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
 
 
 def bounded(value: Json, body: bytes, *, token_lists: bool = False) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from access import errors
+from access import asgi, errors
 from access.asgi import App, Event, Receive, Scope, Send, peer
 from access.bodies import MAX_BYTES
 from access.connections import Authenticator
-from engine.errors import EngineError, PayloadTooLarge
+from engine.errors import EngineError
 
 PAGE_BYTES: Final = 32 * 1024 * 1024  # of a form with files in it; who may upload them is the page's to say
 
@@ -40,9 +40,11 @@ class Bounded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not length.isdigit() or len(length) > 19 or int(length) > self._limit:
-            await self._refuse(scope, send)
+        try:
+            if asgi.announced(dict(scope["headers"])) > self._limit:
+                raise asgi.too_large(self._limit)
+        except EngineError as error:
+            await errors.refuse(send, error, scope, [])
             return
         size, refused = 0, False
 
@@ -59,7 +61,4 @@ class Bounded:
 
         await self._app(scope, counted, unless_refused)
         if refused:
-            await self._refuse(scope, send)
-
-    async def _refuse(self, scope: Scope, send: Send) -> None:
-        await errors.refuse(send, PayloadTooLarge(f"The body is larger than {self._limit} bytes."), scope, [])
+            await errors.refuse(send, asgi.too_large(self._limit), scope, [])

@@ -83,6 +83,13 @@ def schemathesis(examples: int = 300) -> bool:
     return subprocess.run(command, cwd=ROOT, env=asked).returncode == 0
 
 
+def fuzz(examples: int = 20_000) -> bool:
+    """20,000 random scripts for each of WebSocket, gRPC and HTTP/2: no mistake of ours, no hang, the same processes."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_fuzz_websocket.py"]
+    command += ["tests/product/test_fuzz_grpc.py", "-o", "timeout=14400"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "FUZZ_EXAMPLES": str(examples)}).returncode == 0
+
+
 def outbox(rounds: int = 40) -> bool:
     """events to a stream and a webhook, the broker stopped, the publisher killed 40 times: all arrive, in order."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_outbox.py", "-o", "timeout=7200"]
@@ -93,6 +100,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
     "fairness": fairness,
+    "fuzz": fuzz,
     "budgets": budgets,
     "idempotency": idempotency,
     "idle-sockets": idle_sockets,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-import orjson
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -14,7 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from access import bodies
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm
+from engine.errors import InvalidRequest
 from plugins.databases import services
 from plugins.databases.catalogue import Look
 from plugins.databases.failures import QueryFailed
@@ -194,8 +195,8 @@ def _value(*parts: str) -> str:
 
 def _parts(value: str, count: int) -> list[str]:
     try:
-        parts = orjson.loads(value)
-    except orjson.JSONDecodeError:
+        parts = bodies.part(value)
+    except InvalidRequest:
         parts = None
     if not isinstance(parts, list) or len(parts) != count or not all(isinstance(part, str) for part in parts):
         raise ValidationError(_("That is no column of this page."))

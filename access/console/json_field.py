@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from django import forms
 from django.forms.fields import InvalidJSONInput, JSONString
 from django.utils.translation import gettext_lazy as _
@@ -20,8 +19,8 @@ class JsonField(forms.JSONField):
             return super().to_python(value)
         if isinstance(value, str) and not isinstance(value, JSONString):
             try:
-                value = orjson.loads(value)
-            except orjson.JSONDecodeError:
+                value = bodies.loaded(value)
+            except InvalidRequest:
                 raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
         try:
             bodies.check({"": value})

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import orjson
 
+from access import bodies
 from adapters.conversations import INVALID
+from engine.errors import InvalidRequest
 from engine.types import Json
 
 NOTHING: Final = frozenset({"", "null"})
@@ -77,6 +79,9 @@ def given(arguments: str) -> Json:
 
 def _read(arguments: str) -> Any:
     try:
-        return orjson.loads(arguments)
-    except orjson.JSONDecodeError:
+        value = bodies.loaded(arguments)
+        if arguments.count("{") + arguments.count("[") > bodies.MAX_DEPTH:
+            orjson.dumps(value)  # it reads deeper than it writes
+    except (InvalidRequest, orjson.JSONEncodeError):
         return None
+    return value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -15,7 +16,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from clawdbot_site.serving.bursts import WRITE_IDLE, Burst
+from clawdbot_site.serving.heads import JUDGED, Ambiguous, Head
 
+FRAMING = 8  # times as many bytes as a body has, and a header's worth more, may go into how it is cut into chunks
 LINGER = 1.0  # seconds a refused client may go on sending before the connection closes without a reset
 
 
@@ -80,7 +83,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.limits = self.server_state.limits
         self._reading_head = True
         self._head_bytes = 0
-        self._chunk_bytes = 0
+        self._piece_bytes = 0
+        self._body_bytes = 0
+        self._framed_bytes = 0  # what came since the head, chunks' sizes and trailers too
+        self._trailers = 0
+        self._head = Head()
         self._refusal = MALFORMED
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -106,9 +113,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():
             return
-        self._chunk_bytes = len(data)
+        self._piece_bytes = len(data)
         if self._reading_head:
             self._head_bytes += len(data)
+        else:
+            self._framed_bytes += len(data)
         super().data_received(data)
         if self._refused or self.transport.get_protocol() is not self:
             return
@@ -117,43 +126,47 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self.refuse(HEADERS_TOO_LARGE)
             elif self._head_bytes and self._timer is None:
                 self._arm(self.limits.header_time)
+        elif self._framed_bytes > self.limits.header_bytes + FRAMING * self._body_bytes:
+            self.refuse(MALFORMED)
         elif self.cycle is not None and self.cycle.more_body:
             self._disarm()
             self._arm_for_body()
 
     # Parser callbacks ---------------------------------------------------------------------------------------------
 
-    def on_url(self, url: bytes) -> None:
-        if not url.isascii():
-            raise self._refusing(MALFORMED)
-        self.url += url
-
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._reading_head:
+            self._trailer()
+            return
         if len(self.headers) >= self.limits.header_fields:
             raise self._refusing(HEADERS_TOO_LARGE)
         name = name.lower()  # as uvicorn does, written out: it runs for every field
-        if name == b"expect" and value.lower() == b"100-continue":
+        if name in JUDGED:
+            self._judged(self._head.judge, name, value)
+        elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if max(self._head_bytes, self._chunk_bytes) > self.limits.header_bytes:
+        if max(self._head_bytes, self._piece_bytes) > self.limits.header_bytes:
             exact = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if exact > self.limits.header_bytes:
                 raise self._refusing(HEADERS_TOO_LARGE)
-        if not self.url.startswith(
-            (b"/", b"http://", b"https://")
-        ):  # CONNECT's form, OPTIONS *: nothing here takes them
-            raise self._refusing(MALFORMED)
-        self._reading_head = False
+        self._judged(self._head.end, self.parser.get_http_version(), self.url)
         self._disarm()
         super().on_headers_complete()
+        self._reading_head = False
+        self._head = Head()
         if self.server_state.draining and self.cycle is not None:
             self.cycle.keep_alive = False  # the client's next request goes to somebody who stays
 
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         self._reading_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = self._framed_bytes = self._trailers = 0
         self._body_until = 0.0
         self._disarm()
         super().on_message_complete()
@@ -161,6 +174,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._burst.flush()
         super().on_response_complete()
+
+    def _trailer(self) -> None:
+        """A field after the body. Nobody is told of it: what it says was not there when the request was judged."""
+        self._trailers += 1
+        if self._trailers > self.limits.header_fields:
+            raise self._refusing(HEADERS_TOO_LARGE)
+
+    def _judged(self, judge: Callable[..., None], *said: object) -> None:
+        try:
+            judge(*said)
+        except Ambiguous:
+            raise self._refusing(MALFORMED) from None
 
     def _refusing(self, refusal: Refusal) -> Refused:
         self._refusal = refusal

@@ -65,6 +65,8 @@ class Tiny:
                     return
                 size, more = size + len(message["body"]), message.get("more_body", False)
             body = {"pid": os.getpid(), "ready": self.ready(), "size": size}
+            if scope["path"] == "/headers":
+                body["headers"] = [[part.decode("latin-1") for part in field] for field in scope["headers"]]
             await self.answer(send, 200 if self.ready() else 503, json.dumps(body).encode())
 
     async def answer(self, send, status: int, body: bytes) -> None:

@@ -85,11 +85,13 @@ class Call:
         return bytes(raw)
 
     async def write(self, message: bytes) -> None:
-        """Raises RateLimited: it is not read."""
+        """Raises RateLimited: it is not read; CancelledError: nobody is there any more."""
         limit = asyncio.timeout(STALLED)
         try:
             async with limit:
                 await self.context.write(message)
+        except grpc.aio.InternalError:
+            raise asyncio.CancelledError from None
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -113,7 +115,10 @@ class Call:
         if error.param is not None:
             said.append(("clawdbot-param", asgi.header_value(error.param).decode("ascii")))
         code = grpc.StatusCode[translated.grpc]
-        await self.context.abort(code, languages.said(error, language), tuple(said))
+        try:
+            await self.context.abort(code, languages.said(error, language), tuple(said))
+        except grpc.aio.InternalError:
+            raise asyncio.CancelledError from None
 
 
 _SAID: Final = ("Retry-After", "X-Clawdbot-Decision", "x-ratelimit-")
@@ -124,6 +129,8 @@ async def answered(call: Call, work: Awaitable[None]) -> None:
     try:
         await work
         call.status = 200
+    except grpc.aio.InternalError:  # the client left in this very moment
+        raise asyncio.CancelledError from None
     except Exception as error:  # noqa: BLE001  # the border: everything becomes a status
         await call.refuse(errors.public(error), call.language())
 

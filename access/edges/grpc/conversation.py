@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import grpc
@@ -288,4 +288,5 @@ class Conversation:
 
     async def _write(self, message: bytes) -> None:
         async with self._writing:
-            await self._call.context.write(message)
+            with suppress(grpc.aio.InternalError):  # nobody is there to hear it; the call is told that it is over
+                await self._call.context.write(message)

@@ -11,12 +11,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from access import bodies
+from access.edges.grpc.beside import Unreadable
 from access.edges.grpc.service import SERVICE, ChatService
 from access.parts import Parts
 
-# Bytes the transport takes: what a tenant can be allowed and more. Over the caller's limit is told in our words.
+# Bytes the transport takes: what a tenant can be allowed and more; what is over a caller's limit we tell in our words.
 TRANSPORT_LIMIT: Final = bodies.LARGEST_BYTES + 1024 * 1024
-CONNECTION_AGE: Final = 60 * 60_000  # milliseconds; new calls then go to another connection, those under way go on
+CONNECTION_AGE: Final = 60 * 60_000  # milliseconds; new calls then take another one
 CONNECTION_IDLE: Final = 10 * 60_000
 STREAMS_A_CONNECTION: Final = 256
 CALLS_AT_ONCE: Final = 4096
@@ -48,7 +49,9 @@ class GrpcServer:
         self._ready = ready
         self._service = ChatService(parts)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
-        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=CALLS_AT_ONCE)
+        self._server = grpc.aio.server(
+            interceptors=[Unreadable()], options=options, maximum_concurrent_rpcs=CALLS_AT_ONCE
+        )
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
