@@ -22,6 +22,7 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management import CommandError, call_command
 from django.db import connections
 
+from access.metrics.machine import kept
 from clawdbot_site import checks
 from clawdbot_site.serving import bootstrap, listening, localmodel, lock, models, valkey
 from clawdbot_site.serving.forking import ForkedChild
@@ -80,6 +81,7 @@ def up(say: Say) -> None:
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())
             held = stack.enter_context(lock.hold(settings.VAR_DIR))
+            stack.enter_context(kept(settings.VAR_DIR / "metrics"))
             listener = stack.enter_context(listening.bind(settings.HOST, settings.PORT))
             private = (held.fileno(), listener.fileno())
             Launcher(say, signals.check, _grpc_port(), private).run(listener.fileno(), listener.close)
