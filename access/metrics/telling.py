@@ -51,6 +51,8 @@ class Teller:
         self._machine = Machine(path, kind) if path is not None else None
         self._recent = recent
         self._besides = besides
+        self._writing = asyncio.Lock()
+        self._others: list[Snapshot] = []
         self._telling: asyncio.Task[None] | None = None
 
     def snapshot(self, *, ended: bool = False) -> Snapshot:
@@ -69,30 +71,32 @@ class Teller:
         )
 
     def start(self) -> None:
-        self._telling = asyncio.get_running_loop().create_task(self._keep_telling())
+        self._joining = asyncio.get_running_loop().create_task(self._join())
+        self._telling = asyncio.get_running_loop().create_task(self._keep_telling(self._joining))
 
     async def stop(self) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.wait([self._telling])
+        if self._telling is None:
+            return
+        await asyncio.wait([self._joining])
+        self._telling.cancel()
+        await asyncio.wait([self._telling])
         await self._tell(ended=True)
         if self._machine is not None:
             self._machine.leave()
 
     async def totals(self) -> Totals:
-        """Of the machine. A disk that does not answer costs what the others know."""
-        said = encode(self.snapshot())
-        if self._machine is not None:
+        """Of the machine. What is told here was told to the others before, so that none of them ever knows less. Where
+        the disk does not answer, what they told before counts."""
+        said = None
+        if self._machine is not None and self._joining.done():
             try:
                 async with asyncio.timeout(PATIENCE):
-                    await self._settle(self._machine)
-                    said = encode(self.snapshot())
-                    return await asyncio.to_thread(_added, said, self._machine)
+                    said = await self._tell_and_hear(self._machine)
             except OSError as error:  # TimeoutError is one
-                log.warning("metrics are of this process alone: %s", error)
-        return total([decode(said) or Snapshot()], time.time())
+                log.warning("metrics of other processes are as of before: %s", error)
+        return await asyncio.to_thread(_added, said or encode(self.snapshot()), self._others)
 
-    async def _keep_telling(self) -> None:
+    async def _join(self) -> None:
         if self._machine is not None:
             try:
                 await asyncio.to_thread(self._machine.join)
@@ -100,6 +104,9 @@ class Teller:
                 log.warning("what this process counts is told by itself alone: %s", error)
                 self._machine.leave()
                 self._machine = None
+
+    async def _keep_telling(self, joining: asyncio.Task[None]) -> None:
+        await asyncio.shield(joining)
         while True:
             await self._tell()
             await asyncio.sleep(EVERY)
@@ -109,10 +116,19 @@ class Teller:
         if machine is None:
             return
         try:
-            await self._settle(machine)
-            await asyncio.to_thread(machine.tell, encode(self.snapshot(ended=ended)))
+            async with self._writing:
+                await self._settle(machine)
+                await asyncio.to_thread(machine.tell, encode(self.snapshot(ended=ended)))
         except OSError as error:
             log.info("what was counted could not be told: %s", error)
+
+    async def _tell_and_hear(self, machine: Machine) -> bytes:
+        async with self._writing:
+            await self._settle(machine)
+            said = encode(self.snapshot())
+            await asyncio.to_thread(machine.tell, said)
+            self._others = await asyncio.to_thread(machine.others)
+            return said
 
     async def _settle(self, machine: Machine) -> None:
         """After it there is no name that the machine has not agreed upon."""
@@ -156,6 +172,6 @@ class Aside:
         await self._teller.stop()
 
 
-def _added(said: bytes, machine: Machine) -> Totals:
+def _added(said: bytes, others: list[Snapshot]) -> Totals:
     mine = decode(said)
-    return total([*([mine] if mine is not None else []), *machine.others()], time.time())
+    return total([*([mine] if mine is not None else []), *others], time.time())
