@@ -69,9 +69,9 @@ def leave() -> None:
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _count(sender: Any = None, **_: object) -> None:
-    """A worker that has a queue's name in its own is counted as that, every other one as `worker`."""
+    """A worker that is called `replays@…` is counted as that, every other one as `worker`."""
     name = str(getattr(sender, "hostname", "")).partition("@")[0]
-    jobs = Jobs(_ending.enter_context(told(name if name in app.conf.task_queues else "worker")))
+    jobs = Jobs(_ending.enter_context(told("replays" if name == "replays" else "worker")))
     task_prerun.connect(lambda task_id, **_: jobs.begin(task_id), weak=False)
     task_postrun.connect(
         lambda task_id, task, state=None, **_: jobs.end(task_id, task.name, state or "unknown"), weak=False

@@ -77,9 +77,10 @@ class Teller:
     async def stop(self) -> None:
         if self._telling is None:
             return
-        await asyncio.wait([self._joining])
-        self._telling.cancel()
-        await asyncio.wait([self._telling])
+        telling = self._telling
+        telling.cancel()
+        await asyncio.wait([self._joining, telling])
+        self._telling = None
         await self._tell(ended=True)
         if self._machine is not None:
             self._machine.leave()
@@ -88,10 +89,11 @@ class Teller:
         """Of the machine. What is told here was told to the others before, so that none of them ever knows less. Where
         the disk does not answer, what they told before counts."""
         said = None
-        if self._machine is not None and self._joining.done():
+        if self._telling is not None:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    said = await self._tell_and_hear(self._machine)
+                    await asyncio.shield(self._joining)
+                    said = await self._tell_and_hear()
             except OSError as error:  # TimeoutError is one
                 log.warning("metrics of other processes are as of before: %s", error)
         return await asyncio.to_thread(_added, said or encode(self.snapshot()), self._others)
@@ -122,7 +124,10 @@ class Teller:
         except OSError as error:
             log.info("what was counted could not be told: %s", error)
 
-    async def _tell_and_hear(self, machine: Machine) -> bytes:
+    async def _tell_and_hear(self) -> bytes | None:
+        machine = self._machine
+        if machine is None:
+            return None
         async with self._writing:
             await self._settle(machine)
             said = encode(self.snapshot())
