@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ from access.instance_states import live_weights
 from access.metrics import families as f
 from access.metrics.asking import Ask, Facts
 from access.metrics.counting import Metrics
-from access.metrics.series import Key, Values, combine
+from access.metrics.series import Values, combine
 from access.outbox_figures import OutboxReader
 from engine.errors import EngineError
 from engine.snapshots import Cell
@@ -22,10 +22,10 @@ from plugins.outbox.figures import Figure
 from routing.breaker import Breaker
 from routing.table import RoutingTable
 from sessions_app.layout import IDLE_BUCKETS, idle_bucket
-from tenants.directory import TenantTable
+from tenants.directory import TenantTable, TenantView
 from tenants.isolation import Stores
 from tenants.limits import Limits
-from tenants.limits.standing import Money, tenant_standing
+from tenants.limits.standing import tenant_standing
 
 CLOSED: Final = 0.0
 HALF_OPEN: Final = 1.0
@@ -138,20 +138,26 @@ def budgets(limits: Limits, tenants: Cell[TenantTable], most: int) -> Ask:
     """The used part of tenants' own budgets, of the first `most` that have one."""
 
     async def ask() -> Facts:
+        having = [view for view in tenants.value.by_id.values() if _has_budget(view)][:most]
         found: Values = {}
-        having = [view for view in tenants.value.by_id.values() if view.money_per_day or view.money_per_month]
-        for view in having[:most]:
-            with contextlib.suppress(EngineError):
-                for each in await tenant_standing(limits, view.id, models=()):
-                    found.update(_used(view.slug, "day", each.day))
-                    found.update(_used(view.slug, "month", each.month))
+        for used in await asyncio.gather(*(_used(limits, view) for view in having)):
+            found.update(used)
         return {f.BUDGET.name: found}
 
     return ask
 
 
-def _used(slug: str, period: str, money: Money | None) -> Iterator[tuple[Key, float]]:
-    """What is set aside for calls under way counts as used."""
-    if money is not None and money.used is not None:
-        spent = money.used + (money.set_aside or 0)
-        yield (slug, period), spent / money.limit if money.limit else 1.0
+def _has_budget(view: TenantView) -> bool:
+    return view.money_per_day is not None or view.money_per_month is not None
+
+
+async def _used(limits: Limits, view: TenantView) -> Values:
+    """What is set aside for calls under way counts as used. Nothing is told where nobody knows what was spent."""
+    found: Values = {}
+    with contextlib.suppress(EngineError):
+        for each in await tenant_standing(limits, view.id, models=()):
+            for period, money in (("day", each.day), ("month", each.month)):
+                if money is not None and money.used is not None:
+                    spent = money.used + (money.set_aside or 0)
+                    found[view.slug, period] = spent / money.limit if money.limit else 1.0
+    return found
