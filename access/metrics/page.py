@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import ipaddress
 
+from access import errors
 from access.asgi import Receive, Scope, Send, peer, respond
 from access.metrics.counting import Metrics
+from engine.errors import Unauthenticated
 
 
 class MetricsPage:
@@ -21,7 +23,7 @@ class MetricsPage:
         scope["route"] = "/metrics"
         headers = dict(scope["headers"])
         if not self._allowed(headers, peer(scope)):
-            await respond(send, 401, b'{"error":{"code":"unauthenticated"}}', [(b"www-authenticate", b"Bearer")])
+            await errors.refuse(send, Unauthenticated("The token for metrics is required."), scope, [])
             return
         page, kind = await self._metrics.page(headers.get(b"accept", b"").decode("latin-1"))
         await respond(send, 200, page, [], content_type=kind.encode())

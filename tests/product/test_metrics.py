@@ -120,3 +120,11 @@ def test_a_sibling_that_hangs_holds_nothing_up(gateway: Product, ask_grpc):
         assert requests(scraped(gateway)) == before
     finally:
         os.kill(hung, signal.SIGCONT)
+
+
+def test_the_grpc_server_tells_it_too(gateway: Product):
+    address = f"http://127.0.0.1:{gateway.environment['METRICS_PORT']}"
+    with gateway.http("") as client:
+        assert turns(samples(client.get(f"{address}/metrics").text)) >= turns(scraped(gateway))
+        assert client.get(f"{address}/livez").status_code == client.get(f"{address}/readyz").status_code == 200
+        assert client.post(f"{address}/api/chat", json={"message": "Hi"}).status_code == 404
