@@ -1,11 +1,13 @@
-"""Totals as text, in Prometheus' format 0.0.4 or OpenMetrics 1.0. Written here, since `prometheus_client` takes several
-times as long, in a process that answers turns meanwhile (`benchmarks/metrics.py` compares). Sources:
+"""Totals as text, in Prometheus' format 0.0.4 or OpenMetrics 1.0. Written here, since `prometheus_client` takes
+several times as long, and the process answers turns meanwhile (`benchmarks/metrics.py` compares). Sources:
 prometheus.io/docs/instrumenting/exposition_formats and prometheus.io/docs/specs/om/open_metrics_spec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import accumulate
+from math import inf
 from typing import Final
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -17,6 +19,7 @@ from access.metrics.series import Key, Spreads, Values
 from access.metrics.snapshot import Totals
 
 OPEN: Final = "application/openmetrics-text"
+REMEMBERED: Final = 1 << 15  # sets of labels whose text is kept
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _NO_VALUES: Final[Values] = {}
 _NO_SPREADS: Final[Spreads] = {}
@@ -43,39 +46,33 @@ def render(totals: Totals, accept: str = "") -> tuple[bytes, str]:
 
 
 def _values(family: Family, name: str, values: Values) -> Iterator[str]:
-    """One line each; labels in the order of their names, as `prometheus_client` has them."""
-    order = sorted(range(len(family.labels)), key=family.labels.__getitem__)
-    names = [f'{family.labels[place]}="' for place in order]
+    """One line each."""
     for key, value in values.items():
-        if len(key) != len(order):  # another version's
-            continue
-        if not key:
-            yield f"{name} {_number(value)}"
-            continue
-        pairs = ",".join([f'{named}{_quoted(key[place])}"' for named, place in zip(names, order, strict=True)])
-        yield f"{name}{{{pairs}}} {_number(value)}"
+        if len(key) == len(family.labels):  # else another version's
+            yield f"{name}{_labels(family.labels, key)} {_number(value)}"
+
+
+@lru_cache(REMEMBERED)
+def _labels(labels: tuple[str, ...], key: Key) -> str:
+    """In the order of their names, as `prometheus_client` has them."""
+    if not key:
+        return ""
+    pairs = sorted(zip(labels, key, strict=True))
+    return "{" + ",".join([f'{label}="{_quoted(value)}"' for label, value in pairs]) + "}"
 
 
 def _histogram(family: Family, spreads: Spreads) -> Iterator[str]:
     bounds = [*map(floatToGoString, family.bounds), "+Inf"]
+    with_bound = (*family.labels, "le")
     for key, spread in spreads.items():
         if len(key) != len(family.labels) or len(spread) != len(bounds) + 1:
             continue
-        pairs = _pairs(family, key)
         counts = list(accumulate(spread[:-1]))
         for bound, count in zip(bounds, counts, strict=True):
-            yield f"{family.name}_bucket{{{_joined([*pairs, ('le', bound)])}}} {_number(count)}"
-        labels = f"{{{_joined(pairs)}}}" if pairs else ""
+            yield f"{family.name}_bucket{_labels(with_bound, (*key, bound))} {_number(count)}"
+        labels = _labels(family.labels, key)
         yield f"{family.name}_count{labels} {_number(counts[-1])}"
         yield f"{family.name}_sum{labels} {_number(spread[-1])}"
-
-
-def _pairs(family: Family, key: Key) -> list[tuple[str, str]]:
-    return [(label, _quoted(value)) for label, value in zip(family.labels, key, strict=True)]
-
-
-def _joined(pairs: list[tuple[str, str]]) -> str:
-    return ",".join([f'{label}="{value}"' for label, value in sorted(pairs)])
 
 
 def _quoted(value: str) -> str:
@@ -83,4 +80,6 @@ def _quoted(value: str) -> str:
 
 
 def _number(value: float) -> str:
+    if -inf < value < inf:
+        return repr(float(value))
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]  # it has no types
