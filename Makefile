@@ -29,6 +29,7 @@ bench:
 	@tools/venv.sh dev
 	@$(PY) -m benchmarks.inprocess
 	@$(PY) -m benchmarks.handlers
+	@$(PY) -m benchmarks.metrics
 	@$(PY) -m benchmarks.gateway
 
 # The same measurement beside other gateways, in an environment of their own.

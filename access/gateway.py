@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import monotonic
 
 from access import errors
 from access.asgi import App, Event, Receive, Scope, Send, request_id
@@ -68,8 +69,8 @@ class Gateway:
             ended(path if path in self._sockets else OTHER, 101)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 0
-        ended = self._observer.http(scope, context.begin())
+        status, began = 0
+        ended = self._observer.http(scope, context.begin()), monotonic()
 
         async def counted(event: Event) -> None:
             nonlocal status
@@ -81,8 +82,7 @@ class Gateway:
             await self._serve(scope, receive, counted)
         finally:
             route = scope.get("route") or _section(scope["path"])
-            self._metrics.request(route, _method(scope["method"]), status or 499)
-            ended(route, status or 499)
+            self._metrics.request(route, _method(scope["method"]), status or 499), monotonic() - beganended(route, status or 499)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         edge = self._edge_of(scope)

@@ -150,16 +150,14 @@ class Layers:
         await self._engine.journal.completion(turn.completion("completed", "", self._choices, USAGE))
 
     async def _count(self, number: int) -> None:
+        tenant, model, seconds = "full", "gpt-3.5-turbo", time.monotonic() % 1
+        self._metrics.first_token(instance=model, model=model, seconds=0.01)
+        self._metrics.call(instance=model, model=model, error="", seconds=seconds)
         self._metrics.turn(
-            tenant="full",
-            model="gpt-3.5-turbo",
-            edge="openai",
-            state="completed",
-            ttft=0.01,
-            duration=time.monotonic() % 1,
-            usage=USAGE,
+            tenant=tenant, model=model, edge="openai", state="completed", ttft=0.01, duration=seconds, usage=USAGE
         )
-        self._metrics.request("/v1/chat/completions", "POST", 200)
+        self._metrics.spent(tenant=tenant, model=model, cost=1234)
+        self._metrics.request("/v1/chat/completions", "POST", 200, seconds)
 
     async def _encode(self, number: int) -> None:
         request = self._request(number)

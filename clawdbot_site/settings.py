@@ -16,6 +16,7 @@ from clawdbot_site import databases, env, logs, objects, oidc, telemetry
 from tenants.token_keys import TokenKeys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
 VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var").resolve()
 
 DEBUG = env.flag("DEBUG", False)
@@ -311,7 +312,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Clawdbot",
-    "VERSION": "0.1.0",
+    "VERSION": VERSION,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": ["access.openapi.describe"],

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from access.edges.grpc.server import GrpcServer
+from clawdbot_site.serving.beside import Beside
 from clawdbot_site.serving.listening import AddressTaken, bind, probe
 from clawdbot_site.serving.server import LAST_WORDS, Drain, spare_the_collector
 from clawdbot_site.serving.supervisor import Supervisor
@@ -34,6 +35,8 @@ def serve(
 ) -> None:
     """Until SIGTERM or SIGINT; `started` is called once, when all workers serve. Raises AddressTaken."""
     probe(settings.GRPC_HOST, number, "GRPC_PORT")
+    if settings.METRICS_PORT:
+        probe(settings.GRPC_HOST, settings.METRICS_PORT, "METRICS_PORT")
     _require_both()
 
     def run(ready: Callable[[], None]) -> None:
@@ -88,11 +91,23 @@ async def _serve(
             reason = "GRPC_CERT and GRPC_KEY are no certificate and its key" if credentials else str(error)
             raise AddressTaken(f"GRPC_PORT {number} on {host} cannot be listened on: {reason}.") from None
         await server.start()
+        beside = await _beside(application)
         spare_the_collector()
         started()
         await _drain(application, server, await stopping)
+        if beside is not None:
+            await beside.stop()
     finally:
         await application.shutdown()
+
+
+async def _beside(application: Application) -> Beside | None:
+    """Metrics and health over HTTP, where they are wanted."""
+    if not settings.METRICS_PORT:
+        return None
+    beside = Beside(application.app, bind(settings.GRPC_HOST, settings.METRICS_PORT, "METRICS_PORT"))
+    await beside.start()
+    return beside
 
 
 async def _drain(application: Application, server: GrpcServer, drain: Drain) -> None:

@@ -39,6 +39,39 @@ async def test_it_counts_requests_by_route_and_status():
     }
 
 
+async def nothing():
+    return {"type": "websocket.connect"}
+
+
+async def nowhere(event):
+    assert event["type"].startswith("websocket.")
+
+
+async def test_no_series_has_a_callers_words():
+    site = build(ScriptedModel())
+    secret = "the-callers-own-words"
+    for path in (f"/api/turns/{secret}", f"/v1/models/{secret}", f"/api/{secret}", f"/v1/{secret}", f"/{secret}/"):
+        await site.alice.get(path)
+    await site.alice.post("/api/chat", {"message": secret, "model": secret, "user": secret, "session_id": secret})
+    await site.alice.request(secret, "/api/chat")
+    for path in (f"/ws/{secret}", f"/ws/chat/{secret}"):
+        await site.app(scope_of("websocket", path, {"X-Header": secret}), nothing, nowhere)
+    page, _ = await site.parts.metrics.page("")
+    assert secret not in page.decode()
+    assert ("GET", "other", "404") in samples(site, "http_requests_total")
+
+
+async def test_it_measures_requests_to_the_end_of_their_answers():
+    gate = asyncio.Event()
+    site = build(ScriptedModel(["Hel", gate, "lo"]))
+    exchange = site.alice.begin("POST", "/api/chat", {"message": "Hi", "stream": True})
+    await asyncio.sleep(0.06)
+    gate.set()
+    await exchange.task
+    assert samples(site, "http_request_seconds_count") == {("/api/chat",): 1}
+    assert samples(site, "http_request_seconds_sum")["/api/chat",] > 0.05
+
+
 async def test_it_counts_who_left_as_499():
     site = build(ScriptedModel([asyncio.Event()]))
     exchange = site.alice.begin("POST", "/v1/chat/completions", {"messages": HI})
@@ -59,7 +92,9 @@ async def test_it_shows_metrics_to_loopback_and_to_the_token():
     answer = await metrics_for(site, local)
     assert answer.status == 200 and answer.headers["content-type"].startswith("text/plain")
     assert (await metrics_for(site, ("::1", 1))).status == 200
-    assert (await metrics_for(site, far)).status == 401
+    refused = await metrics_for(site, far)
+    assert refused.status == 401 and refused.json["error"]["code"] == "unauthenticated"
+    assert refused.headers["www-authenticate"].startswith("Bearer")
     assert (await metrics_for(site, None)).status == 401
     assert (await metrics_for(site, far, {"Authorization": "Bearer scrape me"})).status == 200
     assert (await metrics_for(site, far, {"Authorization": "Bearer wrong"})).status == 401

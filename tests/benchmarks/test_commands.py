@@ -25,6 +25,12 @@ def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
     )
 
 
+def test_it_prints_what_metrics_cost(tmp_path):
+    ended = python("-m", "benchmarks.metrics", "--tenants", "2", "--models", "2", "--workers", "2", folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "counting a turn" in ended.stdout and "the same by prometheus_client" in ended.stdout
+
+
 @pytest.mark.server
 def test_it_prints_what_every_layer_costs(tmp_path):
     figures = tmp_path / "figures.json"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.adapters.upstream import Upstream
-from tests.product.running import Product
+from tests.product.running import Product, free_port
 from tests.product.upstreams import reset, upstream_in_thread
 
 
@@ -37,6 +37,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, _scripted: Upstream) -> It
     product = Product(
         tmp_path_factory.mktemp("gateway") / "var",
         WORKERS="2",
+        METRICS_PORT=str(free_port()),
         MODEL_ENDPOINT=_scripted.url,
         MODEL_NAME="scripted",
         API_KEY="upstream-secret",

@@ -35,7 +35,7 @@ class Command(BaseCommand):
         drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
         try:
             ready = partial(self._ready, options["ready_fd"], number)
-            grpcserver.serve(create, number, drain, ready, workers=settings.GRPC_WORKERS)
+            grpcserver.serve(partial(create, "grpc"), number, drain, ready, workers=settings.GRPC_WORKERS)
         except (listening.AddressTaken, ImproperlyConfigured) as reason:
             raise CommandError(str(reason)) from None
 
