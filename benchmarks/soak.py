@@ -83,6 +83,11 @@ def outbox(rounds: int = 40) -> bool:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "OUTBOX_ROUNDS": str(rounds)}).returncode == 0
 
 
+def rolling() -> bool:
+    """20 rolling restarts under streams of 60 s, sockets and gRPC calls: no failed request, no cut stream."""
+    return subprocess.run([sys.executable, "-m", "benchmarks.rolling"], cwd=ROOT).returncode == 0
+
+
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
@@ -93,6 +98,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "isolation": isolation,
     "outbox": outbox,
     "resume": resume,
+    "rolling": rolling,
     "schemathesis": schemathesis,
     "session-store": session_store,
     "sessions-race": sessions_race,
