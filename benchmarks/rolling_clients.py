@@ -17,8 +17,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from access.edges.grpc.generated import chat_pb2 as pb
-from access.edges.sockets import whose
-from access.frames import as_socket
 
 ASK = json.dumps({"type": "chat", "ref": 1, "message": "Hello"})
 SERVICE = "clawdbot.v1.ChatService"
@@ -27,6 +25,13 @@ QUICK_RECONNECT = (
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+
+def as_frame(event: str) -> str:
+    """The frame of a socket that a server-sent event stands for."""
+    number, name, data = (line.partition(": ")[2] for line in event.split("\n"))
+    rest = "}" if data == "{}" else f",{data[1:]}"
+    return f'{{"type":"{name}","ref":1,"event_id":"{number}"{rest}'
 
 
 @dataclass
@@ -155,13 +160,13 @@ class Load:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{self.web}", headers=self.headers) as session:
             async with session.get(f"/api/turns/{json.loads(had[0])['id']}/events") as answer:
                 whole = await answer.read()
-        events = [event + b"\n\n" for event in whole.split(b"\n\n")[:-1]]
-        assert list(had) == [as_socket(event, whose(1)) for event in events], "a resumed turn has other bytes"
+        events = whole.decode().split("\n\n")[:-1]
+        assert list(had) == [as_frame(event) for event in events], "a resumed turn has other bytes"
         text = "".join(json.loads(each).get("content", "") for each in had if json.loads(each)["type"] == "delta")
         assert text == self.streamed, text
         self.done["socket"] += 1
 
-    # gRPC: one call after the other on a channel of its own -------------------------------------------------------------
+    # gRPC: one call after the other on a channel of its own -----------------------------------------------------------
 
     async def _calls(self) -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.grpc}", options=QUICK_RECONNECT) as channel:

@@ -1,4 +1,4 @@
-"""Two gateways behind a balancer are restarted under load: nobody notices. The large form is `make soak NAME=rolling`."""
+"""Two gateways behind a balancer are restarted under load: nobody notices. Large: `make soak NAME=rolling`."""
 
 from __future__ import annotations
 
