@@ -83,6 +83,12 @@ def outbox(rounds: int = 40) -> bool:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "OUTBOX_ROUNDS": str(rounds)}).returncode == 0
 
 
+def outages(seconds: int = 30) -> bool:
+    """the store, the journal's and the main database away for 30 s each: clear refusals, nothing lost, back by itself."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_dependencies.py", "-o", "timeout=600"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "OUTAGE_SECONDS": str(seconds)}).returncode == 0
+
+
 def rolling() -> bool:
     """20 rolling restarts under streams of 60 s, sockets and gRPC calls: no failed request, no cut stream."""
     return subprocess.run([sys.executable, "-m", "benchmarks.rolling"], cwd=ROOT).returncode == 0
@@ -97,6 +103,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "idle-sockets": idle_sockets,
     "isolation": isolation,
     "outbox": outbox,
+    "outages": outages,
     "resume": resume,
     "rolling": rolling,
     "schemathesis": schemathesis,

@@ -8,14 +8,17 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import httpx2
+import psycopg
 import pytest
 
 from clawdbot_site.selftest import ledger
-from clawdbot_site.selftest.recorded import found
+from tenants.keys import new_key
 from tests.adapters.upstream import by_stream, error
 from tests.product.outages import Place, standing
 from tests.product.running import Product, until
@@ -28,6 +31,7 @@ CLEAR = {(503, "audit_unavailable"), (503, "store_unavailable"), (200, "")}
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     with standing(tmp_path_factory.mktemp("outages")) as started:
+        until(lambda: readiness(started.product) == (200, []), "it is ready", 60)
         yield started
     assert started.product.processes() == []
 
@@ -52,6 +56,35 @@ def readiness(product: Product) -> tuple[int, list[str]]:
 def alive(product: Product) -> bool:
     with product.http("") as client:
         return client.get("/livez").status_code == client.get("/startupz").status_code == 200
+
+
+def test_it_runs_on_postgresql(place: Place):
+    product = place.product
+    with product.http() as http:
+        row, key = product.operate(
+            "row, key = services.create_api_key(tenant=Tenant.objects.get(slug='demo'), name='pg')\n"
+            "value = [row.pk, key]"
+        )
+        bearer = {"Authorization": f"Bearer {key}"}
+
+        def status() -> int:
+            return http.post("/api/chat", json={"message": "Hi"}, headers=bearer).status_code
+
+        until(lambda: status() == 200, "the new key works")
+        product.operate(f"services.revoke_api_key(key=ApiKey.objects.everywhere().get(pk={row}))")
+        until(lambda: status() == 401, "the revoked key is refused")
+        product.operate(
+            "replace_words(tenant=Tenant.objects.get(slug='demo'), name='w', words=['forbidden'])\nvalue = 1"
+        )
+        until(lambda: http.post("/api/chat", json={"message": "forbidden"}).status_code == 400, "the word list is live")
+    hits = (
+        "from compliance.hit_reports import report\n"
+        "value = report(SensitiveWordList.objects.everywhere().get(name='w').pk).total"
+    )
+    until(lambda: product.operate(hits) >= 1, "its hits are counted")
+    vendors = "from django.db import connections\nvalue = [connections[each].vendor for each in ('default', 'journal')]"
+    assert product.operate(vendors) == ["postgresql", "postgresql"]
+    assert not (product.folder / "db.sqlite3").exists()
 
 
 # Readiness ------------------------------------------------------------------------------------------------------------
@@ -132,17 +165,37 @@ def told(answer: httpx2.Response) -> tuple[int, str]:
         return 200, ""
     body = answer.json()["error"]
     assert set(body) - {"param"} == {"code", "message", "request_id", "retryable"}
-    assert body["retryable"] and int(answer.headers["retry-after"]) >= 1
+    if answer.status_code == 503:
+        assert body["retryable"] and int(answer.headers["retry-after"]) >= 1
     return answer.status_code, body["code"]
 
 
 def nothing_is_lost(place: Place, answers: ledger.Ledger) -> None:
     """Every first byte has its intent and every end its completion with the same text; no call broke off."""
-    until(lambda: place.product.manage("audit", "balance").returncode == 0, "the balance holds", 60)
-    lines = place.product.manage("selftest", "recorded").stdout.splitlines()
-    verdict = ledger.compare(answers, found(iter(lines)), 0)
+    holds(place)
+    recorded = place.product.operate(RECORDED)
+    verdict = ledger.compare(answers, {mark: ledger.Found(*turn) for mark, turn in recorded.items()}, 0)
     assert verdict.kept and verdict.answered, verdict
     assert answers.cut == 0
+
+
+def holds(place: Place) -> None:
+    until(lambda: place.product.operate(BALANCE), "the balance holds and nothing is open", 60)
+
+
+RECORDED = """
+from django.db import connections
+from clawdbot_site.selftest.recorded import recorded
+connections.close_all()  # an outage before may have cut them
+value = {one.mark: [one.turn_id, one.state, one.text] for one in recorded()}
+"""
+BALANCE = """
+from django.db import connections
+from compliance.journal.balance import balance
+connections.close_all()
+found = balance()
+value = found.holds and not found.in_flight
+"""
 
 
 @pytest.mark.parametrize("name", ["store", "journal", "database"])
@@ -167,24 +220,28 @@ def test_an_outage_is_refused_clearly_lost_nowhere_and_over_when_it_is_over(plac
 def test_callers_it_knows_go_on_without_the_main_database(place: Place):
     product = place.product
     assert product.ask().status_code == 200
+    nobodys = new_key()
     place.database.cut()
-    until(lambda: told(product.ask(key="cb_nobody_knows_this_one")) == (503, "store_unavailable"), "it cannot say", 30)
+    until(lambda: told(product.ask(key=nobodys)) == (503, "store_unavailable"), "it cannot say", 30)
     assert product.ask().status_code == 200
     assert readiness(product) == (200, [])
     place.database.mend()
-    until(lambda: product.ask(key="cb_nobody_knows_this_one").status_code == 401, "it can say again", 30)
+    until(lambda: product.ask(key=nobodys).status_code == 401, "it can say again", 30)
 
 
 def test_work_for_later_is_refused_without_the_broker_and_turns_go_on(place: Place):
     product = place.product
+    person = {"username": product.access["admin_user"], "password": product.access["admin_password"]}
+    with product.http("") as client:
+        token = client.post("/api/token/", json=person).json()["access"]
     place.broker.cut()
-    with product.http() as client:
+    with product.http(token) as client:
         refused = client.post("/api/audit/exports", json={})
     assert told(refused) == (503, "store_unavailable"), refused.text
     assert product.ask().status_code == 200
     assert readiness(product) == (200, [])
     place.broker.mend()
-    with product.http() as client:
+    with product.http(token) as client:
         job = client.post("/api/audit/exports", json={})
         assert job.status_code == 202, job.text
         path = f"/api/jobs/{job.json()['id']}"
@@ -205,6 +262,59 @@ def test_turns_go_on_without_object_storage(place: Place):
         objects.unlink()
         if aside.exists():
             aside.rename(objects)
+
+
+# The journal refuses ------------------------------------------------------------------------------------------------
+
+TOGETHER = 6
+REFUSED = [(503, "audit_unavailable")] * TOGETHER
+
+
+def asked(product: Product) -> list[tuple[int, str]]:
+    """So many at once, every second as a stream: status and code of each."""
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        return [told(answer) for answer in pool.map(lambda n: product.ask(stream=bool(n % 2)), range(TOGETHER))]
+
+
+def refuses_and_recovers(place: Place, begin: Callable[[], object], end: Callable[[], object]) -> None:
+    begin()
+    try:
+        assert asked(place.product) == REFUSED  # a call that runs already may be among these, none among the next
+        before = len(place.upstream.requests)
+        assert asked(place.product) == REFUSED
+        assert len(place.upstream.requests) == before
+        assert readiness(place.product) == (503, ["journal"])
+    finally:
+        end()
+    until(lambda: place.product.ask().status_code == 200, "it answers again")
+    holds(place)
+
+
+def test_it_refuses_everything_while_the_journals_database_cannot_be_reached(place: Place):
+    refuses_and_recovers(place, place.journal.cut, place.journal.mend)
+
+
+def test_it_refuses_everything_while_the_journals_database_is_slow(place: Place):
+    slow = partial(setattr, place.journal, "delay")
+    refuses_and_recovers(place, partial(slow, 5.0), partial(slow, 0.0))
+
+
+def test_it_refuses_everything_while_the_journals_database_is_full(place: Place):
+    """What the server says when it is out of room, said by a trigger."""
+    address = place.server.url.removesuffix("/postgres") + "/record"
+
+    def run(statement: str) -> None:
+        with psycopg.connect(address) as database:
+            database.execute(statement)
+
+    def fill() -> None:
+        run("""
+            CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+            CREATE TRIGGER full_disk BEFORE INSERT ON compliance_auditentry
+            FOR EACH ROW EXECUTE FUNCTION full_disk()""")
+
+    refuses_and_recovers(place, fill, partial(run, "DROP FUNCTION full_disk CASCADE"))
 
 
 # The databases of the next release ------------------------------------------------------------------------------------
@@ -243,6 +353,7 @@ def apply(alias, label, operation, state):
         operation.database_forwards(label, editor, state, after)
     return after
 
+connections.close_all()  # an outage before may have cut them
 for alias, steps in STEPS.items():
     state = ProjectState.from_apps(apps)
     for label, operation in steps:
