@@ -84,7 +84,7 @@ def outbox(rounds: int = 40) -> bool:
 
 
 def outages(seconds: int = 30) -> bool:
-    """the store, the journal's and the main database away for 30 s each: clear refusals, nothing lost, back by itself."""
+    """the store and both databases away for 30 s each: clear refusals, nothing lost, back by itself."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_dependencies.py", "-o", "timeout=600"]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "OUTAGE_SECONDS": str(seconds)}).returncode == 0
 
@@ -92,6 +92,11 @@ def outages(seconds: int = 30) -> bool:
 def rolling() -> bool:
     """20 rolling restarts under streams of 60 s, sockets and gRPC calls: no failed request, no cut stream."""
     return subprocess.run([sys.executable, "-m", "benchmarks.rolling"], cwd=ROOT).returncode == 0
+
+
+def upgrade() -> bool:
+    """two revisions from git on one PostgreSQL, forwards and back under load: no request fails, nothing is lost."""
+    return subprocess.run([sys.executable, "-m", "benchmarks.upgrade"], cwd=ROOT).returncode == 0
 
 
 RUNS: dict[str, Callable[[], bool]] = {
@@ -109,6 +114,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "schemathesis": schemathesis,
     "session-store": session_store,
     "sessions-race": sessions_race,
+    "upgrade": upgrade,
 }
 
 
