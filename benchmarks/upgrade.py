@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -28,7 +29,6 @@ from clawdbot_site.selftest import ledger
 from clawdbot_site.selftest.instance import ROOT, Instance, children, name
 from clawdbot_site.selftest.model import Model
 from clawdbot_site.selftest.postgres import PostgresServer
-from clawdbot_site.selftest.recorded import found
 
 BACK = 20  # commits, where there is no tag
 GRACE = 120.0
@@ -136,9 +136,15 @@ class Upgrade:
                 text=True,
             )
             assert done.returncode == 0, done.stdout + done.stderr
-        verdict = ledger.compare(self._answers, found(iter(done.stdout.splitlines())), 0)
+        verdict = ledger.compare(self._answers, found(done.stdout), 0)
         print(verdict, f"refused {self._answers.refused}, cut {self._answers.cut}", sep="\n")
         return verdict.kept and bool(verdict.answered) and not self._answers.refused and not self._answers.cut
+
+
+def found(said: str) -> dict[str, ledger.Found]:
+    """What `selftest recorded` said, by mark."""
+    turns = [json.loads(line) for line in said.splitlines() if line.strip()]
+    return {one["mark"]: ledger.Found(one["turn_id"], one["state"], one["text"]) for one in turns}
 
 
 async def measure(folder: Path, root: Path, seconds: float) -> bool:
@@ -148,7 +154,8 @@ async def measure(folder: Path, root: Path, seconds: float) -> bool:
     await model.start()
     settings = {"MODEL_ENDPOINT": model.url, "MODEL_NAME": "m", "API_KEY": "k", "LOCAL_MODEL": "off", "GRPC_PORT": "0"}
     databases = {"DATABASE_URL": server.database("main"), "JOURNAL_URL": server.database("record")}
-    old = Instance(folder / "var", root=root, **settings, **databases)
+    old = Instance(folder / "var", **settings, **databases)
+    old.root = root
     old.environment["DRAIN_DELAY"] = "2"
     try:
         await asyncio.to_thread(old.start)

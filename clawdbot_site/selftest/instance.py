@@ -18,11 +18,12 @@ KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH"
 
 
 class Instance:
-    """`settings` are the only ones beside the folder and the port. `root` is where its code is."""
+    """`settings` are the only ones beside the folder and the port. `root` is where its code
+    is."""
 
-    def __init__(self, folder: Path, *, root: Path = ROOT, **settings: str) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self.root = root
+        self.root = ROOT
         self.log = folder.parent / f"{folder.name}.log"
         self.port = _free_port()
         self.environment = {

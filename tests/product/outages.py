@@ -49,6 +49,7 @@ def standing(folder: Path, **settings: str) -> Iterator[Place]:
             DATABASE_URL=server.database("main").replace(f":{server.port}/", f":{database.port}/"),
             JOURNAL_URL=server.database("record").replace(f":{server.port}/", f":{journal.port}/"),
             REDIS_HOST=f"redis://127.0.0.1:{store.port}",
+            JOB_REDO_SECONDS="5",
             BROKER_URL=f"redis://127.0.0.1:{broker.port}/1",
             **settings,
         )

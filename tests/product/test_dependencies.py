@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -229,23 +230,39 @@ def test_callers_it_knows_go_on_without_the_main_database(place: Place):
     until(lambda: product.ask(key=nobodys).status_code == 401, "it can say again", 30)
 
 
-def test_work_for_later_is_refused_without_the_broker_and_turns_go_on(place: Place):
-    product = place.product
+def token(product: Product) -> str:
+    """The administrator's."""
     person = {"username": product.access["admin_user"], "password": product.access["admin_password"]}
     with product.http("") as client:
-        token = client.post("/api/token/", json=person).json()["access"]
-    place.broker.cut()
-    with product.http(token) as client:
+        return str(client.post("/api/token/", json=person).json()["access"])
+
+
+def test_work_for_later_is_refused_without_the_broker_and_turns_go_on(place: Place):
+    product = place.product
+    with product.http(token(product)) as client:
+        place.broker.cut()
         refused = client.post("/api/audit/exports", json={})
-    assert told(refused) == (503, "store_unavailable"), refused.text
-    assert product.ask().status_code == 200
-    assert readiness(product) == (200, [])
-    place.broker.mend()
-    with product.http(token) as client:
+        assert told(refused) == (503, "store_unavailable"), refused.text
+        assert product.ask().status_code == 200
+        assert readiness(product) == (200, [])
+        place.broker.mend()
         job = client.post("/api/audit/exports", json={})
         assert job.status_code == 202, job.text
         path = f"/api/jobs/{job.json()['id']}"
         until(lambda: client.get(path).json()["state"] == "done", "the worker is back too", 60)
+
+
+def test_a_job_whose_worker_is_killed_is_done_by_the_next_one(place: Place):
+    product = place.product
+    with product.http(token(product)) as client:
+        place.journal.delay = 60.0  # it hangs where it reads
+        job = f"/api/jobs/{client.post('/api/audit/exports', json={}).json()['id']}"
+        until(lambda: client.get(job).json()["state"] == "running", "a worker has begun it", 60)
+        before = product.child("replays")
+        os.kill(before, signal.SIGKILL)
+        until(lambda: product.child("replays") not in (0, before), "another worker has started", 60)
+        place.journal.delay = 0.0
+        until(lambda: client.get(job).json()["state"] == "done", "it is done after all", 90)
 
 
 def test_turns_go_on_without_object_storage(place: Place):
