@@ -73,6 +73,9 @@ class Upgrade:
             playing = asyncio.create_task(ledger.play(self._answers, url, self._old.key, clients=8, stop=stop))
             try:
                 await self._go_there_and_back()
+            except TimeoutError as missed:
+                print(missed, self._old.log.read_text(errors="replace")[-1_000:], sep="\n")
+                return False
             finally:
                 stop.set()
                 await playing
