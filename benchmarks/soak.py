@@ -96,6 +96,22 @@ def outbox(rounds: int = 40) -> bool:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "OUTBOX_ROUNDS": str(rounds)}).returncode == 0
 
 
+def outages(seconds: int = 30) -> bool:
+    """the store and both databases away for 30 s each: clear refusals, nothing lost, back by itself."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_dependencies.py", "-o", "timeout=600"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "OUTAGE_SECONDS": str(seconds)}).returncode == 0
+
+
+def rolling() -> bool:
+    """20 rolling restarts under streams of 60 s, sockets and gRPC calls: no failed request, no cut stream."""
+    return subprocess.run([sys.executable, "-m", "benchmarks.rolling"], cwd=ROOT).returncode == 0
+
+
+def upgrade() -> bool:
+    """two revisions from git on one PostgreSQL, forwards and back under load: no request fails, nothing is lost."""
+    return subprocess.run([sys.executable, "-m", "benchmarks.upgrade"], cwd=ROOT).returncode == 0
+
+
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
@@ -106,11 +122,14 @@ RUNS: dict[str, Callable[[], bool]] = {
     "idle-sockets": idle_sockets,
     "isolation": isolation,
     "outbox": outbox,
+    "outages": outages,
     "resume": resume,
     "rebinding": rebinding,
+    "rolling": rolling,
     "schemathesis": schemathesis,
     "session-store": session_store,
     "sessions-race": sessions_race,
+    "upgrade": upgrade,
 }
 
 

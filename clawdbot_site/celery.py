@@ -58,6 +58,16 @@ def _keep_private(**_: object) -> None:
     os.umask(0o077)
 
 
+def take_back(broker: str) -> None:
+    """What workers had begun when they were killed is in its queue again, for the next one: to be called by who knows
+    that no worker of this broker runs. Where others may, the broker does it itself after JOB_REDO_SECONDS. Raises
+    kombu's OperationalError."""
+    with app.connection_for_write(broker) as connection:
+        channel = connection.default_channel
+        channel.visibility_timeout = -1  # nobody is given any time any more
+        channel.qos.restore_visible(num=None)
+
+
 @worker_init.connect  # type: ignore[untyped-decorator]  # celery ships no types
 @beat_init.connect  # type: ignore[untyped-decorator]
 def _refuse(**_: object) -> None:

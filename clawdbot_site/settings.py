@@ -118,6 +118,8 @@ JOURNAL_WRITER_URL = env.text("JOURNAL_WRITER_URL")
 JOURNAL_WRITER = databases.sql("JOURNAL_WRITER_URL", JOURNAL_WRITER_URL) if JOURNAL_WRITER_URL else None
 JOURNAL_SPOOL = env.text("JOURNAL_SPOOL")
 JOURNAL_SPOOL_MB = env.whole("JOURNAL_SPOOL_MB", 1024, low=1)
+MIGRATE_LOCK_TIMEOUT = env.seconds("MIGRATE_LOCK_TIMEOUT", 2)
+MIGRATE_PATIENCE = env.seconds("MIGRATE_PATIENCE", 300)
 DATABASE_ROUTERS = ["compliance.database.JournalRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -147,6 +149,11 @@ JOURNAL_RETENTION_DAYS = env.whole("JOURNAL_RETENTION_DAYS", 0, low=0)
 
 # Background work --------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = BROKER_URL
+JOB_REDO_SECONDS = env.whole("JOB_REDO_SECONDS", 3600, low=1)
+# Only Valkey has to be told when to take a worker for dead; others see its connection end.
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": JOB_REDO_SECONDS} if BROKER_URL.startswith(("redis", "valkey")) else {}
+)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

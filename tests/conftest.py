@@ -56,7 +56,7 @@ LONGEST = (
     "product/test_backup.py",
     "product/test_selftest.py",
     "product/test_starts_and_stops.py",
-    "product/test_fail_closed.py",
+    "product/test_dependencies.py",
     "product/test_resume.py",
     "product/test_erasing.py",
 )

@@ -18,10 +18,12 @@ KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH"
 
 
 class Instance:
-    """`settings` are the only ones beside the folder and the port."""
+    """`settings` are the only ones beside the folder and the port. `root` is where its code
+    is."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self.root = ROOT
         self.log = folder.parent / f"{folder.name}.log"
         self.port = _free_port()
         self.environment = {
@@ -42,7 +44,7 @@ class Instance:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own program
                 [sys.executable, "manage.py", "up"],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -85,7 +87,7 @@ class Instance:
         """A command with the instance's settings."""
         return subprocess.run(  # noqa: S603  # our own program
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environment,
             capture_output=True,
             text=True,

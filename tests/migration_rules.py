@@ -1,0 +1,138 @@
+"""What a migration may do while the release before it still answers: widen, never narrow (`docs/migrations.md`).
+
+`faults(migration, before)` are the operations that would break the code from before it, or make it wait."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import singledispatch
+
+from django.db import migrations, models
+from django.db.migrations.migration import Migration
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+from django.db.models import NOT_PROVIDED
+
+from tenants.indexes import AddIndexConcurrently
+
+# Tables that grow with every turn or every user: to build an index of one takes minutes.
+LARGE = {
+    ("compliance", name)
+    for name in (
+        "auditentry", "subjectkey", "usagerow", "usagetotal", "usagetiming", "treenode", "treerun", "checkpoint",
+        "changerecord", "idempotency", "insightcount", "insighttiming", "wordhits",
+    )
+} | {("sessions_app", "archivedsession"), ("tenants", "apikey"), ("tenants", "member")}  # fmt: skip
+
+NARROWING = (
+    migrations.RemoveField, migrations.RenameField, migrations.DeleteModel, migrations.RenameModel,
+    migrations.AlterModelTable, migrations.AlterModelTableComment, migrations.RenameIndex,
+)  # fmt: skip
+NARROWING_SQL = re.compile(
+    r"\b(DROP\s+(TABLE|COLUMN|FUNCTION)|RENAME|SET\s+NOT\s+NULL|ALTER\s+COLUMN\s+\S+\s+TYPE)\b", re.I
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an operation stands."""
+
+    migration: Migration
+    before: ProjectState
+    table: tuple[str, str]
+
+    @property
+    def large(self) -> bool:
+        return self.table in LARGE
+
+
+def faults(migration: Migration, before: ProjectState) -> list[str]:
+    state, found = before.clone(), []
+    made: set[str] = set()  # nobody from before knows these
+    for operation in _flat(migration.operations):
+        if isinstance(operation, migrations.CreateModel):
+            made.add(operation.name_lower)
+        name = getattr(operation, "model_name_lower", "")
+        if name not in made:
+            place = Place(migration, state, (migration.app_label, name))
+            found += [f"{operation.describe()}: {fault}" for fault in fault_of(operation, place)]
+        operation.state_forwards(migration.app_label, state)
+    return found
+
+
+def _flat(operations: Iterable[Operation]) -> Iterator[Operation]:
+    for operation in operations:
+        if isinstance(operation, migrations.SeparateDatabaseAndState):
+            yield from _flat(operation.database_operations)
+        else:
+            yield operation
+
+
+@singledispatch
+def fault_of(operation: Operation, place: Place) -> Iterator[str]:
+    yield from ()
+
+
+def _narrows(operation: Operation, place: Place) -> Iterator[str]:
+    yield "the release before still uses it"
+
+
+for kind in NARROWING:
+    fault_of.register(kind, _narrows)
+
+
+@fault_of.register
+def _(operation: migrations.AddField, place: Place) -> Iterator[str]:
+    if _demands(operation.field):
+        yield "it needs null=True or a db_default: who does not know the column leaves it out"
+    if operation.field.db_index and place.large:
+        yield "an index of a large table is built by AddIndexConcurrently, in a migration of its own"
+
+
+@fault_of.register
+def _(operation: migrations.AlterField, place: Place) -> Iterator[str]:
+    yield from _altered(place.before.models[place.table].fields[operation.name], operation.field)
+
+
+@fault_of.register
+def _(operation: AddIndexConcurrently, place: Place) -> Iterator[str]:
+    if place.migration.atomic or len(place.migration.operations) > 1:
+        yield "it needs a migration of its own, with atomic = False"
+
+
+@fault_of.register
+def _(operation: migrations.AddIndex, place: Place) -> Iterator[str]:
+    if place.large:
+        yield "a large table would be locked while it is built: AddIndexConcurrently"
+
+
+@fault_of.register(migrations.AddConstraint)
+@fault_of.register(migrations.AlterUniqueTogether)
+def _(operation: Operation, place: Place) -> Iterator[str]:
+    yield "the release before may write what it forbids"
+
+
+@fault_of.register
+def _(operation: migrations.RunSQL, place: Place) -> Iterator[str]:
+    if NARROWING_SQL.search(str(operation.sql)):
+        yield "the release before still uses it"
+
+
+def _demands(field: models.Field) -> bool:
+    """Whether a row without it is refused."""
+    return not field.null and field.db_default is NOT_PROVIDED and not field.many_to_many
+
+
+def _altered(old: models.Field, new: models.Field) -> Iterator[str]:
+    if old.null and not new.null:
+        yield "the release before still writes null"
+    if type(old) is not type(new):
+        yield "the type of a column does not change: a new one beside it, copied in steps"
+    elif (new.max_length or 0) < (old.max_length or 0):
+        yield "the release before writes longer ones"
+    if old.db_column != new.db_column:
+        yield "the release before still uses it"
+    if new.unique and not old.unique:
+        yield "the release before may write what it forbids"
