@@ -49,9 +49,8 @@ app.set_default()
 @beat_init.connect  # type: ignore[untyped-decorator]
 def _refuse(**_: object) -> None:
     """Celery looks at Django's checks and starts all the same."""
-    if not settings.DEBUG:
-        for _, text in known_secrets.problems(settings):
-            raise SystemExit(text)
+    if not settings.DEBUG and (problems := known_secrets.problems(settings)):
+        raise SystemExit(problems[0].text)
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]  # celery ships no types

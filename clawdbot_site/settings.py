@@ -50,6 +50,7 @@ METRICS_TOKEN = env.text("METRICS_TOKEN")
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 PUBLIC_URL = env.text("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")  # of links in mails
 HTTPS = PUBLIC_URL.startswith("https://")
+CSRF_TRUSTED_ORIGINS += ["/".join(PUBLIC_URL.split("/", 3)[:3])] if HTTPS else []
 
 # Mail -------------------------------------------------------------------------------------------------------------
 EMAIL_HOST = env.text("EMAIL_HOST")

@@ -1,5 +1,6 @@
 """Every page for people in Chromium, as on a phone and on a desk: nothing for axe to complain about, nothing wider than
-the window, no error in the browser's console; and in Chinese no word of the catalogue is left in English."""
+the window, no error in the browser's console, nothing that the page's own policy forbids; and in Chinese no word of the
+catalogue is left in English."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from tests.product.console_rows import ROWS
 from tests.product.console_walk import TEXTS, Walk, signed_in
@@ -53,6 +54,11 @@ def axe() -> str:
     return AXE.read_text()
 
 
+def refused(said: ConsoleMessage) -> list[str]:
+    """What the browser kept a page from, such as an inline script or a request elsewhere."""
+    return [said.text] if said.type == "error" and "Security Policy" in said.text else []
+
+
 @contextmanager
 def opened(browser: Browser, *cookies: dict[str, str]) -> Iterator[tuple[Page, list[str]]]:
     """A page, and what went wrong in its scripts."""
@@ -62,6 +68,7 @@ def opened(browser: Browser, *cookies: dict[str, str]) -> Iterator[tuple[Page, l
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.extend(refused(said)))
     yield page, complaints
     context.close()
 
