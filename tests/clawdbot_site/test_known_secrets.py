@@ -148,8 +148,8 @@ import django, json; django.setup()
 from django.conf import settings
 from django.core.management import call_command
 call_command("check", deploy=True)
-names = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "CSRF_TRUSTED_ORIGINS",
-         "SECURE_HSTS_SECONDS", "SESSION_COOKIE_HTTPONLY")
+names = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE",
+         "CSRF_TRUSTED_ORIGINS", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_HTTPONLY")
 print(json.dumps({name: getattr(settings, name) for name in names}))
 """
 

@@ -26,6 +26,18 @@ NAMES = {  # of people, rows, features and languages, not words
     "always", "asked", "prefix", "body", "text", "queue", "database",  # settings of plugins, as files and API say them
 }  # fmt: skip
 PHONE, DESK = 390, 1280
+INJECTED = """() => {
+    const script = document.createElement("script");
+    script.text = "window.stolen = 1";
+    document.body.append(script);
+    const image = document.createElement("img");
+    image.setAttribute("onerror", "window.stolen = 2");
+    image.src = "data:image/png;base64,AAAA";
+    document.body.append(image);
+    const frame = document.createElement("iframe");
+    frame.src = "https://evil.example/";
+    document.body.append(frame);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +97,37 @@ def test_every_page_fits_and_can_be_used_by_everybody(
     assert walk.wrong == []
     assert {rule: places[:3] for rule, places in walk.axe_says.items()} == {}
     assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("address", "shows"),
+    [
+        ("/api/docs/", ".opblock"),
+        ("/chat/", "#app, main"),
+        ("/accounts/login/", "[name=login]"),
+        ("/accounts/password/reset/", "[name=email]"),
+        ("/console/login/", "[name=login]"),
+    ],
+)
+def test_pages_for_everybody_keep_to_their_policy_and_work(
+    quiet: Product, browser: Browser, address: str, shows: str
+) -> None:
+    with opened(browser) as (page, complaints):
+        page.goto(quiet.url + address)
+        page.locator(shows).first.wait_for()
+        page.wait_for_load_state("networkidle")
+        assert complaints == []
+
+
+def test_no_markup_that_gets_into_a_page_runs(quiet: Product, browser: Browser, cookie: dict[str, str]) -> None:
+    """Had a text of somebody's become markup: the browser says that it is refused, and this test hears that."""
+    for address in ("/console/", "/accounts/", "/api/docs/", "/chat/"):
+        with opened(browser, cookie) as (page, complaints):
+            page.goto(quiet.url + address)
+            page.evaluate(INJECTED)
+            page.wait_for_timeout(200)
+            assert page.evaluate("window.stolen") is None, address
+            assert len(complaints) >= 3, (address, complaints)
 
 
 @pytest.mark.timeout(900)
