@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: run test lint bench bench-peers soak docs proto
+.PHONY: run test lint bench bench-peers soak docs proto lock audit
 
 run:
 	@tools/venv.sh run
@@ -51,3 +51,12 @@ docs:
 proto:
 	@tools/venv.sh dev
 	@$(PY) tools/proto.py
+
+# requirements.lock: the hashes of all that an image is installed from. Needs the network.
+lock:
+	@tools/venv.sh run
+	@$(PY) tools/lock.py
+
+# Whether anything is known against what requirements.lock pins. Needs the network.
+audit:
+	@tools/audit.sh

@@ -18,6 +18,7 @@ from access.health import Health
 from access.lean import LeanHandler
 from access.metrics import MetricsPage
 from access.parts import Parts
+from access.secure_pages import secured
 from access.urls import urlpatterns
 from engine import context
 from engine.errors import NotFound
@@ -76,6 +77,7 @@ class Gateway:
             nonlocal status
             if event["type"] == "http.response.start":
                 status = event["status"]
+                event["headers"] = secured(event["headers"])
             await send(event)
 
         try:

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.utils.decorators import sync_and_async_middleware
 
+from access.asgi import RawHeaders
 from tenants.proxies import TrustedProxies, UntrustedChain
 
 NOTHING: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -35,6 +36,13 @@ FEATURES: Final = (
     "midi=(), payment=(), serial=(), usb=(), publickey-credentials-get=(self), publickey-credentials-create=(self)"
 )
 POLICY: Final = "Content-Security-Policy"
+SNIFFING: Final = b"x-content-type-options"
+# Of what is no page: nothing in it runs, wherever a browser may be brought to show it.
+BARE: Final = [
+    (SNIFFING, b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
 
 
 @sync_and_async_middleware
@@ -66,6 +74,13 @@ def _providers(issuer: str) -> str:
     """Signing in with a provider begins with a form that leads there; where exactly, the provider says."""
     parts = urlsplit(issuer)
     return f" https: {parts.scheme}://{parts.netloc}" if issuer else ""
+
+
+def secured(headers: RawHeaders) -> RawHeaders:
+    """The headers of an answer of the API, of `/metrics` and health. Django's pages have theirs already."""
+    if any(name.lower() == SNIFFING for name, _ in headers):
+        return headers
+    return [*headers, *BARE]
 
 
 def _marked(request: HttpRequest, answer: HttpResponse) -> HttpResponse:

@@ -112,6 +112,12 @@ def upgrade() -> bool:
     return subprocess.run([sys.executable, "-m", "benchmarks.upgrade"], cwd=ROOT).returncode == 0
 
 
+def rotation(rounds: int = 50) -> bool:
+    """50 times each, under load: keys of tokens, of providers and of callers are replaced, and the master key once."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/product/test_rotating.py"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "ROTATION_ROUNDS": str(rounds)}).returncode == 0
+
+
 RUNS: dict[str, Callable[[], bool]] = {
     "audit-kill": audit_kill,
     "audit-tamper": audit_tamper,
@@ -126,6 +132,7 @@ RUNS: dict[str, Callable[[], bool]] = {
     "resume": resume,
     "rebinding": rebinding,
     "rolling": rolling,
+    "rotation": rotation,
     "schemathesis": schemathesis,
     "session-store": session_store,
     "sessions-race": sessions_race,

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import beat_init, setup_logging, beat_init, task_postrun, task_prerun, worker_init, worker_init, worker_shutdown
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_shutdown
 from django.conf import settings
 
 from clawdbot_site import known_secrets
@@ -72,9 +72,8 @@ def take_back(broker: str) -> None:
 @beat_init.connect  # type: ignore[untyped-decorator]
 def _refuse(**_: object) -> None:
     """Celery looks at Django's checks and starts all the same."""
-    if not settings.DEBUG:
-        for problem in known_secrets.problems(settings):
-            raise SystemExit(problem[1])
+    if not settings.DEBUG and (problems := known_secrets.problems(settings)):
+        raise SystemExit(problems[0].text)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # celery ships no types

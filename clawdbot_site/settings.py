@@ -57,6 +57,7 @@ LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
 ACCESS_LOG = env.flag("ACCESS_LOG", False)
 PUBLIC_URL = env.text("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")  # of links in mails
 HTTPS = PUBLIC_URL.startswith("https://")
+CSRF_TRUSTED_ORIGINS += ["/".join(PUBLIC_URL.split("/", 3)[:3])] if HTTPS else []
 
 # Mail -------------------------------------------------------------------------------------------------------------
 EMAIL_HOST = env.text("EMAIL_HOST")

@@ -82,7 +82,8 @@ def find(*, secret: str) -> Invitation | None:
 
 
 def accept(*, secret: str, user: User) -> Member:
-    """Whoever has the link joins, whatever their address: it was theirs to give away."""
+    """Whoever has the link joins, whatever their address: it was theirs to give away. But a member who was switched off
+    comes back only by an invitation to their own address, made since then: nobody else's link lets them in again."""
     with transaction.atomic():
         row = _held(models.Q(digest=digest(secret)), still_good=True)
         if row is None or not _joinable(row.tenant):
@@ -90,6 +91,10 @@ def accept(*, secret: str, user: User) -> Member:
         member = Member.objects.for_tenant(row.tenant_id).filter(user=user).first()
         if member is not None and member.is_active:
             raise ValidationError({"invitation": _("You are a member of this tenant already.")})
+        if member is not None and user.email.casefold() != row.email.casefold():
+            raise ValidationError(
+                {"invitation": _("You are switched off in this tenant. Ask its owners to let you in.")}
+            )
         row.accepted_at = timezone.now()
         row.save(update_fields=["accepted_at"])
         if member is None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants import roles
-from tenants.models import Member, Role, Tenant
+from tenants.models import Invitation, Member, Role, Tenant
 
 
 def change_role(*, member: Member, role: str, by_role: str | None) -> Member:
@@ -28,7 +29,8 @@ def change_role(*, member: Member, role: str, by_role: str | None) -> Member:
 
 
 def switch(*, member: Member, active: bool, by_role: str | None) -> Member:
-    """Off: the person is refused within two seconds; their place and what they made stay."""
+    """Off: the person is refused within two seconds; their place and what they made stay. Invitations that wait for
+    them are withdrawn: they come back when they are switched on or asked anew."""
     with transaction.atomic():
         current = _locked(member)
         check_grant(by_role, current.role)
@@ -37,7 +39,17 @@ def switch(*, member: Member, active: bool, by_role: str | None) -> Member:
         if current.is_active != active:
             current.is_active = active
             current.save(update_fields=["is_active"])
+            if not active:
+                withdraw_invitations(current)
     return current
+
+
+def withdraw_invitations(member: Member) -> None:
+    """Open ones to the person's address."""
+    rows = Invitation.objects.for_tenant(member.tenant_id).filter(accepted_at=None, withdrawn_at=None)
+    for row in rows.filter(email__iexact=member.user.email or "-"):
+        row.withdrawn_at = timezone.now()
+        row.save(update_fields=["withdrawn_at"])
 
 
 def remove(*, member: Member, by_role: str | None) -> None:

@@ -26,12 +26,14 @@ Kind = Literal["access", "refresh"]
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Who a token was issued to. `exp` is in Unix seconds; `stamp` is the person's of that moment, see `stamp_of`."""
+    """Who a token was issued to. `exp` is in Unix seconds; `stamp` is the person's of that moment, see `stamp_of`;
+    `mfa`: they had a second factor."""
 
     member: int
     tenant: str
     exp: float
     stamp: str = ""
+    mfa: bool = False
 
 
 def stamp_of(key: str, password: str, signed_out_at: datetime | None) -> str:
@@ -49,6 +51,7 @@ class OperatorClaims(msgspec.Struct, frozen=True):
     operator: int
     stamp: str
     exp: float
+    mfa: bool = False
 
 
 class TokenVerifier:

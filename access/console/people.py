@@ -19,7 +19,7 @@ from access.console.bridge import bridge_of
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOnlyAdmin
 from access.people import second_factor, web_sessions
 from engine.errors import EngineError
-from tenants import services
+from tenants import membership, services
 from tenants.models import AtLimit, IpRule, Job, Member, Tenant
 
 FORGETTING = 60.0  # seconds
@@ -330,6 +330,11 @@ class MemberAdmin(PlatformAdmin):
     list_select_related = ["user", "tenant"]
     search_fields = ["user__username", "user__email", "tenant__slug", "tenant__name"]
     autocomplete_fields = ["user", "tenant"]
+
+    def save_model(self, request: HttpRequest, obj: Member, form: MemberForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not obj.is_active:
+            membership.withdraw_invitations(obj)
 
     @display(description=_("State"), ordering="is_active", label={"active": "success", "off": "danger"})
     def standing(self, member: Member) -> tuple[str, Any]:

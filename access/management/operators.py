@@ -11,6 +11,7 @@ import hmac
 from functools import partial
 from typing import ClassVar, Final
 
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -18,6 +19,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from access.asgi import Scope, peer
 from access.authentication import credential
+from access.people import second_factor
 from access.views import LeanView
 from compliance import changes
 from engine.errors import Forbidden, Unauthenticated
@@ -79,7 +81,10 @@ def is_operators(token: str, kind: Kind = "refresh") -> bool:
 
 def renewed(refresh: str) -> str:
     """Another access token. Raises Unauthenticated."""
-    return _token(AccessToken(), operator_of(VERIFIER.operator(refresh, "refresh")))
+    claims = VERIFIER.operator(refresh, "refresh")
+    user = operator_of(claims)
+    second_factor.check_renewal(user, with_factor=claims.mfa)
+    return _token(AccessToken(), user)
 
 
 def operator_of(claims: OperatorClaims) -> User:
@@ -94,6 +99,7 @@ def _token(token: Token, user: User) -> str:
     token["user_id"] = str(user.pk)
     token["operator"] = user.pk
     token["stamp"] = _stamps(user)[0]
+    token["mfa"] = is_mfa_enabled(user)
     return signed(token.payload, settings.SIMPLE_JWT)
 
 

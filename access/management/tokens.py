@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.db import OperationalError
 from django.http import HttpRequest
@@ -127,6 +128,7 @@ class TokenRefreshView(_TokenView):
             raise Unauthenticated
         if not member.tenant.is_active:
             raise TenantSuspended
+        second_factor.check_renewal(member.user, with_factor=claims.mfa)
         return Response({"access": _token(AccessToken(), member)})
 
 
@@ -173,6 +175,7 @@ def _token(token: Token, member: Member) -> str:
     token["tenant"] = member.tenant.slug
     token["role"] = member.role
     token["stamp"] = _stamps(member.user)[0]
+    token["mfa"] = is_mfa_enabled(member.user)
     return signed(token.payload, settings.SIMPLE_JWT)
 
 

@@ -49,8 +49,12 @@ def demands(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest
 
 def needs_factor(user: User) -> bool:
     """Whether the platform asks for a second factor that this person does not have yet."""
-    asked = settings.REQUIRE_MFA == "everybody" or (settings.REQUIRE_MFA == "operators" and user.is_superuser)
-    return asked and not is_mfa_enabled(user)
+    return asks_factor(user) and not is_mfa_enabled(user)
+
+
+def asks_factor(user: User) -> bool:
+    """Whether the platform asks for one, whatever this person has."""
+    return settings.REQUIRE_MFA == "everybody" or (settings.REQUIRE_MFA == "operators" and user.is_superuser)
 
 
 def _asks(request: HttpRequest) -> bool:

@@ -6,7 +6,7 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from django.contrib.auth.models import AnonymousUser
 
-from access.people.demands import needs_factor
+from access.people.demands import asks_factor, needs_factor
 from compliance import changes
 from engine.errors import Forbidden, OtpRequired, Unauthenticated
 from tenants import actors
@@ -28,6 +28,12 @@ def check(user: User, code: str | None) -> None:
         raise OtpRequired(param="otp")
     if not _matches(user, code.strip()):
         raise Unauthenticated("Wrong code.")
+
+
+def check_renewal(user: User, *, with_factor: bool) -> None:
+    """Of a token that was issued when no factor may have been asked for. Raises Unauthenticated: they sign in anew."""
+    if asks_factor(user) and not with_factor:
+        raise Unauthenticated("A second factor is needed here by now. Sign in again.")
 
 
 def kinds(user: User | AnonymousUser) -> list[str]:

@@ -53,6 +53,42 @@ async def test_it_refuses_a_preflight_of_any_other_page(site, origin):
     assert answer.headers["vary"] == "Origin"
 
 
+# What a careless comparison lets through: beginnings, ends, other schemes and ports, several, users, dots, case.
+TRICKS = [
+    "https://acme.example.evil.example", "https://evil-acme.example", "https://evil.example/acme.example",
+    "https://sub.acme.example", "https://acme.example.", "https://acme.example:443.evil.example",
+    "http://acme.example", "https://acme.example:8443", "https://acme.example/", "https://acme.example?",
+    "https://acme.example#", "https://acme.example@evil.example", "https://user@acme.example", "https://acme.example,",
+    "https://acme.example https://evil.example", "https://acme.example\x00.evil.example", "https://acme.example%00",
+    "HTTPS://ACME.EXAMPLE", "https://acmeXexample", "https://acme_example", "null", "file://", "*", "https://*",
+    "https://xn--acme.example", "https://[::1]", "wss://acme.example", "chrome-extension://acme.example",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("origin", TRICKS)
+async def test_no_origin_that_only_looks_like_one_is_let_in(site, origin):
+    cookie = {"cookie": "sessionid=x; __Host-sessionid=x"}
+    asked = await from_page(site, origin, **ASKS, **cookie).request("OPTIONS", "/api/chat")
+    assert (asked.status, said(asked)) == (403, {})
+    for key in (ALICE.key, "cb_nobody", None):
+        for path in ("/api/chat", "/v1/models", "/api/nothing"):
+            answer = await from_page(site, origin, key, **cookie).request("GET", path)
+            assert said(answer) == {}, path
+            assert "Origin" in answer.headers["vary"]
+
+
+async def test_no_cookie_is_a_credential_and_no_answer_allows_any(site):
+    """So that whatever a page may ask for, it asks in the name of a key it has itself."""
+    for path in ("/api/chat", "/api/sessions", "/v1/models", "/v1/chat/completions"):
+        asked = await from_page(site, ACMES, **ASKS).request("OPTIONS", path)
+        answer = await from_page(site, ACMES, cookie="sessionid=x").request("GET", path)
+        assert answer.status in (401, 405)
+        for each in (asked, answer):
+            assert each.headers["access-control-allow-origin"] == ACMES
+            assert "access-control-allow-credentials" not in each.headers
+            assert "Origin" in each.headers["vary"]
+
+
 @pytest.mark.parametrize("names", ["a\nb", "x" * 1001, "a:b", ""])
 async def test_it_repeats_no_nonsense(site, names):
     asks = {**ASKS, "access-control-request-headers": names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 import subprocess
@@ -142,10 +143,30 @@ def test_no_worker_of_celerys_starts_with_a_default_secret(tmp_path):
     assert any(receiver() is _refuse for _, receiver in beat_init.receivers)
 
 
+PROGRAM = """
+import django, json; django.setup()
+from django.conf import settings
+from django.core.management import call_command
+call_command("check", deploy=True)
+names = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE",
+         "CSRF_TRUSTED_ORIGINS", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_HTTPONLY")
+print(json.dumps({name: getattr(settings, name) for name in names}))
+"""
+
+
 def test_the_settings_of_a_production_are_clean(tmp_path):
     """All that `check --deploy` says is that servers are away, which nobody has started here."""
-    production = {"PUBLIC_URL": "https://ai.acme.example", "ALLOWED_HOSTS": "ai.acme.example"}
-    told = started(tmp_path, "manage.py", "check", "--deploy", **production)
+    production = {"PUBLIC_URL": "https://ai.acme.example/x", "ALLOWED_HOSTS": "ai.acme.example"}
+    told = started(tmp_path, "-c", PROGRAM, **production)
     warned = {line.split("(")[1].split(")")[0] for line in told.stderr.splitlines() if line.startswith("?: (")}
     assert warned == {"clawdbot.W010"}, told.stderr
     assert told.returncode == 0, told.stdout + told.stderr
+    assert json.loads(told.stdout.splitlines()[-1]) == {
+        "SESSION_COOKIE_NAME": "__Host-sessionid",
+        "CSRF_COOKIE_NAME": "__Host-csrftoken",
+        "SESSION_COOKIE_SECURE": True,
+        "CSRF_COOKIE_SECURE": True,
+        "CSRF_TRUSTED_ORIGINS": ["https://ai.acme.example"],
+        "SECURE_HSTS_SECONDS": 31_536_000,
+        "SESSION_COOKIE_HTTPONLY": True,
+    }

@@ -1,5 +1,6 @@
 """Every page for people in Chromium, as on a phone and on a desk: nothing for axe to complain about, nothing wider than
-the window, no error in the browser's console; and in Chinese no word of the catalogue is left in English."""
+the window, no error in the browser's console, nothing that the page's own policy forbids; and in Chinese no word of the
+catalogue is left in English."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from tests.product.console_rows import ROWS
 from tests.product.console_walk import TEXTS, Walk, signed_in
@@ -25,6 +26,18 @@ NAMES = {  # of people, rows, features and languages, not words
     "always", "asked", "prefix", "body", "text", "queue", "database",  # settings of plugins, as files and API say them
 }  # fmt: skip
 PHONE, DESK = 390, 1280
+INJECTED = """() => {
+    const script = document.createElement("script");
+    script.text = "window.stolen = 1";
+    document.body.append(script);
+    const image = document.createElement("img");
+    image.setAttribute("onerror", "window.stolen = 2");
+    image.src = "data:image/png;base64,AAAA";
+    document.body.append(image);
+    const frame = document.createElement("iframe");
+    frame.src = "https://evil.example/";
+    document.body.append(frame);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +66,11 @@ def axe() -> str:
     return AXE.read_text()
 
 
+def refused(said: ConsoleMessage) -> list[str]:
+    """What the browser kept a page from, such as an inline script or a request elsewhere."""
+    return [said.text] if said.type == "error" and "Security Policy" in said.text else []
+
+
 @contextmanager
 def opened(browser: Browser, *cookies: dict[str, str]) -> Iterator[tuple[Page, list[str]]]:
     """A page, and what went wrong in its scripts."""
@@ -62,6 +80,7 @@ def opened(browser: Browser, *cookies: dict[str, str]) -> Iterator[tuple[Page, l
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.extend(refused(said)))
     yield page, complaints
     context.close()
 
@@ -78,6 +97,37 @@ def test_every_page_fits_and_can_be_used_by_everybody(
     assert walk.wrong == []
     assert {rule: places[:3] for rule, places in walk.axe_says.items()} == {}
     assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("address", "shows"),
+    [
+        ("/api/docs/", ".opblock"),
+        ("/chat/", "#app, main"),
+        ("/accounts/login/", "[name=login]"),
+        ("/accounts/password/reset/", "[name=email]"),
+        ("/console/login/", "[name=login]"),
+    ],
+)
+def test_pages_for_everybody_keep_to_their_policy_and_work(
+    quiet: Product, browser: Browser, address: str, shows: str
+) -> None:
+    with opened(browser) as (page, complaints):
+        page.goto(quiet.url + address)
+        page.locator(shows).first.wait_for()
+        page.wait_for_load_state("networkidle")
+        assert complaints == []
+
+
+def test_no_markup_that_gets_into_a_page_runs(quiet: Product, browser: Browser, cookie: dict[str, str]) -> None:
+    """Had a text of somebody's become markup: the browser says that it is refused, and this test hears that."""
+    for address in ("/console/", "/accounts/", "/api/docs/", "/chat/"):
+        with opened(browser, cookie) as (page, complaints):
+            page.goto(quiet.url + address)
+            page.evaluate(INJECTED)
+            page.wait_for_timeout(200)
+            assert page.evaluate("window.stolen") is None, address
+            assert len(complaints) >= 3, (address, complaints)
 
 
 @pytest.mark.timeout(900)

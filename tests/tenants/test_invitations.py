@@ -107,11 +107,31 @@ def test_it_refuses_members_and_suspended_tenants(cast):
     refused("invitation", invitations.accept, secret=secret, user=new_user())
 
 
-def test_it_lets_a_member_who_was_switched_off_in_again(cast):
+def test_a_member_who_was_switched_off_comes_back_by_an_invitation_of_their_own_since_then(cast):
+    bob = cast.bob.user
+    bob.email = "Bob@Acme.example"
+    bob.save()
     membership.switch(member=cast.bob, active=False, by_role="owner")
-    invite(cast, role="auditor")
-    member = invitations.accept(secret=secret_of(mail.outbox[0]), user=cast.bob.user)
+    invite(cast, email="bob@acme.example", role="auditor")
+    member = invitations.accept(secret=secret_of(mail.outbox[0]), user=bob)
     assert (member.pk, member.role, member.is_active) == (cast.bob.pk, "auditor", True)
+
+
+def test_no_invitation_of_before_lets_in_who_was_switched_off_nor_one_of_somebody_elses(cast):
+    membership.switch(member=cast.bob, active=False, by_role="owner")
+    bob = cast.bob.user
+    bob.email = "bob@acme.example"
+    bob.save()
+    row = invite(cast, email="bob@acme.example", role="admin")
+    membership.switch(member=cast.bob, active=True, by_role="owner")
+    membership.switch(member=cast.bob, active=False, by_role="owner")
+    row.refresh_from_db()
+    assert row.withdrawn_at is not None
+    refused("invitation", invitations.accept, secret=secret_of(mail.outbox[0]), user=bob)
+    other = invite(cast, email="eve@acme.example", role="admin")
+    refused("invitation", invitations.accept, secret=secret_of(mail.outbox[1]), user=bob)
+    other.refresh_from_db()
+    assert other.accepted_at is None and not Member.objects.for_tenant(cast.acme.pk).get(pk=cast.bob.pk).is_active
 
 
 def test_it_keeps_to_a_number_of_mails(cast, monkeypatch):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import URLPattern, URLResolver, include, path
 from django.utils import timezone
@@ -21,6 +21,7 @@ from access.console.frame import ConsoleSite, in_their_words
 from access.console.signing_in import SharedSignIn
 from access.console.tenant import isolation
 from access.console.tenant.choosing import choose
+from access.console.tenant.lasting import while_allowed
 from access.console.tenant.overview import overview
 from access.console.tenant.place import CHOSEN, Place, memberships, place_of
 from access.console.tenant.scoped import here
@@ -93,7 +94,10 @@ class TenantSite(SharedSignIn, ConsoleSite):
             opened_for = request.headers.get("X-Console-Tenant")
             if opened_for is not None and opened_for != str(place.tenant.pk):
                 return errors.numbered(InvalidRequest("The page was opened for another tenant."), request)
-            answer: HttpResponseBase = await page.view(self, request, place, *args, **kwargs)
+            with walls.within(place.tenant.pk):
+                answer: HttpResponseBase = await page.view(self, request, place, *args, **kwargs)
+            if isinstance(answer, StreamingHttpResponse):
+                return while_allowed(answer, request, place, page.area)
             return answer
 
         return view

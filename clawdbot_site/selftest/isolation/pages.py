@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from django.conf import settings
+
 from clawdbot_site.selftest.isolation.attack import leaked
 from clawdbot_site.selftest.isolation.examples import DOORSTEPS, PLAIN, PUBLIC
 from clawdbot_site.selftest.isolation.report import Finding, Kind
@@ -87,7 +89,9 @@ def _ask(world: World, door: Door, who: str, *, known: bool, query: str = "") ->
         return world.ask(f"page:{who}", "GET", path + query)
     # the double submit of a form that was opened
     token = "t" * 32
-    cookie = "; ".join(filter(None, (world.headers[f"page:{who}"].get("Cookie"), f"csrftoken={token}")))
+    cookie = "; ".join(
+        filter(None, (world.headers[f"page:{who}"].get("Cookie"), f"{settings.CSRF_COOKIE_NAME}={token}"))
+    )
     body = (
         f"csrfmiddlewaretoken={token}&post=yes&name=mine&action=delete_selected&_selected_action={world.ids['rule_id']}"
     )

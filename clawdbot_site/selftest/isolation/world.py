@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from django.conf import settings
+
 from clawdbot_site.selftest.isolation.examples import PLAIN
 from clawdbot_site.selftest.isolation.furnishing import SECRET
 
@@ -109,7 +111,7 @@ def enter(port: int, grpc: str, furnished: dict[str, Any]) -> World:
     found = json.loads(ticket.text)
     world.headers["visitor"] = {"Authorization": f"Bearer {found.get('token') or found.get('ticket')}"}
     for name, cookie in furnished["cookies"].items():
-        world.headers[f"page:{name}"] = {"Cookie": f"sessionid={cookie}"}
+        world.headers[f"page:{name}"] = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={cookie}"}
     world.headers["page:nobody"] = {}
     world.ids = {**furnished["ids"], **PLAIN, **_made(world)}
     world.run_a_turn()

@@ -126,6 +126,30 @@ def test_the_platform_can_ask_everybody_for_one(cast, browser, client, settings)
     assert browser(cast.bob.user).post("/chat/token", "{}", content_type="application/json").status_code == 302
 
 
+def test_no_token_of_before_is_renewed_once_the_platform_asks_for_one(operator, cast, client, settings):
+    """Neither while the person has none, nor with a token that none was asked for."""
+    pairs = {}
+    for name, password in (("alice", PASSWORD), ("operator", "operate the platform")):
+        body = {"username": name, "password": password, **({"operator": True} if name == "operator" else {})}
+        pairs[name] = client.post("/api/token/", body, content_type="application/json").json()
+
+    def renewed(name):
+        body = {"refresh": pairs[name]["refresh"]}
+        return client.post("/api/token/refresh/", body, content_type="application/json").status_code
+
+    assert [renewed(name) for name in pairs] == [200, 200]
+    settings.REQUIRE_MFA = "operators"
+    assert [renewed(name) for name in pairs] == [200, 401]
+    settings.REQUIRE_MFA = "everybody"
+    assert [renewed(name) for name in pairs] == [401, 401]
+    secret = generate_totp_secret()
+    TOTP.activate(cast.alice.user, secret)
+    assert renewed("alice") == 401
+    body = {"username": "alice", "password": PASSWORD, "otp": code(secret)}
+    pairs["alice"] = client.post("/api/token/", body, content_type="application/json").json()
+    assert renewed("alice") == 200
+
+
 def test_an_operator_can_take_a_lost_one_away(cast, client, secret):
     assert second_factor.kinds(cast.alice.user) == ["TOTP Authenticator"]
     assert second_factor.reset(user=cast.alice.user) == 1
