@@ -22,7 +22,7 @@ from access.gateway import Gateway
 from access.generations import Generations
 from access.health import Health
 from access.heartbeats import Heartbeats
-from access.instance_states import INSTANCES, states
+from access.instance_states import INSTANCES, broken, states
 from access.live_turns import LiveTurns
 from access.management.rows import Rows
 from access.metrics import Metrics
@@ -292,7 +292,8 @@ class Application:
         asking.answers(INSTANCES, states(self._routes))
         asking.answers(PLUGINS, plugin_states(self.plugins))
         version = str(settings.SPECTACULAR_SETTINGS["VERSION"])
-        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, version, lambda: self._counts(running))
+        counts = partial(self._counts, running)
+        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, version, counts, broken(self._routes))
         turns = LiveTurns(running, asking, self.heartbeats, resuming, canceller)
         return LiveParts(turns, self.generations, asking, router, self.reader.turn)
 
