@@ -1,4 +1,4 @@
-"""What somebody wants to be told of, what was found, and what was counted a few minutes ago."""
+"""What somebody wants to be told of, what was found, what was counted a few minutes ago, and what is to be reached."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ MOST_MINUTES: Final = 60
 
 
 class AlertKind(models.TextChoices):
-    COMPLETION_RATE = "completion_rate", _("Completion rate (%) below")
-    ERROR_RATE = "error_rate", _("Failed and aborted turns (%) above")
-    RESPONSE_TIME = "response_time", _("P99 response time (s) above")
-    FIRST_TOKEN = "first_token", _("P99 time to the first token (s) above")
-    INSTANCE_DOWN = "instance_down", _("Breaker of a model instance open at so many % of the workers")
-    OUTBOX_FAILS = "outbox_fails", _("A queue or webhook failing for so many minutes")
-    STORE_DOWN = "store_down", _("The store does not answer")
-    JOURNAL_DOWN = "journal_down", _("The journal's database does not answer")
-    JOURNAL_WAITS = "journal_waits", _("Entries that wait for the journal above")
-    CPU = "cpu", _("CPU of a machine (%) above")
-    NO_WORKERS = "no_workers", _("No worker gives a sign of life")
+    COMPLETION_RATE = "completion_rate", "Completion rate (%) below"
+    ERROR_RATE = "error_rate", "Failed and aborted turns (%) above"
+    RESPONSE_TIME = "response_time", "P99 response time (s) above"
+    FIRST_TOKEN = "first_token", "P99 time to the first token (s) above"
+    INSTANCE_DOWN = "instance_down", "Breaker of a model instance open at so many % of the workers"
+    OUTBOX_FAILS = "outbox_fails", "A queue or webhook failing for so many minutes"
+    STORE_DOWN = "store_down", "The store does not answer"
+    JOURNAL_DOWN = "journal_down", "The journal's database does not answer"
+    JOURNAL_WAITS = "journal_waits", "Entries that wait for the journal above"
+    CPU = "cpu", "CPU of a machine (%) above"
+    NO_WORKERS = "no_workers", "No worker gives a sign of life"
 
 
 PLATFORM_ONLY: Final = frozenset(
@@ -108,9 +108,9 @@ class Alert(TenantScopedModel):
     several: an instance, a sink, a machine. `telling` is what is still to be told, and by which ways."""
 
     class State(models.TextChoices):
-        PENDING = "pending", _("Watched")
-        FIRING = "firing", _("Firing")
-        RESOLVED = "resolved", _("Over")
+        PENDING = "pending", "Watched"
+        FIRING = "firing", "Firing"
+        RESOLVED = "resolved", "Over"
 
     tenant = models.ForeignKey(  # type: ignore[assignment]
         "tenants.Tenant", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
@@ -146,6 +146,30 @@ class Alert(TenantScopedModel):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.subject}".strip()
+
+
+class ServiceObjective(TenantScopedModel):
+    """Which share of the turns is to complete; one row a tenant, and one without a tenant for the platform."""
+
+    config_section = "objectives"
+
+    tenant = models.ForeignKey(  # type: ignore[assignment]
+        "tenants.Tenant", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    completion = models.FloatField(default=99.0, validators=[MinValueValidator(50), MaxValueValidator(99.999)])
+
+    class Meta:
+        verbose_name = "service objective"
+        ordering = ["tenant_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant"], name="objective_once"),
+            models.UniqueConstraint(
+                models.Value(1), condition=models.Q(tenant__isnull=True), name="platform_objective_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.completion:g} %"
 
 
 class AlertReading(models.Model):
