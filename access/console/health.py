@@ -75,10 +75,10 @@ def change(request: HttpRequest, tenant_id: int | None, back: str, refused: Call
 def shown(standing: Standing) -> dict[str, Any]:
     """The line at the top: what is to be reached, what is left, how fast it goes."""
     left = standing.left
-    objective = f"{number_format(100 * standing.objective, 3).rstrip('0').rstrip('.,')} %"
+    objective = f"{number_format(round(100 * standing.objective, 3), 3).rstrip('0').rstrip('.,')} %"
     return {
         "objective": objective,
-        "left": "—" if left is None else f"{number_format(100 * left, 1)} %",
+        "left": "—" if left is None else f"{number_format(round(100 * left, 1), 1)} %",
         "bad": left is not None and left < 0,
         "note": _("%(failed)s of %(counted)s turns failed in the last %(days)s days")
         % {
@@ -89,7 +89,7 @@ def shown(standing: Standing) -> dict[str, Any]:
         "burns": [
             (
                 _("%(hours)s h") % {"hours": burn.hours},
-                "—" if burn.rate is None else f"{number_format(burn.rate, 1)} ×",
+                "—" if burn.rate is None else f"{number_format(round(burn.rate, 1), 1)} ×",
             )
             for burn in standing.burns
         ],
