@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import monotonic
 
 from access import errors
 from access.asgi import App, Event, Receive, Scope, Send
@@ -57,7 +58,7 @@ class Gateway:
             await self._lifespan(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 0
+        status, began = 0, monotonic()
 
         async def counted(event: Event) -> None:
             nonlocal status
@@ -68,9 +69,8 @@ class Gateway:
         try:
             await self._serve(scope, receive, counted)
         finally:
-            self._metrics.request(
-                scope.get("route") or _section(scope["path"]), _method(scope["method"]), status or 499
-            )
+            route = scope.get("route") or _section(scope["path"])
+            self._metrics.request(route, _method(scope["method"]), status or 499, monotonic() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         edge = self._edge_of(scope)

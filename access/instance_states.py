@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -53,18 +53,36 @@ def broken(table: Cell[RoutingTable]) -> Callable[[], list[int]]:
     return lambda: [entry.instance.id for entry in table.value.entries.values() if entry.health.breaker.is_open]
 
 
+def live_weights(table: RoutingTable, now: float) -> Iterator[tuple[Entry, float]]:
+    """Of all instances, tenants' own too, among those of their name."""
+    everything = sorted(table.entries.values(), key=lambda entry: (entry.owner, _pool(entry)))
+    for _, pool in groupby(everything, key=lambda entry: (entry.owner, _pool(entry))):
+        entries = list(pool)
+        for entry, quality in zip(entries, _qualities(table, entries, now), strict=True):
+            yield entry, _live(entry, quality)
+
+
 def _pool(entry: Entry) -> tuple[str, str]:
     return entry.instance.task, entry.instance.name
 
 
 def _states(table: RoutingTable, entries: list[Entry], now: float) -> list[InstanceState]:
+    qualities = _qualities(table, entries, now)
+    return [_state(entry, quality, now) for entry, quality in zip(entries, qualities, strict=True)]
+
+
+def _qualities(table: RoutingTable, entries: list[Entry], now: float) -> Sequence[float]:
     members = [
         Member(entry.instance.id, entry.instance.weight, entry.health, entry.instance.max_concurrency)
         for entry in entries
     ]
     balance = table.balances.of(members)
     balance.renew(now)
-    return [_state(entry, quality, now) for entry, quality in zip(entries, balance.qualities, strict=True)]
+    return balance.qualities
+
+
+def _live(entry: Entry, quality: float) -> float:
+    return 0.0 if entry.health.breaker.is_open else round(entry.instance.weight * quality, 3)
 
 
 def _state(entry: Entry, quality: float, now: float) -> InstanceState:
@@ -75,7 +93,7 @@ def _state(entry: Entry, quality: float, now: float) -> InstanceState:
         label=entry.label,
         task=instance.task,
         weight=instance.weight,
-        live=0.0 if health.breaker.is_open else round(instance.weight * quality, 3),
+        live=_live(entry, quality),
         calls=health.calls,
         failures=health.failures,
         in_flight=health.in_flight,

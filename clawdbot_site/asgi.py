@@ -21,9 +21,9 @@ from access.asgi import App, Receive, Scope, Send  # noqa: E402
 from clawdbot_site.wiring import Application  # noqa: E402
 
 
-def create() -> Application:
-    """One application, not started: the server calls `startup` on its event loop."""
-    return Application(cast(App, ASGIHandler()))
+def create(kind: str = "web") -> Application:
+    """One application, not started: the server calls `startup` on its event loop. `kind`: `web` or `grpc`."""
+    return Application(cast(App, ASGIHandler()), kind)
 
 
 class SelfStarting:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+from contextlib import ExitStack
 from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import task_postrun, task_prerun
+from celery.signals import beat_init, task_postrun, task_prerun, worker_init, worker_shutdown
 from django.conf import settings
 
+from clawdbot_site.serving.telling import Jobs, told
 from tenants import actors
 from tenants.actors import Actor
 
@@ -53,3 +56,35 @@ def _begin(task: Any, **_: object) -> None:
 @task_postrun.connect  # type: ignore[untyped-decorator]
 def _end(**_: object) -> None:
     actors.become(None)
+
+
+# Metrics ----------------------------------------------------------------------------------------------------------
+_ending = ExitStack()  # what is to be said when this process ends
+
+
+def leave() -> None:
+    """This process ends. Safe to call twice."""
+    _ending.close()
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _count(sender: Any = None, **_: object) -> None:
+    """A worker that is called `replays@…` is counted as that, every other one as `worker`."""
+    name = str(getattr(sender, "hostname", "")).partition("@")[0]
+    jobs = Jobs(_ending.enter_context(told("replays" if name == "replays" else "worker")))
+    task_prerun.connect(lambda task_id, **_: jobs.begin(task_id), weak=False)
+    task_postrun.connect(
+        lambda task_id, task, state=None, **_: jobs.end(task_id, task.name, state or "unknown"), weak=False
+    )
+    atexit.register(leave)
+
+
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _tell(**_: object) -> None:
+    _ending.enter_context(told("schedule"))
+    atexit.register(leave)
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _leave(**_: object) -> None:
+    leave()

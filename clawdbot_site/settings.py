@@ -15,6 +15,7 @@ from access import shared_files
 from clawdbot_site import databases, env, objects, oidc
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
 VAR_DIR = Path(env.text("VAR_DIR") or BASE_DIR / "var").resolve()
 
 DEBUG = env.flag("DEBUG", False)
@@ -42,6 +43,9 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 CORS_ORIGINS = env.origins("CORS_ORIGINS")
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
 METRICS_TOKEN = env.text("METRICS_TOKEN")
+METRICS_PORT = env.whole("METRICS_PORT", 0, low=0, high=65535)  # of processes that serve no HTTP otherwise
+METRICS_TENANTS = env.whole("METRICS_TENANTS", 200, low=0, high=10_000)
+METRICS_NAMES = env.whole("METRICS_NAMES", 200, low=0, high=10_000)
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 PUBLIC_URL = env.text("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")  # of links in mails
 
@@ -286,7 +290,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Clawdbot",
-    "VERSION": "0.1.0",
+    "VERSION": VERSION,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": ["access.openapi.describe"],

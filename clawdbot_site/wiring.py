@@ -26,7 +26,7 @@ from access.instance_states import INSTANCES, broken, states
 from access.live_turns import LiveTurns
 from access.management.rows import Rows
 from access.metrics import Metrics
-from access.outbox_figures import OutboxReader
+from access.metrics.standing import Platform, watch
 from access.parts import Parts
 from access.plugin_states import PLUGINS
 from access.plugin_states import states as plugin_states
@@ -107,7 +107,9 @@ HTTP_CLIENTS: dict[str, Callable[[], HttpClient]] = {"direct": DirectClient, "ai
 class Application:
     """What a worker serves (`clawdbot_site.serving.server.Served`). Making it opens nothing."""
 
-    def __init__(self, django: App) -> None:
+    def __init__(self, django: App, kind: str = "web") -> None:
+        """`kind`: `web` or `grpc`."""
+        self._kind = kind
         self.tenants: Cell[TenantTable] = Cell(TenantTable(by_id={}, by_slug={}))
         self.allowances: Cell[AllowanceTable] = Cell(AllowanceTable())
         self._routes: Cell[RoutingTable] = Cell(RoutingTable())
@@ -129,7 +131,7 @@ class Application:
             origins=self.origins,
         )
         self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
-        self.metrics = Metrics()
+        self.metrics = Metrics(tenants=settings.METRICS_TENANTS, names=settings.METRICS_NAMES)
         self.reader = JournalReader()
         self.spending = UsageReader()
         self.past = JournalPast(lambda tenant_id: self._tenant_keys.value.get(tenant_id))
@@ -193,7 +195,6 @@ class Application:
         self.metrics.watch_journal(lambda: self.journal.waiting)
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
-        self.metrics.watch_outbox(OutboxReader(self.stores.platform()).figures)
         self.channels = Connection(settings.CHANNEL_URL)
         self.limits = Limits(self.stores, self.tenants, self.allowances, spending=self.spending)
         heard_at = [numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES]
@@ -210,7 +211,7 @@ class Application:
         self.sessions.fork = versions.fork
         self.notices = NoticeBoard(self.stores.platform(), self._routes)
         self.prober = Prober(self.stores.platform(), self._routes, tell=self.notices.tell)
-        router = RuleRouter(self._routes, tell=self.notices.tell, share=self._share)
+        router = RuleRouter(self._routes, tell=self.notices.tell, share=self._share, meter=self.metrics)
         self.answers = AnswerStore(self.stores, self.tenants)
         self.plugins = PluginChain(self._plugins, meter=self.metrics)
         self.engine = Engine(
@@ -291,9 +292,11 @@ class Application:
         asking = Asking(self.bus)
         asking.answers(INSTANCES, states(self._routes))
         asking.answers(PLUGINS, plugin_states(self.plugins))
-        version = str(settings.SPECTACULAR_SETTINGS["VERSION"])
+        watch(self.metrics, self._routes, Platform(self.stores, self.tenants, self.limits), running.__len__)
+        self.metrics.start(settings.VAR_DIR / "metrics", self._kind, settings.VERSION)
         counts = partial(self._counts, running)
-        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, version, counts, broken(self._routes))
+        open_ = broken(self._routes)
+        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, settings.VERSION, counts, open_)
         turns = LiveTurns(running, asking, self.heartbeats, resuming, canceller)
         return LiveParts(turns, self.generations, asking, router, self.reader.turn)
 
@@ -373,6 +376,7 @@ class Application:
         await asyncio.to_thread(self.rows.close)
         await asyncio.to_thread(self.trials.close)
         await asyncio.to_thread(self.dry_runs.close)
+        await self.metrics.stop()
 
 
 def _each(*told: AfterAppend) -> AfterAppend:

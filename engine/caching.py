@@ -57,7 +57,7 @@ async def replayed(answer: StoredAnswer) -> AsyncGenerator[Delta | End, None]:
 
 class Keeping:
     """Has `put` keep an answer once it is `whole` and a turn that read it is recorded: the first of them that calls
-    this."""
+    this, and is told so."""
 
     __slots__ = ("_answer", "_put")
 
@@ -68,10 +68,12 @@ class Keeping:
     def whole(self, answer: StoredAnswer) -> None:
         self._answer = answer
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool:
         answer, self._answer = self._answer, None
-        if answer is not None:
-            self._put(answer)
+        if answer is None:
+            return False
+        self._put(answer)
+        return True
 
 
 async def recorded(upstream: AsyncGenerator[Delta | End, None], keeping: Keeping) -> AsyncGenerator[Delta | End, None]:

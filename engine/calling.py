@@ -25,7 +25,7 @@ from engine.errors import (
 )
 from engine.estimating import BYTES_PER_TOKEN
 from engine.fencing import Fence
-from engine.ports import Answers, Journal, Limiter, Privacy, Route, Router, Sessions
+from engine.ports import Answers, Journal, Limiter, Meter, Privacy, Route, Router, Sessions
 from engine.privacy import restored
 from engine.turn import NO_END, Turn
 from engine.types import CachePolicy, ChatRequest, Delta, End, Message, ModelCall, Source, StoredAnswer, Usage
@@ -52,6 +52,7 @@ class Caller:
         journal: Journal,
         answers: Answers,
         privacy: Privacy,
+        meter: Meter,
         aside: Aside,
         worker: Worker,
     ) -> None:
@@ -62,6 +63,7 @@ class Caller:
         self._journal = journal
         self._answers = answers
         self._privacy = privacy
+        self._meter = meter
         self._aside = aside
         self.retries = retrying.RetryBudget()
         self.shared = SharedCalls()
@@ -131,8 +133,8 @@ class Caller:
 
     def finish(self, turn: Turn) -> None:
         """The turn is whole and recorded: its answer is kept where that was wanted."""
-        if turn.keep is not None and not turn.blocked and not turn.cut:
-            turn.keep()
+        if turn.keep is not None and not turn.blocked and not turn.cut and turn.keep():
+            self._meter.cache(tenant=turn.principal.tenant, outcome="stored")
 
     def release(self, turn: Turn) -> None:
         """The turn is over, however."""
@@ -255,6 +257,7 @@ class Caller:
         if key is not None and not turn.request.cache:
             if policy.ttl and (stored := await self._answers.get(principal.tenant_id, key)) is not None:
                 self._call_nobody(turn, "cache", BorrowedRoute(route, route.decision))
+                self._meter.cache(tenant=principal.tenant, outcome="hit")
                 return caching.replayed(stored)
             if (upstream := self._joined(turn, key)) is not None:
                 return upstream
@@ -269,6 +272,7 @@ class Caller:
         if running is None or turn.request.cache:
             return None
         assert route is not None
+        self._meter.cache(tenant=turn.principal.tenant, outcome="coalesced")
         decision = {**route.decision, "shared_with": running.turn_id}
         self._call_nobody(turn, "shared", BorrowedRoute(running.route, decision, running.toll))
         turn.keep = running.keep
@@ -276,6 +280,7 @@ class Caller:
 
     def _begun(self, turn: Turn, route: Route, call: ModelCall, key: str, policy: CachePolicy) -> Upstream:
         """A call of its own whose answer may be kept and that others may join, as the tenant wants it."""
+        self._meter.cache(tenant=turn.principal.tenant, outcome="miss")
         upstream = self._call(turn, route, call)
         if policy.ttl:
             turn.keep = caching.Keeping(partial(self._answers.put, turn.principal.tenant_id, key, ttl=policy.ttl))

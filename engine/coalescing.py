@@ -71,7 +71,7 @@ class SharedCall:
     is for each turn to call that has read all of it."""
 
     def __init__(self, calls: dict[str, SharedCall], key: str, upstream: Events, route: Route, turn_id: str) -> None:
-        self.keep: Callable[[], None] | None = None
+        self.keep: Callable[[], bool] | None = None
         self.route = route
         self.turn_id = turn_id
         self.over = False

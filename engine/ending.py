@@ -73,6 +73,8 @@ class Endings:
         elif isinstance(error, EngineError):
             if isinstance(error, InvalidRequest | UpstreamError):
                 self._check_refusal(turn.principal, error)
+            elif isinstance(error, RateLimited):
+                self._meter.refused(tenant=turn.principal.tenant, limit=error.limit)
             overtaken = type(error) is Conflict  # by another turn, after the model had answered
             state: State = "failed" if overtaken or isinstance(error, UpstreamError | Unavailable) else "refused"
             work = self._record_end(turn, state, error.code, error)
@@ -174,20 +176,22 @@ class Endings:
         turn.counted = True
         self._count_words(turn)
         route = turn.route
-        count = partial(
-            self._meter.turn,
-            tenant=turn.principal.tenant,
-            model=route.instance.name if route is not None else "",
-            edge=turn.request.edge,
-            state=state,
-            ttft=turn.ttft,
-            duration=time.monotonic() - turn.began,
-        )
+        count = partial(self._measure, turn, state, time.monotonic() - turn.began)
         if isinstance(route, LentRoute) and not route.call.over:
             call = route.call
-            call.afterwards(lambda: count(usage=call.used()))
+            call.afterwards(lambda: count(call.used()))
         else:
-            count(usage=usage if turn.source == "model" else Usage())  # nobody was paid for another call's tokens
+            count(usage if turn.source == "model" else Usage())  # nobody was paid for another call's tokens
+
+    def _measure(self, turn: Turn, state: str, duration: float, usage: Usage) -> None:
+        tenant = turn.principal.tenant
+        model = turn.route.instance.name if turn.route is not None else ""
+        self._meter.turn(
+            tenant=tenant, model=model, edge=turn.request.edge, state=state, ttft=turn.ttft, duration=duration,
+            usage=usage,
+        )  # fmt: skip
+        if cost := turn.cost(usage):
+            self._meter.spent(tenant=tenant, model=model, cost=cost)
 
     def _count_words(self, turn: Turn) -> None:
         verdicts, held = turn.verdicts, None

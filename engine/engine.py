@@ -67,6 +67,7 @@ class Engine:
             journal=journal,
             answers=answers,
             privacy=privacy,
+            meter=meter,
             aside=self._aside,
             worker=self.worker,
         )

@@ -242,9 +242,12 @@ class IdempotencyRunning(Conflict):
 
 
 class RateLimited(EngineError):
+    """`limit` says which: `requests`, `tokens`, `turns`, of a budget `day` or `month`, or `other`."""
+
     code = "rate_limited"
     text = "Too many requests."
     retryable = True
+    limit: str = "other"
 
 
 class BudgetExceeded(RateLimited):

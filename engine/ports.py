@@ -16,6 +16,8 @@ from engine.limiting import Limiter as Limiter
 from engine.limiting import Reservation as Reservation
 from engine.limiting import SpendingRecords as SpendingRecords
 from engine.limiting import Spent as Spent
+from engine.meters import CallMeter as CallMeter
+from engine.meters import Meter as Meter
 from engine.types import (
     Answerer,
     CachePolicy,
@@ -34,7 +36,6 @@ from engine.types import (
     Round,
     RoundAnswer,
     StoredAnswer,
-    Usage,
     Verdict,
 )
 
@@ -373,20 +374,6 @@ class Erasable(Protocol):
     async def erase(self, tenant_id: int, whose: Callable[[str], bool]) -> int:
         """Deletes what is there of the tenant's users for whom `whose` is true, and all that nobody can tell apart from
         it; how many things. Safe to repeat. Raises StoreUnavailable."""
-
-
-class Meter(Protocol):
-    """Counts turns. `state` is a journal state, or `rate_limited`."""
-
-    def turn(
-        self, *, tenant: str, model: str, edge: str, state: str, ttft: float | None, duration: float, usage: Usage
-    ) -> None: ...
-
-    def replayed(self, *, tenant: str, edge: str) -> None:
-        """Counts a request that was answered as it was before, by its idempotency key."""
-
-    def guard(self, *, edge: str, verdicts: Sequence[Verdict], held: tuple[int, float] | None) -> None:
-        """Counts what the guard found in a turn and how long it held the answer back. Called if there is either."""
 
 
 class Clock(Protocol):

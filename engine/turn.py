@@ -80,7 +80,7 @@ class Turn:
         self.retries: list[Retry] = []
         self.retrying = False
         self.policy: CachePolicy | None = None  # of kept answers and shared calls, where the request may be repeated
-        self.keep: Callable[[], None] | None = None
+        self.keep: Callable[[], bool] | None = None
         self.ttft: float | None = None
         self.admission: Admission | None = None
         self.session: Session | None = None

@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from engine.errors import ContextTooLong, Overloaded
+from engine.errors import ContextTooLong, EngineError, Overloaded
 from engine.estimating import answer_tokens
+from engine.meters import UNCOUNTED, CallMeter
 from engine.ports import Adapter
 from engine.queueing import Share, alike
 from engine.snapshots import Cell
@@ -32,13 +33,13 @@ class InstanceRoute:
     `decision` explains the choice, see `routing.decision.Decision.record`."""
 
     __slots__ = (
-        "_call", "_cost", "_entry", "_holder", "_monotonic", "_places", "_tell", "adapter", "decision", "instance",
-        "model", "prompt_tokens", "rules", "upstream_model",
+        "_call", "_cost", "_entry", "_holder", "_meter", "_monotonic", "_places", "_tell", "adapter", "decision",
+        "instance", "model", "prompt_tokens", "rules", "upstream_model",
     )  # fmt: skip
 
     def __init__(
         self, entry: Entry, model: str, decision: Json, *, stream: bool, prompt_tokens: int, began: float,
-        monotonic: Seconds, tell: Tell, holder: Holder, answer_tokens: int,
+        monotonic: Seconds, tell: Tell, holder: Holder, answer_tokens: int, meter: CallMeter = UNCOUNTED,
     ) -> None:  # fmt: skip
         self.instance: Instance = entry.instance
         self.adapter: Adapter = entry.adapter
@@ -50,6 +51,7 @@ class InstanceRoute:
         self._entry = entry
         self._monotonic = monotonic
         self._tell = tell
+        self._meter = meter
         self._call: Call = entry.health.begin(began, class_of(prompt_tokens, stream))
         self._holder = holder
         self._cost = prompt_tokens + answer_tokens
@@ -58,7 +60,9 @@ class InstanceRoute:
             self._places.take(*holder)
 
     def first_token(self) -> None:
-        change = self._entry.health.first_token(self._call, self._monotonic())
+        now = self._monotonic()
+        change = self._entry.health.first_token(self._call, now)
+        self._meter.first_token(instance=self._entry.title, model=self.instance.name, seconds=now - self._call.began)
         if change is not None:
             self._tell(self._entry, change)
 
@@ -80,6 +84,7 @@ class InstanceRoute:
             tell=self._tell,
             holder=self._holder,
             answer_tokens=0,
+            meter=self._meter,
         )
 
     def outcome(self, error: BaseException | None) -> None:
@@ -88,6 +93,10 @@ class InstanceRoute:
         change = self._entry.health.end(self._call, error, now)
         if not over and self._places is not None:
             self._places.leave(self._holder[0], max(1, self._cost), now - self._call.began)
+        if not over:
+            self._meter.call(
+                instance=self._entry.title, model=self.instance.name, error=_code(error), seconds=now - self._call.began
+            )
         if change is not None:
             self._tell(self._entry, change)
 
@@ -101,14 +110,16 @@ class RuleRouter:
         *,
         tell: Tell = _to_nobody,
         share: Share = alike,
+        meter: CallMeter = UNCOUNTED,
         clock: Seconds = time.time,
         monotonic: Seconds = time.monotonic,
     ) -> None:
         """`tell` is told what other workers should know of an instance, at once and on the event loop; `share` gives a
-        tenant's weight among those who share one."""
+        tenant's weight among those who share one; `meter` counts the calls."""
         self._table = table
         self._tell = tell
         self._share = share
+        self._meter = meter
         self._clock = clock
         self._monotonic = monotonic
 
@@ -138,6 +149,7 @@ class RuleRouter:
             tell=self._tell,
             holder=(principal.tenant_id, self._share(principal.tenant_id)),
             answer_tokens=answer_tokens(request.max_tokens) if request.task == "chat" else 0,
+            meter=self._meter,
         )
 
     def explain(
@@ -161,3 +173,12 @@ class RuleRouter:
     def public_models(self, tenant_id: int) -> list[PublicModel]:
         """`auto` and every name the tenant can ask for."""
         return self._table.value.public_models(tenant_id)
+
+
+def _code(error: BaseException | None) -> str:
+    """What a call's end is counted as; a call that its caller left is no error of the instance's."""
+    if error is None:
+        return ""
+    if isinstance(error, EngineError):
+        return error.code
+    return "internal_error" if isinstance(error, Exception) else "cancelled"

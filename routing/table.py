@@ -37,6 +37,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     tenants: frozenset[int] | None = None
     created: int = 0
 
+    @property
+    def title(self) -> str:
+        """How operators know it: its name and label, after its tenant where it has one."""
+        name = self.instance.name
+        titled = f"{name} ({self.label})" if self.label else name
+        return f"{self.owner}: {titled}" if self.owner else titled
+
     def serves(self, tenant_id: int | None) -> bool:
         if self.instance.tenant_id is not None:
             return self.instance.tenant_id == tenant_id

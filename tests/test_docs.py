@@ -8,9 +8,7 @@ import pytest
 from django.core.management import get_commands
 
 from access import errors
-from access.metrics import Metrics
 from clawdbot_site.serving import limits
-from engine.types import Usage
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -70,13 +68,6 @@ def test_it_names_every_error_code():
     codes = {kind.code for kind in errors.TABLE}
     codes |= {value.code for value in vars(limits).values() if isinstance(value, limits.Refusal)}
     assert sorted(code for code in codes if f"`{code}`" not in page) == []
-
-
-def test_it_names_every_metric():
-    metrics = Metrics()
-    metrics.turn(tenant="t", model="m", edge="e", state="completed", ttft=0.1, duration=0.1, usage=Usage(1, 1))
-    names = {family.name for family in metrics.registry.collect()}
-    assert sorted(name for name in names if name not in EVERYTHING) == []
 
 
 def test_both_readmes_show_the_same_examples():

@@ -22,11 +22,15 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management import CommandError, call_command
 from django.db import connections
 
+from access.metrics import processes
+from access.metrics.machine import kept
+from access.metrics.processes import Process
 from clawdbot_site import checks
 from clawdbot_site.serving import bootstrap, listening, localmodel, lock, models, valkey
 from clawdbot_site.serving.forking import ForkedChild
 from clawdbot_site.serving.processes import Child, Family
 from clawdbot_site.serving.server import Drain
+from clawdbot_site.serving.telling import Occasional
 from clawdbot_site.serving.webserver import stop_time
 from tenants import actors
 from tenants.actors import Actor
@@ -80,6 +84,7 @@ def up(say: Say) -> None:
         with ExitStack() as stack:
             signals = stack.enter_context(Signals())
             held = stack.enter_context(lock.hold(settings.VAR_DIR))
+            stack.enter_context(kept(settings.VAR_DIR / "metrics"))
             listener = stack.enter_context(listening.bind(settings.HOST, settings.PORT))
             private = (held.fileno(), listener.fileno())
             Launcher(say, signals.check, _grpc_port(), private).run(listener.fileno(), listener.close)
@@ -116,6 +121,8 @@ class Launcher:
         self._check = check
         self._logs: Path = settings.VAR_DIR / "log"
         self._family = Family(say)
+        self._programs: dict[str, Child] = {}  # by what metrics call them
+        self._told = Occasional("launcher", self._processes)
 
     def run(self, listener: int, close_listener: Callable[[], None]) -> None:
         try:
@@ -133,12 +140,20 @@ class Launcher:
                 self._check()
                 time.sleep(0.2)
                 self._family.tend()
+                self._told.tell()
         except Stop:
             self._say("Stopping; answers already begun are finished first (Ctrl-C again: at once).")
             raise
         finally:
             close_listener()
             self._family.stop()
+            self._told.tell(ended=True)
+
+    def _processes(self) -> list[Process]:
+        """The programs among the children: they are not ours, and tell nothing of themselves."""
+        found = [(name, child.pid) for name, child in self._programs.items() if child.exit_code is None]
+        told = [processes.of(pid, f"{name}-0", name) for name, pid in found if pid is not None]
+        return [each for each in told if each is not None]
 
     def _refuse_unfit_settings(self) -> None:
         urls = {"BROKER_URL": settings.BROKER_URL, "CHANNEL_URL": settings.CHANNEL_URL, "CACHE_URL": settings.CACHE_URL}
@@ -159,6 +174,7 @@ class Launcher:
             log=self._logs / "valkey.log",
         )
         self._family.start(child)
+        self._programs["valkey"] = child
         valkey.wait_until_ready(settings.VALKEY_SOCKET, lambda: child.exit_code is not None)
         self._say("Valkey is up (embedded, unix socket).")
 
@@ -172,7 +188,9 @@ class Launcher:
             return None
         port = localmodel.free_port()
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "localmodel", "--port", str(port)]
-        self._family.start(Child("local model", command, log=self._logs / "localmodel.log", stop_time=2.0))
+        child = Child("local model", command, log=self._logs / "localmodel.log", stop_time=2.0)
+        self._family.start(child)
+        self._programs["model"] = child
         self._say(f"Loading the local model ({localmodel.MODEL_NAME}) …")
         return port
 
@@ -272,6 +290,10 @@ def _celery(*arguments: str) -> Callable[[], int]:
 
     def run() -> int:
         actors.become(None)
-        return int(import_module("clawdbot_site.celery").app.start(list(arguments)) or 0)
+        celery = import_module("clawdbot_site.celery")
+        try:
+            return int(celery.app.start(list(arguments)) or 0)
+        finally:
+            celery.leave()
 
     return run

@@ -13,6 +13,7 @@ from django.db import transaction
 
 from access.alerting import running as alerting
 from access.journal_events import JournalEvents
+from clawdbot_site.serving.telling import told
 from plugins.models import Webhook
 from plugins.outbox.declared import Declared
 from plugins.outbox.figures import Figures
@@ -33,7 +34,8 @@ def serve() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
-    run(stop.wait)
+    with told("publisher"):
+        run(stop.wait)
 
 
 def run(wait: Wait) -> None:

@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, connections
 
+from clawdbot_site.serving.telling import Folding, told
 from compliance.journal.answering import address_of
 from compliance.journal.idempotency import forget_old
 from compliance.journal.moving import MOST, move_changes
@@ -40,6 +42,10 @@ CHANGES_EVERY = 0.5
 STAND_BY = 1.0  # seconds between two looks at whether another one still leads
 
 
+def _to_nobody(entries: int) -> None:
+    """Nobody counts."""
+
+
 def serve() -> None:
     """Leads, or stands by until it can, until SIGTERM or SIGINT."""
     stop = threading.Event()
@@ -49,10 +55,11 @@ def serve() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
-    run(stop.wait)
+    with told("sequencer") as book:
+        run(stop.wait, Folding(book))
 
 
-def run(wait: Wait) -> None:
+def run(wait: Wait, folding: Folding) -> None:
     """`wait(seconds)` pauses and says whether it is time to stop."""
     waiting = False
     while not wait(0.0):
@@ -62,28 +69,35 @@ def run(wait: Wait) -> None:
                 if not waiting:
                     log.info("another sequencer leads; this one stands by")
                 waiting = True
+                folding.stands_by()
             else:
                 waiting = False
                 log.info("leading")
                 with leader, Sources() as sources:
-                    sequence(duties(leader, sources), leads=leader.leads, wait=wait)
+                    sequence(duties(leader, sources, folding.folded), leads=leader.leads, wait=wait)
         except (DatabaseError, OSError, NotLeading) as error:
             log.error("the sequencer cannot lead: %s", error)
         if wait(STAND_BY):
             return
 
 
-def duties(leader: Leader, sources: Sources) -> list[Duty]:
-    """All of them, in the order they are seen to."""
+def duties(leader: Leader, sources: Sources, count: Callable[[int], None] = _to_nobody) -> list[Duty]:
+    """All of them, in the order they are seen to. `count` hears how many entries each folding took."""
     folder = Folder(leader.alias)
     signer = platform_signer()
     checkpointer = Checkpointer(leader.alias, signer, default_storage, say)
     store = changes_store(leader)
     append = SealedAppend(store.append)
     retention = Retention(leader.alias, signer, current_rules)
+
+    def fold() -> bool:
+        folded = folder.fold(sources.all())
+        count(folded)
+        return folded > 0
+
     return [
         Duty("journalling changes", CHANGES_EVERY, lambda: move_changes(append, store.worker, _there) == MOST),
-        Duty("folding entries into the tree", FOLD_EVERY, lambda: folder.fold(sources.all()) > 0),
+        Duty("folding entries into the tree", FOLD_EVERY, fold),
         Duty("signing checkpoints", settings.CHECKPOINT_SECONDS, checkpointer.work),
         Duty("removing what is past its retention", RETENTION_EVERY, retention.work),
         Duty("forgetting idempotency keys", IDEMPOTENCY_EVERY, forget_old),

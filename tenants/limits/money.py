@@ -175,7 +175,9 @@ class Purse:
         affords = None
         if all(subject.quota.cheaper if subject.quota.cheaper is not None else refused.cheaper for subject, _ in short):
             affords = lambda instance: refused.price(instance) <= max(0, left)  # noqa: E731
-        return BudgetExceeded(message, retry_after=wait, affords=affords)
+        error = BudgetExceeded(message, retry_after=wait, affords=affords)
+        error.limit = period.kind
+        return error
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -218,7 +218,7 @@ class Reserver:
         if verdict == "tokens":
             _, limit, subject = scope.buckets[reply[1] - 1]
             error = RateLimited(f"{subject.who} may use {limit} tokens a minute.", retry_after=wait)
-            error.limits = RateLimits(tokens=Window(limit, 0, wait))
+            error.limit, error.limits = "tokens", RateLimits(tokens=Window(limit, 0, wait))
             return error
         return limited((scope.call.slots if verdict == "turns" else scope.call.logs)[reply[1] - 1], verdict, wait)
 
@@ -226,10 +226,12 @@ class Reserver:
 def limited(subject: Subject, verdict: str, wait: float) -> RateLimited:
     """Of too many requests or turns."""
     if verdict == "turns":
-        return RateLimited(
+        error = RateLimited(
             f"{subject.who} may run {subject.quota.turns} turns at the same time.", retry_after=BUSY_RETRY_AFTER
         )
+        error.limit = "turns"
+        return error
     limit = subject.quota.requests or 0
     error = RateLimited(f"{subject.who} may make {limit} requests a minute.", retry_after=wait)
-    error.limits = RateLimits(requests=Window(limit, 0, wait))
+    error.limit, error.limits = "requests", RateLimits(requests=Window(limit, 0, wait))
     return error

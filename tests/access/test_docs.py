@@ -15,10 +15,8 @@ from access.management.keys import KeyAnswer, KeyBody
 from access.management.members import MemberAnswer
 from access.management.own_tenant import MeAnswer
 from access.management.rules import RuleAnswer, RuleBody, RulePatch
-from access.metrics import Metrics
 from access.schemas import PARAMS, ChatBody, fields
 from access.urls import ROUTES
-from engine.types import Usage
 from routing.conditions import compile_condition
 from routing.services import MAX_RULES
 from routing.validation import MAX_CONDITIONS, MAX_FALLBACKS
@@ -75,11 +73,3 @@ def test_it_shows_bodies_of_the_management_api_as_they_are_sent():
 )
 def test_it_names_every_field_of_the_management_api(kind):
     assert set(kind.__struct_fields__) <= set(re.findall(r"\w+", API))
-
-
-def test_it_names_every_metric():
-    metrics = Metrics()
-    metrics.turn(tenant="t", model="m", edge="e", state="completed", ttft=0.1, duration=0.1, usage=Usage(1, 1))
-    names = {family.name for family in metrics.registry.collect()}
-    documented = {name.removesuffix("_total") for name in re.findall(r"`(\w+_\w+)[{`]", API)}
-    assert names <= documented

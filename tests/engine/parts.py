@@ -310,7 +310,9 @@ class CountingMeter:
     def __init__(self) -> None:
         self.states: list[str] = []
         self.replays = 0
-        self.tokens = 0
+        self.tokens = self.cost = 0
+        self.kept: list[str] = []
+        self.refusals: list[str] = []
         self.found: list[str] = []
         self.held: list[tuple[int, float] | None] = []
 
@@ -324,6 +326,15 @@ class CountingMeter:
 
     def replayed(self, *, tenant: str, edge: str) -> None:
         self.replays += 1
+
+    def spent(self, *, cost: int, **_: Any) -> None:
+        self.cost += cost
+
+    def cache(self, *, tenant: str, outcome: str) -> None:
+        self.kept.append(outcome)
+
+    def refused(self, *, tenant: str, limit: str) -> None:
+        self.refusals.append(limit)
 
 
 @dataclass

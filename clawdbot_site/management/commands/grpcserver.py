@@ -1,6 +1,7 @@
 """`manage.py grpcserver`: serves `clawdbot.v1.ChatService` on GRPC_HOST:GRPC_PORT."""
 
 import os
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -33,7 +34,7 @@ class Command(BaseCommand):
             raise CommandError("GRPC_PORT is 0: there is to be no gRPC server.")
         drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
         try:
-            grpcserver.serve(create, number, drain, lambda: self._ready(options["ready_fd"], number))
+            grpcserver.serve(partial(create, "grpc"), number, drain, lambda: self._ready(options["ready_fd"], number))
         except (listening.AddressTaken, ImproperlyConfigured) as reason:
             raise CommandError(str(reason)) from None
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from access.metrics.machine import kept
 from clawdbot_site import checks
 from clawdbot_site.asgi import create
 from clawdbot_site.serving import listening, webserver
@@ -26,13 +27,15 @@ class Command(BaseCommand):
             if problem.is_serious():
                 raise CommandError(problem.msg)
             self.stderr.write(problem.msg)
-        webserver.serve(
-            create,
-            self._listener(options["fd"]),
-            workers=settings.WORKERS,
-            drain=Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT),
-            all_ready=lambda: self._ready(options["ready_fd"]),
-        )
+        listener = self._listener(options["fd"])
+        with kept(settings.VAR_DIR / "metrics"):
+            webserver.serve(
+                create,
+                listener,
+                workers=settings.WORKERS,
+                drain=Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT),
+                all_ready=lambda: self._ready(options["ready_fd"]),
+            )
 
     def _listener(self, inherited: int | None) -> socket.socket:
         if inherited is not None:

@@ -58,12 +58,12 @@ async def test_it_admits_by_key_and_member_beside_the_tenant(limits, tenants, al
     found = await asyncio.gather(*(ask(ALICE.key_principal, f"k{n}") for n in range(10)), return_exceptions=True)
     refused = [each for each in found if isinstance(each, RateLimited)]
     assert len(refused) == 7 and refused[0].message == "This key may make 3 requests a minute."
-    assert refused[0].limits.requests.remaining == 0 and refused[0].retry_after > 59
+    assert refused[0].limit == "requests" and refused[0].limits.requests.remaining == 0 and refused[0].retry_after > 59
     passed = [each for each in found if each not in refused]
     assert sorted(each.window.remaining for each in passed) == [0, 1, 2]
     bob, late = await admit_many(limits, 10, person=BOB)
     assert (len(bob), len(late)) == (2, 8)
-    assert late[0].message == "This member may run 2 turns at the same time."
+    assert late[0].message == "This member may run 2 turns at the same time." and late[0].limit == "turns"
     more, _ = await admit_many(limits, 50)
     assert len(more) == 20 - 3 - 2  # who was refused did not count against the tenant
     assert len((await admit_many(limits, 50, person=CHARLIE))[0]) == 50

@@ -114,7 +114,7 @@ async def test_it_reserves_tokens_and_settles_what_was_used(limits, tenants):
     first = await limits.reserve(ALICE.principal, INSTANCE, 100, 700)
     with pytest.raises(RateLimited) as caught:
         await limits.reserve(ALICE.principal, INSTANCE, 100, 400)
-    assert 16 < caught.value.retry_after <= 18
+    assert 16 < caught.value.retry_after <= 18 and caught.value.limit == "tokens"
     first.settle(Usage(prompt_tokens=100, completion_tokens=100))
     first.settle(Usage())
     second = await limits.reserve(ALICE.principal, INSTANCE, 100, 650)

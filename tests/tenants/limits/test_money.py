@@ -133,7 +133,7 @@ async def test_it_says_that_a_call_is_larger_than_the_whole_budget(limits, tenan
     tenants.swap(tenant_table(ACME.view(money_per_day=CALL - 1)))
     with pytest.raises(BudgetExceeded, match=r"may cost 0\.004; this tenant may spend 0\.003999 a day\.") as caught:
         await reserve(limits)
-    assert caught.value.retry_after is None
+    assert caught.value.retry_after is None and caught.value.limit == "day"
 
 
 async def test_it_lets_what_costs_nothing_pass_a_budget_that_is_used_up(limits, tenants):
