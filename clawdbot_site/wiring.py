@@ -294,9 +294,8 @@ class Application:
         asking.answers(PLUGINS, plugin_states(self.plugins))
         watch(self.metrics, self._routes, Platform(self.stores, self.tenants, self.limits), running.__len__)
         self.metrics.start(settings.VAR_DIR / "metrics", self._kind, settings.VERSION)
-        counts = partial(self._counts, running)
-        open_ = broken(self._routes)
-        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, settings.VERSION, counts, open_)
+        told = partial(self._counts, running), broken(self._routes)
+        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, settings.VERSION, *told)
         turns = LiveTurns(running, asking, self.heartbeats, resuming, canceller)
         return LiveParts(turns, self.generations, asking, router, self.reader.turn)
 
