@@ -70,8 +70,8 @@ class Gateway:
             ended(path if path in self._sockets else OTHER, 101)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, began = 0
-        ended = self._observer.http(scope, context.begin()), monotonic()
+        status, began = 0, monotonic()
+        ended = self._observer.http(scope, context.begin())
 
         async def counted(event: Event) -> None:
             nonlocal status
@@ -84,7 +84,8 @@ class Gateway:
             await self._serve(scope, receive, counted)
         finally:
             route = scope.get("route") or _section(scope["path"])
-            self._metrics.request(route, _method(scope["method"]), status or 499), monotonic() - beganended(route, status or 499)
+            self._metrics.request(route, _method(scope["method"]), status or 499, monotonic() - began)
+            ended(route, status or 499)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         edge = self._edge_of(scope)

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from access.machine import MachineCpu
 from engine.errors import EngineError
 from tenants.handles import Store
 
@@ -25,7 +26,8 @@ _STATM: Final = Path("/proc/self/statm")
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
     """A worker as it was at most `LIFE` seconds ago. Times are Unix seconds, `memory` is bytes in use. `running` are
-    turns that are being answered, `waiting` those that have not begun to be."""
+    turns that are being answered, `waiting` those that have not begun to be. `cpu`: how busy the machine was in the
+    last minute, 0 to 1; `open`: instances whose breaker is."""
 
     worker: str
     host: str
@@ -37,16 +39,28 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     memory: int
     journal_waiting: int = 0
+    cpu: float | None = None
+    open: list[int] = []
 
 
 class Heartbeats:
-    """One a worker. `counts` are the turns that run and those that wait, and the entries that wait for the journal."""
+    """One a worker. `counts` are the turns that run and those that wait, and the entries that wait for the journal;
+    `broken` the instances whose breaker is open."""
 
-    def __init__(self, store: Store, worker: str, version: str, counts: Callable[[], tuple[int, int, int]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        version: str,
+        counts: Callable[[], tuple[int, int, int]],
+        broken: Callable[[], list[int]] = list,
+    ) -> None:
         self._store = store
         self._worker = worker
         self._version = version
         self._counts = counts
+        self._broken = broken
+        self._cpu = MachineCpu()
         self._started = time.time()
         self._beating: asyncio.Task[None] | None = None
 
@@ -67,13 +81,7 @@ class Heartbeats:
 
     async def listed(self) -> list[Beat]:
         """The workers that live, the oldest first. Raises StoreUnavailable."""
-        names = sorted(name.decode() for name in await self._store.call("SMEMBERS", NAMES))
-        found = await asyncio.gather(*(self._store.send("GET", _key(name)) for name in names))
-        for name, beat in zip(names, found, strict=True):
-            if beat is None:
-                self._store.send("SREM", NAMES, name)
-        beats = [msgspec.json.decode(bytes(beat), type=Beat) for beat in found if beat is not None]
-        return sorted(beats, key=lambda beat: (beat.started, beat.worker))
+        return await listed(self._store)
 
     def now(self) -> Beat:
         running, waiting, spooled = self._counts()
@@ -88,6 +96,8 @@ class Heartbeats:
             waiting=waiting,
             memory=_memory(),
             journal_waiting=spooled,
+            cpu=self._cpu.share(),
+            open=self._broken(),
         )
 
     async def _beat(self) -> None:
@@ -99,6 +109,17 @@ class Heartbeats:
             except (EngineError, OSError) as error:
                 log.info("a sign of life was lost: %s", error)
             await asyncio.sleep(EVERY)
+
+
+async def listed(store: Store) -> list[Beat]:
+    """As `Heartbeats.listed`."""
+    names = sorted(name.decode() for name in await store.call("SMEMBERS", NAMES))
+    found = await asyncio.gather(*(store.send("GET", _key(name)) for name in names))
+    for name, beat in zip(names, found, strict=True):
+        if beat is None:
+            store.send("SREM", NAMES, name)
+    beats = [msgspec.json.decode(bytes(beat), type=Beat) for beat in found if beat is not None]
+    return sorted(beats, key=lambda beat: (beat.started, beat.worker))
 
 
 def _key(worker: str) -> str:

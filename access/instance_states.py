@@ -48,6 +48,11 @@ def states(table: Cell[RoutingTable]) -> Callable[[str], list[InstanceState]]:
     return told
 
 
+def broken(table: Cell[RoutingTable]) -> Callable[[], list[int]]:
+    """For `access.heartbeats`: instances whose breaker is open at this worker, tenants' own too."""
+    return lambda: [entry.instance.id for entry in table.value.entries.values() if entry.health.breaker.is_open]
+
+
 def live_weights(table: RoutingTable, now: float) -> Iterator[tuple[Entry, float]]:
     """Of all instances, tenants' own too, among those of their name."""
     everything = sorted(table.entries.values(), key=lambda entry: (entry.owner, _pool(entry)))

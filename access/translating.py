@@ -26,7 +26,7 @@ APPS = {
     "plugins": gettext_lazy("Plugins"),
     "compliance": gettext_lazy("Compliance"),
 }
-UNSEEN = JOURNAL_MODELS - {"auditentry"}  # no screen shows these
+UNSEEN = (JOURNAL_MODELS - {"auditentry"}) | {"alertreading", "alertwatch"}  # no screen shows these
 
 
 def models() -> list[type[Model]]:

@@ -15,8 +15,8 @@ from django.conf import settings
 
 from clawdbot_site import known_secrets
 from clawdbot_site.logs import take_over
-from engine.context import CONTEXT, Context
 from clawdbot_site.serving.telling import Jobs, told
+from engine.context import CONTEXT, Context
 from tenants import actors
 from tenants.actors import Actor
 

@@ -21,7 +21,7 @@ from access.console.bridge import SCOPE_KEY, EngineBridge, LiveParts, SessionPar
 from access.gateway import Gateway
 from access.generations import Generations
 from access.heartbeats import Heartbeats
-from access.instance_states import INSTANCES, states
+from access.instance_states import INSTANCES, broken, states
 from access.live_turns import LiveTurns
 from access.management.rows import Rows
 from access.metrics import Metrics
@@ -296,8 +296,8 @@ class Application:
         asking.answers(PLUGINS, plugin_states(self.plugins))
         watch(self.metrics, self._routes, Platform(self.stores, self.tenants, self.limits), running.__len__)
         self.metrics.start(settings.VAR_DIR / "metrics", self._kind, settings.VERSION)
-        counts = partial(self._counts, running)
-        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, settings.VERSION, counts)
+        told = partial(self._counts, running), broken(self._routes)
+        self.heartbeats = Heartbeats(self.stores.platform(), self.bus.worker, settings.VERSION, *told)
         turns = LiveTurns(running, asking, self.heartbeats, resuming, canceller)
         return LiveParts(turns, self.generations, asking, router, self.reader.turn)
 

@@ -163,7 +163,7 @@ PROCESSES: Final = Dashboard(
     "clawdbot-processes",
     "Clawdbot: sessions, sockets, processes",
     [
-        Panel("Sessions", [("sum(clawdbot_sessions_live)", "live")]),
+        Panel("Sessions", [("max(clawdbot_sessions_live)", "live")]),
         Panel("Open streams", [("sum(clawdbot_streams_open)", "streams")]),
         Panel("WebSockets", [("sum(clawdbot_websockets)", "open")]),
         Panel("WebSockets that ended, a second", [(rate("clawdbot_websockets_closed_total", "reason"), "{{reason}}")],

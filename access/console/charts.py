@@ -20,6 +20,21 @@ class Part(NamedTuple):
     shown: Sequence[str] | None = None
 
 
+def lines(title: str, labels: Sequence[str], parts: Sequence[Part], head: str) -> dict[str, Any]:
+    """Beside each other. `head` is what the labels are."""
+    drawn = bars(title, labels, parts, head)
+    datasets = [
+        {"label": part.name, "data": list(part.values), "borderColor": part.colour, "backgroundColor": part.colour,
+         "borderWidth": 2, "pointRadius": 2, "tension": 0.2}
+        for part in parts
+    ]  # fmt: skip
+    options = json.loads(drawn["options"])
+    for axis in options["scales"].values():
+        axis["stacked"] = False
+    data = json.dumps({"labels": list(labels), "datasets": datasets})
+    return {**drawn, "type": "line", "data": data, "options": json.dumps(options)}
+
+
 def bars(title: str, labels: Sequence[str], parts: Sequence[Part], head: str) -> dict[str, Any]:
     """One upon the other. `head` is what the labels are."""
     datasets = [

@@ -58,12 +58,12 @@ def figures_of(tenant_id: int | None, asked: Chosen) -> dict[str, Any]:
             _named(tenant_id, asked, "intent", _("Intents"), _("Intent")),
             _slow(tenant_id, asked),
             _named(tenant_id, asked, "error", _("Errors"), _("Error")),
-            _found(tenant_id, asked, "filter", _("Hits of word lists"), [_("List"), _("What was done")]),
-            _found(tenant_id, asked, "personal", _("Personal data that was masked"), [_("Kind")]),
-            _found(tenant_id, asked, "retry", _("Calls that failed and were tried again"), [_("Instance"), _("Error")]),
+            found(tenant_id, asked, "filter", _("Hits of word lists"), [_("List"), _("What was done")]),
+            found(tenant_id, asked, "personal", _("Personal data that was masked"), [_("Kind")]),
+            found(tenant_id, asked, "retry", _("Calls that failed and were tried again"), [_("Instance"), _("Error")]),
             _named(tenant_id, asked, "fallback", _("Answered by another instance instead"), _("Instance")),
             _named(tenant_id, asked, "source", _("Answered without a call"), _("Source")),
-            _found(tenant_id, asked, "plugin", _("Hooks of plugins that were skipped"), [_("Plugin"), _("Reason")]),
+            found(tenant_id, asked, "plugin", _("Hooks of plugins that were skipped"), [_("Plugin"), _("Reason")]),
         ],
     }
 
@@ -131,6 +131,14 @@ def _charts(tenant_id: int | None, asked: Chosen) -> list[dict[str, Any]]:
     ]
 
 
+def completion(tenant_id: int | None, asked: Chosen) -> dict[str, Any]:
+    """The chart of it alone. Raises one of AWAY."""
+    points = series.points(tenant_id, asked.period, asked.step, asked.zone)
+    rates = _rates([states for _start, states in points], "completion_rate", GREEN)
+    head = _("Day") if asked.step == "day" else _("Hour")
+    return charts.bars(_("Completion rate"), [asked.label(start) for start, _states in points], [rates], head)
+
+
 def _part(name: str, colour: str, values: Sequence[int]) -> Part:
     return Part(name, colour, values, [number_format(value) for value in values])
 
@@ -157,10 +165,11 @@ def _named(tenant_id: int | None, asked: Chosen, what: str, title: str, head: st
     return {"title": title, "headers": headers, "rows": rows}
 
 
-def _found(tenant_id: int | None, asked: Chosen, what: str, title: str, heads: list[str]) -> dict[str, Any]:
-    found: list[Counted] = reader.counted(tenant_id, what, asked.period, most=TOP)
+def found(tenant_id: int | None, asked: Chosen, what: str, title: str, heads: list[str]) -> dict[str, Any]:
+    """A table of what was counted most. Raises one of AWAY."""
+    lines: list[Counted] = reader.counted(tenant_id, what, asked.period, most=TOP)
     told = _done if what == "filter" else str
-    rows = [[each.name, *([told(each.detail)] if len(heads) > 1 else []), number_format(each.count)] for each in found]
+    rows = [[each.name, *([told(each.detail)] if len(heads) > 1 else []), number_format(each.count)] for each in lines]
     return {"title": title, "headers": [*heads, _("Turns")], "rows": rows}
 
 

@@ -36,6 +36,7 @@ GROUPS = [
         ],
     ),
     (_("Events"), ["plugins.webhook", "plugins.sinkstate", "plugins.heldevent"]),
+    (_("Alerts"), ["tenants.alert", "tenants.alertrule"]),
     (
         _("Operation"),
         ["plugins.pluginactivation", "plugins.intent", "plugins.intentsettings", "plugins.datasource", "tenants.job"],
@@ -66,6 +67,8 @@ SCREENS = {
     "plugins.webhook": (_("Webhooks"), "webhook"),
     "plugins.sinkstate": (_("Queues and webhooks"), "outbound"),
     "plugins.heldevent": (_("Held events"), "report"),
+    "tenants.alert": (_("Alerts"), "notifications_active"),
+    "tenants.alertrule": (_("Alert rules"), "edit_notifications"),
     "tenants.job": (_("Jobs"), "progress_activity"),
 }
 
@@ -79,6 +82,7 @@ def platform(request: HttpRequest) -> list[dict[str, Any]]:
     pages = [
         (0, _("Tenants' health"), "monitor_heart", "admin:tenants_health"),
         (2, _("Insights"), "insights", "admin:insights"),
+        (-2, _("Health"), "monitor_heart", "admin:health"),
         (1, _("Instances and shares"), "balance", "admin:instances"),
         (-1, _("Workers"), "memory", "admin:workers"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from access.console.alerts import AlertAdmin, AlertRuleAdmin
 from access.console.chat_site import ChatSiteAdmin
 from access.console.data_sources import DataSourceAdmin
 from access.console.erasures import ErasureAdmin
@@ -30,7 +31,20 @@ from compliance.models import (
 )
 from plugins.models import DataSource, HeldEvent, Intent, IntentSettings, PluginActivation, SinkState, Webhook
 from routing.models import ModelInstance, RoutingRule
-from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Job, Member, SupportVisit, Tenant, User
+from tenants.models import (
+    Alert,
+    AlertRule,
+    Allowance,
+    ApiKey,
+    ChatSite,
+    Invitation,
+    IpRule,
+    Job,
+    Member,
+    SupportVisit,
+    Tenant,
+    User,
+)
 
 
 def platform_site() -> PlatformSite:
@@ -46,6 +60,8 @@ def platform_site() -> PlatformSite:
     site.register(IpRule, IpRuleAdmin)
     site.register(ChatSite, ChatSiteAdmin)
     site.register(Job, JobAdmin)
+    site.register(Alert, AlertAdmin)
+    site.register(AlertRule, AlertRuleAdmin)
     site.register(ModelInstance, ModelInstanceAdmin)
     site.register(RoutingRule, RoutingScreens)
     site.register(SensitiveWordList, WordListAdmin)

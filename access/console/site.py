@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
 
-from access.console import insights, isolation, operation
+from access.console import health, insights, isolation, operation
 from access.console.frame import ConsoleSite, spoken
 from access.console.overview import overview
 from access.console.reach import platform_reach
@@ -38,6 +38,7 @@ class PlatformSite(SharedSignIn, ConsoleSite):
             path("workers/", self.admin_view(self.workers), name="workers"),
             path("instances/", self.admin_view(self.instances), name="instances"),
             path("insights/", self.admin_view(self.insights), name="insights"),
+            path("health/", self.admin_view(self.health), name="health"),
             path("tenants/health/", self.admin_view(self.tenants), name="tenants_health"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("sessions/read/", self.admin_view(self.session), name="session"),
@@ -68,6 +69,18 @@ class PlatformSite(SharedSignIn, ConsoleSite):
 
     def insights(self, request: HttpRequest) -> HttpResponse:
         return self.page(request, "console/insights.html", {"title": _("Insights"), **insights.platform(request)})
+
+    def health(self, request: HttpRequest) -> HttpResponse:
+        """POST: another objective."""
+        context = {**health.platform(request), "address": "admin:health"}
+
+        def refused(form: Any) -> HttpResponse:
+            return self.page(request, "console/health.html", {**context, "form": form})
+
+        if request.method == "POST":
+            answer: HttpResponse = health.change(request, None, "admin:health", refused)
+            return answer
+        return self.page(request, "console/health.html", context)
 
     def store(self, request: HttpRequest) -> HttpResponse:
         return self.page(request, "console/stores.html", {"title": _("Store"), **stores()})

@@ -1,4 +1,5 @@
-"""The process that hands tenants' events to their queues and webhooks: what it is made of, and how it is stopped."""
+"""The process that hands tenants' events to their queues and webhooks, and looks after alerts: what it is made of, and
+how it is stopped."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from types import FrameType
 from django.conf import settings
 from django.db import transaction
 
+from access.alerting import running as alerting
 from access.journal_events import JournalEvents
 from clawdbot_site.serving.telling import told
 from plugins.models import Webhook
@@ -38,7 +40,10 @@ def serve() -> None:
 
 def run(wait: Wait) -> None:
     """`wait(seconds)` pauses and says whether it is time to stop."""
+    alerts = threading.Thread(target=alerting.run, args=(wait,), name="alerts")
+    alerts.start()  # beside it: a receiver that is slow must not keep an alert waiting
     publisher().run(wait)
+    alerts.join()
 
 
 def publisher() -> Publisher:

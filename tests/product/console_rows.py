@@ -13,7 +13,7 @@ from compliance.models import PersonalData, SensitiveWordList, WordExceptions, W
 from plugins.models import Intent, IntentSettings, HeldEvent, PluginActivation, SinkState, Webhook
 from plugins.outbox.signing import save_webhook
 from tenants import support
-from tenants.models import Allowance, ChatSite, Invitation, IpRule
+from tenants.models import Alert, AlertRule, Allowance, ChatSite, Invitation, IpRule
 tenant = Tenant.objects.get(slug={tenant!r})
 shared = SensitiveWordList.objects.create(tenant=None, name="Profanity", words="darn\\nheck", action="mask")
 SensitiveWordList.objects.create(tenant=tenant, name="Code names", words="bluebird\\nredwood")
@@ -31,6 +31,9 @@ _ = save_webhook(webhook=hook)
 SinkState.objects.create(tenant=tenant, sink=hook.sink, label="Help desk", delivered=1200)
 HeldEvent.objects.create(tenant=tenant, sink=hook.sink, event="e1", type="clawdbot.turn.completed",
     subject="turns/e1", state="dead", attempts=31, first_at=1.7e9, last_error="the webhook answered 500")
+rule = AlertRule.objects.create(tenant=tenant, kind="completion_rate")
+Alert.objects.create(tenant=tenant, rule=rule, kind=rule.kind, state="firing", value=81.5, threshold=90,
+    since=timezone.now().timestamp() - 900, fired_at=timezone.now().timestamp() - 600)
 Allowance.objects.create(tenant=tenant, of="model", model="echo", requests_per_minute=60)
 Invitation.objects.create(
     tenant=tenant, email="eve@example.com", digest="x", expires_at=timezone.now() + timedelta(days=7)

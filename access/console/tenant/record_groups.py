@@ -23,7 +23,15 @@ RECORDS: Final[list[tuple[Any, list[tuple[str, Any, str, str]]]]] = [
             ("journal", _("Erasures"), "person_remove", "console:compliance_erasure_changelist"),
             ("members", _("Support visits"), "support_agent", "console:tenants_supportvisit_changelist"),
             ("overview", _("Insights"), "insights", "console:insights"),
+            ("overview", _("Health"), "monitor_heart", "console:health"),
             ("exports", _("Exports"), "download", "console:exports"),
+        ],
+    ),
+    (
+        _("Alerts"),
+        [
+            ("settings", _("Alerts"), "notifications_active", "console:tenants_alert_changelist"),
+            ("settings", _("Alert rules"), "edit_notifications", "console:tenants_alertrule_changelist"),
         ],
     ),
 ]

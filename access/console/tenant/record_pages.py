@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from access.console.tenant import conversations, exports, insights, live, playground, plugins
+from access.console.tenant import conversations, exports, health, insights, live, playground, plugins
+from access.console.tenant.alerts import OwnAlertRules, OwnAlerts
 from access.console.tenant.records import OwnErasures, OwnJournal, OwnVisits
 from access.console.tenant.site import Page, TenantSite
 from compliance.models import AuditEntry, Erasure
-from tenants.models import SupportVisit
+from tenants.models import Alert, AlertRule, SupportVisit
 
 RECORD_PAGES = [
     Page("sessions/", "sessions", "sessions", conversations.listed),
@@ -20,6 +21,8 @@ RECORD_PAGES = [
     Page("plugins/dry-runs/<int:job_id>/", "plugin_dry_run", "plugins", plugins.tried),
     Page("plugin/<str:name>/", "plugin", "plugins", plugins.changed),
     Page("insights/", "insights", "overview", insights.shown),
+    Page("health/", "health", "overview", health.shown),
+    Page("health/objective/", "objective", "settings", health.objective),
     Page("exports/", "exports", "exports", exports.listed),
     Page("exports/<int:job_id>/result/", "export", "exports", exports.downloaded),
 ]
@@ -29,3 +32,5 @@ def register_records(site: TenantSite) -> None:
     site.register(AuditEntry, OwnJournal)
     site.register(Erasure, OwnErasures)
     site.register(SupportVisit, OwnVisits)
+    site.register(Alert, OwnAlerts)
+    site.register(AlertRule, OwnAlertRules)

@@ -33,7 +33,20 @@ from plugins.models import (
 from routing.models import ModelGrant, ModelInstance, RoutingRule
 from routing.services import save_instance
 from tenants import jobs, services
-from tenants.models import Allowance, ApiKey, ChatSite, Invitation, IpRule, Member, SupportVisit, Tenant, User
+from tenants.models import (
+    Alert,
+    AlertRule,
+    Allowance,
+    ApiKey,
+    ChatSite,
+    Invitation,
+    IpRule,
+    Member,
+    ServiceObjective,
+    SupportVisit,
+    Tenant,
+    User,
+)
 from tenants.scoping import ScopedQuerySet
 
 MARK: Final = "canary7kq"  # in every text of the first tenant
@@ -127,6 +140,9 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
     state = SinkState.objects.create(tenant=tenant, sink=webhook.sink, label=text)
     held = HeldEvent.objects.create(tenant=tenant, sink=webhook.sink, event=text, type=text, first_at=1.0, state="dead")
     DeliveryAttempt.objects.create(tenant=tenant, sink=webhook.sink, event=text, type=text, at=1.0)
+    told = AlertRule.objects.create(tenant=tenant, kind="completion_rate", mail=False, enabled=False)
+    alert = Alert.objects.create(tenant=tenant, kind=told.kind, subject=text, since=1.0, state="resolved")
+    ServiceObjective.objects.create(tenant=tenant, completion=95)
     member = Member.objects.for_tenant(tenant.pk).order_by("pk").last()
     allowance = Allowance.objects.create(tenant=tenant, of="model", model=f"{model}-limited", requests_per_minute=1000)
     later = timezone.now() + timedelta(hours=1)
@@ -147,7 +163,7 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
         "id": model, "vectors": f"{model}-vectors", "slow": slow.name,
         "rule_id": rule.pk, "list_id": words.pk, "job_id": job.pk,
         "model_id": own.pk, "instance_id": own.pk, "site_id": site.pk, "address_id": address.pk, "key_id": key.pk,
-        "webhook_id": webhook.pk, "sinkstate_id": state.pk, "held_id": held.pk,
+        "alert_id": alert.pk, "webhook_id": webhook.pk, "sinkstate_id": state.pk, "held_id": held.pk,
         "plugin_id": plugin.pk, "intent_id": intent.pk, "source_id": source.pk, "member_id": member.pk,
         "user_id": member.user_id, "allowance_id": allowance.pk, "invitation_id": invitation.pk, "visit_id": visit.pk,
         "erasure_id": erasure.pk, "tenant_id": tenant.pk,

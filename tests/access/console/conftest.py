@@ -73,6 +73,7 @@ def rows(cast: SimpleNamespace) -> SimpleNamespace:
     cast.visits = [screens.visit(tenant, operator) for tenant in (cast.acme, cast.globex)]
     cast.invitations = [screens.invitation(tenant) for tenant in (cast.acme, cast.globex)]
     cast.outboxes = [screens.outbox(tenant) for tenant in (cast.acme, cast.globex)]
+    cast.alerts = [screens.alerts(tenant) for tenant in (cast.acme, cast.globex, None)]
     cast.sources = [screens.data_source(tenant) for tenant in (cast.acme, cast.globex)]
     cast.intents = [screens.intent(tenant) for tenant in (cast.acme, cast.globex)]
     cast.intent_settings = [screens.intent_settings(tenant) for tenant in (cast.acme, cast.globex)]

@@ -18,7 +18,7 @@ from plugins.databases.services import save_source
 from plugins.models import DataSource, DeliveryAttempt, HeldEvent, IntentSettings, PluginActivation, SinkState, Webhook
 from plugins.models import Intent as UserIntent
 from plugins.outbox.signing import save_webhook
-from tenants.models import ChatSite, Invitation, SupportVisit, Tenant, User
+from tenants.models import Alert, AlertRule, ChatSite, Invitation, SupportVisit, Tenant, User
 
 NAUGHTY = "<script>alert(1)</script>\"><img src=x onerror='alert(2)'>{{7*7}}"
 
@@ -41,8 +41,16 @@ EDITABLE = [
     "plugins/intentsettings",
     "plugins/datasource",
     "plugins/webhook",
+    "tenants/alertrule",
 ]
-READ_ONLY = ["tenants/job", "tenants/invitation", "compliance/auditentry", "plugins/sinkstate", "plugins/heldevent"]
+READ_ONLY = [
+    "tenants/job",
+    "tenants/invitation",
+    "compliance/auditentry",
+    "plugins/sinkstate",
+    "plugins/heldevent",
+    "tenants/alert",
+]
 SCREENS = [*EDITABLE, *READ_ONLY, "compliance/erasure", "tenants/supportvisit"]  # the last two are only added to
 
 
@@ -144,6 +152,14 @@ def record(
     with connections["journal"].cursor() as cursor:
         cursor.executemany(f"INSERT INTO compliance_auditentry ({names}) VALUES ({places})", written)
     return turn_id
+
+
+def alerts(tenant: Tenant | None) -> dict[str, Any]:
+    """A rule, and what it found."""
+    rule = AlertRule.objects.create(tenant=tenant, kind="completion_rate", url="https://hooks.example.com/alerts")
+    found = {"kind": rule.kind, "subject": NAUGHTY, "since": 1.0, "fired_at": 2.0, "state": "firing", "value": 75.0}
+    alert = Alert.objects.create(tenant=tenant, rule=rule, last_error=NAUGHTY, **found)
+    return {"tenants/alertrule": rule, "tenants/alert": alert}
 
 
 def outbox(tenant: Tenant, number: int = 0) -> dict[str, Any]:

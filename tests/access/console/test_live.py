@@ -50,6 +50,7 @@ CHANGED = {
     "plugins/webhook": (
         "webhooks", {"tenant": 1, "name": "other", "url": "https://hooks.example.com/x", "events": "clawdbot.turn.*"},
     ),
+    "tenants/alertrule": ("alert_rules", {"threshold": 80, "minutes": 3, "repeat_minutes": 0, "mail": "on"}),
     "plugins/intentsettings": ("intents", {"tenant": 1, "threshold": "0.7", "outside": "none"}),
 }  # fmt: skip
 
@@ -81,7 +82,12 @@ def test_it_announces_what_is_changed_and_deleted(
 ) -> None:
     section, fields = CHANGED[screen]
     page = f"/admin/{screen}/1/" if screen.startswith("tenants/") else f"/admin/{screen}/{_first(rows, screen)}/"
-    once = {"tenants/iprule": rows.networks, "tenants/chatsite": rows.sites, "tenants/allowance": rows.allowances}
+    once = {
+        "tenants/iprule": rows.networks,
+        "tenants/chatsite": rows.sites,
+        "tenants/allowance": rows.allowances,
+        "tenants/alertrule": [each["tenants/alertrule"] for each in rows.alerts],
+    }
     if screen in once:
         row = once[screen][0]
         page = f"/admin/{screen}/{row.pk}/"

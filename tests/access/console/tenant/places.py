@@ -56,6 +56,7 @@ def fill(tenant: Tenant, cast: SimpleNamespace, number: int = 0) -> dict[str, An
         "tenants/apikey": person_key(cast, person),
         "tenants/member": person,
         **rows.outbox(tenant, number),
+        **(rows.alerts(tenant) if not number else {}),
     }
 
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0008_sign_out_everywhere'),
+        ('tenants', '0009_alerts'),
     ]
 
     operations = [
