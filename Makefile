@@ -12,6 +12,7 @@ test:
 	@tools/venv.sh dev
 	@tools/chromium.sh
 	@tools/debian.sh prometheus promtool "alert and dashboard"
+	@tools/debian.sh nginx nginx "proxy"
 	@tools/node.sh tests/clients
 	@tools/node.sh sdk/js
 	@tools/node.sh tests/chat
