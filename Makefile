@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: run test lint bench bench-peers soak docs proto
+.PHONY: run test lint bench bench-peers soak prod-rehearsal docs proto
 
 run:
 	@tools/venv.sh run
@@ -42,6 +42,12 @@ bench-peers:
 soak:
 	@tools/venv.sh dev
 	@$(PY) -m benchmarks.soak $(NAME)
+
+# A production start on this machine, by what deploy/ says and without containers (docs/deploy.md).
+prod-rehearsal:
+	@tools/venv.sh dev
+	@tools/debian.sh nginx nginx "proxy"
+	@$(PY) -m benchmarks.rehearsal
 
 docs:
 	@tools/venv.sh dev

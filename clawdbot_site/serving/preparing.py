@@ -1,5 +1,5 @@
-"""What services in containers of their own need before they start, where no launcher does it: tables, the model that the
-settings name, and somebody who may sign in."""
+"""What services in containers of their own need before they start, where no launcher does it: tables, the model that
+the settings name, and somebody who may sign in."""
 
 from __future__ import annotations
 
