@@ -1,5 +1,4 @@
-"""What a turn takes of each piece of a production start: `python -m benchmarks.sizing [--seconds N] [--connections
-N]`.
+"""What a turn takes of each piece of a production start: `python -m benchmarks.sizing`.
 
 The services of deploy/docker-compose.prod.yml on this machine (`tests/deploy/stage.py`): one web worker,
 PostgreSQL, a standalone Valkey, the background services; a mock upstream. For each kind of turn: CPU of the web
