@@ -1,9 +1,10 @@
 """A production start without a container engine: `python -m benchmarks.rehearsal` (`make prod-rehearsal`).
 
 What deploy/docker-compose.prod.yml says is run on this machine: its commands, settings, secrets and health checks;
-PostgreSQL with the product's own role, a Valkey cluster for sessions, a standalone Valkey as broker, an S3 server,
-nginx in front where Debian's is installed. Then: chat, stream, WebSocket, gRPC, the console, a rolling restart of
-the web workers under load, backup, everything lost, restore, and SIGTERM for all. Exit 0: every step held."""
+PostgreSQL with the product's own role, a Valkey cluster for sessions, a broker (a standalone Valkey, or RabbitMQ
+where Debian's is installed), an S3 server, nginx in front where Debian's is installed. Then: chat, stream,
+WebSocket, gRPC, the console, a rolling restart of the web workers under load, backup, everything lost, restore, and
+SIGTERM for all. Exit 0: every step held."""
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ from tests.product.upstreams import ANSWER, upstream_in_thread
 from tests.services.cluster import ValkeyCluster
 from tests.services.nginx import NGINX, Nginx
 from tests.services.objects import ObjectServer
+from tests.services.rabbitmq import RABBITMQ, RabbitServer
 
 SERVICE = "clawdbot.v1.ChatService"
 
@@ -107,6 +109,22 @@ class Rehearsal:
             must(inside.status_code == 200 and "/accounts/login" not in str(inside.url), f"signed in: {inside.url}")
             must(client.get("/console/").status_code == 200, "the console opens")
 
+    def background(self) -> None:
+        """An export and a replay: broker, both workers, journal, object storage."""
+        with self.client() as client:
+            form = {"username": self.access["admin_user"], "password": self.access["admin_password"]}
+            token = client.post("/api/token/", json={**form, "tenant": self.access["tenant"]}).json()["access"]
+            client.headers["Authorization"] = f"Bearer {token}"
+            now = time.time()
+            asked = {
+                "/api/audit/exports": {"format": "jsonl", "filters": {}},
+                "/api/route/replay": {"rules": [], "from": now - 3600, "to": now},
+            }
+            for path, body in asked.items():
+                job = client.post(path, json=body)
+                must(job.status_code == 202, f"{path} answers {job.status_code}: {job.text}")
+                finish(client, job.json()["id"], path)
+
     def rolling_restart(self) -> None:
         """SIGHUP replaces every web worker; nobody notices."""
         before, over, bad, good = children(self.stage.pid("web")), threading.Event(), [], []
@@ -159,6 +177,15 @@ class Rehearsal:
         must(set(codes.values()) == {0}, f"exit codes {codes}")
 
 
+def finish(client: httpx2.Client, job: str, what: str) -> None:
+    deadline = time.monotonic() + 120
+    while (told := client.get(f"/api/jobs/{job}").json())["state"] in ("queued", "running"):
+        must(time.monotonic() < deadline, f"{what} is done within 120 s")
+        time.sleep(0.2)
+    must(told["state"] == "done", f"{what}: {told}")
+    must(client.get(f"/api/jobs/{job}/result").status_code == 200, f"{what} left a result")
+
+
 def children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -177,6 +204,12 @@ def scene(folder: Path) -> Iterator[Rehearsal]:
         stack.callback(cluster.stop)
         objects.start()
         stack.callback(objects.stop)
+        broker = {}
+        if RABBITMQ:
+            rabbit = RabbitServer(folder / "rabbit")
+            stack.callback(rabbit.stop)
+            rabbit.start()
+            broker = {"BROKER_URL": rabbit.url}
         stage = Stage(
             folder / "stage",
             {
@@ -187,6 +220,7 @@ def scene(folder: Path) -> Iterator[Rehearsal]:
                 "SESSION_TTL": "3600",
                 "MODEL_TIMEOUT": "30",
                 **objects.environment(),
+                **broker,
                 "WORKERS": "2",
                 "GRPC_WORKERS": "2",
                 "TRUSTED_PROXIES": "127.0.0.1",
@@ -212,6 +246,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="rehearsal-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         print("nginx is in front" if NGINX else "without nginx (Debian: apt-get install nginx)", flush=True)
+        print("the broker is RabbitMQ" if RABBITMQ else "the broker is Valkey, there is no rabbitmq-server", flush=True)
         with scene(folder) as rehearsal:
             steps: dict[str, Callable[[], object]] = {
                 "migrate": lambda: rehearsal.stage.run("migrate"),
@@ -222,6 +257,7 @@ def main() -> int:
                 "WebSocket": rehearsal.socket,
                 "gRPC": rehearsal.calls,
                 "console": rehearsal.console,
+                "background jobs": rehearsal.background,
                 "rolling restart": rehearsal.rolling_restart,
                 "backup, loss, restore": rehearsal.backup_and_restore,
                 "SIGTERM": rehearsal.stop,

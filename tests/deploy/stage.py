@@ -126,6 +126,8 @@ class Stage:
             given[setting] = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: self._settings.get(m[1]) or m[2], value)
         moved = {"/run/secrets": str(self.folder / "secrets"), "/var/lib/clawdbot": str(self.folder / "data")}
         given = {setting: _replaced(value, moved) for setting, value in given.items()}
+        if given["REDIS_HOST"] == "valkey":  # the service's name, which only Compose's network knows
+            given["REDIS_HOST"] = f"127.0.0.1:{self._valkey_port}"
         scratch = self.folder / "tmp" / name
         scratch.mkdir(exist_ok=True)
         here = {"PATH": self._path(), "TMPDIR": str(scratch), "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": ""}
