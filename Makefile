@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 SHELL := /bin/bash
 
-.PHONY: run test lint bench bench-peers soak docs proto lock audit
+.PHONY: run test lint bench bench-peers soak prod-rehearsal docs proto lock audit
 
 run:
 	@tools/venv.sh run
@@ -12,6 +12,7 @@ test:
 	@tools/venv.sh dev
 	@tools/chromium.sh
 	@tools/debian.sh prometheus promtool "alert and dashboard"
+	@tools/debian.sh nginx nginx "proxy"
 	@tools/node.sh tests/clients
 	@tools/node.sh sdk/js
 	@tools/node.sh tests/chat
@@ -42,6 +43,12 @@ bench-peers:
 soak:
 	@tools/venv.sh dev
 	@$(PY) -m benchmarks.soak $(NAME)
+
+# A production start on this machine, by what deploy/ says and without containers (docs/deploy.md).
+prod-rehearsal:
+	@tools/venv.sh dev
+	@tools/debian.sh nginx nginx "proxy"
+	@$(PY) -m benchmarks.rehearsal
 
 docs:
 	@tools/venv.sh dev

@@ -44,6 +44,11 @@ class PostgresServer:
     def url(self) -> str:
         return f"postgresql://clawdbot@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """0: it does not run."""
+        return self._process.pid if self._process else 0
+
     def database(self, name: str, template: str = "template1") -> str:
         """Makes one like the template; its address."""
         with psycopg.connect(self.url, autocommit=True) as admin:

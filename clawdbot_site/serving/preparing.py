@@ -1,5 +1,5 @@
-"""What services in containers of their own need before they start, where no launcher does it: tables, the model of the
-settings, and somebody who may sign in."""
+"""What services in containers of their own need before they start, where no launcher does it: tables, the model that
+the settings name, and somebody who may sign in."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def wait_for_tables(seconds: float, say: Callable[[str], None]) -> None:
 def _wait(seconds: float, reason: Callable[[], str], say: Callable[[str], None]) -> None:
     deadline, said = time.monotonic() + seconds, ""
     while why := reason():
-        if time.monotonic() > deadline:
-            raise CannotPrepare(f"Not within {seconds:.0f} s: {why}")
         if why != said:
             say(f"Waiting: {why}")
             said = why
+        if time.monotonic() > deadline:
+            raise CannotPrepare(f"Not within {seconds:.0f} s: {why}")
         time.sleep(LOOK_EVERY)
 
 

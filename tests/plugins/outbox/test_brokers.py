@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
-import subprocess
-import time
 
 import kombu
 import pytest
@@ -19,6 +16,7 @@ from plugins.outbox.events import test_event as made
 from plugins.outbox.naming import check_template, routing_key
 from plugins.outbox.sinks import EventRefused, SinkAway
 from tests.plugins.outbox.parts import Journal
+from tests.services.rabbitmq import RABBITMQ, RabbitServer
 from tests.services.valkey import ValkeyServer
 
 EVENT = made("test-1", "acme", 0.0)
@@ -198,37 +196,15 @@ def test_an_address_is_taken_apart_as_it_is_written():
 @pytest.fixture(scope="module")
 def rabbitmq(tmp_path_factory):
     """The address of one that was started here."""
-    # not Debian's wrapper, which goes on as another user
-    command = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/bin")
-    if command is None:
+    if RABBITMQ is None:
         pytest.skip("no AMQP broker: rabbitmq-server is not installed")
-    folder, port = tmp_path_factory.mktemp("rabbit"), free_port()
-    environment = {
-        "PATH": "/usr/sbin:/usr/bin:/bin", "HOME": str(folder), "RABBITMQ_NODENAME": f"test{port}@localhost",
-        "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_DIST_PORT": str(free_port()),
-        "RABBITMQ_MNESIA_BASE": str(folder / "data"), "RABBITMQ_LOG_BASE": str(folder / "log"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"), "RABBITMQ_PID_FILE": str(folder / "pid"),
-        "ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1",
-    }  # fmt: skip
-    (folder / "plugins").write_text("[].\n")
-    with (folder / "out").open("wb") as out:
-        process = subprocess.Popen([command], env=environment, cwd=folder, stdout=out, stderr=out)
-    end = time.monotonic() + 180
-    while True:
-        try:
-            with kombu.Connection(f"amqp://guest:guest@127.0.0.1:{port}//", connect_timeout=2) as connection:
-                connection.connect()
-            break
-        except OSError:
-            if process.poll() is not None or time.monotonic() > end:
-                process.kill()
-                pytest.skip(f"rabbitmq-server does not start: {(folder / 'out').read_text()[-500:]}")
-            time.sleep(0.5)
-    yield f"amqp://guest:guest@127.0.0.1:{port}"
-    process.terminate()
-    process.wait(60)
-    subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False)
+    server = RabbitServer(tmp_path_factory.mktemp("rabbit"))
+    try:
+        server.start()
+    except RuntimeError as reason:
+        pytest.skip(str(reason))
+    yield server.url
+    server.stop()
 
 
 def test_rabbitmq_confirms_what_it_keeps(rabbitmq, here):
