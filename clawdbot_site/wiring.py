@@ -17,7 +17,7 @@ from django.conf import settings
 from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
 from access.connections import Connections
-from access.console.bridge import SCOPE_KEY, EngineBridge, LiveParts, SessionParts
+from access.console.bridge import EngineBridge, LiveParts, SessionParts, bridged
 from access.gateway import Gateway
 from access.generations import Generations
 from access.health import Health
@@ -35,6 +35,7 @@ from access.tickets import Tickets
 from access.turns import Canceller, RunningTurns
 from access.visiting import Visiting
 from access.watching import Watching
+from clawdbot_site.telemetry import opening
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
@@ -128,7 +129,7 @@ class Application:
             tickets=self.visitor_tickets,
             origins=self.origins,
         )
-        self.http: HttpClient = HTTP_CLIENTS[settings.HTTP_CLIENT]()
+        self.http = opening.client(HTTP_CLIENTS[settings.HTTP_CLIENT])
         self.metrics = Metrics()
         self.reader = JournalReader()
         self.spending = UsageReader()
@@ -187,6 +188,7 @@ class Application:
     async def startup(self) -> None:
         """Raises what keeps a worker from starting: no database, an unusable journal."""
         self._loop = loop = asyncio.get_running_loop()
+        self.telemetry = opening.open_telemetry()
         await asyncio.to_thread(self.live.load)
         self.journal: JournalWriter = await asyncio.to_thread(open_journal, self.sealer)
         self.journal.observe = self.metrics.commit
@@ -196,8 +198,7 @@ class Application:
         self.metrics.watch_outbox(OutboxReader(self.stores.platform()).figures)
         self.channels = Connection(settings.CHANNEL_URL)
         self.limits = Limits(self.stores, self.tenants, self.allowances, spending=self.spending)
-        heard_at = [numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES]
-        self.bus = Bus(self.stores.platform(), *heard_at)
+        self.bus = Bus(self.stores.platform(), *(numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES))
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
         await self.archive.warm()
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
@@ -225,6 +226,7 @@ class Application:
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
             once=self.once,
             worker=self._worker(),
+            tracer=self.telemetry.tracer,
         )
         self.summaries = Summaries(finder, changes, self.engine.complete)
         self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
@@ -265,6 +267,7 @@ class Application:
             read_turn=self.reader.turn,
             tickets=Tickets(self.stores.platform()),
             metrics=self.metrics,
+            observer=self.telemetry.observer,
             rows=self.rows,
             trials=self.trials,
             dry_runs=self.dry_runs,
@@ -281,7 +284,7 @@ class Application:
         )
         shown = SessionParts(desk, versions, self.snapshots, SessionBrowser(self.stores))
         bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown, live, parts.limits)
-        django = _bridged(self._django, bridge)
+        django = bridged(self._django, bridge)
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
         )
@@ -363,6 +366,7 @@ class Application:
         await self.channels.close()
         await self.stores.close()
         await self.journal.stop()
+        await self.telemetry.close()
         await asyncio.to_thread(self.reader.close)
         await asyncio.to_thread(self.spending.close)
         await asyncio.to_thread(self.past.close)
@@ -384,13 +388,3 @@ def _each(*told: AfterAppend) -> AfterAppend:
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:
     raise RuntimeError("the application has not started")
-
-
-def _bridged(django: App, bridge: EngineBridge) -> App:
-    """Django's pages find the engine in their request's scope."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[SCOPE_KEY] = bridge
-        await django(scope, receive, send)
-
-    return app
