@@ -126,7 +126,8 @@ class MessageReader:
     """An `adapters.service.AnswerReader`."""
 
     __slots__ = (
-        "_begun", "_calls", "_counts", "_done", "_id", "_model", "_number", "_parser", "_sequence", "_size", "_stop", "_thoughts",
+        "_begun", "_calls", "_counts", "_done", "_id", "_model", "_number", "_parser", "_sequence", "_size", "_stop",
+        "_thoughts",
     )  # fmt: skip
 
     def __init__(self) -> None:

@@ -78,8 +78,8 @@ class AdapterConfig(msgspec.Struct, frozen=True, kw_only=True):
 class BaseModelAdapter(ABC):
     """One wire format, bound to one model instance. Many calls run at a time: what belongs to a call lives in `stream`.
 
-    `name` is what an instance's `adapter` says, `label` what people read, `provider` what OpenTelemetry's conventions
-    call the service (`gen_ai.provider.name`), empty where that is the name too. `capabilities` are facts for consoles and
+    `name` is what an instance's `adapter` says, `label` what people read, `provider` what OpenTelemetry calls the
+    service (`gen_ai.provider.name`), empty where that is the name too. `capabilities` are facts for consoles and
     tests, out of: `chat`, `tools`, `reasoning`, `refusal`, `logprobs`, `choices` (more than one), `usage` (counted by
     the service itself), `batches` (several prompts in one call), `embeddings`, `probe`.
 

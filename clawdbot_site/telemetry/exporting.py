@@ -8,6 +8,8 @@ import asyncio
 import os
 import socket
 import threading
+import time
+from collections.abc import Callable
 
 import msgspec
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -63,7 +65,7 @@ class Telemetry:
         own = {"service.instance.id": f"{socket.gethostname()}:{os.getpid()}"}
         named = {"service.name": collector.service, "service.version": collector.version}
         resource = Resource.create({**named, **own, **collector.attributes})
-        self._close = []
+        self._close: list[Callable[[], None]] = []
         spans: TracerProvider | NoOpTracerProvider = NoOpTracerProvider()
         meters: MeterProvider | NoOpMeterProvider = NoOpMeterProvider()
         if collector.traces:
@@ -80,20 +82,12 @@ class Telemetry:
 
     async def close(self) -> None:
         """Sends what is left; a collector that does not take it is not waited for."""
-        done = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def work() -> None:
-            for close in self._close:
-                close()
-            loop.call_soon_threadsafe(done.set)
-
-        threading.Thread(target=work, name="telemetry", daemon=True).start()
-        try:
-            async with asyncio.timeout(LAST_WORDS):
-                await done.wait()
-        except TimeoutError:
-            return
+        closing = [threading.Thread(target=close, name="telemetry", daemon=True) for close in self._close]
+        for thread in closing:
+            thread.start()
+        until = time.monotonic() + LAST_WORDS
+        while any(thread.is_alive() for thread in closing) and time.monotonic() < until:
+            await asyncio.sleep(0.02)
 
 
 def _processor(collector: Collector) -> BatchSpanProcessor:

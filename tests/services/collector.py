@@ -89,9 +89,9 @@ class Collector:
                     self.spans += [_seen(span, resource) for span in scope.spans]
         else:
             found = ExportMetricsServiceRequest.FromString(body)
-            for resource in found.resource_metrics:
-                for scope in resource.scope_metrics:
-                    self.metrics += [(metric.name, metric) for metric in scope.metrics]
+            for of_metrics in found.resource_metrics:
+                for scope_of_metrics in of_metrics.scope_metrics:
+                    self.metrics += [(metric.name, metric) for metric in scope_of_metrics.metrics]
 
     def points(self, name: str) -> list[Any]:
         """Of the last time the metric was sent."""
