@@ -59,7 +59,6 @@ class SpanTracer:
                 "clawdbot.tenant": principal.tenant,
                 "clawdbot.edge": request.edge,
                 "gen_ai.operation.name": OPERATIONS[request.task],
-                "gen_ai.request.model": request.model,
             },
         )
         return TurnSpans(self, span, request)
@@ -134,7 +133,6 @@ class TurnSpans:
         self,
         *,
         state: str,
-        model: str,
         session_id: str | None,
         route: Route | None,
         source: str,
@@ -148,11 +146,12 @@ class TurnSpans:
         self._over = True
         self._end_step()
         span, kind = self.span, ""
-        about: dict[str, Any] = {"clawdbot.state": state, "clawdbot.source": source, "gen_ai.response.model": model}
+        about: dict[str, Any] = {"clawdbot.state": state, "clawdbot.source": source}
         if session_id is not None:
             about["gen_ai.conversation.id"] = session_id
         if route is not None:
-            about["clawdbot.instance"] = route.instance.name
+            # Only now: the name that the caller asked for is any text at all until there is such a model.
+            about |= {"gen_ai.request.model": route.model, "clawdbot.instance": route.instance.name}
             about |= _counted(usage)
         if state not in UNREMARKABLE:
             kind = error_type(self._failure) if self._failure is not None else state
