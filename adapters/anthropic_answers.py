@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from adapters.openai_answers import MODEL
 from adapters.refusals import broken_stream, refusal
 from adapters.sse import EventParser
 from adapters.thoughts import ThoughtKeeper
@@ -85,6 +86,7 @@ class _Usage(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     id: str | None = None
+    model: Any = None
     type: str | None = None
     content: list[_Block] | None = None
     stop_reason: str | None = None
@@ -124,7 +126,8 @@ class MessageReader:
     """An `adapters.service.AnswerReader`."""
 
     __slots__ = (
-        "_begun", "_calls", "_counts", "_done", "_id", "_number", "_parser", "_sequence", "_size", "_stop", "_thoughts",
+        "_begun", "_calls", "_counts", "_done", "_id", "_model", "_number", "_parser", "_sequence", "_size", "_stop",
+        "_thoughts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -139,6 +142,7 @@ class MessageReader:
         self._begun = False
         self._done = False
         self._id: str | None = None
+        self._model: str | None = None
 
     @property
     def done(self) -> bool:
@@ -181,7 +185,7 @@ class MessageReader:
         finish = FINISH_REASONS.get(self._stop, "stop")
         if finish == "tool_calls" and not self._number:
             finish = "stop"  # of the service's own tools
-        return End({0: finish}, self._usage(), self._id, stop_sequence=self._sequence)
+        return End({0: finish}, self._usage(), self._id, stop_sequence=self._sequence, model=self._model)
 
     def _events(self, events: Iterable[bytes]) -> Iterator[Delta]:
         for data in events:
@@ -219,6 +223,8 @@ class MessageReader:
     def _opened(self, message: _Message) -> None:
         self._begun = True
         self._id = message.id
+        if isinstance(message.model, str) and MODEL.fullmatch(message.model):
+            self._model = message.model
         self._count(message.usage)
 
     def _begin(self, index: int, block: _Block) -> Iterator[Delta]:

@@ -27,6 +27,7 @@ class AnthropicMessagesAdapter(HttpAdapter):
 
     name = "anthropic_messages"
     label = "Anthropic Messages"
+    provider = "anthropic"
     capabilities = frozenset({"chat", "tools", "reasoning", "usage", "probe"})
 
     def __init__(self, config: AdapterConfig, http: HttpClient) -> None:

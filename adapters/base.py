@@ -78,7 +78,8 @@ class AdapterConfig(msgspec.Struct, frozen=True, kw_only=True):
 class BaseModelAdapter(ABC):
     """One wire format, bound to one model instance. Many calls run at a time: what belongs to a call lives in `stream`.
 
-    `name` is what an instance's `adapter` says, `label` what people read. `capabilities` are facts for consoles and
+    `name` is what an instance's `adapter` says, `label` what people read, `provider` what OpenTelemetry calls the
+    service (`gen_ai.provider.name`), empty where that is the name too. `capabilities` are facts for consoles and
     tests, out of: `chat`, `tools`, `reasoning`, `refusal`, `logprobs`, `choices` (more than one), `usage` (counted by
     the service itself), `batches` (several prompts in one call), `embeddings`, `probe`.
 
@@ -88,6 +89,7 @@ class BaseModelAdapter(ABC):
 
     name: ClassVar[str]
     label: ClassVar[str]
+    provider: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[str]] = frozenset({"chat"})
 
     def __init__(self, config: AdapterConfig, http: HttpClient) -> None:

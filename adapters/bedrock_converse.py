@@ -40,6 +40,7 @@ class BedrockConverseAdapter(HttpAdapter):
 
     name = "bedrock_converse"
     label = "Amazon Bedrock Converse"
+    provider = "aws.bedrock"
     capabilities = frozenset({"chat", "tools", "reasoning", "usage", "probe"})
 
     def __init__(self, config: AdapterConfig, http: HttpClient) -> None:

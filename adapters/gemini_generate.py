@@ -83,6 +83,7 @@ class GeminiGenerateAdapter(HttpAdapter):
 
     name = "gemini_generate"
     label = "Gemini"
+    provider = "gcp.gemini"
     capabilities = frozenset({"chat", "tools", "reasoning", "logprobs", "choices", "usage", "probe"})
 
     def __init__(self, config: AdapterConfig, http: HttpClient) -> None:

@@ -59,6 +59,7 @@ class OllamaOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OllamaChatAdapter(HttpAdapter):
     name = "ollama_chat"
     label = "Ollama"
+    provider = "ollama"
     capabilities = frozenset({"chat", "tools", "reasoning", "logprobs", "usage", "probe"})
 
     def __init__(self, config: AdapterConfig, http: HttpClient) -> None:

@@ -42,6 +42,7 @@ FAILED: Final = frozenset({"abort", "error", "insufficient_system_resource", "ne
 DONE: Final = b"[DONE]"
 # A token for machines, such as fp_44709d6fcb or b6942-a1b2c3: anything longer or freer could be text for people.
 FINGERPRINT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+MODEL: Final = re.compile(r"[A-Za-z0-9_.:/@-]{1,128}")  # a name, likewise
 
 
 class _Function(msgspec.Struct):
@@ -124,6 +125,7 @@ class _Body(msgspec.Struct):
 
     id: str | None = None
     object: str | None = None
+    model: Any = None
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     system_fingerprint: str | None = None
@@ -138,7 +140,7 @@ class Answer:
 
     Both raise UpstreamError when the service says so or makes no sense."""
 
-    __slots__ = ("_calls", "_done", "_fingerprint", "_finished", "_id", "_secret", "_spoken", "_usage")
+    __slots__ = ("_calls", "_done", "_fingerprint", "_finished", "_id", "_model", "_secret", "_spoken", "_usage")
 
     def __init__(self, secret: str = "") -> None:
         self._secret = secret
@@ -149,6 +151,7 @@ class Answer:
         self._usage: _Usage | None = None
         self._id: str | None = None
         self._fingerprint: str | None = None
+        self._model: str | None = None
 
     @property
     def done(self) -> bool:
@@ -172,6 +175,8 @@ class Answer:
             raise broken_stream(body.error) if self._spoken else refused_in_body(body.error, data, self._secret)
         if body.id is not None:
             self._id = body.id
+        if isinstance(body.model, str) and MODEL.fullmatch(body.model):
+            self._model = body.model
         if body.system_fingerprint is not None and FINGERPRINT.fullmatch(body.system_fingerprint):
             self._fingerprint = body.system_fingerprint
         if body.usage is not None:
@@ -197,6 +202,7 @@ class Answer:
             usage=self._usage.counted() if self._usage is not None else None,
             upstream_id=self._id,
             system_fingerprint=self._fingerprint,
+            model=self._model,
         )
 
     def _delta(self, choice: _Choice) -> Delta | None:

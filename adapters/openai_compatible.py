@@ -37,6 +37,7 @@ def url_of(endpoint: str, route: str) -> str:
 class OpenAICompatibleAdapter(HttpAdapter):
     name = "openai_compatible"
     label = "OpenAI-compatible"
+    provider = "openai"
     capabilities = frozenset(
         {"chat", "tools", "reasoning", "refusal", "logprobs", "choices", "usage", "embeddings", "probe"}
     )

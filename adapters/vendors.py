@@ -17,11 +17,13 @@ FILE: Final = Path(__file__).with_name("vendors.yaml")
 
 
 class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a service is and how it differs. `needs` says what address must be given where it has none for all."""
+    """Where a service is and how it differs. `needs` says what address must be given where it has none for all,
+    `provider` what OpenTelemetry calls it where that is not the row's name."""
 
     label: str
     endpoint: str = ""
     needs: str = ""
+    provider: str = ""
     options: Json = {}
 
     def completed(self, config: AdapterConfig) -> AdapterConfig:
@@ -49,7 +51,14 @@ def adapters_of(rows: Json) -> dict[str, type[VendorAdapter]]:
         name: type(
             f"Adapter_{name}",
             (VendorAdapter,),
-            {"name": name, "label": vendor.label, "vendor": vendor, "__module__": __name__, "__doc__": vendor.label},
+            {
+                "name": name,
+                "label": vendor.label,
+                "provider": vendor.provider or name,
+                "vendor": vendor,
+                "__module__": __name__,
+                "__doc__": vendor.label,
+            },
         )
         for name, vendor in vendors.items()
     }

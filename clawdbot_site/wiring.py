@@ -17,7 +17,7 @@ from django.conf import settings
 from access.asgi import App, Receive, Scope, Send
 from access.authentication import Authenticator
 from access.connections import Connections
-from access.console.bridge import SCOPE_KEY, EngineBridge, LiveParts, SessionParts
+from access.console.bridge import EngineBridge, LiveParts, SessionParts, bridged
 from access.gateway import Gateway
 from access.generations import Generations
 from access.heartbeats import Heartbeats
@@ -35,6 +35,7 @@ from access.turns import Canceller, RunningTurns
 from access.visiting import Visiting
 from access.watching import Watching
 from clawdbot_site import readiness
+from clawdbot_site.telemetry import opening
 from compliance.compiling import compile_guard
 from compliance.guard import GuardTable, WordGuard
 from compliance.hits import HitCounter, HitWriter
@@ -130,7 +131,8 @@ class Application:
             tickets=self.visitor_tickets,
             origins=self.origins,
         )
-        self.http = Clients(*(HTTP_CLIENTS[settings.HTTP_CLIENT](private=private) for private in (False, True)))
+        make = HTTP_CLIENTS[settings.HTTP_CLIENT]
+        self.http = Clients(*(opening.client(partial(make, private=private)) for private in (False, True)))
         self.metrics = Metrics(tenants=settings.METRICS_TENANTS, names=settings.METRICS_NAMES)
         self.reader = JournalReader()
         self.spending = UsageReader()
@@ -189,6 +191,7 @@ class Application:
     async def startup(self) -> None:
         """Raises what keeps a worker from starting: no database, an unusable journal."""
         self._loop = loop = asyncio.get_running_loop()
+        self.telemetry = opening.open_telemetry()
         await asyncio.to_thread(self.live.load)
         self.journal: JournalWriter = await asyncio.to_thread(open_journal, self.sealer)
         self.journal.observe = self.metrics.commit
@@ -197,8 +200,7 @@ class Application:
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.channels = Connection(settings.CHANNEL_URL)
         self.limits = Limits(self.stores, self.tenants, self.allowances, spending=self.spending)
-        heard_at = [numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES]
-        self.bus = Bus(self.stores.platform(), *heard_at)
+        self.bus = Bus(self.stores.platform(), *(numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES))
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
         await self.archive.warm()
         finder = Finder(self.stores, self.tenants, session_ttl=settings.SESSION_TTL, recovery=recovery)
@@ -226,6 +228,7 @@ class Application:
             privacy=PersonalPrivacy(self._personal, self.metrics.masked),
             once=self.once,
             worker=self._worker(),
+            tracer=self.telemetry.tracer,
         )
         self.summaries = Summaries(finder, changes, self.engine.complete)
         self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
@@ -266,6 +269,7 @@ class Application:
             read_turn=self.reader.turn,
             tickets=Tickets(self.stores.platform()),
             metrics=self.metrics,
+            observer=self.telemetry.observer,
             rows=self.rows,
             trials=self.trials,
             dry_runs=self.dry_runs,
@@ -284,7 +288,7 @@ class Application:
         )
         shown = SessionParts(desk, versions, self.snapshots, SessionBrowser(self.stores))
         bridge = EngineBridge(self.engine, loop, self._routes, self.answers, self._words, shown, live, parts.limits)
-        django = _bridged(self._django, bridge)
+        django = bridged(self._django, bridge)
         self._serve = Gateway(
             parts, django=django, lifespan=django, health=health, metrics_token=settings.METRICS_TOKEN
         )
@@ -361,6 +365,7 @@ class Application:
         await self.channels.close()
         await self.stores.close()
         await self.journal.stop()
+        await self.telemetry.close()
         await asyncio.to_thread(self.reader.close)
         await asyncio.to_thread(self.spending.close)
         await asyncio.to_thread(self.past.close)
@@ -383,13 +388,3 @@ def _each(*told: AfterAppend) -> AfterAppend:
 
 async def _not_started(scope: Scope, receive: Receive, send: Send) -> None:
     raise RuntimeError("the application has not started")
-
-
-def _bridged(django: App, bridge: EngineBridge) -> App:
-    """Django's pages find the engine in their request's scope."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[SCOPE_KEY] = bridge
-        await django(scope, receive, send)
-
-    return app

@@ -201,7 +201,6 @@ class Endings:
         output = turn.output
         turn.trace.end(
             state=state,
-            model=turn.model,
             session_id=turn.session_id,
             route=turn.route,
             source=turn.source,

@@ -226,13 +226,15 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class End(msgspec.Struct, frozen=True):
     """The last an adapter yields: a finish reason a choice (`stop length tool_calls content_filter`), the usage.
-    `stop_sequence`: the one of the request's that ended the answer, where the service says so."""
+    `stop_sequence`: the one of the request's that ended the answer, where the service says so, `model` the one that
+    answered."""
 
     finish_reasons: dict[int, str]
     usage: Usage | None = None
     upstream_id: str | None = None
     system_fingerprint: str | None = None
     stop_sequence: str | None = None
+    model: str | None = None
 
 
 # What the engine yields -------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from django.http import HttpRequest
 
+from access.asgi import App, Receive, Scope, Send
 from access.generations import Generations
 from access.live_turns import LiveTurns
 from access.parts import (
@@ -94,3 +95,13 @@ def live_of(request: HttpRequest) -> tuple[EngineBridge, LiveParts]:
     if bridge.live is None:
         raise Unavailable("No engine runs in this process.")
     return bridge, bridge.live
+
+
+def bridged(django: App, bridge: EngineBridge) -> App:
+    """Django's pages find the engine in their request's scope."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[SCOPE_KEY] = bridge
+        await django(scope, receive, send)
+
+    return app

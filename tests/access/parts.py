@@ -13,6 +13,7 @@ from access.gateway import Gateway
 from access.generations import Generations
 from access.health import Health
 from access.metrics import Metrics
+from access.observing import UNOBSERVED, Observer
 from access.parts import LimitsReader, Parts, nothing_limited
 from access.resuming import Resuming
 from access.shelf import Shelf
@@ -192,6 +193,7 @@ def build(
     watching: Watching | None = None,
     tenants: Cell[TenantTable] | None = None,
     limits: LimitsReader = nothing_limited,
+    observer: Observer = UNOBSERVED,
     **options: Any,
 ) -> Site:
     engine, behind = engine_parts.build(*models, sessions=sessions, **options)
@@ -231,6 +233,7 @@ def build(
         ),
         origins=origins,
         metrics=Metrics(),
+        observer=observer,
     )
     app = Gateway(
         parts,

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.engine import Engine
 from engine.errors import Conflict, ContextTooLong, ModelNotFound, Overloaded, SessionNotFound, StoreUnavailable
+from engine.tracing import NO_TRACER, Tracer
 from engine.types import (
     Answerer,
     CachePolicy,
@@ -375,6 +376,7 @@ def build(
     once: Any = None,
     plugins: Any = None,
     router: Any = None,
+    tracer: Tracer = NO_TRACER,
 ) -> tuple[Engine, Parts]:
     """`journal` and `once` are the real ones, or one in memory is both. `plugins` and `router` are the engine's in
     place of those of the parts."""
@@ -395,5 +397,6 @@ def build(
         meter=parts.meter,
         answers=parts.answers,
         once=once or parts.journal,
+        tracer=tracer,
     )
     return engine, parts
