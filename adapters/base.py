@@ -13,7 +13,7 @@ import msgspec
 
 from engine.errors import NotSupported
 from engine.outbound import HttpClient, Timeouts
-from engine.types import Delta, EmbedCall, Embedded, End, Json, ModelCall, StoredAnswer
+from engine.types import Burst, Delta, EmbedCall, Embedded, End, Json, ModelCall, StoredAnswer
 
 MAX_CONNECT_SECONDS: Final = 10.0  # unless the configuration says how many
 PROBE_SECONDS: Final = 5.0
@@ -123,6 +123,10 @@ class BaseModelAdapter(ABC):
 
         Closing the generator or cancelling its task closes the upstream connection before it returns.
         """
+
+    def bursts(self, call: ModelCall) -> AsyncGenerator[Delta | Burst | End, None]:
+        """The same answer as `stream`'s, where deltas that arrive together may be yielded together."""
+        return self.stream(call)
 
     def batch_key(self, call: ModelCall) -> Hashable:
         """What calls must have in common to go upstream as one, in `answer_all`; None: this call goes alone. Whose they

@@ -18,9 +18,10 @@ import msgspec
 
 from adapters.base import AdapterConfig, BaseModelAdapter, InvalidAdapterConfig
 from adapters.refusals import refusal
+from engine.bursts import singly
 from engine.errors import EngineError, UpstreamError, UpstreamTimeout
 from engine.outbound import MAX_BODY, SILENT, UNBEGUN, UNFINISHED, HttpClient, HttpResponse
-from engine.types import Delta, End, ModelCall
+from engine.types import Burst, Delta, End, ModelCall
 
 MAX_COMPLAINT: Final = 64 * 1024
 COMPLAINT_SECONDS: Final = 2.0
@@ -95,7 +96,14 @@ class HttpAdapter(BaseModelAdapter):
         """Some services do not stream and answer with the whole object all the same."""
         return response.headers.get("Content-Type", "").startswith("application/json")
 
-    async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
+    def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
+        return singly(self._pieces(call))
+
+    def bursts(self, call: ModelCall) -> AsyncGenerator[Delta | Burst | End, None]:
+        """A format that makes something else of its stream is asked for that."""
+        return self._pieces(call) if type(self).stream is HttpAdapter.stream else super().bursts(call)
+
+    async def _pieces(self, call: ModelCall) -> AsyncGenerator[Delta | Burst | End, None]:
         """What holds no delta, a comment or a role, is no sign of life. A plain answer is all or nothing, so the time
         to the first token does not bound it, unless a stream was asked for."""
         clock, limits = asyncio.get_running_loop().time, self._limits
@@ -113,14 +121,15 @@ class HttpAdapter(BaseModelAdapter):
             if streams and not self._is_whole(response):
                 chunks = response.chunks()
                 async for chunk in chunks:
-                    silent = True
-                    for delta in answer.feed(chunk):
-                        yield delta
-                        silent = False
+                    deltas, failure = _taken(answer, chunk)
+                    if deltas:
+                        yield deltas[0] if len(deltas) == 1 else Burst(deltas)
+                    if failure is not None:
+                        raise failure
                     if answer.done:
                         await _read_out(chunks)
                         break
-                    if not silent:
+                    if deltas:
                         next_by = clock() + limits.idle
                         response.expect_by(*((next_by, SILENT) if next_by < end_by else (end_by, UNFINISHED)))
                 for delta in answer.finish():
@@ -178,6 +187,16 @@ class HttpAdapter(BaseModelAdapter):
     def _is_there(self, status: int, error: EngineError) -> bool:
         """Whether a service that refuses a probe is at work; `error` is what a call would have raised."""
         return status in THERE
+
+
+def _taken(answer: AnswerReader, chunk: bytes) -> tuple[list[Delta], EngineError | None]:
+    """What a piece of a stream says, and what is wrong behind that."""
+    deltas: list[Delta] = []
+    try:
+        deltas.extend(answer.feed(chunk))
+    except EngineError as error:
+        return deltas, error
+    return deltas, None
 
 
 async def by(deadline: float, work: Awaitable[Result]) -> Result:

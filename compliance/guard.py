@@ -124,6 +124,9 @@ class OpenOutput:
     def feed(self, delta: Delta) -> Delta | None:
         return delta
 
+    def feed_all(self, deltas: list[Delta]) -> list[Delta]:
+        return deltas
+
     def flush(self) -> list[Delta]:
         return []
 
@@ -159,6 +162,20 @@ class WordOutput:
                 return None
             return delta if content == delta.content else Delta(content=content, index=delta.index)
         return self._feed_all(delta)
+
+    def feed_all(self, deltas: list[Delta]) -> list[Delta]:
+        """Text of one choice is read at once, and leaves in the pieces it came in as far as it may."""
+        index = deltas[0].index
+        if self._held(index, "reasoning") or not all(_is_text(delta, index) for delta in deltas):
+            return [safe for delta in deltas if (safe := self.feed(delta)) is not None]
+        if self._findings.blocking:
+            return []
+        held = self._channel(index, "content").held
+        whole = "".join([delta.content or "" for delta in deltas])
+        said = self._push(index, "content", whole)
+        if said is None:
+            return []
+        return deltas if said == whole and not held else _cut_again(said, held, deltas)
 
     def flush(self) -> list[Delta]:
         """What was held back. All channels are decided before any of it leaves: one blocked word keeps everything."""
@@ -207,14 +224,18 @@ class WordOutput:
             return None
         if not piece:
             return piece
-        channel = self._channels.get((index, kind))
-        if channel is None:
-            channel = self._channels[(index, kind)] = Channel(self._words)
+        channel = self._channel(index, kind)
         text, found = channel.push(piece)
         self._waiting.note((index, kind), channel.held, len(piece))
         if found:
             self._findings.add(found)
         return text or None
+
+    def _channel(self, index: int, kind: str) -> Channel:
+        channel = self._channels.get((index, kind))
+        if channel is None:
+            channel = self._channels[(index, kind)] = Channel(self._words)
+        return channel
 
     def _held(self, index: int, kind: str) -> bool:
         channel = self._channels.get((index, kind))
@@ -256,3 +277,21 @@ def _says_only(delta: Delta) -> bool:
         and delta.logprobs is None
         and delta.extra_content is None
     )
+
+
+def _is_text(delta: Delta, index: int) -> bool:
+    return bool(delta.content) and delta.index == index and _says_only(delta)
+
+
+def _cut_again(said: str, held: int, deltas: list[Delta]) -> list[Delta]:
+    """What may leave, cut where it was when it came. `held`: characters of it that had come before."""
+    pieces: list[Delta] = []
+    begin, end = 0, held
+    for delta in deltas:
+        end += len(delta.content or "")
+        piece = said[begin:end]
+        if not piece:
+            break
+        pieces.append(delta if piece == delta.content else Delta(content=piece, index=delta.index))
+        begin = end
+    return pieces

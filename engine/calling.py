@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from engine import caching, retrying
 from engine.aside import Aside, length, length_of
 from engine.batching import Batcher, BatchKey
+from engine.bursts import singly
 from engine.choosing import Chooser
 from engine.coalescing import BorrowedRoute, LentReservation, LentRoute, SharedCalls
 from engine.entries import Retry
@@ -28,12 +29,12 @@ from engine.fencing import Fence
 from engine.ports import Answers, Journal, Limiter, Meter, Privacy, Route, Router, Sessions
 from engine.privacy import restored
 from engine.turn import NO_END, Turn
-from engine.types import CachePolicy, ChatRequest, Delta, End, Message, ModelCall, Source, StoredAnswer, Usage
+from engine.types import Burst, CachePolicy, ChatRequest, Delta, End, Message, ModelCall, Source, StoredAnswer, Usage
 from engine.worker import Worker
 
 C = TypeVar("C")
 A = TypeVar("A")
-Upstream = AsyncGenerator[Delta | End, None]
+Upstream = AsyncGenerator[Delta | Burst | End, None]
 Prepare = Callable[[Turn], Awaitable[C]]
 Answer = Callable[[Turn, C, asyncio.Future[None]], Awaitable[A]]
 
@@ -69,7 +70,7 @@ class Caller:
         self.shared = SharedCalls()
         self._batches: Batcher[ModelCall, StoredAnswer] = Batcher()
 
-    async def begin(self, turn: Turn, in_flight: int) -> tuple[Upstream, Delta | End]:
+    async def begin(self, turn: Turn, in_flight: int) -> tuple[Upstream, Delta | Burst | End]:
         """The model's first event and what follows it, with the intent durable. `in_flight`: turns running now."""
         self.constrain(turn)
         policy = self._answers.policy(turn.principal)
@@ -222,13 +223,15 @@ class Caller:
 
     # 8 to 10 -----------------------------------------------------------------------------------------------------
 
-    async def _answer(self, turn: Turn, call: ModelCall, intent: asyncio.Future[None]) -> tuple[Upstream, Delta | End]:
+    async def _answer(
+        self, turn: Turn, call: ModelCall, intent: asyncio.Future[None]
+    ) -> tuple[Upstream, Delta | Burst | End]:
         upstream: Upstream | None = None
         try:
             with Fence(intent):
                 upstream = await self._upstream(turn, call)
                 if turn.restorer is not None:
-                    upstream = restored(upstream, turn.restorer)
+                    upstream = restored(singly(upstream), turn.restorer)
                 first = await anext(upstream, None) or cut_off()
                 await intent
         except BaseException as error:
@@ -283,7 +286,7 @@ class Caller:
     def _begun(self, turn: Turn, route: Route, call: ModelCall, key: str, policy: CachePolicy) -> Upstream:
         """A call of its own whose answer may be kept and that others may join, as the tenant wants it."""
         self._meter.cache(tenant=turn.principal.tenant, outcome="miss")
-        upstream = self._call(turn, route, call)
+        upstream = singly(self._call(turn, route, call))
         if policy.ttl:
             turn.keep = caching.Keeping(partial(self._answers.put, turn.principal.tenant_id, key, ttl=policy.ttl))
             upstream = caching.recorded(upstream, turn.keep)
@@ -306,7 +309,8 @@ class Caller:
             if alike is not None:
                 key = BatchKey(turn.principal.tenant_id, route.adapter, alike)
                 return turn.trace.call(route, self._batched(key, call, borrow(turn)))
-        return turn.trace.call(route, route.adapter.stream(call))
+        adapter = route.adapter
+        return turn.trace.call(route, adapter.bursts(call) if turn.takes_bursts else adapter.stream(call))
 
     async def _batched(self, key: BatchKey, call: ModelCall, route: BorrowedRoute) -> Upstream:
         for answer in await self._batches.run(key, [call], route, route.adapter.answer_all):

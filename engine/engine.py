@@ -29,7 +29,7 @@ from engine.privacy import OpenPrivacy
 from engine.rounds import Rounds
 from engine.tracing import NO_TRACER, Tracer, follow
 from engine.turn import Turn
-from engine.types import ChatRequest, Choice, Delta, Done, Embeddings, End, Event, Message, Principal
+from engine.types import Burst, ChatRequest, Choice, Delta, Done, Embeddings, End, Event, Message, Principal
 from engine.worker import Worker
 
 OPEN_PRIVACY: Final = OpenPrivacy()
@@ -138,9 +138,8 @@ class Engine:
                     else:
                         pending = []
                         event = event or await anext(upstream, None) or cut_off()
-                        while type(event) is Delta:
-                            delta = turn.release(event)
-                            if delta is not None:
+                        while not isinstance(event, End):
+                            for delta in _released(turn, event):
                                 if turn.fold.size >= watched.full:
                                     watched.take()
                                 yield delta
@@ -148,7 +147,7 @@ class Engine:
                                 break
                             event = await anext(upstream, None) or cut_off()
                         else:
-                            turn.end = event if type(event) is End else None
+                            turn.end = event
             for delta in turn.release_rest(pending):
                 yield delta
             yield await self._finish(turn)
@@ -258,7 +257,7 @@ class Engine:
 
     # 5 to 10 -----------------------------------------------------------------------------------------------------
 
-    async def _begin(self, turn: Turn) -> tuple[Upstream | None, Delta | End | None]:
+    async def _begin(self, turn: Turn) -> tuple[Upstream | None, Delta | Burst | End | None]:
         """Up to the first event of the model, with the intent durable. Without that event: it is to be asked for.
         (None, None): a plugin answered."""
         turn.output = self.guard.output(turn.principal)
@@ -278,7 +277,7 @@ class Engine:
 
     # 11 ----------------------------------------------------------------------------------------------------------
 
-    async def _pieces(self, turn: Turn, upstream: Upstream, event: Delta | End) -> Upstream:
+    async def _pieces(self, turn: Turn, upstream: Upstream, event: Delta | Burst | End) -> Upstream:
         """What plugins make of an answer that they see piece by piece, after an event that says nothing."""
         run, whole = turn.plugins, Fold()
         assert run is not None
@@ -297,7 +296,7 @@ class Engine:
                 yield piece
             yield event
 
-    async def _rewrite(self, turn: Turn, upstream: Upstream, event: Delta | End | None) -> list[Delta]:
+    async def _rewrite(self, turn: Turn, upstream: Upstream, event: Delta | Burst | End | None) -> list[Delta]:
         """Reads the whole answer for the post hooks; what they make of it still passes the guard, which is last."""
         fold = Fold()
         while type(event) is Delta:
@@ -334,3 +333,11 @@ class Engine:
             assert turn.output is not None
             if found:
                 turn.output.verdicts.extend(each for each in found if each not in turn.output.verdicts)
+
+
+def _released(turn: Turn, event: Delta | Burst) -> Sequence[Delta]:
+    """What the guard lets out after what came."""
+    if isinstance(event, Burst):
+        return turn.release_all(event.deltas)
+    safe = turn.release(event)
+    return () if safe is None else (safe,)

@@ -20,6 +20,7 @@ from engine.meters import CallMeter as CallMeter
 from engine.meters import Meter as Meter
 from engine.types import (
     Answerer,
+    Burst,
     CachePolicy,
     ChatRequest,
     Choice,
@@ -47,6 +48,8 @@ class Adapter(Protocol):
     def shape(self) -> str: ...
 
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]: ...
+
+    def bursts(self, call: ModelCall) -> AsyncGenerator[Delta | Burst | End, None]: ...
 
     def batch_key(self, call: ModelCall) -> Hashable: ...
 
@@ -127,6 +130,10 @@ class OutputGuard(Protocol):
 
     def feed(self, delta: Delta) -> Delta | None:
         """What is safe to send now of this delta and of all held before on its choice and channels; None: nothing."""
+
+    def feed_all(self, deltas: list[Delta]) -> list[Delta]:
+        """The same for deltas that arrived together: what is sent in the end is the same text, also where it is cut
+        otherwise. Nothing but an end of the answer comes between them."""
 
     def flush(self) -> list[Delta]:
         """The answer is over: what was held back, if it may be sent."""

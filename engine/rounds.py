@@ -18,7 +18,7 @@ from engine.folding import Fold, as_delta
 from engine.ports import Guard
 from engine.tracing import Tracer
 from engine.turn import Turn
-from engine.types import ChatRequest, Choice, Delta, End, Message, Round, RoundAnswer
+from engine.types import Burst, ChatRequest, Choice, Delta, End, Message, Round, RoundAnswer
 
 EDGE: Final = "round"
 OF_THE_TURN: Final = frozenset({"n", "tool_choice", "parallel_tool_calls"})  # parameters that are not a round's
@@ -105,7 +105,7 @@ class Rounds:
         upstream, event = await self._caller.begin(turn, self._endings.active)
         turn.started = True
         fold = Fold()
-        last: Delta | End | None = event
+        last: Delta | Burst | End | None = event
         async with aclosing(upstream):
             while type(last) is Delta:
                 fold.add(last)

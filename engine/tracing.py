@@ -8,7 +8,9 @@ from typing import Final, Protocol
 from engine import context
 from engine.entries import SkippedHook
 from engine.ports import Route
-from engine.types import ChatRequest, Delta, Embedded, End, Principal, Usage, Verdict
+from engine.types import Burst, ChatRequest, Delta, Embedded, End, Principal, Usage, Verdict
+
+Upstream = AsyncGenerator[Delta | Burst | End, None]
 
 
 class Trace(Protocol):
@@ -20,7 +22,7 @@ class Trace(Protocol):
     def event(self, name: str) -> None:
         """Something has happened just now."""
 
-    def call(self, route: Route, upstream: AsyncGenerator[Delta | End, None]) -> AsyncGenerator[Delta | End, None]: ...
+    def call(self, route: Route, upstream: Upstream) -> Upstream: ...
 
     def embed(self, route: Route, work: Awaitable[Embedded]) -> Awaitable[Embedded]: ...
 
@@ -58,7 +60,7 @@ class NoTrace:
     def event(self, name: str) -> None:
         return
 
-    def call(self, route: Route, upstream: AsyncGenerator[Delta | End, None]) -> AsyncGenerator[Delta | End, None]:
+    def call(self, route: Route, upstream: Upstream) -> Upstream:
         return upstream
 
     def embed(self, route: Route, work: Awaitable[Embedded]) -> Awaitable[Embedded]:

@@ -133,6 +133,11 @@ class Turn:
         return self.plugins is not None and self.plugins.needs_full_response
 
     @property
+    def takes_bursts(self) -> bool:
+        """Whether nobody but the guard looks at the pieces of its answer."""
+        return self.parent is None and not self.needs_full_response and not self.sees_deltas
+
+    @property
     def sees_deltas(self) -> bool:
         return self.plugins is not None and self.plugins.sees_deltas
 
@@ -161,6 +166,14 @@ class Turn:
         if safe is not None:
             self._add(safe)
         return safe
+
+    def release_all(self, deltas: list[Delta]) -> list[Delta]:
+        """The same for deltas that arrived together."""
+        assert self.output is not None
+        released = self.output.feed_all(deltas)
+        for safe in released:
+            self._add(safe)
+        return released
 
     def release_rest(self, pending: Sequence[Delta]) -> list[Delta]:
         """The deltas that are still to come, and what the guard held back."""

@@ -224,6 +224,12 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     extra_content: Json | None = None
 
 
+class Burst(msgspec.Struct, frozen=True):
+    """Two or more deltas that arrived together, in their order."""
+
+    deltas: list[Delta]
+
+
 class End(msgspec.Struct, frozen=True):
     """The last an adapter yields: a finish reason a choice (`stop length tool_calls content_filter`), the usage.
     `stop_sequence`: the one of the request's that ended the answer, where the service says so, `model` the one that

@@ -19,7 +19,7 @@ import pytest
 from adapters.base import BaseModelAdapter
 from engine.errors import ContextTooLong, EngineError, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
 from engine.folding import Fold
-from engine.types import ChatRequest, Choice, Delta, End, Message, ModelCall, Usage
+from engine.types import Burst, ChatRequest, Choice, Delta, End, Message, ModelCall, Usage
 
 FINISH_REASONS = {"stop", "length", "tool_calls", "content_filter"}
 FAILURES = {
@@ -84,6 +84,21 @@ async def listen(adapter: BaseModelAdapter, to: ModelCall) -> Heard:
                 assert item != Delta(index=item.index), "an empty delta"
                 heard.deltas.append(item)
     assert heard.ends, "no End"
+    return heard
+
+
+async def listen_in_bursts(adapter: BaseModelAdapter, to: ModelCall) -> Heard:
+    """The same as the engine hears it: what came together, together."""
+    heard = Heard()
+    async with asyncio.timeout(20), aclosing(adapter.bursts(to)) as stream:
+        async for item in stream:
+            if isinstance(item, End):
+                heard.ends.append(item)
+            elif isinstance(item, Burst):
+                assert len(item.deltas) > 1, "a burst of one"
+                heard.deltas += item.deltas
+            else:
+                heard.deltas.append(item)
     return heard
 
 
@@ -228,6 +243,13 @@ class AdapterConformance(ABC):
                 pytest.skip("nobody looks at results of tools")
             await listen(adapter, call(messages=messages, tools=[TOOL]))
             assert self.results_sent() == [("call_1", "Regen"), ("call_2", "晴")]
+
+    async def test_it_says_the_same_where_deltas_come_together(self) -> None:
+        async with self.serving(Answer()) as adapter:
+            alone = await listen(adapter, call())
+            together = await listen_in_bursts(adapter, call())
+        assert together.deltas == alone.deltas
+        assert [end.finish_reasons for end in together.ends] == [end.finish_reasons for end in alone.ends]
 
     async def test_it_does_not_pass_a_cut_off_answer_as_whole(self) -> None:
         self._scripted()

@@ -62,6 +62,9 @@ class ScriptedModel:
         self.calls: list[ModelCall] = []
         self.closed = 0
 
+    def bursts(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
+        return self.stream(call)
+
     async def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
         self.calls.append(call)
         try:

@@ -147,6 +147,9 @@ class Working:
         self.loop = loop
         self.calls = []
 
+    def bursts(self, call):
+        return self.stream(call)
+
     async def stream(self, call):
         self.loop.spend(0.0006)
         await asyncio.sleep(0.3)

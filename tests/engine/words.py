@@ -27,6 +27,9 @@ class WordsOutput:
                 return None
         return delta
 
+    def feed_all(self, deltas: list[Delta]) -> list[Delta]:
+        return [safe for delta in deltas if not self.blocked and (safe := self.feed(delta)) is not None]
+
     def flush(self) -> list[Delta]:
         return []
 

@@ -9,7 +9,7 @@ from typing import Any
 from access import errors
 from adapters.base import BaseModelAdapter
 from engine import errors as tree
-from engine.types import Delta, End, ModelCall
+from engine.types import Burst, Delta, End, ModelCall
 from tests.access.parts import build
 from tests.conformance.adapters import IMAGES
 from tests.conformance.matrix.features import FEATURES, HI, RESULTS, TOOL, TWICE, Feature, Got
@@ -36,6 +36,10 @@ class Stand:
     def stream(self, call: ModelCall) -> AsyncGenerator[Delta | End, None]:
         assert self.adapter is not None
         return self.adapter.stream(call)
+
+    def bursts(self, call: ModelCall) -> AsyncGenerator[Delta | Burst | End, None]:
+        assert self.adapter is not None
+        return self.adapter.bursts(call)
 
     async def close(self) -> None: ...
 
