@@ -9,7 +9,7 @@ there begins with `clawdbot.`. Nothing that anybody said is an attribute of anyt
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
 from functools import lru_cache
 from typing import Any, Final
@@ -25,8 +25,8 @@ from engine.context import CONTEXT
 from engine.entries import SkippedHook
 from engine.errors import EngineError
 from engine.ports import Route
-from engine.tracing import Trace
-from engine.types import ChatRequest, Delta, Embedded, End, Principal, Usage, Verdict
+from engine.tracing import Trace, Upstream
+from engine.types import ChatRequest, Embedded, End, Principal, Usage, Verdict
 
 OPERATIONS: Final = {"chat": "chat", "embeddings": "embeddings"}
 UNREMARKABLE: Final = frozenset({"completed", "cancelled"})  # states of a turn that are no error
@@ -89,12 +89,10 @@ class TurnSpans:
     def event(self, name: str) -> None:
         self.span.add_event(name)
 
-    def call(self, route: Route, upstream: AsyncGenerator[Delta | End, None]) -> AsyncGenerator[Delta | End, None]:
+    def call(self, route: Route, upstream: Upstream) -> Upstream:
         return self._followed(route, upstream)
 
-    async def _followed(
-        self, route: Route, upstream: AsyncGenerator[Delta | End, None]
-    ) -> AsyncGenerator[Delta | End, None]:
+    async def _followed(self, route: Route, upstream: Upstream) -> Upstream:
         call = CallSpan(self._owner, self, route, self._request)
         failure: BaseException | None = None
         try:
