@@ -78,8 +78,9 @@ def _providers(issuer: str) -> str:
 
 def secured(headers: RawHeaders) -> RawHeaders:
     """The headers of an answer of the API, of `/metrics` and health. Django's pages have theirs already."""
-    if any(name.lower() == SNIFFING for name, _ in headers):
-        return headers
+    for name, _ in headers:
+        if len(name) == len(SNIFFING) and name.lower() == SNIFFING:  # every answer comes by: lengths are compared first
+            return headers
     return [*headers, *BARE]
 
 

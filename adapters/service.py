@@ -135,8 +135,14 @@ class HttpAdapter(BaseModelAdapter):
                 for delta in answer.finish():
                     yield delta
             else:
-                for delta in answer.read(await response.read()):
-                    yield delta
+                deltas = list(answer.read(await response.read()))
+                if len(deltas) == 1 and not call.request.stream:
+                    end = answer.end()
+                    yield Burst(deltas, last=True)
+                    yield end
+                    return
+                if deltas:
+                    yield deltas[0] if len(deltas) == 1 else Burst(deltas)
             yield answer.end()
         finally:
             await response.close()

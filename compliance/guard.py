@@ -124,6 +124,9 @@ class OpenOutput:
     def feed(self, delta: Delta) -> Delta | None:
         return delta
 
+    def whole(self, delta: Delta) -> list[Delta]:
+        return [delta]
+
     def feed_all(self, deltas: list[Delta]) -> list[Delta]:
         return deltas
 
@@ -162,6 +165,17 @@ class WordOutput:
                 return None
             return delta if content == delta.content else Delta(content=content, index=delta.index)
         return self._feed_all(delta)
+
+    def whole(self, delta: Delta) -> list[Delta]:
+        """Read once, with its end."""
+        if self._channels or self._calls or not delta.content or not _says_only(delta):
+            safe = self.feed(delta)
+            return [*([safe] if safe is not None else []), *self.flush()]
+        text, found = Channel(self._words).push(delta.content, over=True)
+        self._findings.add(found)
+        if text == delta.content:
+            return [delta]
+        return [Delta(content=text, index=delta.index)] if text else []
 
     def feed_all(self, deltas: list[Delta]) -> list[Delta]:
         """Text of one choice is read at once, and leaves in the pieces it came in as far as it may."""

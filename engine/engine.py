@@ -338,6 +338,6 @@ class Engine:
 def _released(turn: Turn, event: Delta | Burst) -> Sequence[Delta]:
     """What the guard lets out after what came."""
     if isinstance(event, Burst):
-        return turn.release_all(event.deltas)
+        return turn.release_whole(event.deltas[0]) if event.last else turn.release_all(event.deltas)
     safe = turn.release(event)
     return () if safe is None else (safe,)

@@ -131,6 +131,9 @@ class OutputGuard(Protocol):
     def feed(self, delta: Delta) -> Delta | None:
         """What is safe to send now of this delta and of all held before on its choice and channels; None: nothing."""
 
+    def whole(self, delta: Delta) -> list[Delta]:
+        """`feed` and `flush` at once, for the last delta of an answer."""
+
     def feed_all(self, deltas: list[Delta]) -> list[Delta]:
         """The same for deltas that arrived together: what is sent in the end is the same text, also where it is cut
         otherwise. Nothing but an end of the answer comes between them."""

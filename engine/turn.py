@@ -167,6 +167,14 @@ class Turn:
             self._add(safe)
         return safe
 
+    def release_whole(self, delta: Delta) -> list[Delta]:
+        """The same for the last delta; nothing is held back."""
+        assert self.output is not None
+        released = self.output.whole(delta)
+        for safe in released:
+            self._add(safe)
+        return released
+
     def release_all(self, deltas: list[Delta]) -> list[Delta]:
         """The same for deltas that arrived together."""
         assert self.output is not None

@@ -225,9 +225,10 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Burst(msgspec.Struct, frozen=True):
-    """Two or more deltas that arrived together, in their order."""
+    """Two or more deltas that arrived together, in their order; or the `last` one, which only the End follows."""
 
     deltas: list[Delta]
+    last: bool = False
 
 
 class End(msgspec.Struct, frozen=True):

@@ -51,6 +51,19 @@ def test_so_it_is_where_a_model_reasons_in_between(data, lists, cuts, sizes):
     assert together == (alone, found, blocked)
 
 
+@given(st.data(), ODD_LISTS)
+def test_an_answer_in_one_piece_is_read_with_its_end(data, lists):
+    words = compiled(lists)
+    text = data.draw(texts_with([word for _, listed, _ in lists for word in listed]))
+    alone, found, blocked = said(words, [text] if text else [])
+    output = guard_of(words).output(ALICE.principal)
+    fold = Fold()
+    for safe in output.whole(Delta(content=text)) if text else []:
+        fold.add(safe)
+    assert output.flush() == []
+    assert (fold.choices({}, "stop")[0].message, output.verdicts, output.blocked) == (alone, found, blocked)
+
+
 def test_text_without_words_leaves_in_the_pieces_it_came_in():
     deltas = [Delta(content=piece) for piece in ("The quick ", "brown fox ", "jumps over. ")]
     assert grouped(matcher(block=["badger"]), deltas, [3])[3] == deltas

@@ -95,7 +95,7 @@ async def listen_in_bursts(adapter: BaseModelAdapter, to: ModelCall) -> Heard:
             if isinstance(item, End):
                 heard.ends.append(item)
             elif isinstance(item, Burst):
-                assert len(item.deltas) > 1, "a burst of one"
+                assert item.last or len(item.deltas) > 1, "a burst of one"
                 heard.deltas += item.deltas
             else:
                 heard.deltas.append(item)

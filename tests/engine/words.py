@@ -27,6 +27,10 @@ class WordsOutput:
                 return None
         return delta
 
+    def whole(self, delta: Delta) -> list[Delta]:
+        safe = self.feed(delta)
+        return [safe] if safe is not None else []
+
     def feed_all(self, deltas: list[Delta]) -> list[Delta]:
         return [safe for delta in deltas if not self.blocked and (safe := self.feed(delta)) is not None]
 
