@@ -7,12 +7,12 @@ from pathlib import Path
 
 from clawdbot_site.serving import dotenv
 
-WRITE_CODE = {"compilemessages", "makemessages", "makemigrations", "spectacular", "startapp"}
+FOR_OTHERS = {"collectstatic", "compilemessages", "makemessages", "makemigrations", "spectacular", "startapp"}
 
 
 def main() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
-    if command not in WRITE_CODE:
+    if command not in FOR_OTHERS:
         os.umask(0o077)  # keys, databases, journal and logs are for their owner
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
     file = os.environ.get("ENV_FILE", ".env")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from clawdbot_site.selftest.instance import children, name
 from clawdbot_site.serving.orphans import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,14 +60,20 @@ class Fleet:
     def pid(self, gateway: str) -> int:
         """0: none right now."""
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        names = {Path(f"/proc/{child}/comm").read_text().strip(): int(child) for child in children}
+        names = {name(child): child for child in children(self._process.pid)}
         return names.get(gateway.replace(":", " "), 0)
 
-    async def restart(self, gateway: str, ready: Callable[[], bool], number: int = signal.SIGTERM) -> None:
+    async def renew(self, gateway: str) -> None:
+        """Its workers are others. Raises TimeoutError."""
+        supervisor = self.pid(gateway)
+        before = set(children(supervisor))
+        os.kill(supervisor, signal.SIGHUP)
+        await until(lambda: before.isdisjoint(children(supervisor)), f"{gateway} has replaced its workers")
+
+    async def restart(self, gateway: str, ready: Callable[[], bool]) -> None:
         """Until it is ready again; `ready` is what the balancer thinks of it. Raises TimeoutError."""
         before = self.pid(gateway)
-        os.kill(before, number)
+        os.kill(before, signal.SIGTERM)
         await until(lambda: not ready(), f"{gateway} is out of the balancer")
         await until(lambda: self.pid(gateway) not in (0, before), f"{gateway} has drained and started again")
         await until(ready, f"{gateway} is ready again")

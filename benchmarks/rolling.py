@@ -121,14 +121,18 @@ class SlowModel:
 
 
 async def roll(place: Place, load: Load, gateways: Sequence[str], restarts: int, **clients: int) -> None:
-    """`restarts` of each kind, one after the other, while the load runs."""
+    """`restarts` of each kind, one after the other, while the load runs; meanwhile another web gateway replaces its
+    workers."""
     running = asyncio.create_task(load.run(**clients))
     for kind in ("request", "stream begun", "socket begun", "call begun"):
         await until(lambda kind=kind: load.done[kind], f"the first {kind}")
     try:
         for number in range(restarts):
             pair = {kind: [each for each in gateways if each.startswith(kind)] for kind in ("web", "grpc")}
-            await asyncio.gather(*(place.restart(each[number % len(each)]) for each in pair.values() if each))
+            await asyncio.gather(
+                *(place.restart(each[number % len(each)]) for each in pair.values() if each),
+                place.fleet.renew(pair["web"][(number + 1) % len(pair["web"])]),
+            )
             print(f"{number + 1} of {restarts}: {dict(load.done)}, failures {len(load.failures)}", flush=True)
     finally:
         load.over = True

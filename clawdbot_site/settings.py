@@ -153,7 +153,9 @@ CELERY_BROKER_URL = BROKER_URL
 JOB_REDO_SECONDS = env.whole("JOB_REDO_SECONDS", 3600, low=1)
 # Only Valkey has to be told when to take a worker for dead; others see its connection end.
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": JOB_REDO_SECONDS} if BROKER_URL.startswith(("redis", "valkey")) else {}
+    {"visibility_timeout": JOB_REDO_SECONDS, "unacked_restore_interval": 5, "unacked_restore_throttle": 1}
+    if BROKER_URL.startswith(("redis", "valkey"))
+    else {}
 )
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

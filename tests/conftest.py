@@ -12,6 +12,8 @@ from types import SimpleNamespace
 VAR_DIR = Path(tempfile.mkdtemp(prefix="clawdbot-"))  # a process, so a worker of xdist, has its own
 os.environ["VAR_DIR"] = str(VAR_DIR)
 os.environ["DJANGO_SETTINGS_MODULE"] = "clawdbot_site.settings"
+# This process forks only to become another program; gRPC's own care of forks aborts such a child now and then.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 for _name in ("REDIS_HOST", "REDIS_PASSWORD", "BROKER_URL", "CHANNEL_URL", "CACHE_URL", "MODEL_ENDPOINT", "API_KEY"):
     os.environ.pop(_name, None)
     os.environ.pop(f"{_name}_FILE", None)

