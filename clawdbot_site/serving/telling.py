@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 
@@ -68,15 +68,17 @@ class Jobs:
         self._ended, self._seconds = book.counts(f.JOBS), book.durations(f.JOB_SECONDS)
         self._began: dict[str, float] = {}
 
-    def begin(self, number: str) -> None:
+    def begin(self, task_id: str, **_: object) -> None:
+        """Celery's signal `task_prerun`."""
         with self._lock:
-            self._began[number] = time.monotonic()
+            self._began[task_id] = time.monotonic()
 
-    def end(self, number: str, task: str, state: str) -> None:
-        """`state` is Celery's."""
+    def end(self, task_id: str, task: Any, state: str | None = None, **_: object) -> None:
+        """Celery's signal `task_postrun`."""
+        now = time.monotonic()
         with self._lock:
-            self._ended.add(task, state.lower())
-            self._seconds.observe(task, time.monotonic() - self._began.pop(number, time.monotonic()))
+            self._ended.add(task.name, (state or "unknown").lower())
+            self._seconds.observe(task.name, now - self._began.pop(task_id, now))
 
 
 class Occasional:
