@@ -15,7 +15,7 @@ from access.metrics import families as f
 from access.metrics.machine import Machine
 from access.metrics.names import Labels
 from access.metrics.processes import Process
-from access.metrics.series import Book
+from access.metrics.series import Book, Values
 from access.metrics.snapshot import encode
 from access.metrics.telling import EVERY, Aside, Teller
 
@@ -46,7 +46,7 @@ class Folding:
     def __init__(self, book: Book) -> None:
         self._folded = book.counts(f.FOLDED)
         self._caught_up: float | None = None
-        book.watch(f.LAG, lambda: {} if self._caught_up is None else {(): time.monotonic() - self._caught_up})
+        book.watch(f.LAG, self._lag)
 
     def folded(self, entries: int) -> None:
         """The next entries of the journal; 0: there were none."""
@@ -54,6 +54,10 @@ class Folding:
             self._folded.add(number=entries)
         if not entries or self._caught_up is None:
             self._caught_up = time.monotonic()
+
+    def _lag(self) -> Values:
+        caught_up = self._caught_up
+        return {} if caught_up is None else {(): time.monotonic() - caught_up}
 
     def stands_by(self) -> None:
         """Another one leads."""
