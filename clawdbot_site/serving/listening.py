@@ -12,9 +12,9 @@ class AddressTaken(Exception):
     """Its text is one clear line for the person who started the server."""
 
 
-def bind(host: str, port: int, setting: str = "PORT") -> socket.socket:
+def bind(host: str, port: int, setting: str = "PORT", *, shared: bool = False) -> socket.socket:
     """A bound TCP socket that does not listen yet: a client that comes too early is refused, not left waiting.
-    `setting` is the port's, for the line that says it is taken."""
+    `setting` is the port's, for the line that says it is taken. `shared`: our own processes may listen on it, too."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -25,6 +25,8 @@ def bind(host: str, port: int, setting: str = "PORT") -> socket.socket:
         ) from None
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind(address)
     except OSError as error:

@@ -9,6 +9,7 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from access.metrics.machine import kept
 from clawdbot_site import checks
 from clawdbot_site.asgi import create
 from clawdbot_site.serving import grpcserver, listening
@@ -34,7 +35,10 @@ class Command(BaseCommand):
             raise CommandError("GRPC_PORT is 0: there is to be no gRPC server.")
         drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
         try:
-            grpcserver.serve(partial(create, "grpc"), number, drain, lambda: self._ready(options["ready_fd"], number))
+            with kept(settings.VAR_DIR / "metrics"):
+                grpcserver.serve(
+                    partial(create, "grpc"), number, drain, lambda: self._ready(options["ready_fd"], number)
+                )
         except (listening.AddressTaken, ImproperlyConfigured) as reason:
             raise CommandError(str(reason)) from None
 
