@@ -110,10 +110,9 @@ def _count(sender: Any = None, **_: object) -> None:
     """A worker that is called `replays@…` is counted as that, every other one as `worker`."""
     name = str(getattr(sender, "hostname", "")).partition("@")[0]
     jobs = Jobs(_ending.enter_context(told("replays" if name == "replays" else "worker")))
-    task_prerun.connect(lambda task_id, **_: jobs.begin(task_id), weak=False)
-    task_postrun.connect(
-        lambda task_id, task, state=None, **_: jobs.end(task_id, task.name, state or "unknown"), weak=False
-    )
+    for signal, heard in ((task_prerun, jobs.begin), (task_postrun, jobs.end)):
+        signal.connect(heard, weak=False)
+        _ending.callback(signal.disconnect, heard)
     atexit.register(leave)
 
 

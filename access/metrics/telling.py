@@ -9,8 +9,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from access.metrics import processes
 from access.metrics.machine import Machine
@@ -19,6 +21,8 @@ from access.metrics.series import Book
 from access.metrics.snapshot import Snapshot, Totals, decode, encode, total
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 EVERY: Final = 1.0  # seconds
 PATIENCE: Final = 2.0  # seconds for the disk, when somebody asks
@@ -52,6 +56,7 @@ class Teller:
         self._recent = recent
         self._besides = besides
         self._writing = asyncio.Lock()
+        self._disk = ThreadPoolExecutor(1, "metrics-disk")  # one after the other, also what nobody waits for any more
         self._others: list[Snapshot] = []
         self._telling: asyncio.Task[None] | None = None
 
@@ -77,13 +82,15 @@ class Teller:
     async def stop(self) -> None:
         if self._telling is None:
             return
-        telling = self._telling
+        telling, self._telling = self._telling, None
         telling.cancel()
-        await asyncio.wait([self._joining, telling])
-        self._telling = None
-        await self._tell(ended=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.wait([self._joining, telling])
+                await self._tell(ended=True)
         if self._machine is not None:
             self._machine.leave()
+        self._disk.shutdown(wait=False)
 
     async def totals(self) -> Totals:
         """Of the machine. What is told here was told to the others before, so that none of them ever knows less. Where
@@ -101,7 +108,7 @@ class Teller:
     async def _join(self) -> None:
         if self._machine is not None:
             try:
-                await asyncio.to_thread(self._machine.join)
+                await self._on_disk(self._machine.join)
             except OSError as error:
                 log.warning("what this process counts is told by itself alone: %s", error)
                 self._machine.leave()
@@ -110,7 +117,10 @@ class Teller:
     async def _keep_telling(self, joining: asyncio.Task[None]) -> None:
         await asyncio.shield(joining)
         while True:
-            await self._tell()
+            try:
+                await self._tell()
+            except Exception:  # noqa: BLE001  # a border: one gauge's trouble is not the others', nor the next second's
+                log.exception("what is counted could not be read")
             await asyncio.sleep(EVERY)
 
     async def _tell(self, *, ended: bool = False) -> None:
@@ -120,7 +130,7 @@ class Teller:
         try:
             async with self._writing:
                 await self._settle(machine)
-                await asyncio.to_thread(machine.tell, encode(self.snapshot(ended=ended)))
+                await self._on_disk(machine.tell, encode(self.snapshot(ended=ended)))
         except OSError as error:
             log.info("what was counted could not be told: %s", error)
 
@@ -131,16 +141,19 @@ class Teller:
         async with self._writing:
             await self._settle(machine)
             said = encode(self.snapshot())
-            await asyncio.to_thread(machine.tell, said)
-            self._others = await asyncio.to_thread(machine.others)
+            await self._on_disk(machine.tell, said)
+            self._others = await self._on_disk(machine.others)
             return said
+
+    async def _on_disk(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, partial(work, *arguments, **named))
 
     async def _settle(self, machine: Machine) -> None:
         """After it there is no name that the machine has not agreed upon."""
         labels = self._book.labels
         for _ in range(ROUNDS):
             if fresh := labels.fresh():
-                self._book.settle(fresh, await asyncio.to_thread(machine.agree, fresh, labels.limits))
+                self._book.settle(fresh, await self._on_disk(machine.agree, fresh, labels.limits))
         if fresh := labels.fresh():
             self._book.settle(
                 fresh, {label: labels.of[label].known.difference(names) for label, names in fresh.items()}

@@ -102,10 +102,10 @@ async def _serve(
 
 
 async def _beside(application: Application) -> Beside | None:
-    """Metrics and health over HTTP, where they are wanted."""
+    """Metrics and health over HTTP, where they are wanted. Whichever process answers tells of all."""
     if not settings.METRICS_PORT:
         return None
-    beside = Beside(application.app, bind(settings.GRPC_HOST, settings.METRICS_PORT, "METRICS_PORT"))
+    beside = Beside(application.app, bind(settings.GRPC_HOST, settings.METRICS_PORT, "METRICS_PORT", shared=True))
     await beside.start()
     return beside
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 
@@ -15,7 +15,7 @@ from access.metrics import families as f
 from access.metrics.machine import Machine
 from access.metrics.names import Labels
 from access.metrics.processes import Process
-from access.metrics.series import Book
+from access.metrics.series import Book, Values
 from access.metrics.snapshot import encode
 from access.metrics.telling import EVERY, Aside, Teller
 
@@ -46,7 +46,7 @@ class Folding:
     def __init__(self, book: Book) -> None:
         self._folded = book.counts(f.FOLDED)
         self._caught_up: float | None = None
-        book.watch(f.LAG, lambda: {} if self._caught_up is None else {(): time.monotonic() - self._caught_up})
+        book.watch(f.LAG, self._lag)
 
     def folded(self, entries: int) -> None:
         """The next entries of the journal; 0: there were none."""
@@ -54,6 +54,10 @@ class Folding:
             self._folded.add(number=entries)
         if not entries or self._caught_up is None:
             self._caught_up = time.monotonic()
+
+    def _lag(self) -> Values:
+        caught_up = self._caught_up
+        return {} if caught_up is None else {(): time.monotonic() - caught_up}
 
     def stands_by(self) -> None:
         """Another one leads."""
@@ -68,15 +72,17 @@ class Jobs:
         self._ended, self._seconds = book.counts(f.JOBS), book.durations(f.JOB_SECONDS)
         self._began: dict[str, float] = {}
 
-    def begin(self, number: str) -> None:
+    def begin(self, task_id: str, **_: object) -> None:
+        """Celery's signal `task_prerun`."""
         with self._lock:
-            self._began[number] = time.monotonic()
+            self._began[task_id] = time.monotonic()
 
-    def end(self, number: str, task: str, state: str) -> None:
-        """`state` is Celery's."""
+    def end(self, task_id: str, task: Any, state: str | None = None, **_: object) -> None:
+        """Celery's signal `task_postrun`."""
+        now = time.monotonic()
         with self._lock:
-            self._ended.add(task, state.lower())
-            self._seconds.observe(task, time.monotonic() - self._began.pop(number, time.monotonic()))
+            self._ended.add(task.name, (state or "unknown").lower())
+            self._seconds.observe(task.name, now - self._began.pop(task_id, now))
 
 
 class Occasional:

@@ -27,6 +27,17 @@ async def asked(port, path):
     return int(head.split()[1]), body
 
 
+async def test_several_processes_may_share_its_port():
+    first = bind("127.0.0.1", 0, shared=True)
+    port = first.getsockname()[1]
+    both = [Beside(answering, listener) for listener in (first, bind("127.0.0.1", port, shared=True))]
+    for beside in both:
+        await beside.start()
+    for beside in both:
+        assert (await asked(port, "/livez"))[0] == 200
+        await beside.stop()
+
+
 async def test_it_answers_what_operators_ask_and_nothing_else():
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]

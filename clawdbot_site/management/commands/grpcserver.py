@@ -9,6 +9,7 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from access.metrics.machine import kept
 from clawdbot_site import checks
 from clawdbot_site.asgi import create
 from clawdbot_site.serving import grpcserver, listening
@@ -35,7 +36,8 @@ class Command(BaseCommand):
         drain = Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT)
         try:
             ready = partial(self._ready, options["ready_fd"], number)
-            grpcserver.serve(partial(create, "grpc"), number, drain, ready, workers=settings.GRPC_WORKERS)
+            with kept(settings.VAR_DIR / "metrics"):
+                grpcserver.serve(partial(create, "grpc"), number, drain, ready, workers=settings.GRPC_WORKERS)
         except (listening.AddressTaken, ImproperlyConfigured) as reason:
             raise CommandError(str(reason)) from None
 

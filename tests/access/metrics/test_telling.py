@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from access.metrics import Metrics
+from access.metrics import Metrics, families
 from access.metrics.machine import folder_of
 from access.metrics.names import Labels
 from access.metrics.series import Book
@@ -138,6 +138,15 @@ async def test_it_tells_of_itself_where_there_is_no_folder(tmp_path):
         assert await values(metrics, "clawdbot_turns_total") == {("rest", "completed", "acme"): 1}
         await asyncio.sleep(0.01)
     await metrics.stop()
+
+
+async def test_a_gauge_that_cannot_be_read_stops_nothing(tmp_path):
+    async with workers(tmp_path, "web", "web") as (one, other):
+        trouble = [True, True, True]
+        other.book.watch(families.STREAMS, lambda: {(): 1.0 / (not (trouble and trouble.pop()))})
+        turn(other)
+        await until(lambda: values(one, "clawdbot_turns_total"), {("rest", "completed", "acme"): 1})
+        assert trouble == [] and await values(one, "clawdbot_streams_open") == {(): 1}
 
 
 async def test_it_answers_where_the_disk_hangs(tmp_path, monkeypatch):
