@@ -264,3 +264,37 @@ class ErrorInside(msgspec.Struct):
 
 class ErrorAnswer(msgspec.Struct):
     error: ErrorInside
+
+
+class OpenAIErrorInside(msgspec.Struct, kw_only=True):
+    """As OpenAI's clients know it, and `retryable`: whether it helps to ask again."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+    retryable: bool
+
+
+class OpenAIErrorAnswer(msgspec.Struct):
+    """An error of the OpenAI formats."""
+
+    error: OpenAIErrorInside
+
+
+class AnthropicErrorInside(msgspec.Struct):
+    """As Anthropic's clients know it, with our `code` and `retryable`, and `param` where a field is at fault."""
+
+    type: str
+    message: str
+    code: str
+    retryable: bool
+    param: str | None = None
+
+
+class AnthropicErrorAnswer(msgspec.Struct):
+    """An error of the Anthropic format."""
+
+    type: str
+    error: AnthropicErrorInside
+    request_id: str | None = None

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from access.answers import (
+    AnthropicErrorAnswer,
     CancelAnswer,
     ChatAnswer,
     DecisionAnswer,
@@ -19,6 +20,7 @@ from access.answers import (
     LayerAnswer,
     LayerPage,
     ModelListAnswer,
+    OpenAIErrorAnswer,
     PublicModelAnswer,
     ScoreAnswer,
     SessionAnswer,
@@ -269,7 +271,8 @@ def describe(result: Json, **_: Any) -> Json:
     told = [one for found in OPERATIONS.values() for one in found]
     structs = {each for one in told for each in (one.body, one.answer, one.queued) if each}
     structs.discard(dict)
-    _refs, schemas = msgspec.json.schema_components([*sorted(structs, key=_name), ErrorAnswer], ref_template=REF)
+    structs |= {ErrorAnswer, OpenAIErrorAnswer, AnthropicErrorAnswer}
+    _refs, schemas = msgspec.json.schema_components(sorted(structs, key=_name), ref_template=REF)
     components = result.setdefault("components", {})
     components.setdefault("schemas", {}).update(_ecma(schemas))
     components["securitySchemes"] = {
@@ -311,7 +314,7 @@ def _operation(path: str, one: Operation) -> Json:
         + [_in_query(*each) for each in one.query]
         + [_in_header(*each) for each in one.headers],
         "responses": {str(one.status): _answer(one)}
-        | {str(status): {"description": "An error.", "content": _content(ErrorAnswer)} for status in one.errors},
+        | {str(status): {"description": "An error.", "content": _content(_error(path))} for status in _failures(one)},
     }
     if one.queued is not None:
         operation["responses"]["202"] = {"description": "A job is queued.", "content": _content(one.queued)}
@@ -324,6 +327,17 @@ def _operation(path: str, one: Operation) -> Json:
     if one.takes:
         operation["requestBody"] = {"required": True, "content": _texts(one.takes)}
     return operation
+
+
+def _failures(one: Operation) -> list[int]:
+    """Whatever has a body may have one that is too large."""
+    return sorted({*one.errors, *((413,) if one.body is not None or one.takes else ())})
+
+
+def _error(path: str) -> type:
+    if path.startswith("/v1/messages"):
+        return AnthropicErrorAnswer
+    return OpenAIErrorAnswer if path.startswith("/v1/") else ErrorAnswer
 
 
 def _answer(one: Operation) -> Json:

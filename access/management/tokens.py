@@ -5,7 +5,7 @@ that a change counts before the token expires."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from allauth.mfa.utils import is_mfa_enabled
@@ -68,6 +68,12 @@ class TokenPair(AccessGranted):
     refresh: str
 
 
+FAILURES: Final = {
+    (status, "application/json"): {"$ref": "#/components/schemas/ErrorAnswer"}
+    for status in (400, 401, 403, 413, 429, 503)
+}
+
+
 def _schema(kind: type) -> dict[str, Any]:
     _, components = msgspec.json.schema_components([kind])
     return {"application/json": components[kind.__name__]}
@@ -92,7 +98,7 @@ class TokenView(_TokenView):
         operation_id="token_create",
         summary="Sign in",
         request=_schema(SignIn),
-        responses={(200, "application/json"): _schema(TokenPair)["application/json"]},
+        responses={(200, "application/json"): _schema(TokenPair)["application/json"], **FAILURES},
         auth=[],
     )
     def post(self, request: Request) -> Response:
@@ -113,7 +119,7 @@ class TokenRefreshView(_TokenView):
         operation_id="token_refresh",
         summary="A new access token",
         request=_schema(Refresh),
-        responses={(200, "application/json"): _schema(AccessGranted)["application/json"]},
+        responses={(200, "application/json"): _schema(AccessGranted)["application/json"], **FAILURES},
         auth=[],
     )
     def post(self, request: Request) -> Response:

@@ -36,13 +36,10 @@ CHECKS = [
 ]
 EXAMPLES = int(os.environ.get("DESCRIBED_EXAMPLES", "10"))  # of each operation
 OPERATORS = "/api/tenants"
-_ALL = [(one.method, path) for path, found in OPERATIONS.items() for one in found]
+OPEN = [("post", "/api/token/"), ("post", "/api/token/refresh/")]  # Django's own urlconf knows these
+_ALL = [(one.method, path) for path, found in OPERATIONS.items() for one in found] + OPEN
 _ORDER = ("get", "put", "patch", "post", "delete")  # what is deleted cannot be asked for any more
-ASKED = [
-    f"{method} {path}"
-    for method, path in sorted(_ALL, key=lambda each: (_ORDER.index(each[0]), each[1]))
-    if path.startswith("/api/")
-]
+ASKED = [f"{method} {path}" for method, path in sorted(_ALL, key=lambda each: (_ORDER.index(each[0]), each[1]))]
 
 
 @dataclass

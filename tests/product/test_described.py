@@ -1,8 +1,13 @@
 """No request that the description allows, or forbids, is answered by a 5xx or by anything it does not describe."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from tests.product.described import ASKED, Described
+from tests.product.described import ASKED, CHECKS, COMMITTED, Described
 from tests.product.running import Product, until
 
 # Right ids are not enough: of a turn that is over, a job that may not be done, two versions that differ.
@@ -53,6 +58,7 @@ def described(gateway: Product):
     ids = {"key_id": str(spare), "member_id": str(member)}
     with gateway.http(secret) as client:
         turn = gateway.ask("Hello", key=secret).json()
+        ids |= {"id": "scripted", "response_id": client.post("/v1/responses", json={"input": "Hi"}).json()["id"]}
         ids |= {"turn_id": turn["id"], "session_id": turn["session_id"], "plugin": "canned_answers", "version": "1"}
         for name, path, body in (
             ("snapshot", f"/api/sessions/{turn['session_id']}/snapshots", {}),
@@ -86,6 +92,19 @@ def test_it_answers_as_described(gateway: Product, upstream, described: Describe
     assert statuses and (not name.startswith("get ") or name in SELDOM or min(statuses) < 300)
     if "/api/addresses" in name:  # the callers are not to shut themselves out
         gateway.operate(HOLD)
+
+
+@pytest.mark.skipif("DESCRIBED_STATES" not in os.environ, reason="of the long form: make soak NAME=schemathesis")
+def test_it_answers_as_described_one_after_the_other(gateway: Product, upstream, described: Described, tmp_path):
+    """What one request makes, the next one asks for, changes or deletes."""
+    command = [str(Path(sys.executable).parent / "schemathesis"), "run", str(COMMITTED), "--url", described.url]
+    command += ["--phases", "stateful", "--max-examples", os.environ["DESCRIBED_STATES"], "--request-timeout", "30"]
+    command += ["--checks", ",".join(check.__name__ for check in CHECKS[:-1]), "--generation-database", "none"]
+    command += ["--exclude-path-regex", "^/api/(addresses|tenants|keys|members)"]  # it would shut itself out
+    for name, value in described.headers["key"].items():
+        command += ["--header", f"{name}: {value}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:]
 
 
 def test_its_callers_still_may(gateway: Product, described: Described):

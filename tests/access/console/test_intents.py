@@ -89,6 +89,11 @@ def test_files_add_examples(cast: SimpleNamespace, alice: Client, name: str, dat
         ("a.json", b"[[1, 2]]", "entry 1"),
         ("a.json", b"7", "expected an object"),
         ("a.json", b"[" * 9000, "not JSON"),
+        ("a.json", b'[["a\\u0000b","ok"]]', "control characters"),
+        ("a.json", b'[["a\\ud800","ok"]]', "not JSON"),
+        ("a.json", b'[[NaN,"ok"]]', "not JSON"),
+        ("a.csv", b"ok,a\0b\n", "control characters"),
+        ("a.csv", "ok,x\n".encode("utf-16"), "not UTF-8"),
     ],
 )
 def test_a_file_that_is_wrong_saves_nothing(cast: Any, alice: Client, name: str, data: bytes, said: str) -> None:  # noqa: F811

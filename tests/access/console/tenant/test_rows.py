@@ -287,13 +287,13 @@ def test_it_saves_its_settings_and_nothing_the_platform_decides(
     page = f"/console/tenants/tenant/{cast.acme.pk}/change/"
     posted = {"name": NAUGHTY, "time_zone": "Asia/Shanghai", "at_limit": "cheaper", "budget_webhook": "https://a.example/b",
               "slug": "other", "is_active": "", "requests_per_minute": 9, "money_per_day": 9, "share": 100,
-              "store_url": "redis://x", "retention_days": 1, "legal_hold": "on"}  # fmt: skip
+              "body_limit": 20, "store_url": "redis://x", "retention_days": 1, "legal_hold": "on"}  # fmt: skip
     before = Tenant.objects.get(pk=cast.acme.pk)
     assert alice.post(page, posted).status_code == 302
     now = Tenant.objects.get(pk=cast.acme.pk)
     assert (now.name, now.time_zone, now.at_limit) == (NAUGHTY, "Asia/Shanghai", "cheaper")
     for name in ("slug", "is_active", "requests_per_minute", "money_per_day", "share", "store_url", "retention_days",
-                 "legal_hold"):  # fmt: skip
+                 "legal_hold", "body_limit"):  # fmt: skip
         assert getattr(now, name) == getattr(before, name), name
     assert "https://a.example/b" in alice.get(page).content.decode()
     assert "https://a.example/b" not in as_role("auditor").get(page).content.decode()
