@@ -56,7 +56,7 @@ EVERYTHING: Final = ("chat", "sessions", "audit", "manage")
 ROLES: Final = ("owner", "admin", "developer", "auditor", "member")
 # Counted and moved on by the platform itself while nobody does anything.
 RESTLESS: Final = frozenset(
-    {"compliance.changerecord", "compliance.wordhits", "tenants.job", "compliance.erasure",
+    {"compliance.changerecord", "compliance.wordhits", "tenants.job", "tenants.alert", "compliance.erasure",
                              "plugins.trainedintents"}
     | {f"compliance.insight{each}" for each in ("count", "timing", "questions", "openend", "place")}
 )  # fmt: skip
