@@ -32,6 +32,7 @@ from access.answers import (
 from access.edges.embeddings import EmbeddingsBody
 from access.edges.messages_operations import MESSAGES_OPERATIONS
 from access.edges.responses_operations import RESPONSES_OPERATIONS
+from access.management.alert_operations import ALERT_OPERATIONS
 from access.management.audit_operations import AUDIT_OPERATIONS
 from access.management.data_source_operations import DATA_SOURCE_OPERATIONS
 from access.management.erasures import ErasureBody, ErasurePage
@@ -232,6 +233,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     **TENANT_OPERATIONS,
     **DATA_SOURCE_OPERATIONS,
     **OUTBOX_OPERATIONS,
+    **ALERT_OPERATIONS,
     **PEOPLE_OPERATIONS,
     **MODEL_OPERATIONS,
     **INTENT_OPERATIONS,
@@ -263,7 +265,7 @@ TAGS: Final = {"chat": "chat", "sessions": "sessions", "turns": "turns", "route"
                "invitations": "people", "allowances": "tenant", "addresses": "tenant", "webhooks": "events",
                "outbox": "events", "plugins": "tenant", "data-sources": "tenant", "intents": "intents",
                "models": "models", "adapters": "models", "tenants": "platform", "usage": "usage",
-               "insights": "usage", "limits": "limits"}  # fmt: skip
+               "insights": "usage", "alerts": "usage", "limits": "limits"}  # fmt: skip
 
 
 def describe(result: Json, **_: Any) -> Json:

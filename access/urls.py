@@ -7,6 +7,7 @@ from django.urls import URLPattern, re_path
 from access.edges.rest import ChatView
 from access.management.activations import PluginDetail, PluginList
 from access.management.addresses import AddressDetail, AddressList
+from access.management.alerts import AlertAcknowledgement, AlertList
 from access.management.allowances import AllowanceDetail, AllowanceList
 from access.management.answers import Cache
 from access.management.audit import AuditChanges, AuditCheckpoints, AuditDetail, AuditExports, AuditList, AuditSearch
@@ -131,6 +132,8 @@ ROUTES: dict[str, type[LeanView]] = {
     "/api/webhooks/{webhook_id}/rotate": WebhookRotation,
     "/api/webhooks/{webhook_id}/test": WebhookTest,
     "/api/webhooks/{webhook_id}/attempts": WebhookAttempts,
+    "/api/alerts": AlertList,
+    "/api/alerts/{alert_id}/acknowledge": AlertAcknowledgement,
     "/api/outbox": Outbox,
     "/api/outbox/held": HeldList,
     "/api/outbox/held/{held_id}": HeldDetail,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +13,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from access.alerting import telling
+from access.alerting.knowing import acknowledge
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOnlyAdmin
 from tenants import webhooks
 from tenants.models import Alert, AlertRule
 from tenants.models.alerts import DEFAULTS
-
-LONGEST_NAME = 100
 
 
 class AlertRuleForm(PlatformForm):
@@ -147,13 +145,6 @@ class AlertAdmin(ReadOnlyAdmin):
             if self.has_press_permission(request, alert):
                 acknowledge(alert, request.user.get_username())
         self.message_user(request, _("They are not told again."))
-
-
-def acknowledge(alert: Alert, by: str) -> None:
-    """It is not told again until it is over. Who was first stays."""
-    if alert.acknowledged_at is None and alert.state != Alert.State.RESOLVED:
-        alert.acknowledged_at, alert.acknowledged_by = time.time(), by[:LONGEST_NAME]
-        alert.save(update_fields=["acknowledged_at", "acknowledged_by"])
 
 
 def moment(at: float | None) -> str:

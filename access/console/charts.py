@@ -12,11 +12,12 @@ _TICKS: Final = {"color": GREY, "maxRotation": 0, "autoSkipPadding": 16}
 
 
 class Part(NamedTuple):
-    """What is drawn in one colour; `shown` are its values as text, unless they are to be read as they are."""
+    """What is drawn in one colour, None is a gap; `shown` are its values as text, unless they are to be read as they
+    are."""
 
     name: str
     colour: str
-    values: Sequence[float]
+    values: Sequence[float | None]
     shown: Sequence[str] | None = None
 
 

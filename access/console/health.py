@@ -22,9 +22,9 @@ from access.console.charts import Part
 from access.console.insights import AWAY, percent
 from access.console.periods import Chosen, chosen
 from access.console.recorded_turn import duration
-from access.console.usage_figures import BLUE, RED, VIOLET
+from access.console.usage_figures import BLUE, GREEN, RED, VIOLET
 from compliance.analysis import reader as analysis
-from compliance.usage import objectives, times
+from compliance.usage import calendar, objectives, times
 from compliance.usage.objectives import Standing
 from compliance.usage.reader import Latency, Whose
 from tenants.models import ServiceObjective
@@ -105,13 +105,22 @@ def figures(tenant_id: int | None, asked: Chosen) -> dict[str, Any]:
     return {
         "cards": usage_figures.cards(whose, asked),
         "charts": [
-            insights.completion(tenant_id, asked),
+            _completion(whose, asked, head),
             _times(_("Until the answer is whole"), labels, found, "duration", head),
             _times(_("Until the first token"), labels, found, "first_token", head),
             *usage_figures.drawings(whose, asked),
         ],
         "tables": [_errors(tenant_id, asked), _filters(tenant_id, asked)],
     }
+
+
+def _completion(whose: Whose, asked: Chosen, head: str) -> dict[str, Any]:
+    """Of the sums of usage, which are there at once; those of the analysis come a minute later."""
+    points = calendar.series(whose, asked.period, asked.step, asked.zone)
+    rates = [point.sums.completion_rate for point in points]
+    values = [None if rate is None else round(100 * rate, 1) for rate in rates]
+    part = Part(_("Percent"), GREEN, values, [percent(rate) for rate in rates])
+    return charts.lines(_("Completion rate"), [asked.label(point.start) for point in points], [part], head)
 
 
 def _times(title: str, labels: list[str], found: Sequence[Latency], of: str, head: str) -> dict[str, Any]:
@@ -124,7 +133,7 @@ def _times(title: str, labels: list[str], found: Sequence[Latency], of: str, hea
 
 def _part(name: str, colour: str, values: Sequence[float | None]) -> Part:
     shown_ = ["—" if value is None else duration(value) for value in values]
-    return Part(name, colour, [round(value or 0.0, 3) for value in values], shown_)
+    return Part(name, colour, [None if value is None else round(value, 3) for value in values], shown_)
 
 
 def _errors(tenant_id: int | None, asked: Chosen) -> dict[str, Any]:

@@ -131,14 +131,6 @@ def _charts(tenant_id: int | None, asked: Chosen) -> list[dict[str, Any]]:
     ]
 
 
-def completion(tenant_id: int | None, asked: Chosen) -> dict[str, Any]:
-    """The chart of it alone. Raises one of AWAY."""
-    points = series.points(tenant_id, asked.period, asked.step, asked.zone)
-    rates = _rates([states for _start, states in points], "completion_rate", GREEN)
-    head = _("Day") if asked.step == "day" else _("Hour")
-    return charts.bars(_("Completion rate"), [asked.label(start) for start, _states in points], [rates], head)
-
-
 def _part(name: str, colour: str, values: Sequence[int]) -> Part:
     return Part(name, colour, values, [number_format(value) for value in values])
 

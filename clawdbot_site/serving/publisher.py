@@ -23,6 +23,7 @@ from plugins.tasks import tell_switched_off
 log = logging.getLogger("clawdbot.publisher")
 
 DAY = 24 * 3600.0
+LEAVING = 10.0  # seconds for a mail that is being sent; what is not told yet stays in its row
 
 
 def serve() -> None:
@@ -40,10 +41,10 @@ def serve() -> None:
 
 def run(wait: Wait) -> None:
     """`wait(seconds)` pauses and says whether it is time to stop."""
-    alerts = threading.Thread(target=alerting.run, args=(wait,), name="alerts")
+    alerts = threading.Thread(target=alerting.run, args=(wait,), name="alerts", daemon=True)
     alerts.start()  # beside it: a receiver that is slow must not keep an alert waiting
     publisher().run(wait)
-    alerts.join()
+    alerts.join(LEAVING)
 
 
 def publisher() -> Publisher:

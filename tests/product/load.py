@@ -8,6 +8,7 @@ import json
 import uuid
 from typing import Final
 
+import httpx2
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -31,7 +32,8 @@ PluginActivation.objects.create(tenant=tenant, plugin='canned_answers', settings
 save_webhook(webhook=Webhook(tenant=tenant, name='nowhere', url='http://127.0.0.1:9/'))
 everything = services.create_api_key(tenant=tenant, name='all', scopes=['chat', 'sessions', 'manage', 'audit'])[1]
 row, few = services.create_api_key(tenant=tenant, name='few')
-from tenants.models import Allowance
+from tenants.models import AlertRule, Allowance
+AlertRule.objects.create(tenant=tenant, kind='error_rate', threshold=1, minutes=0, mail=False)
 Allowance.objects.create(tenant=tenant, of='key', key=row, requests_per_minute=1)
 value = [everything, few]
 """
@@ -51,6 +53,9 @@ class Load:
             made = client.post("/api/words", json={"name": "listed", "words": [WORD], "action": "mask"})
             assert made.status_code == 201, made.text
             assert client.patch("/api/privacy", json={"recognisers": ["phone"]}).status_code == 200
+
+    def http(self) -> httpx2.Client:
+        return self._product.http(self.key)
 
     def run(self) -> None:
         with self._product.http(self.key) as client:

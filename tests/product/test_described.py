@@ -38,6 +38,10 @@ HELD = (
     "from plugins.models import HeldEvent\n"
     "value = HeldEvent.objects.create(tenant=described, sink='webhook:1', event='e', type='t', first_at=1.0).pk"
 )
+ALERT = (
+    "from tenants.models import Alert\n"
+    "value = Alert.objects.create(tenant=described, kind='error_rate', since=1.0, state='firing').pk"
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -76,6 +80,7 @@ def described(gateway: Product):
             made = client.post(path, json=body)
             assert made.is_success, made.text
             ids[name] = str(made.json()["id"])
+    ids["alert_id"] = str(gateway.operate(ALERT))
     ids["held_id"] = str(gateway.operate(HELD))
     ids["tenant_id"] = str(gateway.operate("value = services.create_tenant(slug='described-too', name='Two').pk"))
     headers = {

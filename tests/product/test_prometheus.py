@@ -39,6 +39,7 @@ NOT_HERE: Final = frozenset(
 class Prometheus:
     def __init__(self, port: int) -> None:
         self._client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False)
+        self.load: Load | None = None
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """Fails where it is no PromQL."""
@@ -66,7 +67,12 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     folder = tmp_path_factory.mktemp("prometheus")
     with upstream_in_thread() as upstream:
         product = Product(
-            folder / "var", WORKERS="2", MODEL_ENDPOINT=upstream.url, MODEL_NAME="scripted", METRICS_TOKEN=TOKEN
+            folder / "var",
+            WORKERS="2",
+            MODEL_ENDPOINT=upstream.url,
+            MODEL_NAME="scripted",
+            METRICS_TOKEN=TOKEN,
+            ALERT_SECONDS="1",
         )
         with product.up():
             load = Load(product)
@@ -77,6 +83,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
                 load.run()
                 until(lambda: found.ask("max_over_time(clawdbot_outbox_lag_seconds[1m])"), "the publisher spoke", 20)
                 time.sleep(3)  # scraped and its rules evaluated: each second
+                found.load = load
                 yield found
 
 
@@ -163,6 +170,15 @@ def test_what_rules_ask_of_is_there(prometheus: Prometheus) -> None:
 
 def test_rules_are_evaluated_without_an_error(prometheus: Prometheus) -> None:
     assert {rule["name"]: rule.get("lastError") for rule in prometheus.rules() if rule["health"] != "ok"} == {}
+
+
+def test_the_products_own_alert_fires_without_it(prometheus: Prometheus) -> None:
+    """The publisher of this product looks each second; a tenth of the turns failed."""
+    assert prometheus.load is not None
+    with prometheus.load.http() as client:
+        fired = lambda: [each for each in client.get("/api/alerts").json()["alerts"] if each["state"] == "firing"]  # noqa: E731
+        (alert,) = until(fired, "it fires", 30)
+        assert alert["kind"] == "error_rate" and alert["value"] > 1
 
 
 def _numbers(lines: list[dict[str, Any]]) -> list[str]:

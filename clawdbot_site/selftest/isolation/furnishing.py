@@ -56,7 +56,7 @@ EVERYTHING: Final = ("chat", "sessions", "audit", "manage")
 ROLES: Final = ("owner", "admin", "developer", "auditor", "member")
 # Counted and moved on by the platform itself while nobody does anything.
 RESTLESS: Final = frozenset(
-    {"compliance.changerecord", "compliance.wordhits", "tenants.job", "compliance.erasure",
+    {"compliance.changerecord", "compliance.wordhits", "tenants.job", "tenants.alert", "compliance.erasure",
                              "plugins.trainedintents"}
     | {f"compliance.insight{each}" for each in ("count", "timing", "questions", "openend", "place")}
 )  # fmt: skip
@@ -141,7 +141,7 @@ def _rows(tenant: Tenant, text: str, model: str, operator: User) -> dict[str, An
     held = HeldEvent.objects.create(tenant=tenant, sink=webhook.sink, event=text, type=text, first_at=1.0, state="dead")
     DeliveryAttempt.objects.create(tenant=tenant, sink=webhook.sink, event=text, type=text, at=1.0)
     told = AlertRule.objects.create(tenant=tenant, kind="completion_rate", mail=False, enabled=False)
-    alert = Alert.objects.create(tenant=tenant, kind=told.kind, subject=text, since=1.0, state="resolved")
+    alert = Alert.objects.create(tenant=tenant, kind=told.kind, subject=text, since=1.0, state="firing")
     ServiceObjective.objects.create(tenant=tenant, completion=95)
     member = Member.objects.for_tenant(tenant.pk).order_by("pk").last()
     allowance = Allowance.objects.create(tenant=tenant, of="model", model=f"{model}-limited", requests_per_minute=1000)
