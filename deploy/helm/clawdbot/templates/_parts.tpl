@@ -64,7 +64,12 @@ resources:
   {{- toYaml .resources | nindent 2 }}
 volumeMounts:
   - {name: secrets, mountPath: /run/secrets/clawdbot, readOnly: true}
-  - {name: data, mountPath: /var/lib/clawdbot}
+  - {name: var, mountPath: /var/lib/clawdbot}
+  {{- if .root.Values.storage.enabled }}
+  {{- range list "objects" "backups" }}
+  - {name: data, mountPath: /var/lib/clawdbot/{{ . }}, subPath: {{ . }}}
+  {{- end }}
+  {{- end }}
   - {name: tmp, mountPath: /tmp}
 {{- end }}
 
@@ -96,12 +101,12 @@ volumes:
         {{- range .root.Values.secret.keys }}
         - {key: {{ . }}, path: {{ . }}}
         {{- end }}
-  - name: data
-    {{- if .root.Values.storage.enabled }}
-    persistentVolumeClaim: {claimName: {{ include "clawdbot.name" .root }}}
-    {{- else }}
+  - name: var
     emptyDir: {}
-    {{- end }}
+  {{- if .root.Values.storage.enabled }}
+  - name: data
+    persistentVolumeClaim: {claimName: {{ include "clawdbot.name" .root }}}
+  {{- end }}
   - name: tmp
     emptyDir: {}
 {{- end }}
