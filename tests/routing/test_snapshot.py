@@ -55,6 +55,20 @@ def test_it_compiles_rows_into_what_the_request_path_reads(companies):
     assert "sk-1" not in repr(entry)
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_an_instance_is_called_by_the_client_it_may_use(companies, allowed):
+    """Calls, probes, embeddings and the test button of an adapter all go through this one."""
+    fields = {"adapter": "openai_compatible", "endpoint": "https://a.example/v1", "tenant": companies.acme}
+    row = made("gpt", **fields, allow_private=allowed)
+    both = Clients("public", "private")
+    first = compile_routing(RoutingTable(), both, timeout=30.0)
+    assert first.entries[row.pk].adapter.http == ("private" if allowed else "public")
+    row.allow_private = not allowed
+    save_instance(instance=row)
+    again = compile_routing(first, both, timeout=30.0)  # the old adapter is not taken over
+    assert again.entries[row.pk].adapter.http == ("public" if allowed else "private")
+
+
 @pytest.mark.parametrize(("limit", "workers", "each"), [(8, 1, 8), (8, 4, 2), (10, 4, 3), (1, 4, 1), (None, 4, None)])
 def test_workers_divide_what_an_instance_takes(companies, limit, workers, each):
     row = made("shared", max_concurrency=limit)
