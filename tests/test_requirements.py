@@ -42,16 +42,36 @@ def test_what_one_machine_lacks_is_asked_for_on_the_other() -> None:
     assert 'two==3; platform_machine == "x86_64" \\\n' in said
 
 
-def test_an_audit_that_cannot_be_made_says_so_in_a_line(tmp_path: Path) -> None:
-    """No network, no answer: neither a pass nor a traceback."""
-    (tmp_path / "tools").mkdir()
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "tools" / "audit.sh").write_text((ROOT / "tools" / "audit.sh").read_text())
-    (tmp_path / "bin" / "python3").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "bin" / "python3").chmod(0o755)
-    path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
-    told = subprocess.run(
-        ["/bin/bash", "tools/audit.sh"], cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True
+def audited(folder: Path, program: str, *, installed: bool = True) -> subprocess.CompletedProcess[str]:
+    """What tools/audit.sh makes of a pip-audit that does this; not `installed`: and that cannot be had."""
+    for each in ("tools", "bin", ".venv-audit/bin"):
+        (folder / each).mkdir(parents=True)
+    (folder / "tools" / "audit.sh").write_text((ROOT / "tools" / "audit.sh").read_text())
+    for name in ("bin/python3", ".venv-audit/bin/pip-audit" if installed else "bin/pip-audit"):
+        (folder / name).write_text(f"#!/bin/sh\n{program}\n")
+        (folder / name).chmod(0o755)
+    path = f"{folder / 'bin'}:/usr/bin:/bin"
+    command = ["/bin/bash", "tools/audit.sh"]
+    return subprocess.run(command, cwd=folder, env={"PATH": path}, capture_output=True, text=True)
+
+
+def test_an_audit_that_finds_nothing_passes(tmp_path: Path) -> None:
+    told = audited(tmp_path, 'case "$*" in *--strict*) echo "No known vulnerabilities found" >&2;; *) exit 9;; esac')
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("Nothing is known against") and told.stdout.count("\n") == 1
+
+
+def test_an_audit_that_finds_something_fails(tmp_path: Path) -> None:
+    told = audited(tmp_path, 'echo "Found 2 known vulnerabilities in 1 package" >&2; exit 1')
+    assert told.returncode == 1 and "Found 2 known" in told.stderr
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_an_audit_that_cannot_be_made_says_so_in_a_line(tmp_path: Path, installed: bool) -> None:
+    """No network, or a list that does not know a package: neither a pass nor a traceback."""
+    said = "ERROR:pip_audit._cli:yarl: Dependency not found and could not be audited"
+    told = audited(
+        tmp_path, f'echo "No known vulnerabilities found" >&2; echo "{said}" >&2; exit 1', installed=installed
     )
     assert told.returncode == 2
     assert told.stderr.startswith("The audit could not be made: ") and told.stderr.count("\n") == 1
