@@ -143,6 +143,14 @@ async def test_it_says_why_a_turn_failed_and_nothing_that_was_said():
     assert not any(word.encode() in body for body in collector.raw for word in (PROMPT, ANSWER))
 
 
+async def test_it_names_no_model_that_there_is_not():
+    """What callers ask for is any text until there is such a model."""
+    async with followed(ScriptedModel()) as (site, collector):
+        assert (await site.alice.post("/api/chat", {"message": "Hi", "model": "missing"})).status == 404
+    assert one(collector, "turn rest").attributes["error.type"] == "model_not_found"
+    assert not any(b"missing" in body for body in collector.raw)
+
+
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
 async def test_it_follows_streams_in_the_trace_of_the_caller(path):
     async with followed(ScriptedModel([PROMPT, ANSWER])) as (site, collector):

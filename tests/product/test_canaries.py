@@ -247,7 +247,7 @@ def tenants_err(world: World) -> None:
     world.http("POST", f"/api/webhooks/{made.json()['id']}/test", key=manager)
     world.http("POST", "/api/invitations", key=manager, json={"email": "new@example.com", "role": "member"})
     world.http("POST", "/api/route/explain", json={"message": PROMPT})
-    world.http("POST", "/api/chat", json={"message": PROMPT, "model": PROMPT})
+    world.http("POST", "/api/chat", json={"message": PROMPT, "model": "no such model"})
 
 
 def stores_go_away(world: World) -> None:
