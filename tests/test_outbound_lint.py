@@ -46,6 +46,7 @@ ALLOWED = {
     "compliance/journal/copying.py": PURE,
     "clawdbot_site/s3.py": OWN,
     "clawdbot_site/checks.py": OWN,
+    "clawdbot_site/migrating.py": PURE,
     "clawdbot_site/backup/making.py": PURE,
     "clawdbot_site/management/commands/restore.py": PURE,
     "clawdbot_site/serving/localmodel.py": LOCAL,
