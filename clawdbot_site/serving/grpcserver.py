@@ -81,6 +81,8 @@ async def _serve(
 
     for each in (signal.SIGTERM, signal.SIGINT, REPLACED):
         loop.add_signal_handler(each, stop, each)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # there is no supervisor, and it would cut every call
+        loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGTERM)
     await application.startup()
     try:
         server = GrpcServer(application.parts, application.health.ready, shared=shared)
