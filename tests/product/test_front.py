@@ -117,6 +117,37 @@ def test_a_grpc_worker_that_dies_is_replaced_and_the_others_serve(product: Produ
             assert call(channel, product.key) == ANSWER
 
 
+def test_grpc_workers_are_replaced_without_a_cut_stream(product: Product, model: Upstream):
+    """SIGHUP to their supervisor while every one of them streams; whoever calls meanwhile is answered."""
+    pieces = [f"piece {number}, " for number in range(40)]
+    model.answers(whole(ANSWER), streamed(events(*pieces), 0.1), choose=by_stream)
+    server = product.child("gRPC server")
+    before = set(children(server))
+
+    def streamed_text(channel: grpc.Channel) -> str:
+        method = channel.unary_stream(
+            f"/{SERVICE}/StreamChat", pb.ChatRequest.SerializeToString, pb.ChatEvent.FromString
+        )
+        about = (("authorization", f"Bearer {product.key}"),)
+        frames = method(pb.ChatRequest(message="Hello"), metadata=about, timeout=60, wait_for_ready=True)
+        return "".join(frame.delta.content for frame in frames)
+
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as pool:
+        channels = [stack.enter_context(own_channel(product)) for _ in range(AT_ONCE)]
+        asked = len(model.requests)
+        texts = [pool.submit(streamed_text, channel) for channel in channels]
+        until(lambda: len(model.requests) == asked + AT_ONCE, "all stream")
+        os.kill(server, signal.SIGHUP)
+        calls = 0
+        while before & set(children(server)) or not all(text.done() for text in texts):
+            with own_channel(product) as channel:
+                assert call(channel, product.key) == ANSWER
+            calls += 1
+        assert [text.result() for text in texts] == ["".join(pieces)] * AT_ONCE
+    assert calls and len(children(server)) == GRPC_WORKERS
+    reset(model)
+
+
 # deploy/nginx -------------------------------------------------------------------------------------------------------
 
 
