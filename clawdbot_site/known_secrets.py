@@ -14,7 +14,8 @@ from itertools import combinations
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-SHORTEST: Final = 32  # characters of a secret that something is signed or sealed with
+from tenants.secrets import SHORTEST as SHORTEST
+
 SHORTEST_TOKEN: Final = 16
 FEWEST: Final = 6  # different characters: what a hand held down on a key has less of
 # Short words only where the word ends there: a random secret may well begin with four letters that mean something.
