@@ -95,6 +95,16 @@ def test_cookies_are_for_us_alone(cast, valkey_url):
     client.get("/accounts/login/")
     client.post("/accounts/login/", {"login": "alice", "password": PASSWORD})
     client.post("/accounts/language/", {"language": "zh-hans", "next": "/accounts/"})
-    for name in (configured.SESSION_COOKIE_NAME, configured.CSRF_COOKIE_NAME):
+    for name in (configured.SESSION_COOKIE_NAME, configured.CSRF_COOKIE_NAME, configured.LANGUAGE_COOKIE_NAME):
         cookie = client.cookies[name]
         assert cookie["httponly"] and cookie["samesite"] == "Lax" and cookie["path"] == "/" and not cookie["domain"]
+
+
+def test_over_https_no_cookie_travels_otherwise_whatever_the_proxy_says(cast, valkey_url, settings):
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = settings.LANGUAGE_COOKIE_SECURE = True
+    client = Client()
+    client.get("/accounts/login/")
+    client.post("/accounts/login/", {"login": "alice", "password": PASSWORD})
+    client.post("/accounts/language/", {"language": "zh-hans", "next": "/accounts/"})
+    assert len(client.cookies) == 4  # and what a page is to say once
+    assert all(cookie["secure"] and cookie["httponly"] for cookie in client.cookies.values())
