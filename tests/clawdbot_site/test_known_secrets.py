@@ -169,6 +169,19 @@ print(json.dumps({name: getattr(settings, name) for name in names}))
 """
 
 
+def test_no_secret_of_the_settings_is_shown_in_a_log_line(tmp_path):
+    """Each key of a list too, wherever it stands alone."""
+    names = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "JWT_KEY", "MASTER_KEY", "SIGNING_KEY", "METRICS_TOKEN", "API_KEY",
+             "EMAIL_HOST_PASSWORD", "OIDC_CLIENT_SECRET", "REDIS_PASSWORD", "OBJECT_STORE_SECRET_KEY")  # fmt: skip
+    lists = {"SECRET_KEY_FALLBACKS", "JWT_KEY", "MASTER_KEY"}
+    values = {name: [secrets.token_urlsafe(32) for _ in range(2 if name in lists else 1)] for name in names}
+    program = "import json; from clawdbot_site.settings import LOGGING as said; print(json.dumps(said))"
+    given = {name: ",".join(parts) for name, parts in values.items()}
+    told = started(tmp_path, "-c", program, **given)
+    hidden = json.loads(told.stdout)["formatters"]["line"]["secrets"]
+    assert [name for name, parts in values.items() if not set(parts) <= set(hidden)] == []
+
+
 def test_the_settings_of_a_production_are_clean(tmp_path):
     """All that `check --deploy` says is that servers are away, which nobody has started here."""
     production = {"PUBLIC_URL": "https://ai.acme.example/x", "ALLOWED_HOSTS": "ai.acme.example"}
