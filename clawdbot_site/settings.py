@@ -371,7 +371,8 @@ LOGGING = logs.logging_config(
     LOG_LEVEL,
     LOG_FORMAT,
     secrets=[
-        *(SECRET_KEY, MASTER_KEY, SIGNING_KEY, METRICS_TOKEN, API_KEY, EMAIL_HOST_PASSWORD, OIDC_CLIENT_SECRET),
+        *(SECRET_KEY, *SECRET_KEY_FALLBACKS, *JWT_KEYS.all(), *(key.strip() for key in MASTER_KEY.split(","))),
+        *(SIGNING_KEY, METRICS_TOKEN, API_KEY, EMAIL_HOST_PASSWORD, OIDC_CLIENT_SECRET),
         *(env.text("REDIS_PASSWORD"), env.text("OBJECT_STORE_SECRET_KEY")),
         *(database.get("PASSWORD", "") for database in [*DATABASES.values(), JOURNAL_WRITER or {}]),
         *databases.passwords([*VALKEY_NODES, BROKER_URL, CHANNEL_URL, CACHE_URL]),

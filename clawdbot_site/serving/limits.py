@@ -15,10 +15,12 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from access.secure_pages import BARE
 from clawdbot_site.serving.bursts import WRITE_IDLE, Burst
 from clawdbot_site.serving.heads import JUDGED, Ambiguous, Head
 
 FRAMING = 8  # times as many bytes as a body has, and a header's worth more, may go into how it is cut into chunks
+BARE_LINES = b"".join(b"%s: %s\r\n" % each for each in BARE) + b"\r\n"  # of an answer's head, and its end
 LINGER = 1.0  # seconds a refused client may go on sending before the connection closes without a reset
 
 
@@ -215,7 +217,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         body = refusal.body()
         self.transport.write(
             STATUS_LINE[refusal.status]
-            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n" % len(body)
+            + BARE_LINES
             + body
         )
         # Closing with unread bytes in the kernel sends a reset that can overtake the answer.

@@ -6,7 +6,9 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
+from access.errors import deny
 from access.secure_pages import BARE, policy, secure_pages, secured
+from engine.errors import NotFound
 from tests.access.asgi_client import Client as Caller
 from tests.access.parts import build
 from tests.engine.parts import ScriptedModel
@@ -77,6 +79,16 @@ async def test_every_bare_answer_has_them_too(path):
         answer = await Caller(site.app, {}).request(method, path)
         for name, value in BARE:
             assert answer.headers[name.decode()] == value.decode(), (method, path)
+
+
+async def test_a_refused_socket_has_them_too():
+    told = []
+
+    async def send(event):
+        told.append(event)
+
+    await deny(send, NotFound(), {"headers": []})
+    assert set(BARE) <= set(told[0]["headers"])
 
 
 def test_what_has_its_own_is_left_alone():
