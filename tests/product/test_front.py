@@ -277,6 +277,27 @@ def test_what_it_refuses_has_the_one_shape(proxy: Nginx, request_bytes, status, 
 
 
 @needs_nginx
+def test_a_form_of_the_consoles_may_be_larger(proxy: Nginx):
+    head = b"POST /console/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+    assert exchange(proxy, head % ((32 << 20) + 1))[0] == 413
+    with socket.create_connection(("127.0.0.1", proxy.http), timeout=1) as connection:
+        connection.sendall(head % (32 << 20))
+        with pytest.raises(TimeoutError):  # it waits for the form
+            connection.recv(1)
+
+
+@needs_nginx
+@pytest.mark.parametrize("wish", ["h2c", "websocket, h2c", "other/1"])
+def test_a_wish_for_another_protocol_ends_at_the_proxy(proxy: Nginx, product: Product, wish):
+    """As Java's client has it in its first request."""
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": wish, "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+    for client in (through(proxy, product.key), product.http()):
+        with client:
+            for _ in range(2):
+                assert client.post("/api/chat", json={"message": "Hello"}, headers=headers).status_code == 200
+
+
+@needs_nginx
 def test_the_callers_number_goes_through_and_nonsense_does_not(proxy: Nginx, product: Product):
     with through(proxy, product.key) as client:
         kept = client.get("/api/nothing", headers={"X-Request-Id": "my-own.1"})
