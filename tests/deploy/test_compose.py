@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 
 import jsonschema
 import pytest
+import yaml
 
 from tests.clawdbot_site.test_settings_page import names_read
 from tests.deploy.manifests import COMPOSE, DEPLOY, ROOT, compose
@@ -123,9 +126,37 @@ def test_every_file_it_mounts_is_there(file):
                 assert source in file["volumes"]
 
 
-def test_draining_ends_before_docker_kills(ours):
+def test_draining_ends_before_docker_kills(ours, settings):
     for name in ("web", "grpc"):
-        assert int(ours[name]["stop_grace_period"].rstrip("s")) > 75 + 10
+        [delay] = re.findall(r"\d+", ours[name]["environment"]["DRAIN_DELAY"])
+        assert float(delay) == settings.DRAIN_DELAY
+        assert "DRAIN_TIMEOUT" not in ours[name]["environment"]
+        assert int(ours[name]["stop_grace_period"].rstrip("s")) > float(delay) + settings.DRAIN_TIMEOUT + 10
+
+
+def test_a_machine_is_scraped_once(ours):
+    """web tells of all that share its folder and its host's name; the gRPC server would tell the same again."""
+    assert {(each["hostname"], *each["volumes"]) for each in ours.values()} == {("clawdbot", "data:/var/lib/clawdbot")}
+    scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+    [job] = [each for each in scraped if each["job_name"] == "clawdbot"]
+    assert [each["targets"] for each in job["static_configs"]] == [["clawdbot:8000"]]
+    assert ours["web"]["networks"]["inside"]["aliases"] == ["clawdbot"]
+    assert not job.get("honor_labels")  # the rules know a model instance as exported_instance
+
+
+def test_the_secrets_it_makes_are_none_that_others_know(tmp_path):
+    """By the check that every start makes."""
+    made = subprocess.run([DEPLOY / "secrets.sh", tmp_path / "s"], capture_output=True, timeout=20)
+    assert made.returncode == 0, made.stderr
+    files = {f"{each.name}_FILE": str(each) for each in (tmp_path / "s").iterdir()}
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": "", "VAR_DIR": str(tmp_path / "var"), **files}
+    environment["REDIS_HOST"] = "valkey"
+    program = "from django.conf import settings; from clawdbot_site.known_secrets import problems; "
+    program += "print(problems(settings)); print(settings.DATABASES['default']['PASSWORD'])"
+    environment["DJANGO_SETTINGS_MODULE"] = "clawdbot_site.settings"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    password = (tmp_path / "s" / "DATABASE_PASSWORD").read_text()
+    assert done.stdout.splitlines() == ["[]", password], done.stderr
 
 
 def test_the_page_has_its_commands():
