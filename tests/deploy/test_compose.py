@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -106,6 +107,23 @@ def test_only_the_proxy_can_be_reached_from_outside(file):
     assert all(port.startswith("127.0.0.1:") for port in file["services"]["grafana"]["ports"])
     address = file["services"]["proxy"]["networks"]["inside"]["ipv4_address"]
     assert file["services"]["web"]["environment"]["TRUSTED_PROXIES"] == f"${{TRUSTED_PROXIES:-{address}}}"
+
+
+def test_an_address_that_is_fixed_is_free_and_stays(file):
+    """nginx looks its servers up once, and the servers believe the proxy's address: neither may come by chance."""
+    [network] = file["networks"]["inside"]["ipam"]["config"]
+    given = {
+        name: ipaddress.ip_address(each["networks"]["inside"]["ipv4_address"])
+        for name, each in file["services"].items()
+        if isinstance(each["networks"], dict)
+    }
+    assert set(given) == {"web", "grpc", "proxy"}
+    taken = [*given.values(), ipaddress.ip_address(network["gateway"])]
+    assert len(set(taken)) == len(taken)
+    assert all(each in ipaddress.ip_network(network["subnet"]) for each in taken)
+    assert not any(each in ipaddress.ip_network(network["ip_range"]) for each in taken)
+    upstreams = set(re.findall(r"^\s+server (\w+):", (DEPLOY / "nginx/nginx.conf").read_text(), re.MULTILINE))
+    assert upstreams == {"web", "grpc"}
 
 
 def test_what_it_asks_of_the_machine_is_the_basic_size(file):
