@@ -6,11 +6,13 @@ test through the product could tell whether deploy/nginx says it too."""
 
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx2
 import pytest
 
 from tests.services.nginx import NGINX, Nginx
@@ -116,6 +118,18 @@ def test_the_server_is_told_one_host_one_caller_and_the_scheme(tmp_path):
     names = {name for name, _ in fields}
     assert not names & {b"forwarded", b"x-real-ip", b"x-forwarded-host", b"x-forwarded-port"}
     assert b"6.6.6.6" not in behind.request
+
+
+def test_a_full_disk_of_its_own_is_said_in_the_one_shape(tmp_path):
+    proxy = Nginx(tmp_path / "etc", web=1, grpc=1)
+    proxy.start()
+    try:
+        shutil.rmtree(tmp_path / "etc" / "client_body")  # where bodies over 256 KiB wait
+        answer = httpx2.post(f"{proxy.url}/api/chat", content=b"a" * MEBIBYTE, trust_env=False, timeout=PATIENCE)
+    finally:
+        proxy.stop()
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "unavailable"
 
 
 def test_a_body_of_twenty_mebibytes_passes_as_it_is(tmp_path):
