@@ -90,6 +90,15 @@ def test_the_script_makes_every_secret_once(tmp_path, file):
     assert first["DATABASE_PASSWORD"] in first["DATABASE_URL"]
 
 
+def test_no_server_has_the_password_its_image_comes_with(file):
+    """Those that have one at first."""
+    variables = {"postgres": "POSTGRES_PASSWORD_FILE", "grafana": "GF_SECURITY_ADMIN_PASSWORD__FILE"}
+    for name, variable in variables.items():
+        secret = file["services"][name]["environment"][variable].removeprefix("/run/secrets/")
+        assert secret in file["services"][name]["secrets"]
+    assert "requirepass $$(cat /run/secrets/REDIS_PASSWORD)" in " ".join(file["services"]["valkey"]["command"])
+
+
 def test_every_service_has_no_more_rights_than_it_needs(file):
     for name, each in file["services"].items():
         assert each["read_only"] is True, name

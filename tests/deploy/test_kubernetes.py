@@ -34,7 +34,7 @@ EVERYTHING_OFF = (
 )
 OWN_CHOICES = (
     "--set",
-    "image.repository=elsewhere.example/a/b,image.digest=sha256:00,image.pullSecrets[0].name=pull,nodeSelector.disk=fast,"
+    "image.repository=elsewhere.example/a/b,image.digest=sha256:00,grpc.metricsPort=0,image.pullSecrets[0].name=pull,nodeSelector.disk=fast,"
     "tolerations[0].operator=Exists,storage.className=nfs,valkey.className=ssd,postgres.className=ssd,"
     "networkPolicy.from[0].podSelector.matchLabels.app=ingress,networkPolicy.to[0].ipBlock.cidr=10.1.2.3/32,"
     "networkPolicy.metricsFrom=null",
