@@ -176,6 +176,7 @@ def test_nginx_takes_the_configuration(tmp_path):
 
 @needs_nginx
 def test_events_come_through_one_by_one(proxy: Nginx, product: Product, model: Upstream):
+    """Of the two together; either would do. tests/deploy/test_nginx.py has the configuration alone."""
     words = [f"word{number} " for number in range(5)]
     gate = 0.3
     model.answers(whole("x"), streamed(events(*words), gate), choose=by_stream)
