@@ -93,7 +93,7 @@ for kind in NARROWING:
 def _(operation: migrations.AddField, place: Place) -> Iterator[str]:
     if _demands(operation.field):
         yield "it needs null=True or a db_default: who does not know the column leaves it out"
-    if operation.field.db_index and place.large:
+    if (operation.field.db_index or operation.field.unique) and place.large:
         yield "an index of a large table is built by AddIndexConcurrently, in a migration of its own"
 
 

@@ -102,6 +102,7 @@ def test_an_index_of_a_large_table_is_built_beside_its_writers_and_alone(before)
         (migrations.AddField("thing", "more", field()), "db_default"),
         (migrations.AddField("thing", "more", field(default="x")), "db_default"),
         (migrations.AddField("auditentry", "more", field(null=True, db_index=True)), "AddIndexConcurrently"),
+        (migrations.AddField("auditentry", "more", field(null=True, unique=True)), "AddIndexConcurrently"),
         (migrations.AlterField("thing", "name", field()), "writes null"),
         (migrations.AlterField("thing", "name", models.TextField(null=True)), "type"),
         (migrations.AlterField("thing", "name", models.CharField(max_length=10, null=True)), "longer"),
