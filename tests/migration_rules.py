@@ -24,7 +24,9 @@ LARGE = {
         "auditentry", "subjectkey", "usagerow", "usagetotal", "usagetiming", "treenode", "treerun", "checkpoint",
         "changerecord", "idempotency", "insightcount", "insighttiming", "wordhits",
     )
-} | {("sessions_app", "archivedsession"), ("tenants", "apikey"), ("tenants", "member")}  # fmt: skip
+} | {("sessions_app", "archivedsession"), ("tenants", "apikey"), ("tenants", "member"), ("tenants", "user")} | {
+    ("plugins", "deliveryattempt"), ("plugins", "heldevent")
+}  # fmt: skip
 
 NARROWING = (
     migrations.RemoveField, migrations.RenameField, migrations.DeleteModel, migrations.RenameModel,
