@@ -26,6 +26,7 @@ def test_the_tests_it_names_exist(file: str, name: str) -> None:
 def test_every_defence_has_a_reference() -> None:
     rows = [row for row in PAGE.splitlines() if re.match(r"\| [STRIDE, ]+ \|", row)]
     assert len(rows) > 20
+    assert not re.findall(r"`tests/[\w/]*`", PAGE)  # a folder shows nothing
     assert [row for row in rows if not re.search(r"`tests/|`test_|`selftest|\]\(\w+\.md", row.rsplit("|", 2)[1])] == []
 
 
