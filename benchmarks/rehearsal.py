@@ -1,7 +1,7 @@
 """A production start without a container engine: `python -m benchmarks.rehearsal` (`make prod-rehearsal`).
 
 What deploy/docker-compose.prod.yml says is run on this machine: its commands, settings, secrets and health checks;
-PostgreSQL with the product's own role, a Valkey cluster for sessions, a broker (a standalone Valkey, or RabbitMQ
+PostgreSQL with the product's own roles, a Valkey cluster for sessions, a broker (a standalone Valkey, or RabbitMQ
 where Debian's is installed), an S3 server, nginx in front where Debian's is installed. Then: chat, stream,
 WebSocket, gRPC, the console, a rolling restart of the web workers under load, backup, everything lost, restore, and
 SIGTERM for all. Exit 0: every step held."""
@@ -250,6 +250,7 @@ def main() -> int:
         with scene(folder) as rehearsal:
             steps: dict[str, Callable[[], object]] = {
                 "migrate": lambda: rehearsal.stage.run("migrate"),
+                "row-level security": lambda: rehearsal.stage.run("web", "manage", "rowsecurity", "--check"),
                 "start": rehearsal.start,
                 "first access": rehearsal.first_access,
                 "chat": rehearsal.chat,

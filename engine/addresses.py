@@ -35,6 +35,10 @@ RANGES: Final[tuple[tuple[str, int, str], ...]] = (
     ("192.0.0.192/32", NEVER, "metadata (Oracle Cloud)"),
     ("fd00:ec2::/32", NEVER, "metadata (Amazon)"),
     ("fd20:ce::254/128", NEVER, "metadata (Google Cloud)"),
+    ("fd00:c1::a9fe:a9fe/128", NEVER, "metadata (Oracle Cloud)"),
+    ("fd00:42::42/128", NEVER, "metadata (Scaleway)"),
+    ("fd00:100::100:200/128", NEVER, "metadata (Alibaba Cloud)"),
+    ("fd00:a9fe:a9fe::1/128", NEVER, "metadata (Akamai)"),
     ("0.0.0.0/8", NEVER, "this network"),
     ("169.254.0.0/16", NEVER, "link-local, and metadata of most clouds"),
     ("192.0.0.0/24", NEVER, "protocol assignments"),
@@ -85,6 +89,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _DOTS: Final = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
 _LOCAL_NAME: Final = re.compile(r"(?:.*\.)?localhost(?:\.localdomain)?\.?|ip6-(?:localhost|loopback)\.?", re.IGNORECASE)
 LONGEST_NAME: Final = 253
+PATIENCE: Final = 0.5  # seconds with an address while there is another one to try
 
 
 class AddressRefused(ValueError):
@@ -265,15 +270,17 @@ def _permitted(hosts: Iterable[str], port: int, private: bool) -> list[Address]:
 
 
 async def connect(host: str, port: int, *, private: bool) -> socket.socket:
-    """A connected socket that does not block. The addresses are tried in their order; how long, the caller bounds.
-    Raises AddressRefused, OSError."""
+    """A connected socket that does not block. The addresses are tried in their order, all but the last for PATIENCE;
+    how long in all, the caller bounds. Raises AddressRefused, OSError."""
     loop = asyncio.get_running_loop()
     failure: OSError | None = None
-    for address in await resolve(host, port, private=private):
+    found = await resolve(host, port, private=private)
+    for address in found:
         link = _socket(address)
         try:
             link.setblocking(False)
-            await loop.sock_connect(link, address.place)
+            async with asyncio.timeout(None if address is found[-1] else PATIENCE):
+                await loop.sock_connect(link, address.place)
             check_peer(link, private=private)
         except OSError as error:
             link.close()
@@ -292,10 +299,12 @@ def connect_blocking(host: str, port: int, *, private: bool, timeout: float) -> 
     AddressRefused, OSError."""
     deadline = time.monotonic() + timeout
     failure: OSError | None = None
-    for address in resolve_blocking(host, port, private=private, timeout=timeout):
+    found = resolve_blocking(host, port, private=private, timeout=timeout)
+    for address in found:
         link = _socket(address)
         try:
-            link.settimeout(max(deadline - time.monotonic(), 0.001))
+            left = max(deadline - time.monotonic(), 0.001)
+            link.settimeout(left if address is found[-1] else min(left, PATIENCE))
             link.connect(address.place)
             check_peer(link, private=private)
             link.settimeout(timeout)

@@ -74,7 +74,10 @@ def prepare(say: Callable[[str], None]) -> None:
     start; by one process at a time."""
     for alias in settings.DATABASES:
         say(f"Migrating the database `{alias}` …")
-        call_command("migrate", database=alias, interactive=False, verbosity=0)
+        try:
+            call_command("migrate", database=alias, interactive=False, verbosity=0)
+        except OperationalError as error:  # away meanwhile, or in use for longer than MIGRATE_PATIENCE
+            raise CannotPrepare(f"The database `{alias}` cannot be migrated: {str(error).splitlines()[0]}") from None
     try:
         models.ensure(None)
     except ValidationError as refused:

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -21,12 +22,16 @@ from access.metrics.telling import EVERY, Aside, Teller
 
 log = logging.getLogger(__name__)
 
-FOLDER: Final = settings.VAR_DIR / "metrics"
+
+def folder() -> Path:
+    """Where a machine's processes tell each other. Asked for late: Celery imports this before there are settings."""
+    path: Path = settings.VAR_DIR
+    return path / "metrics"
 
 
 def teller(kind: str) -> tuple[Book, Aside]:
     book = Book(Labels(0, 0))
-    return book, Aside(Teller(book, FOLDER, kind))
+    return book, Aside(Teller(book, folder(), kind))
 
 
 @contextmanager
@@ -90,7 +95,7 @@ class Occasional:
     programs it started that do not tell of themselves."""
 
     def __init__(self, kind: str, besides: Callable[[], Sequence[Process]]) -> None:
-        self._machine: Machine | None = Machine(FOLDER, kind)
+        self._machine: Machine | None = Machine(folder(), kind)
         self._teller = Teller(Book(Labels(0, 0)), None, kind, besides=besides)
         self._due = 0.0
         self._joined = False

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from django.core.management import CommandError, call_command
-from django.db import connections
+from django.core.management import CommandError, call_command, get_commands
+from django.db import OperationalError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from clawdbot_site.serving import preparing
@@ -28,6 +28,21 @@ def test_it_says_which_database_does_not_answer(monkeypatch):
     monkeypatch.setattr(preparing, "_unreachable", lambda: "the database `journal` does not answer (refused)")
     with pytest.raises(CommandError, match="Not within 0 s: the database `journal` does not answer"):
         call_command("prepare", seconds=0)
+
+
+def test_it_says_in_one_line_that_a_table_is_in_use_for_too_long(monkeypatch):
+    def in_use(*_: object, **__: object) -> None:
+        raise OperationalError("canceling statement due to lock timeout\nLINE 1: …")
+
+    monkeypatch.setattr(preparing, "call_command", in_use)
+    with pytest.raises(CommandError) as refused:
+        call_command("prepare")
+    assert str(refused.value) == "The database `default` cannot be migrated: canceling statement due to lock timeout"
+
+
+def test_it_migrates_by_the_products_own_command():
+    """Which waits for no lock for long, and for its turn."""
+    assert get_commands()["migrate"] == "clawdbot_site"
 
 
 def test_it_makes_the_model_of_the_settings_and_keeps_it_in_step(settings, capsys):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clawdbot_site.redaction import LONGEST, REDACTED, harmless, one_line, redactor, told
 from engine.errors import UpstreamRejected
-from tenants import keys
+from tests.cast import ALICE
 
 SAID = "my diagnosis is"
 
@@ -16,7 +16,7 @@ SAID = "my diagnosis is"
 @pytest.mark.parametrize(
     ("text", "secret"),
     [
-        (f"key {(key := keys.new_key())} refused", key),
+        (f"key {ALICE.key} refused", ALICE.key),
         ("visitor cv_eyJhbGciOi.JIUzI1NiJ9.abcdef went", "JIUzI1NiJ9"),
         ("Incorrect API key provided: sk-proj-Abc_123-def456", "Abc_123"),
         ("Authorization: Bearer abc.def-123", "abc.def-123"),

@@ -20,7 +20,7 @@ from clawdbot_site.serving.telling import Folding, Occasional, told
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(telling, "FOLDER", tmp_path)
+    monkeypatch.setattr(telling, "folder", lambda: tmp_path)
     return tmp_path
 
 

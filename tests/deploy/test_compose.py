@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import os
 import re
 import subprocess
+import sys
 
 import jsonschema
 import pytest
+import yaml
 
 from tests.clawdbot_site.test_settings_page import names_read
 from tests.deploy.manifests import COMPOSE, DEPLOY, ROOT, compose
@@ -86,6 +90,15 @@ def test_the_script_makes_every_secret_once(tmp_path, file):
     assert first["DATABASE_PASSWORD"] in first["DATABASE_URL"]
 
 
+def test_no_server_has_the_password_its_image_comes_with(file):
+    """Those that have one at first."""
+    variables = {"postgres": "POSTGRES_PASSWORD_FILE", "grafana": "GF_SECURITY_ADMIN_PASSWORD__FILE"}
+    for name, variable in variables.items():
+        secret = file["services"][name]["environment"][variable].removeprefix("/run/secrets/")
+        assert secret in file["services"][name]["secrets"]
+    assert "requirepass $$(cat /run/secrets/REDIS_PASSWORD)" in " ".join(file["services"]["valkey"]["command"])
+
+
 def test_every_service_has_no_more_rights_than_it_needs(file):
     for name, each in file["services"].items():
         assert each["read_only"] is True, name
@@ -103,6 +116,23 @@ def test_only_the_proxy_can_be_reached_from_outside(file):
     assert all(port.startswith("127.0.0.1:") for port in file["services"]["grafana"]["ports"])
     address = file["services"]["proxy"]["networks"]["inside"]["ipv4_address"]
     assert file["services"]["web"]["environment"]["TRUSTED_PROXIES"] == f"${{TRUSTED_PROXIES:-{address}}}"
+
+
+def test_an_address_that_is_fixed_is_free_and_stays(file):
+    """nginx looks its servers up once, and the servers believe the proxy's address: neither may come by chance."""
+    [network] = file["networks"]["inside"]["ipam"]["config"]
+    given = {
+        name: ipaddress.ip_address(each["networks"]["inside"]["ipv4_address"])
+        for name, each in file["services"].items()
+        if isinstance(each["networks"], dict)
+    }
+    assert set(given) == {"web", "grpc", "proxy"}
+    taken = [*given.values(), ipaddress.ip_address(network["gateway"])]
+    assert len(set(taken)) == len(taken)
+    assert all(each in ipaddress.ip_network(network["subnet"]) for each in taken)
+    assert not any(each in ipaddress.ip_network(network["ip_range"]) for each in taken)
+    upstreams = set(re.findall(r"^\s+server (\w+):", (DEPLOY / "nginx/nginx.conf").read_text(), re.MULTILINE))
+    assert upstreams == {"web", "grpc"}
 
 
 def test_what_it_asks_of_the_machine_is_the_basic_size(file):
@@ -123,9 +153,37 @@ def test_every_file_it_mounts_is_there(file):
                 assert source in file["volumes"]
 
 
-def test_draining_ends_before_docker_kills(ours):
+def test_draining_ends_before_docker_kills(ours, settings):
     for name in ("web", "grpc"):
-        assert int(ours[name]["stop_grace_period"].rstrip("s")) > 75 + 10
+        [delay] = re.findall(r"\d+", ours[name]["environment"]["DRAIN_DELAY"])
+        assert float(delay) == settings.DRAIN_DELAY
+        assert "DRAIN_TIMEOUT" not in ours[name]["environment"]
+        assert int(ours[name]["stop_grace_period"].rstrip("s")) > float(delay) + settings.DRAIN_TIMEOUT + 10
+
+
+def test_a_machine_is_scraped_once(ours):
+    """web tells of all that share its folder and its host's name; the gRPC server would tell the same again."""
+    assert {(each["hostname"], *each["volumes"]) for each in ours.values()} == {("clawdbot", "data:/var/lib/clawdbot")}
+    scraped = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+    [job] = [each for each in scraped if each["job_name"] == "clawdbot"]
+    assert [each["targets"] for each in job["static_configs"]] == [["clawdbot:8000"]]
+    assert ours["web"]["networks"]["inside"]["aliases"] == ["clawdbot"]
+    assert not job.get("honor_labels")  # the rules know a model instance as exported_instance
+
+
+def test_the_secrets_it_makes_are_none_that_others_know(tmp_path):
+    """By the check that every start makes."""
+    made = subprocess.run([DEPLOY / "secrets.sh", tmp_path / "s"], capture_output=True, timeout=20)
+    assert made.returncode == 0, made.stderr
+    files = {f"{each.name}_FILE": str(each) for each in (tmp_path / "s").iterdir()}
+    environment = {"PATH": os.environ["PATH"], "ENV_FILE": "", "VAR_DIR": str(tmp_path / "var"), **files}
+    environment["REDIS_HOST"] = "valkey"
+    program = "from django.conf import settings; from clawdbot_site.known_secrets import problems; "
+    program += "print(problems(settings)); print(settings.DATABASES['default']['PASSWORD'])"
+    environment["DJANGO_SETTINGS_MODULE"] = "clawdbot_site.settings"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    password = (tmp_path / "s" / "DATABASE_PASSWORD").read_text()
+    assert done.stdout.splitlines() == ["[]", password], done.stderr
 
 
 def test_the_page_has_its_commands():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import subprocess
 
 import kubernetes_validate
 import pytest
+from django.urls import get_resolver
 
+from access.body_limits import PAGE_BYTES
 from tests.clawdbot_site.test_settings_page import names_read
 from tests.deploy.manifests import KUBERNETES, containers, objects, pod_specs
 from tools import manifests
@@ -32,7 +35,7 @@ EVERYTHING_OFF = (
 )
 OWN_CHOICES = (
     "--set",
-    "image.repository=elsewhere.example/a/b,image.digest=sha256:00,image.pullSecrets[0].name=pull,nodeSelector.disk=fast,"
+    "image.repository=elsewhere.example/a/b,image.digest=sha256:00,grpc.metricsPort=0,image.pullSecrets[0].name=pull,nodeSelector.disk=fast,"
     "tolerations[0].operator=Exists,storage.className=nfs,valkey.className=ssd,postgres.className=ssd,"
     "networkPolicy.from[0].podSelector.matchLabels.app=ingress,networkPolicy.to[0].ipBlock.cidr=10.1.2.3/32,"
     "networkPolicy.metricsFrom=null",
@@ -148,6 +151,43 @@ def test_every_secret_is_mounted_where_its_setting_looks(default):
             assert {each["path"] for each in volume["items"]} == files, name
 
 
+def test_every_server_can_be_scraped_and_no_label_is_overwritten(default):
+    rendered = objects(manifests.render(*EVERYTHING_ON))
+    services = [each for each in rendered if each["kind"] == "Service"]
+    [monitor] = [each["spec"] for each in rendered if each["kind"] == "ServiceMonitor"]
+    [choice] = monitor["selector"]["matchExpressions"]
+    asked = {each["port"]: each for each in monitor["endpoints"]}
+    found = {}
+    for each in services:
+        labels = each["metadata"]["labels"]
+        if monitor["selector"]["matchLabels"].items() <= labels.items() and labels[choice["key"]] in choice["values"]:
+            found[labels[choice["key"]]] = {port["name"] for port in each["spec"]["ports"]} & set(asked)
+    assert found == {"web": {"http"}, "grpc": {"metrics"}}
+    assert not any(each["honorLabels"] for each in asked.values())  # the rules say exported_instance
+    assert monitor["jobLabel"] == "app.kubernetes.io/name"  # the rules go by the job, whatever the release's name
+    [server] = [each for pod, each in containers(default) if pod == "clawdbot-grpc" and each["name"] == "grpc"]
+    port = next(each["value"] for each in server["env"] if each["name"] == "METRICS_PORT")
+    assert {"name": "metrics", "containerPort": int(port)} in server["ports"]
+    policies = {each["metadata"]["name"]: each["spec"] for each in default if each["kind"] == "NetworkPolicy"}
+    assert {each["port"] for each in policies["clawdbot-servers"]["ingress"][1]["ports"]} == set(asked)
+
+
+def test_the_ingress_lets_every_public_route_through(default):
+    let_in = {
+        path["path"]
+        for each in default
+        if each["kind"] == "Ingress"
+        for path in each["spec"]["rules"][0]["http"]["paths"]
+    }
+    found = [
+        re.match(r"\^?([a-z][\w.]*)", str(each.pattern)) for each in get_resolver("clawdbot_site.urls").url_patterns
+    ]
+    public = {f"/{each[1]}" for each in found if each}
+    assert {"/api", "/console", "/widget.js"} <= public
+    assert public | {"/v1", "/ws", "/static", "/livez"} <= let_in
+    assert not let_in & {"/metrics", "/readyz", "/startupz"}
+
+
 def test_every_reference_is_to_something_that_is_there(default):
     names = {(each["kind"], each["metadata"]["name"]) for each in default}
     accounts = {pod.get("serviceAccountName") for _, pod in pod_specs(default)} - {None}
@@ -169,6 +209,14 @@ def test_every_reference_is_to_something_that_is_there(default):
             for path in each["spec"]["rules"][0]["http"]["paths"]:
                 backend = path["backend"]["service"]
                 assert backend["port"]["name"] in {port["name"] for port in services[backend["name"]]["ports"]}
+
+
+def test_no_ingress_is_narrower_than_the_server(default):
+    """Forms of the consoles; and nginx counts all messages of a call of gRPC together."""
+    prefix = "nginx.ingress.kubernetes.io/"
+    said = [each["metadata"]["annotations"] for each in default if each["kind"] == "Ingress"]
+    sizes = {each.get(f"{prefix}backend-protocol"): each[f"{prefix}proxy-body-size"] for each in said}
+    assert sizes == {None: f"{PAGE_BYTES >> 20}m", "GRPC": "0"}
 
 
 def test_every_selector_finds_its_pods(default):

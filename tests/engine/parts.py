@@ -31,6 +31,7 @@ from engine.types import (
 )
 from tests.engine.journal import MemoryJournal
 from tests.engine.limiting import OpenLimiter
+from tests.engine.metering import CountingMeter
 from tests.engine.words import WordsGuard
 
 ALICE = Principal(
@@ -308,37 +309,6 @@ class OnePlugin:
         rehearsal: bool = False,
     ) -> Run:
         return self.made
-
-
-class CountingMeter:
-    def __init__(self) -> None:
-        self.states: list[str] = []
-        self.replays = 0
-        self.tokens = self.cost = 0
-        self.kept: list[str] = []
-        self.refusals: list[str] = []
-        self.found: list[str] = []
-        self.held: list[tuple[int, float] | None] = []
-
-    def turn(self, *, state: str, usage: Usage, **_: Any) -> None:
-        self.states.append(state)
-        self.tokens += usage.total_tokens
-
-    def guard(self, *, verdicts: Sequence[Any], held: tuple[int, float] | None, **_: Any) -> None:
-        self.found += [verdict.word for verdict in verdicts]
-        self.held.append(held)
-
-    def replayed(self, *, tenant: str, edge: str) -> None:
-        self.replays += 1
-
-    def spent(self, *, cost: int, **_: Any) -> None:
-        self.cost += cost
-
-    def cache(self, *, tenant: str, outcome: str) -> None:
-        self.kept.append(outcome)
-
-    def refused(self, *, tenant: str, limit: str) -> None:
-        self.refusals.append(limit)
 
 
 @dataclass

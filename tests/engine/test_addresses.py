@@ -168,3 +168,30 @@ async def test_a_socket_that_reached_somebody_else_is_closed(monkeypatch, listen
         await addresses.connect("1.1.1.1", listener, private=False)
     with pytest.raises(AddressRefused):
         addresses.connect_blocking("1.1.1.1", listener, private=False, timeout=5)
+
+
+async def test_an_address_that_is_silent_does_not_take_all_the_time(monkeypatch, listener):
+    """As IPv6 that a firewall swallows beside IPv4 that works."""
+    answers(monkeypatch, "127.0.0.2", "127.0.0.1")
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def swallowed(link, place):
+        await (asyncio.sleep(60) if place[0] == "127.0.0.2" else connect(link, place))
+
+    class Swallowed(socket.socket):
+        def connect(self, place):
+            if place[0] == "127.0.0.2" and self.gettimeout():
+                time.sleep(self.gettimeout())
+                raise TimeoutError
+            super().connect(place)
+
+    monkeypatch.setattr(loop, "sock_connect", swallowed)
+    monkeypatch.setattr(addresses, "_socket", lambda address: Swallowed(address.family, socket.SOCK_STREAM))
+    began = time.monotonic()
+    link = await addresses.connect("here.example", listener, private=True)
+    assert link.getpeername() == ("127.0.0.1", listener)
+    link.close()
+    with addresses.connect_blocking("here.example", listener, private=True, timeout=5) as link:
+        assert link.getpeername() == ("127.0.0.1", listener)
+    assert time.monotonic() - began < 4
