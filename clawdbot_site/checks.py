@@ -44,6 +44,16 @@ def loopback(host: str) -> bool:
         return host == "localhost"
 
 
+@register("clawdbot", deploy=True)
+def unnamed_proxy(app_configs: Sequence[AppConfig] | None = None, **named: Any) -> list[CheckMessage]:
+    """We speak no HTTPS ourselves, so something in front does."""
+    if settings.HTTPS and not settings.TRUSTED_PROXIES:
+        text = "PUBLIC_URL is https://, and TRUSTED_PROXIES names nobody: every caller seems to be at one address."
+        hint = "Failed sign-ins of one person then lock out everybody, and browsers are not kept to HTTPS."
+        return [Warning(text, hint=hint, id="clawdbot.W014")]
+    return []
+
+
 @register(STORES, deploy=True)
 def standalone_stores(app_configs: Sequence[AppConfig] | None = None, **named: Any) -> list[CheckMessage]:
     """Asks the servers; runs when the product starts (and with `check --deploy`), not with every command."""

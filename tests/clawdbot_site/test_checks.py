@@ -59,6 +59,15 @@ def test_no_other_server_gets_an_application_with_unsafe_settings(settings):
         create()
 
 
+def test_it_warns_of_a_proxy_that_is_not_named(settings):
+    settings.HTTPS, settings.TRUSTED_PROXIES = True, []
+    assert ids(checks.unnamed_proxy()) == ["clawdbot.W014"]
+    settings.TRUSTED_PROXIES = ["10.0.0.1"]
+    assert checks.unnamed_proxy() == []
+    settings.HTTPS, settings.TRUSTED_PROXIES = False, []
+    assert checks.unnamed_proxy() == []
+
+
 def test_it_accepts_a_standalone_store(valkey_url):
     assert checks.store_problems({"CACHE_URL": valkey_url, "BROKER_URL": "amqp://rabbit"}) == []
 

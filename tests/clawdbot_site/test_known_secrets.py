@@ -185,6 +185,7 @@ def test_no_secret_of_the_settings_is_shown_in_a_log_line(tmp_path):
 def test_the_settings_of_a_production_are_clean(tmp_path):
     """All that `check --deploy` says is that servers are away, which nobody has started here."""
     production = {"PUBLIC_URL": "https://ai.acme.example/x", "ALLOWED_HOSTS": "ai.acme.example"}
+    production["TRUSTED_PROXIES"] = "10.0.0.1"
     told = started(tmp_path, "-c", PROGRAM, **production)
     warned = {line.split("(")[1].split(")")[0] for line in told.stderr.splitlines() if line.startswith("?: (")}
     assert warned == {"clawdbot.W010"}, told.stderr
