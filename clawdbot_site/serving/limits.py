@@ -31,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True):
     header_bytes: int = 32 * 1024
     header_fields: int = 100
     header_time: float = 10.0
+    body_thrown_away: int = 32 * 1024 * 1024  # of a request that is answered: as much as anybody may send at all
     body_idle: float = 30.0
     body_time: float = 300.0  # for all of a body; what waits for its reader here does not count
     write_idle: float = WRITE_IDLE
@@ -137,6 +138,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._arm(self.limits.header_time)
         elif self._framed_bytes > self.limits.header_bytes + FRAMING * self._body_bytes:
             self.refuse(MALFORMED)
+        elif (
+            self._body_bytes > self.limits.body_thrown_away and self.cycle is not None and self.cycle.response_complete
+        ):
+            self.transport.close()
         elif self.cycle is not None and self.cycle.more_body:
             self._disarm()
             self._arm_for_body()

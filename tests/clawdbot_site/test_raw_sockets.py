@@ -353,6 +353,21 @@ def test_a_wish_for_another_protocol_takes_nothing_from_a_request(server):
         assert statuses(read(connection, 1)[0]) == [200]
 
 
+@pytest.mark.parametrize("much", [b"Content-Length: %d" % (1 << 40), CHUNKED])
+def test_a_body_that_nobody_reads_is_not_taken_for_ever(server, much):
+    """Who has its answer, a refusal say, and sends on."""
+    piece = b"a" * (1 << 20)
+    if much == CHUNKED:
+        piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+    with server.open() as connection:
+        connection.sendall(ask(b"POST /unread HTTP/1.1", HOST, much))
+        assert statuses(read(connection, 1)[0]) == [200]
+        connection.sendall(piece * 16)
+        with pytest.raises(ConnectionError):
+            for _ in range(256):
+                connection.sendall(piece)
+
+
 @pytest.mark.parametrize("piece", [1, 7, 100])
 def test_it_is_the_same_in_pieces(server, piece):
     """A head and a body as they come off a slow line."""
