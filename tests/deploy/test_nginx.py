@@ -120,6 +120,13 @@ def test_the_server_is_told_one_host_one_caller_and_the_scheme(tmp_path):
     assert b"6.6.6.6" not in behind.request
 
 
+def test_a_request_becomes_nothing_but_a_websocket(tmp_path):
+    fields = b"Host: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}"
+    with asked(tmp_path, b"POST /api/chat HTTP/1.1\r\n" + fields) as (behind, connection):
+        read_until(connection, b"200 OK")
+    assert not {b"upgrade", b"connection"} & {name for name, _ in behind.fields()}
+
+
 def test_a_full_disk_of_its_own_is_said_in_the_one_shape(tmp_path):
     proxy = Nginx(tmp_path / "etc", web=1, grpc=1)
     proxy.start()

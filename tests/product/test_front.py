@@ -264,9 +264,24 @@ def test_nobody_says_where_they_call_from(proxy: Nginx, product: Product):
         (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431, "headers_too_large"),
         (b"GET / HTTP/1.1\r\n\r\n", 400, "invalid_request"),
         (b"nonsense\r\n\r\n", 400, "invalid_request"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, "invalid_request"),
+        (b"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", 400, "invalid_request"),
+        (b"TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "method_not_allowed"),
         (b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20971521\r\n\r\n", 413, "payload_too_large"),
     ],
-    ids=["metrics", "metrics/", "readyz", "field", "path", "no host", "nonsense", "body"],
+    ids=[
+        "metrics",
+        "metrics/",
+        "readyz",
+        "field",
+        "path",
+        "no host",
+        "nonsense",
+        "coding",
+        "version",
+        "method",
+        "body",
+    ],
 )
 def test_what_it_refuses_has_the_one_shape(proxy: Nginx, request_bytes, status, code):
     told, kind, body = exchange(proxy, request_bytes)
