@@ -90,7 +90,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _DOTS: Final = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
 _LOCAL_NAME: Final = re.compile(r"(?:.*\.)?localhost(?:\.localdomain)?\.?|ip6-(?:localhost|loopback)\.?", re.IGNORECASE)
 LONGEST_NAME: Final = 253
-MOST_LOOK_UPS: Final = 512  # at once in a process
+MOST_LOOK_UPS: Final = 512  # at once in an event loop
 PATIENCE: Final = 0.5  # seconds with an address while there is another one to try
 
 
@@ -238,7 +238,7 @@ async def _looked_up_beside(name: str, port: int) -> Found:
     key = (loop, name, port)
     future = _asking.get(key)
     if future is None:
-        if len(_asking) >= MOST_LOOK_UPS:
+        if sum(each is loop for each, _, _ in _asking) >= MOST_LOOK_UPS:
             raise OSError("too many names are being looked up")
         future = _asking[key] = loop.create_future()
         future.add_done_callback(lambda done: (_asking.pop(key, None), done.cancelled() or done.exception()))
@@ -252,8 +252,10 @@ def _look(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Found], name: 
         found = _looked_up(name, port)
     except (OSError, UnicodeError) as error:
         found = error
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+    try:
         loop.call_soon_threadsafe(_tell, future, found)
+    except RuntimeError:  # the loop is closed: nobody waits any more
+        _asking.pop((loop, name, port), None)
 
 
 def _tell(future: asyncio.Future[Found], found: Found | Exception) -> None:

@@ -150,6 +150,7 @@ async def test_names_that_nobody_answers_for_keep_no_other_waiting(monkeypatch):
         return [(socket.AF_INET, 1, 6, "", ("1.1.1.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(addresses, "_asking", {})
     monkeypatch.setattr(addresses, "MOST_LOOK_UPS", 51)
     names = [f"slow{number % 50}.example" for number in range(100)]
     slow = [asyncio.ensure_future(addresses.resolve(name, 443, private=False)) for name in names]
@@ -178,9 +179,35 @@ async def test_a_name_nobody_has_is_told_to_all_who_asked(monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(addresses, "_asking", {})
     both = [addresses.resolve("nobody.example", 443, private=False) for _ in range(2)]
     said = await asyncio.gather(*both, return_exceptions=True)
     assert [type(each) for each in said] == [socket.gaierror] * 2 and addresses._asking == {}
+
+
+def test_a_look_up_that_outlives_its_loop_is_forgotten(monkeypatch):
+    over = threading.Event()
+
+    def found(*_, **__):
+        over.wait(20)
+        return [(socket.AF_INET, 1, 6, "", ("1.1.1.1", 443))]
+
+    async def impatient():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await addresses.resolve("slow.example", 443, private=False)
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(addresses, "_asking", {})
+    try:
+        asyncio.run(impatient())
+        assert len(addresses._asking) == 1
+    finally:
+        over.set()
+    until = time.monotonic() + 5
+    while addresses._asking and time.monotonic() < until:
+        time.sleep(0.01)
+    assert addresses._asking == {}
 
 
 @pytest.fixture
