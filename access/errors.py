@@ -19,6 +19,7 @@ from rest_framework import exceptions
 
 from access import asgi, languages, rate_limits
 from access.languages import ENGLISH
+from access.secure_pages import BARE
 from engine import errors
 from engine.errors import EngineError
 from engine.types import Json, RateLimits
@@ -243,7 +244,12 @@ async def deny(send: asgi.Send, error: EngineError, scope: asgi.Scope) -> None:
     """The same in place of a WebSocket's handshake (ASGI's denial response)."""
     named = dict(scope["headers"])
     number, language = asgi.request_id(named), languages.wanted(None, named.get(b"accept-language"))
-    said = [(b"content-type", b"application/json"), (b"x-request-id", number.encode("ascii")), *raw_headers(error)]
+    said = [
+        (b"content-type", b"application/json"),
+        (b"x-request-id", number.encode("ascii")),
+        *raw_headers(error),
+        *BARE,
+    ]
     status = translation(error).status
     await send({"type": "websocket.http.response.start", "status": status, "headers": said})
     await send({"type": "websocket.http.response.body", "body": orjson.dumps(body(error, number, language))})

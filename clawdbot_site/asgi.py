@@ -15,14 +15,20 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "clawdbot_site.settings")
 django.setup()
 
-from django.core.handlers.asgi import ASGIHandler  # noqa: E402  # the apps must be loaded before anything of ours
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402  # the apps must be loaded before anything of ours
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 from access.asgi import App, Receive, Scope, Send  # noqa: E402
+from clawdbot_site import checks  # noqa: E402
 from clawdbot_site.wiring import Application  # noqa: E402
 
 
 def create(kind: str = "web") -> Application:
-    """One application, not started: the server calls `startup` on its event loop. `kind`: `web` or `grpc`."""
+    """One application, not started: the server calls `startup` on its event loop. `kind`: `web` or `grpc`.
+
+    Raises ImproperlyConfigured where settings are unsafe: another server than ours runs no checks."""
+    for problem in checks.unsafe_settings():
+        raise ImproperlyConfigured(problem.msg)
     return Application(cast(App, ASGIHandler()), kind)
 
 

@@ -26,20 +26,32 @@ def unsafe_settings(app_configs: Sequence[AppConfig] | None = None, **named: Any
     found: list[CheckMessage] = []
     if not settings.DEBUG:
         found += [Error(text, id=f"clawdbot.E{number:03}") for number, text in known_secrets.problems(settings)]
-    elif not _loopback(settings.HOST):
-        found.append(
-            Error(
-                f"DEBUG shows internals to everybody who reaches HOST {settings.HOST}; turn it off.", id="clawdbot.E004"
-            )
-        )
+    else:
+        for name, host in (("HOST", settings.HOST), ("GRPC_HOST", settings.GRPC_HOST)):
+            if not loopback(host):
+                found.append(Error(exposed(f"{name} {host}"), id="clawdbot.E004"))
     return found
 
 
-def _loopback(host: str) -> bool:
+def exposed(address: str) -> str:
+    return f"DEBUG shows internals to everybody who reaches {address}; turn it off."
+
+
+def loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@register("clawdbot", deploy=True)
+def unnamed_proxy(app_configs: Sequence[AppConfig] | None = None, **named: Any) -> list[CheckMessage]:
+    """We speak no HTTPS ourselves, so something in front does."""
+    if settings.HTTPS and not settings.TRUSTED_PROXIES:
+        text = "PUBLIC_URL is https://, and TRUSTED_PROXIES names nobody: every caller seems to be at one address."
+        hint = "Failed sign-ins of one person then lock out everybody, and browsers are not kept to HTTPS."
+        return [Warning(text, hint=hint, id="clawdbot.W014")]
+    return []
 
 
 @register(STORES, deploy=True)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from tenants.origin_names import parse_origin
+from tenants.origin_names import PORTS, parse_origin
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
@@ -67,6 +68,22 @@ def seconds(name: str, default: float) -> float:
 def words(name: str, default: str = "") -> list[str]:
     """A comma list."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def url(name: str) -> str:
+    """An http or https address without a slash at its end, its origin as browsers write it; empty: not given."""
+    value = text(name).rstrip("/")
+    if not value:
+        return ""
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.scheme not in PORTS or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ImproperlyConfigured(f"{name}: {value!r} is not https://host, perhaps with a port and a path")
+    named = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{named}{'' if port in (None, PORTS[parts.scheme]) else f':{port}'}{parts.path}"
 
 
 def origins(name: str) -> list[str]:

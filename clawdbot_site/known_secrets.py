@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-SHORTEST: Final = 32  # characters of a secret that something is signed or sealed with
+from tenants.secrets import SHORTEST as SHORTEST
+
 SHORTEST_TOKEN: Final = 16
 FEWEST: Final = 6  # different characters: what a hand held down on a key has less of
 # Short words only where the word ends there: a random secret may well begin with four letters that mean something.
@@ -89,28 +90,47 @@ def _alike(settings: Any) -> Iterator[Problem]:
 
 def _passwords(settings: Any) -> Iterator[Problem]:
     """Of servers that others than this machine can reach."""
-    for name, host, password in (*_databases(settings), *_stores(settings)):
-        if not password or _here(host):
+    for name, host, user, password in (*_databases(settings), *_stores(settings), *_objects(settings)):
+        if not password or here(host):
             continue
-        if password.lower() in KNOWN_PASSWORDS or PLACEHOLDER.match(password):
+        if password == user or password.lower() in KNOWN_PASSWORDS or PLACEHOLDER.match(password):
             yield Problem(9, f"{name}: the password for {host} is well known; give the server another.")
 
 
-def _databases(settings: Any) -> Iterator[tuple[str, str, str]]:
+Login = tuple[str, str, str, str]  # the setting, the host, the user's name there, the password
+
+
+def _databases(settings: Any) -> Iterator[Login]:
     found = {"DATABASE_URL": settings.DATABASES["default"], "JOURNAL_URL": settings.DATABASES["journal"]}
     for name, database in {**found, "JOURNAL_WRITER_URL": settings.JOURNAL_WRITER or {}}.items():
-        yield name, database.get("HOST", ""), database.get("PASSWORD", "")
+        # what libpq is told by the address's query counts before the rest
+        options = database.get("OPTIONS", {})
+        host = options.get("hostaddr") or options.get("host") or database.get("HOST", "")
+        user = options.get("user") or database.get("USER", "")
+        yield name, host, user, options.get("password") or database.get("PASSWORD", "")
 
 
-def _stores(settings: Any) -> Iterator[tuple[str, str, str]]:
+def _stores(settings: Any) -> Iterator[Login]:
     urls = [("REDIS_HOST", node) for node in settings.VALKEY_NODES]
-    urls += [(name, getattr(settings, name)) for name in ("BROKER_URL", "CHANNEL_URL", "CACHE_URL")]
+    urls += [("BROKER_URL", url) for url in settings.BROKER_URL.split(";")]  # Kombu's list of brokers
+    urls += [(name, getattr(settings, name)) for name in ("CHANNEL_URL", "CACHE_URL")]
     for name, url in urls:
         parts = urlsplit(url)
-        yield name, parts.hostname or "", unquote(parts.password or "")
+        asked = dict(parse_qsl(parts.query))
+        user = asked.get("username") or unquote(parts.username or "")
+        for password in (unquote(parts.password or ""), asked.get("password", "")):
+            yield name, parts.hostname or "", user, password
 
 
-def _here(host: str) -> bool:
+def _objects(settings: Any) -> Iterator[Login]:
+    """Of a server of one's own: Amazon's gives keys out itself."""
+    options = settings.STORAGES["default"].get("OPTIONS", {})
+    if endpoint := options.get("endpoint_url"):
+        host, user = urlsplit(endpoint).hostname or "", options.get("access_key", "")
+        yield "OBJECT_STORE_SECRET_KEY", host, user, options.get("secret_key", "")
+
+
+def here(host: str) -> bool:
     """Loopback, or a unix socket."""
     try:
         return not host or host.startswith("/") or ipaddress.ip_address(host.strip("[]")).is_loopback

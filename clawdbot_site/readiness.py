@@ -64,8 +64,10 @@ def health(
 def some_model(entries: Iterable[Entry], now: float) -> bool:
     """Whether a call could be made: of an instance whose breaker is closed, or open for long enough that a call may
     try it, since an instance that is asked by nobody else would never be found to be back. Where there are none at all
-    there is nothing to wait for, and the console where the first is made is behind the same address."""
-    chatting = [entry.health for entry in entries if entry.instance.task == "chat"]
+    there is nothing to wait for, and the console where the first is made is behind the same address. Tenants' own do
+    not count: no tenant's is to take a gateway from the others, nor to speak for the model they lack."""
+    shared = [entry for entry in entries if entry.instance.tenant_id is None]
+    chatting = [entry.health for entry in shared if entry.instance.task == "chat"]
     return not chatting or any(not health.breaker.blocks(now) for health in chatting)
 
 

@@ -55,9 +55,9 @@ METRICS_NAMES = env.whole("METRICS_NAMES", 200, low=0, high=10_000)
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("debug", "info", "warning", "error")).upper()
 LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
 ACCESS_LOG = env.flag("ACCESS_LOG", False)
-PUBLIC_URL = env.text("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")  # of links in mails
+PUBLIC_URL = env.url("PUBLIC_URL") or f"http://{HOST}:{PORT}"  # of links in mails
 HTTPS = PUBLIC_URL.startswith("https://")
-CSRF_TRUSTED_ORIGINS += ["/".join(PUBLIC_URL.split("/", 3)[:3])] if HTTPS else []
+CSRF_TRUSTED_ORIGINS += ["/".join(PUBLIC_URL.split("/", 3)[:3])] if HTTPS else []  # as browsers write it
 
 # Mail -------------------------------------------------------------------------------------------------------------
 EMAIL_HOST = env.text("EMAIL_HOST")
@@ -371,7 +371,8 @@ LOGGING = logs.logging_config(
     LOG_LEVEL,
     LOG_FORMAT,
     secrets=[
-        *(SECRET_KEY, MASTER_KEY, SIGNING_KEY, METRICS_TOKEN, API_KEY, EMAIL_HOST_PASSWORD, OIDC_CLIENT_SECRET),
+        *(SECRET_KEY, *SECRET_KEY_FALLBACKS, *JWT_KEYS.all(), *(key.strip() for key in MASTER_KEY.split(","))),
+        *(SIGNING_KEY, METRICS_TOKEN, API_KEY, EMAIL_HOST_PASSWORD, OIDC_CLIENT_SECRET),
         *(env.text("REDIS_PASSWORD"), env.text("OBJECT_STORE_SECRET_KEY")),
         *(database.get("PASSWORD", "") for database in [*DATABASES.values(), JOURNAL_WRITER or {}]),
         *databases.passwords([*VALKEY_NODES, BROKER_URL, CHANNEL_URL, CACHE_URL]),

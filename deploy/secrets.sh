@@ -16,6 +16,7 @@ keep() { # keep NAME VALUE: no newline, and readable for the container's user; t
 random() { head -c 36 /dev/urandom | base64 | tr -d '\n=' | tr '+/' 'ab'; }
 
 keep SECRET_KEY "$(random)"
+keep JWT_KEY "$(random)"
 keep MASTER_KEY "$(random)"
 keep SIGNING_KEY "$(head -c 32 /dev/urandom | base64)"
 keep METRICS_TOKEN "$(random)"

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Found = Sequence[tuple[Any, ...]]  # what `getaddrinfo` tells
 
 PUBLIC: Final = 0
 PRIVATE: Final = 1  # only where the platform allows it
@@ -35,6 +36,10 @@ RANGES: Final[tuple[tuple[str, int, str], ...]] = (
     ("192.0.0.192/32", NEVER, "metadata (Oracle Cloud)"),
     ("fd00:ec2::/32", NEVER, "metadata (Amazon)"),
     ("fd20:ce::254/128", NEVER, "metadata (Google Cloud)"),
+    ("fd00:c1::a9fe:a9fe/128", NEVER, "metadata (Oracle Cloud)"),
+    ("fd00:42::42/128", NEVER, "metadata (Scaleway)"),
+    ("fd00:100::100:200/128", NEVER, "metadata (Alibaba Cloud)"),
+    ("fd00:a9fe:a9fe::1/128", NEVER, "metadata (Akamai)"),
     ("0.0.0.0/8", NEVER, "this network"),
     ("169.254.0.0/16", NEVER, "link-local, and metadata of most clouds"),
     ("192.0.0.0/24", NEVER, "protocol assignments"),
@@ -85,6 +90,8 @@ _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _DOTS: Final = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
 _LOCAL_NAME: Final = re.compile(r"(?:.*\.)?localhost(?:\.localdomain)?\.?|ip6-(?:localhost|loopback)\.?", re.IGNORECASE)
 LONGEST_NAME: Final = 253
+MOST_LOOK_UPS: Final = 512  # at once in a process
+PATIENCE: Final = 0.5  # seconds with an address while there is another one to try
 
 
 class AddressRefused(ValueError):
@@ -192,7 +199,7 @@ async def resolve(host: str, port: int, *, private: bool) -> list[Address]:
     if literal is not None:
         return _permitted([literal], port, private)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        found = await _looked_up_beside(name, port)
     except UnicodeError:
         raise AddressRefused("not a name") from None
     return _permitted(_hosts(found), port, private)
@@ -217,13 +224,50 @@ def _asked(host: str, port: int) -> tuple[str, str | None]:
     return name, _literal(name)
 
 
-def _looked_up(name: str, port: int) -> Sequence[tuple[Any, ...]]:
+_asking: Final[dict[tuple[asyncio.AbstractEventLoop, str, int], asyncio.Future[Found]]] = {}
+
+
+def _looked_up(name: str, port: int) -> Found:
     return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
 
 
-def _looked_up_within(timeout: float, name: str, port: int) -> Sequence[tuple[Any, ...]]:
+async def _looked_up_beside(name: str, port: int) -> Found:
+    """In a thread of its own: those of the event loop's executor are few, everybody's, and would wait for a name server
+    that says nothing as long as it likes. Who asks for a name meanwhile hears the same."""
+    loop = asyncio.get_running_loop()
+    key = (loop, name, port)
+    future = _asking.get(key)
+    if future is None:
+        if len(_asking) >= MOST_LOOK_UPS:
+            raise OSError("too many names are being looked up")
+        future = _asking[key] = loop.create_future()
+        future.add_done_callback(lambda done: (_asking.pop(key, None), done.cancelled() or done.exception()))
+        threading.Thread(target=_look, args=(loop, future, name, port), name="look-up", daemon=True).start()
+    return await asyncio.shield(future)
+
+
+def _look(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Found], name: str, port: int) -> None:
+    found: Found | Exception
+    try:
+        found = _looked_up(name, port)
+    except (OSError, UnicodeError) as error:
+        found = error
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(_tell, future, found)
+
+
+def _tell(future: asyncio.Future[Found], found: Found | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(found, Exception):
+        future.set_exception(found)
+    else:
+        future.set_result(found)
+
+
+def _looked_up_within(timeout: float, name: str, port: int) -> Found:
     """In a thread that is left to itself when it is too slow."""
-    box: queue.SimpleQueue[Sequence[tuple[Any, ...]] | Exception] = queue.SimpleQueue()
+    box: queue.SimpleQueue[Found | Exception] = queue.SimpleQueue()
 
     def look() -> None:
         try:
@@ -265,15 +309,17 @@ def _permitted(hosts: Iterable[str], port: int, private: bool) -> list[Address]:
 
 
 async def connect(host: str, port: int, *, private: bool) -> socket.socket:
-    """A connected socket that does not block. The addresses are tried in their order; how long, the caller bounds.
-    Raises AddressRefused, OSError."""
+    """A connected socket that does not block. The addresses are tried in their order, all but the last for PATIENCE;
+    how long in all, the caller bounds. Raises AddressRefused, OSError."""
     loop = asyncio.get_running_loop()
     failure: OSError | None = None
-    for address in await resolve(host, port, private=private):
+    found = await resolve(host, port, private=private)
+    for address in found:
         link = _socket(address)
         try:
             link.setblocking(False)
-            await loop.sock_connect(link, address.place)
+            async with asyncio.timeout(None if address is found[-1] else PATIENCE):
+                await loop.sock_connect(link, address.place)
             check_peer(link, private=private)
         except OSError as error:
             link.close()
@@ -292,10 +338,12 @@ def connect_blocking(host: str, port: int, *, private: bool, timeout: float) -> 
     AddressRefused, OSError."""
     deadline = time.monotonic() + timeout
     failure: OSError | None = None
-    for address in resolve_blocking(host, port, private=private, timeout=timeout):
+    found = resolve_blocking(host, port, private=private, timeout=timeout)
+    for address in found:
         link = _socket(address)
         try:
-            link.settimeout(max(deadline - time.monotonic(), 0.001))
+            left = max(deadline - time.monotonic(), 0.001)
+            link.settimeout(left if address is found[-1] else min(left, PATIENCE))
             link.connect(address.place)
             check_peer(link, private=private)
             link.settimeout(timeout)

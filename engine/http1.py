@@ -257,6 +257,7 @@ def _head(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        target = target.replace(" ", "%20")  # a space ends it
         if parts.scheme not in ("http", "https") or not host:
             raise ValueError
         secure = parts.scheme == "https"

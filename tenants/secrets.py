@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 VERSION = "v1"
 NONCE = 12
 KEY_ID = 4
-
+SHORTEST: Final = 32  # characters of a secret that something is signed or sealed with
 
 _said: dict[Path, str] = {}  # by files of master keys, when they were last read
 
@@ -92,16 +93,31 @@ def derived_passwords(purpose: str) -> list[str]:
 
 def master_keys() -> list[str]:
     """Of the settings; where those came from a file, what it says by now, so that a process learns of a new one while
-    it runs. A file that cannot be read at this moment, or is empty while somebody writes it, says what it said last."""
+    it runs. A file that cannot be read at this moment, or is half written, says what it said last: what is sealed with
+    half a key nobody opens again."""
     text, file = settings.MASTER_KEY, settings.MASTER_KEY_FILE
     if file is not None:
-        said = ""
-        try:
-            said = file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeError) as error:
-            log.warning("the master key's file cannot be read, what it said before counts: %s", error)
-        text = _said[file] = said or _said.get(file, text)
+        text = _said[file] = _read(file, _said.get(file, text))
+    return _parts(text)
+
+
+def _read(file: Path, before: str) -> str:
+    try:
+        said = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        log.warning("the master key's file cannot be read, what it said before counts: %s", error)
+        return before
+    return said if in_full(_parts(said), _parts(before)) else before
+
+
+def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
+
+
+def in_full(keys: Sequence[str], before: Sequence[str]) -> bool:
+    """Whether a file with these keys was read when it was whole: none is shorter than a key must be (or, where checks
+    were off when shorter ones were given, than the shortest of `before`)."""
+    return min(map(len, keys), default=0) >= min(SHORTEST, *map(len, before))
 
 
 def _derive(master: str, purpose: str, length: int) -> bytes:

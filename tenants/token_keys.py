@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from tenants.secrets import in_full
+
 log = logging.getLogger(__name__)
 
 AGAIN: Final = 1.0  # seconds between two looks at the file
@@ -38,7 +40,7 @@ class TokenKeys:
 
     def all(self) -> tuple[str, ...]:
         """The same object as before as long as nothing has changed. A file that cannot be read at this moment, or is
-        empty while somebody writes it, says what it said last."""
+        half written, says what it said last: half a key may be guessed."""
         if self._clock() >= self._next:
             self._next = self._clock() + AGAIN
             self._read()
@@ -52,5 +54,9 @@ class TokenKeys:
             log.warning("JWT_KEY_FILE cannot be read, what it said before counts: %s", error)
             return
         keys = tuple(part.strip() for part in said.split(",") if part.strip())
-        if keys and keys != self._keys:
+        if keys == self._keys:
+            return
+        if in_full(keys, self._keys):
             self._keys = keys
+        else:
+            log.warning("JWT_KEY_FILE has a key that is too short, what it said before counts")

@@ -24,15 +24,23 @@ LARGE = {
         "auditentry", "subjectkey", "usagerow", "usagetotal", "usagetiming", "treenode", "treerun", "checkpoint",
         "changerecord", "idempotency", "insightcount", "insighttiming", "wordhits",
     )
-} | {("sessions_app", "archivedsession"), ("tenants", "apikey"), ("tenants", "member")}  # fmt: skip
+} | {("sessions_app", "archivedsession"), ("tenants", "apikey"), ("tenants", "member"), ("tenants", "user")} | {
+    ("plugins", "deliveryattempt"), ("plugins", "heldevent")
+}  # fmt: skip
 
 NARROWING = (
     migrations.RemoveField, migrations.RenameField, migrations.DeleteModel, migrations.RenameModel,
     migrations.AlterModelTable, migrations.AlterModelTableComment, migrations.RenameIndex,
 )  # fmt: skip
+# COLUMN may be left out. DROP NOT NULL, of a constraint, an index or a trigger only widens.
 NARROWING_SQL = re.compile(
-    r"\b(DROP\s+(TABLE|COLUMN|FUNCTION)|RENAME|SET\s+NOT\s+NULL|ALTER\s+COLUMN\s+\S+\s+TYPE)\b", re.I
+    r"\b(DROP\s+(TABLE|COLUMN|FUNCTION|VIEW|SCHEMA|DEFAULT)|RENAME|TRUNCATE|REVOKE|SET\s+NOT\s+NULL|ADD\s+CONSTRAINT"
+    r"|CREATE\s+UNIQUE\s+INDEX|ALTER\s+(COLUMN\s+)?\S+\s+(SET\s+DATA\s+)?TYPE"
+    r"|ALTER\s+TABLE\s[^;]*\bDROP\s+(?!NOT\b|CONSTRAINT\b|DEFAULT\b|COLUMN\b|EXPRESSION\b|IDENTITY\b))\b",
+    re.I,
 )
+LOCKING_SQL = re.compile(r"\bCREATE\s+(UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY\b)[^;]*?\bON\s+(ONLY\s+)?\"?(\w+)", re.I)
+DIGITS = ("max_digits", "decimal_places")
 
 
 @dataclass(frozen=True)
@@ -87,13 +95,16 @@ for kind in NARROWING:
 def _(operation: migrations.AddField, place: Place) -> Iterator[str]:
     if _demands(operation.field):
         yield "it needs null=True or a db_default: who does not know the column leaves it out"
-    if operation.field.db_index and place.large:
+    if (operation.field.db_index or operation.field.unique) and place.large:
         yield "an index of a large table is built by AddIndexConcurrently, in a migration of its own"
 
 
 @fault_of.register
 def _(operation: migrations.AlterField, place: Place) -> Iterator[str]:
-    yield from _altered(place.before.models[place.table].fields[operation.name], operation.field)
+    old = place.before.models[place.table].fields[operation.name]
+    yield from _altered(old, operation.field)
+    if place.large and operation.field.db_index and not old.db_index and not operation.field.unique:
+        yield "an index of a large table is built by AddIndexConcurrently, in a migration of its own"
 
 
 @fault_of.register
@@ -118,6 +129,9 @@ def _(operation: Operation, place: Place) -> Iterator[str]:
 def _(operation: migrations.RunSQL, place: Place) -> Iterator[str]:
     if NARROWING_SQL.search(str(operation.sql)):
         yield "the release before still uses it"
+    large = {f"{app}_{model}" for app, model in LARGE}
+    if any(table.lower() in large for *_, table in LOCKING_SQL.findall(str(operation.sql))):
+        yield "a large table would be locked while it is built: AddIndexConcurrently"
 
 
 def _demands(field: models.Field) -> bool:
@@ -132,6 +146,10 @@ def _altered(old: models.Field, new: models.Field) -> Iterator[str]:
         yield "the type of a column does not change: a new one beside it, copied in steps"
     elif (new.max_length or 0) < (old.max_length or 0):
         yield "the release before writes longer ones"
+    elif [getattr(old, name, None) for name in DIGITS] != [getattr(new, name, None) for name in DIGITS]:
+        yield "the type of a column does not change: a new one beside it, copied in steps"
+    if old.db_default is not NOT_PROVIDED and new.db_default is NOT_PROVIDED:
+        yield "the release before leaves it to the database, which has no default then"
     if old.db_column != new.db_column:
         yield "the release before still uses it"
     if new.unique and not old.unique:

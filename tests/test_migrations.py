@@ -38,7 +38,12 @@ def migration(*operations, atomic=True, app="compliance"):
 @pytest.fixture
 def before() -> ProjectState:
     state = ProjectState()
-    fields = [("id", models.BigAutoField(primary_key=True)), ("name", models.CharField(max_length=20, null=True))]
+    fields = [
+        ("id", models.BigAutoField(primary_key=True)),
+        ("name", models.CharField(max_length=20, null=True)),
+        ("kind", models.CharField(max_length=20, db_default="x")),
+        ("price", models.DecimalField(max_digits=9, decimal_places=2, null=True)),
+    ]
     for name in ("Thing", "AuditEntry"):
         migrations.CreateModel(name, fields).state_forwards("compliance", state)
     return state
@@ -59,8 +64,12 @@ def field(**options):
         migrations.RemoveIndex("thing", "thing_name"),
         migrations.RunPython(lambda apps, editor: None),
         migrations.RunSQL("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+        migrations.RunSQL("ALTER TABLE compliance_thing ALTER name DROP NOT NULL"),
+        migrations.RunSQL("CREATE INDEX CONCURRENTLY i ON compliance_auditentry (model)"),
+        migrations.RunSQL("CREATE INDEX i ON compliance_thing (name)"),
+        migrations.AlterField("thing", "kind", models.CharField(max_length=20, db_default="y")),
     ],
-    ids=lambda operation: operation.describe(),
+    ids=lambda operation: getattr(operation, "sql", operation.describe()),
 )
 def test_what_widens_is_fine(operation, before):
     if isinstance(operation, migrations.RemoveIndex):
@@ -93,6 +102,7 @@ def test_an_index_of_a_large_table_is_built_beside_its_writers_and_alone(before)
         (migrations.AddField("thing", "more", field()), "db_default"),
         (migrations.AddField("thing", "more", field(default="x")), "db_default"),
         (migrations.AddField("auditentry", "more", field(null=True, db_index=True)), "AddIndexConcurrently"),
+        (migrations.AddField("auditentry", "more", field(null=True, unique=True)), "AddIndexConcurrently"),
         (migrations.AlterField("thing", "name", field()), "writes null"),
         (migrations.AlterField("thing", "name", models.TextField(null=True)), "type"),
         (migrations.AlterField("thing", "name", models.CharField(max_length=10, null=True)), "longer"),
@@ -102,9 +112,21 @@ def test_an_index_of_a_large_table_is_built_beside_its_writers_and_alone(before)
         (migrations.AddConstraint("thing", models.UniqueConstraint(fields=["name"], name="once")), "forbids"),
         (migrations.RunSQL("ALTER TABLE compliance_thing DROP COLUMN name"), "still uses"),
         (migrations.RunSQL("ALTER TABLE compliance_thing ALTER COLUMN name SET NOT NULL"), "still uses"),
+        (migrations.RunSQL("ALTER TABLE compliance_thing DROP name"), "still uses"),
+        (migrations.RunSQL([("ALTER TABLE compliance_thing ALTER name TYPE int USING 1", None)]), "still uses"),
+        (migrations.RunSQL("ALTER TABLE compliance_thing ALTER COLUMN name SET DATA TYPE text"), "still uses"),
+        (migrations.RunSQL("ALTER TABLE compliance_thing ALTER kind DROP DEFAULT"), "still uses"),
+        (migrations.RunSQL("CREATE UNIQUE INDEX once ON compliance_thing (name)"), "still uses"),
+        (migrations.RunSQL("CREATE INDEX i ON ONLY compliance_auditentry (model)"), "large"),
+        (migrations.AlterField("thing", "kind", field()), "leaves it to the database"),
+        (
+            migrations.AlterField("thing", "price", models.DecimalField(max_digits=9, decimal_places=4, null=True)),
+            "type",
+        ),
+        (migrations.AlterField("auditentry", "name", field(null=True, db_index=True)), "AddIndexConcurrently"),
         (migrations.SeparateDatabaseAndState([migrations.RemoveField("thing", "name")]), "still uses"),
     ],
-    ids=lambda value: value if isinstance(value, str) else value.describe(),
+    ids=lambda value: value if isinstance(value, str) else str(getattr(value, "sql", value.describe())),
 )
 def test_what_the_release_before_would_trip_over_is_found(operation, why, before):
     (fault,) = faults(migration(operation), before)

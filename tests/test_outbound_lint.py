@@ -13,13 +13,12 @@ from tests.test_architecture import PACKAGES, ROOT
 CLIENTS = frozenset(
     "aiohttp aiohttp_client httpx requests urllib3 urllib.request http.client ftplib telnetlib imaplib poplib smtplib "
     "xmlrpc.client websockets websocket pycurl paramiko boto3 botocore redis valkey pymysql psycopg psycopg2 asyncpg "
-    "MySQLdb pymongo kombu amqp pika sqlalchemy ldap3 dns socks".split()
+    "MySQLdb pymongo kombu amqp pika sqlalchemy ldap3 dns socks opentelemetry.exporter".split()
 )
-CALLS = frozenset(
+WAYS = frozenset(
     "create_connection open_connection sock_connect create_datagram_endpoint getaddrinfo gethostbyname "
     "gethostbyname_ex from_url urlopen urlretrieve insecure_channel secure_channel".split()
 )
-
 RULES = "by the rules"
 OWN = "the platform's own, as its settings name it"
 LOCAL = "this machine alone"
@@ -42,6 +41,7 @@ ALLOWED = {
     "plugins/outbox/figures.py": OWN,
     "tenants/bus.py": OWN,
     "tenants/live.py": OWN,
+    "clawdbot_site/telemetry/exporting.py": OWN,
     "compliance/journal/answering.py": OWN,
     "compliance/journal/copying.py": PURE,
     "clawdbot_site/s3.py": OWN,
@@ -63,6 +63,7 @@ EXCEPT = ("clawdbot_site/selftest/",)  # clients of instances it starts itself; 
 def found(tree: ast.AST) -> set[str]:
     """What of a client's a module takes in hand."""
     names: set[str] = set()
+    made = {f"{alias.asname or alias.name}.socket" for alias in _imported(tree) if alias.name == "socket"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(_client(alias.name) for alias in node.names)
@@ -73,13 +74,22 @@ def found(tree: ast.AST) -> set[str]:
             ):
                 continue
             names.update({_client(module), *(_client(f"{module}.{alias.name}") for alias in node.names)})
+            names.update(f"{alias.name}()" for alias in node.names if alias.name in WAYS)
+            if module == "socket":
+                names.update("socket()" for alias in node.names if alias.name == "socket")
+        elif isinstance(node, ast.Attribute) and node.attr in WAYS:
+            names.add(f"{node.attr}()")  # also where it is only handed on
         elif isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if name in CALLS:
-                names.add(f"{name}()")
+            if ast.unparse(node.func) in made and not any(each.arg == "fileno" for each in node.keywords):
+                names.add("socket()")
             if name in ("import_module", "__import__") and node.args and isinstance(node.args[0], ast.Constant):
                 names.add(_client(str(node.args[0].value)))
     return names - {""}
+
+
+def _imported(tree: ast.AST) -> list[ast.alias]:
+    return [alias for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
 
 
 def _client(module: str) -> str:
@@ -119,9 +129,12 @@ def test_those_who_obey_the_rules_know_them():
         "import requests", "import aiohttp as a", "from http.client import HTTPSConnection", "import http.client",
         "from http import client", "from urllib import request", "from urllib.request import urlopen",
         "import urllib.request as r", "def f():\n    import httpx", "import importlib as i\ni.import_module('redis')",
-        "import socket\nsocket.create_connection(a)", "from socket import create_connection as c\ncreate_connection(a)",
+        "import socket\nsocket.create_connection(a)", "from socket import create_connection as c\nc(a)",
         "await_ = asyncio.open_connection(h, p)", "R.from_url(u)", "socket.getaddrinfo(h, 1)",
+        "import socket as s\ns.socket().connect(a)", "from socket import socket\nsocket().connect(a)",
+        "later(loop.create_connection, make, host)", "from asyncio import open_connection",
         "from redis import Redis",
+        "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter",
         "import urllib3.util", "grpc.aio.insecure_channel(t)",
     ],
 )  # fmt: skip
@@ -138,6 +151,9 @@ def test_it_finds_every_way_to_bring_one_in(source):
         "import redistribute",
         "from redis import RedisError",
         "from requests.exceptions import Timeout",
+        "import socket\ndef f(link: socket.socket): ...",
+        "import socket\nsocket.socket(fileno=a)",
+        "import socket\nobserver.socket(a)",
     ],
 )
 def test_it_lets_what_opens_nothing_be(source):

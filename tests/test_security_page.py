@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands, load_command_class
 
 from access.secure_pages import CONSOLE, DOCS, NOTHING, STRICT
 from clawdbot_site import known_secrets
@@ -25,6 +26,7 @@ def test_the_tests_it_names_exist(file: str, name: str) -> None:
 def test_every_defence_has_a_reference() -> None:
     rows = [row for row in PAGE.splitlines() if re.match(r"\| [STRIDE, ]+ \|", row)]
     assert len(rows) > 20
+    assert not re.findall(r"`tests/[\w/]*`", PAGE)  # a folder shows nothing
     assert [row for row in rows if not re.search(r"`tests/|`test_|`selftest|\]\(\w+\.md", row.rsplit("|", 2)[1])] == []
 
 
@@ -40,3 +42,15 @@ def test_it_says_which_policies_have_exceptions() -> None:
 def test_the_numbers_of_the_start_are_those_of_the_code() -> None:
     assert f"shorter than {known_secrets.SHORTEST} characters" in PAGE
     assert f"from {known_secrets.SHORTEST_TOKEN} on" in PAGE and known_secrets.FEWEST == 6
+
+
+def test_it_names_each_command_that_starts_with_whatever_secrets() -> None:
+    bare = {
+        name
+        for name, app in get_commands().items()
+        if isinstance(app, str) and (ROOT / app.replace(".", "/")).is_dir()
+        if not load_command_class(app, name).requires_system_checks
+    }
+    assert bare - {"up"} == set(
+        re.findall(r"`(\w+)`", PAGE.partition("The exceptions are ")[2].partition(", which")[0])
+    )

@@ -7,10 +7,10 @@
     gone.counts        what processes have counted whose places were taken again
     names              which names are told apart
 
-A process that comes takes the first free place of its kind, and first adds to `gone.counts` what the last one there had
-counted: sums never go down, and at most the last second before a kill -9 is missing. Nobody waits for anybody who
-reads, and a reader waits for nobody: what it found in a place counts unless `gone.counts`, read last, includes it. So a
-process that hangs holds nothing up, and its last word counts.
+A process that comes takes a free place of its kind, one where somebody died before any other, and first adds to
+`gone.counts` what the last one there had counted: sums never go down, and at most the last second before a kill -9 is
+missing. Nobody waits for anybody who reads, and a reader waits for nobody: what it found in a place counts unless
+`gone.counts`, read last, includes it. So a process that hangs holds nothing up, and its last word counts.
 
 The folder is that of one machine: in it each host has its own, since several may share a disk, and each is asked for
 its metrics itself."""
@@ -24,6 +24,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -118,9 +119,10 @@ class Machine:
         return admitted
 
     def _take_place(self) -> int:
-        number = 0
+        places = chain(self._mourned(), count())
+        number = next(places)
         while (lock := _vacant(self._folder / f"{self._kind}-{number}.lock")) is None:
-            number += 1
+            number = next(places)
         self.worker = f"{self._kind}-{number}"
         file = self._folder / f"{self.worker}.counts"
         last = self._said(file)
@@ -128,6 +130,15 @@ class Machine:
             self._include(last)
             file.unlink(missing_ok=True)
         return lock
+
+    def _mourned(self) -> list[int]:
+        """Places of those who did not end well, dead or alive: whoever is taken for dead has a successor there."""
+        found = []
+        for file in self._folder.glob(f"{self._kind}-*.counts"):
+            number = file.stem.rpartition("-")[2]
+            if number.isdecimal() and (last := self._said(file)) is not None and not last.ended:
+                found.append(int(number))
+        return sorted(found)
 
     def _include(self, last: Snapshot) -> None:
         file = self._folder / "gone.counts"

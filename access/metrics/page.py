@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from typing import Final
 
 from access import errors
 from access.asgi import Receive, Scope, Send, peer, respond
 from access.metrics.counting import Metrics
 from engine.errors import Unauthenticated
+
+PROXIES: Final = frozenset({b"forwarded", b"via", b"x-real-ip"})  # and all that begins with x-forwarded-
 
 
 class MetricsPage:
@@ -33,7 +36,7 @@ class MetricsPage:
         if self._token and hmac.compare_digest(given, b"Bearer " + self._token):
             return True
         # A request that came through a proxy is not from loopback, though the proxy is.
-        forwarded = any(name in headers for name in (b"x-forwarded-for", b"forwarded", b"x-real-ip"))
+        forwarded = any(name in PROXIES or name.startswith(b"x-forwarded-") for name in headers)
         return not forwarded and _loopback(address)
 
 

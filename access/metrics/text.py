@@ -1,4 +1,4 @@
-"""Totals as text, in Prometheus' format 0.0.4 or OpenMetrics 1.0. Written here, since `prometheus_client` takes
+"""Totals as text, in Prometheus' format 1.0.0 or OpenMetrics 1.0. Written here, since `prometheus_client` takes
 several times as long, and the process answers turns meanwhile (`benchmarks/metrics.py` compares). Sources:
 prometheus.io/docs/instrumenting/exposition_formats and prometheus.io/docs/specs/om/open_metrics_spec."""
 

@@ -26,13 +26,20 @@ def change(request: HttpRequest) -> HttpResponse:
     wanted = request.POST.get("next", "")
     inside = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
     response = HttpResponseRedirect(wanted if inside else reverse("account"))
-    remember(response, language, secure=request.is_secure())
+    remember(response, language)
     return response
 
 
-def remember(response: HttpResponse, language: str, *, secure: bool) -> None:
+def remember(response: HttpResponse, language: str) -> None:
     """In the browser, for pages where nobody is signed in. Empty: whatever the browser asks for."""
     if language:
-        response.set_cookie(settings.LANGUAGE_COOKIE_NAME, language, max_age=YEAR, secure=secure, samesite="Lax")
+        response.set_cookie(
+            settings.LANGUAGE_COOKIE_NAME,
+            language,
+            max_age=YEAR,
+            secure=settings.LANGUAGE_COOKIE_SECURE,
+            httponly=True,
+            samesite="Lax",
+        )
     else:
         response.delete_cookie(settings.LANGUAGE_COOKIE_NAME)

@@ -22,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from access.edges.grpc.server import GrpcServer
 from clawdbot_site.serving.beside import Beside
 from clawdbot_site.serving.listening import AddressTaken, bind, probe
-from clawdbot_site.serving.server import LAST_WORDS, Drain, spare_the_collector
+from clawdbot_site.serving.server import LAST_WORDS, REPLACED, Drain, spare_the_collector
 from clawdbot_site.serving.supervisor import Supervisor
 from clawdbot_site.serving.webserver import stop_time
 from clawdbot_site.wiring import Application
@@ -73,14 +73,16 @@ async def _serve(
     shared: bool = False,
 ) -> None:
     loop = asyncio.get_running_loop()
-    stopping: asyncio.Future[Drain] = loop.create_future()
+    stopping: asyncio.Future[int] = loop.create_future()
 
-    def stop(how: Drain) -> None:
+    def stop(number: int) -> None:
         if not stopping.done():
-            stopping.set_result(how)
+            stopping.set_result(number)
 
-    loop.add_signal_handler(signal.SIGTERM, stop, drain)
-    loop.add_signal_handler(signal.SIGINT, stop, Drain(timeout=drain.timeout))
+    for each in (signal.SIGTERM, signal.SIGINT, REPLACED):
+        loop.add_signal_handler(each, stop, each)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # there is no supervisor, and it would cut every call
+        loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGTERM)
     await application.startup()
     try:
         server = GrpcServer(application.parts, application.health.ready, shared=shared)
@@ -94,7 +96,11 @@ async def _serve(
         beside = await _beside(application)
         spare_the_collector()
         started()
-        await _drain(application, server, await stopping)
+        number = await stopping
+        if beside is not None and number == REPLACED:  # the others answer there; who drains is not asked in their place
+            await beside.stop()
+        how = drain if number == signal.SIGTERM else Drain(timeout=drain.timeout)
+        await _drain(application, server, how, replaced=number == REPLACED)
         if beside is not None:
             await beside.stop()
     finally:
@@ -110,15 +116,15 @@ async def _beside(application: Application) -> Beside | None:
     return beside
 
 
-async def _drain(application: Application, server: GrpcServer, drain: Drain) -> None:
+async def _drain(application: Application, server: GrpcServer, drain: Drain, *, replaced: bool) -> None:
     deadline = time.monotonic() + drain.delay + drain.timeout
-    unready = asyncio.ensure_future(application.drain())
+    unready = asyncio.ensure_future(application.drain(replaced=replaced))
     await server.drain()
     await asyncio.sleep(drain.delay)
     await server.stop(max(0.0, deadline - time.monotonic()))
     try:
         async with asyncio.timeout(LAST_WORDS):
             await unready
-            await application.drain()
+            await application.drain(replaced=replaced)
     except TimeoutError:
         log.warning("turns still running after %s s are cut", drain.timeout)

@@ -16,6 +16,7 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 from websockets.typing import StatusLike
 
+from access.secure_pages import BARE
 from clawdbot_site.serving.limits import HEADERS_TOO_LARGE, Refusal
 
 REFUSALS: Final = {
@@ -38,6 +39,7 @@ class Handshake(ServerProtocol):
             "Connection": "close",
             "Content-Length": str(len(body)),
             "Content-Type": "application/json",
+            **{name.decode(): value.decode() for name, value in BARE},
         }
         return Response(refusal.status, HTTPStatus(refusal.status).phrase, Headers(fields), body)
 

@@ -10,15 +10,18 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from access.secure_pages import BARE
 from clawdbot_site.serving.bursts import WRITE_IDLE, Burst
 from clawdbot_site.serving.heads import JUDGED, Ambiguous, Head
 
 FRAMING = 8  # times as many bytes as a body has, and a header's worth more, may go into how it is cut into chunks
+BARE_LINES = b"".join(b"%s: %s\r\n" % each for each in BARE) + b"\r\n"  # of an answer's head, and its end
 LINGER = 1.0  # seconds a refused client may go on sending before the connection closes without a reset
 
 
@@ -28,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True):
     header_bytes: int = 32 * 1024
     header_fields: int = 100
     header_time: float = 10.0
+    body_thrown_away: int = 32 * 1024 * 1024  # of a request that is answered: as much as anybody may send at all
     body_idle: float = 30.0
     body_time: float = 300.0  # for all of a body; what waits for its reader here does not count
     write_idle: float = WRITE_IDLE
@@ -60,7 +64,7 @@ TIMEOUT = Refusal(408, "request_timeout", "The request was not sent in time.", r
 
 
 class Refused(Exception):
-    """Leaves a parser callback; httptools wraps it in its own error, which ends in `send_400_response`."""
+    """Leaves a parser callback; httptools wraps it in its own error, which ends in `refuse`."""
 
 
 class ConnectionState(ServerState):
@@ -84,10 +88,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._reading_head = True
         self._head_bytes = 0
         self._piece_bytes = 0
+        self._begun_bytes = 0  # of the piece in which a head began that has not ended; all of it may be head
         self._body_bytes = 0
         self._framed_bytes = 0  # what came since the head, chunks' sizes and trailers too
         self._trailers = 0
         self._head = Head()
+        self._declined = False  # the head asks for another protocol, which nobody here speaks
         self._refusal = MALFORMED
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -118,21 +124,54 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         else:
             self._framed_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.refuse(self._refusal)
         if self._refused or self.transport.get_protocol() is not self:
             return
         if self._reading_head:
             if self._head_bytes > self.limits.header_bytes:
                 self.refuse(HEADERS_TOO_LARGE)
-            elif self._head_bytes and self._timer is None:
+            elif (self._head_bytes or self._begun_bytes) and self._timer is None:
                 self._arm(self.limits.header_time)
         elif self._framed_bytes > self.limits.header_bytes + FRAMING * self._body_bytes:
             self.refuse(MALFORMED)
+        elif (
+            self._body_bytes > self.limits.body_thrown_away and self.cycle is not None and self.cycle.response_complete
+        ):
+            self.transport.close()
         elif self.cycle is not None and self.cycle.more_body:
             self._disarm()
             self._arm_for_body()
 
+    def _parse(self, data: bytes) -> None:
+        """The parser ends a request with its head where that asks for another protocol, and takes a body for the next
+        request. Of what is not to be a WebSocket it reads the head again without that wish, and goes on."""
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._declined:
+                    self.handle_websocket_upgrade()
+                    return
+                rest = memoryview(rest)[upgrade.args[0] :]
+            self._declined = False
+            self.parser.feed_data(self._head_without_upgrade())
+
+    def _head_without_upgrade(self) -> bytes:
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = (b"%b: %b\r\n" % (name, value) for name, value in self.headers if name != b"upgrade")
+        return b"".join((line, *fields, b"\r\n"))
+
     # Parser callbacks ---------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._begun_bytes = self._piece_bytes
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._reading_head:
@@ -148,30 +187,30 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if max(self._head_bytes, self._piece_bytes) > self.limits.header_bytes:
+        if self._head_bytes + self._begun_bytes > self.limits.header_bytes:
             exact = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if exact > self.limits.header_bytes:
                 raise self._refusing(HEADERS_TOO_LARGE)
         self._judged(self._head.end, self.parser.get_http_version(), self.url)
-        if self.parser.should_upgrade() and self._announces_body():
-            raise self._refusing(MALFORMED)  # the parser reads no body behind an upgrade: it would be the next request
+        self._head = Head()
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self._declined = True
+            return
         self._disarm()
         super().on_headers_complete()
         self._reading_head = False
-        self._head = Head()
         if self.server_state.draining and self.cycle is not None:
             self.cycle.keep_alive = False  # the client's next request goes to somebody who stays
-
-    def _announces_body(self) -> bool:
-        return self._head.chunked or any(name == b"content-length" and int(value) for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._declined:
+            return
         self._reading_head = True
-        self._head_bytes = self._body_bytes = self._framed_bytes = self._trailers = 0
+        self._head_bytes = self._begun_bytes = self._body_bytes = self._framed_bytes = self._trailers = 0
         self._body_until = 0.0
         self._disarm()
         super().on_message_complete()
@@ -198,10 +237,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     # Refusals -----------------------------------------------------------------------------------------------------
 
-    def send_400_response(self, msg: str) -> None:
-        """uvicorn calls this for everything its parser refuses, also for what our callbacks refused."""
-        self.refuse(self._refusal)
-
     def refuse(self, refusal: Refusal) -> None:
         """Answers in the product's one error shape, then closes; never writes into a response already begun."""
         self._refused = True
@@ -220,7 +255,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         body = refusal.body()
         self.transport.write(
             STATUS_LINE[refusal.status]
-            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n" % len(body)
+            + BARE_LINES
             + body
         )
         # Closing with unread bytes in the kernel sends a reset that can overtake the answer.
@@ -248,7 +284,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         if self.flow.read_paused:  # we are the slow side: the body waits for its reader
             self._arm_for_body()
-        elif self._reading_head and not self._head_bytes:
+        elif self._reading_head and not (self._head_bytes or self._begun_bytes):
             self.transport.close()
         else:
             self.refuse(TIMEOUT)

@@ -123,7 +123,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 class Family:
-    """All children, in the order of their start; they stop in the opposite order, those that drain all at once."""
+    """All children, in the order of their start; they stop in the opposite order, those that drain begin it at once."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -150,14 +150,14 @@ class Family:
 
     def stop(self, *, with_signal: int = signal.SIGTERM) -> None:
         """One after the other, last started first; an exception on the way (a second Ctrl-C) kills the rest. Those that
-        drain are sent `with_signal`."""
+        drain are sent `with_signal`, before anybody is waited for: whoever asks them is to know at once."""
         self._due.clear()
         asked: set[Child] = set()
         try:
             while self._children:
                 child = self._children[-1]
                 for each in self._children:
-                    if each not in asked and (each is child or (child.drains and each.drains)):
+                    if each not in asked and (each is child or each.drains):
                         asked.add(each)
                         each.ask_to_stop(with_signal if each.drains else signal.SIGTERM)
                 if not child.wait(child.stop_time):

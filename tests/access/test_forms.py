@@ -4,10 +4,12 @@ somebody else."""
 from __future__ import annotations
 
 import pytest
+from allauth.account.forms import default_token_generator
 from django.conf import settings as configured
 from django.test import Client
 
 from clawdbot_site.selftest.isolation.surface import pages
+from tenants.credentials import read_members
 from tests.cast import PASSWORD
 
 # Parameters of addresses; where a row is named there need not be one: the token is looked at first.
@@ -95,6 +97,34 @@ def test_cookies_are_for_us_alone(cast, valkey_url):
     client.get("/accounts/login/")
     client.post("/accounts/login/", {"login": "alice", "password": PASSWORD})
     client.post("/accounts/language/", {"language": "zh-hans", "next": "/accounts/"})
-    for name in (configured.SESSION_COOKIE_NAME, configured.CSRF_COOKIE_NAME):
+    for name in (configured.SESSION_COOKIE_NAME, configured.CSRF_COOKIE_NAME, configured.LANGUAGE_COOKIE_NAME):
         cookie = client.cookies[name]
         assert cookie["httponly"] and cookie["samesite"] == "Lax" and cookie["path"] == "/" and not cookie["domain"]
+
+
+def test_over_https_no_cookie_travels_otherwise_whatever_the_proxy_says(cast, valkey_url, settings):
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = settings.LANGUAGE_COOKIE_SECURE = True
+    client = Client()
+    client.get("/accounts/login/")
+    client.post("/accounts/login/", {"login": "alice", "password": PASSWORD})
+    client.post("/accounts/language/", {"language": "zh-hans", "next": "/accounts/"})
+    assert len(client.cookies) == 4  # and what a page is to say once
+    assert all(cookie["secure"] and cookie["httponly"] for cookie in client.cookies.values())
+
+
+def test_replacing_the_secret_key_signs_nobody_out_and_breaks_no_link(cast, valkey_url, settings):
+    visitor, absent = Client(), Client()
+    for client in (visitor, absent):
+        client.post("/accounts/login/", {"login": "alice", "password": PASSWORD})
+    alice, old = cast.alice.user, settings.SECRET_KEY
+    link, stamp = default_token_generator.make_token(alice), read_members([cast.alice.id])[cast.alice.id].stamp
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "n3w-" * 16, [old]
+    assert visitor.get("/accounts/").status_code == 200
+    assert default_token_generator.check_token(alice, link)
+    member = read_members([cast.alice.id])[cast.alice.id]
+    assert member.is_stamp(stamp) and member.stamp != stamp
+    settings.SECRET_KEY_FALLBACKS = []
+    assert visitor.get("/accounts/").status_code == 200  # seen meanwhile
+    assert absent.get("/accounts/").status_code == 302
+    assert not default_token_generator.check_token(alice, link)
+    assert not read_members([cast.alice.id])[cast.alice.id].is_stamp(stamp)

@@ -98,7 +98,8 @@ async def test_it_shows_metrics_to_loopback_and_to_the_token():
     assert (await metrics_for(site, None)).status == 401
     assert (await metrics_for(site, far, {"Authorization": "Bearer scrape me"})).status == 200
     assert (await metrics_for(site, far, {"Authorization": "Bearer wrong"})).status == 401
-    assert (await metrics_for(site, local, {"X-Forwarded-For": "203.0.113.7"})).status == 401
+    for name in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP"):
+        assert (await metrics_for(site, local, {name: "203.0.113.7"})).status == 401, name
 
 
 async def holds():

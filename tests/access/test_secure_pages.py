@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+import unfold
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
+from access.errors import deny
 from access.secure_pages import BARE, policy, secure_pages, secured
+from engine.errors import NotFound
 from tests.access.asgi_client import Client as Caller
 from tests.access.parts import build
 from tests.engine.parts import ScriptedModel
 
+ROOT = Path(__file__).parents[2]
 PAGES = ("/accounts/login/", "/admin/", "/console/", "/chat/", "/chat/embed/", "/api/docs/")
+EXPRESSION = re.compile(r"""\s(?:x-[\w:.-]+|@[\w.:-]+|:[\w-]+)=("[^"]*"|'[^']*')""")
+NUMBERS = {"action_id", "dropdown_id", "forloop.counter", "page_counter|add:forloop.counter"}
+NAMES_OF_PROGRAMS = {
+    "action.method_name", "active_tab", "dataset.model_name", "fieldset.name|unicoded_slugify", "name", "theme",
+    "inline.formset.prefix|slugify", "inline_admin_formset.formset.prefix|slugify", "item.inline|slugify",
+    "adminform|changeform_data", "conditional_display",  # names of fields without their values; we use neither
+}  # fmt: skip
 OTHERS = (
     "/widget.js",
     "/static/sdk/clawdbot.js",
@@ -70,6 +84,15 @@ def test_no_page_has_a_script_in_its_markup(inside, path):
     assert all("src=" in each or "json" in each for each in scripts), scripts
 
 
+def test_no_text_is_put_into_what_alpine_compiles():
+    """HTML's escapes are undone before it reads an attribute: they would not help there."""
+    folders = [ROOT / "access", Path(unfold.__file__).parent / "templates"]
+    texts = [re.sub(r"{%.*?%}", "", file.read_text()) for folder in folders for file in folder.rglob("*.html")]
+    found = [EXPRESSION.findall(text) for text in texts]
+    names = {name.strip() for each in found for text in each for name in re.findall(r"{{([^}]*)}}", text)}
+    assert names == NUMBERS | NAMES_OF_PROGRAMS | {"word|escapejs"}  # a word of the catalogue
+
+
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/models", "/v1/messages", "/livez", "/metrics", "/api/sessions/1"])
 async def test_every_bare_answer_has_them_too(path):
     site = build(ScriptedModel(["Hello"]))
@@ -77,6 +100,16 @@ async def test_every_bare_answer_has_them_too(path):
         answer = await Caller(site.app, {}).request(method, path)
         for name, value in BARE:
             assert answer.headers[name.decode()] == value.decode(), (method, path)
+
+
+async def test_a_refused_socket_has_them_too():
+    told = []
+
+    async def send(event):
+        told.append(event)
+
+    await deny(send, NotFound(), {"headers": []})
+    assert set(BARE) <= set(told[0]["headers"])
 
 
 def test_what_has_its_own_is_left_alone():

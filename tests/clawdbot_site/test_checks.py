@@ -1,7 +1,11 @@
 import pytest
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from clawdbot_site import checks
+from clawdbot_site.asgi import create
 from clawdbot_site.serving import listening
 from tests.services.valkey import ValkeyServer
 
@@ -36,8 +40,32 @@ def test_it_allows_debug_on_loopback_only(settings):
     settings.DEBUG, settings.SECRET_KEY = True, "short"
     settings.HOST = "127.0.0.1"
     assert checks.unsafe_settings() == []
-    settings.HOST = "0.0.0.0"
+    settings.GRPC_HOST = "0.0.0.0"
     assert ids(checks.unsafe_settings()) == ["clawdbot.E004"]
+    settings.HOST = "::"
+    assert ids(checks.unsafe_settings()) == ["clawdbot.E004"] * 2
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8000", "[::]:8000", "10.1.2.3:80"])
+def test_the_development_server_shows_internals_on_loopback_only(settings, address):
+    settings.DEBUG = True
+    with pytest.raises(CommandError, match="DEBUG shows internals"):
+        call_command("runserver", address, "--noreload")
+
+
+def test_no_other_server_gets_an_application_with_unsafe_settings(settings):
+    settings.SECRET_KEY = "changeme-" + "x7Kq2" * 10
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is short or well known"):
+        create()
+
+
+def test_it_warns_of_a_proxy_that_is_not_named(settings):
+    settings.HTTPS, settings.TRUSTED_PROXIES = True, []
+    assert ids(checks.unnamed_proxy()) == ["clawdbot.W014"]
+    settings.TRUSTED_PROXIES = ["10.0.0.1"]
+    assert checks.unnamed_proxy() == []
+    settings.HTTPS, settings.TRUSTED_PROXIES = False, []
+    assert checks.unnamed_proxy() == []
 
 
 def test_it_accepts_a_standalone_store(valkey_url):

@@ -23,12 +23,35 @@ def test_it_reads_a_secret_from_a_file(tmp_path, monkeypatch):
         (lambda: env.seconds("BAD", 1), "nan"),
         (lambda: env.seconds("BAD", 1), "inf"),
         (lambda: env.flag("BAD", True), "maybe"),
+        (lambda: env.url("BAD"), "ai.acme.example"),
+        (lambda: env.url("BAD"), "//ai.acme.example"),
+        (lambda: env.url("BAD"), "https://"),
+        (lambda: env.url("BAD"), "https://ai.acme.example:port"),
+        (lambda: env.url("BAD"), "https://me@ai.acme.example"),
+        (lambda: env.url("BAD"), "https://ai.acme.example/?x"),
+        (lambda: env.url("BAD"), "https://[::1"),
+        (lambda: env.url("BAD"), "wss://ai.acme.example"),
     ],
 )
 def test_it_names_the_variable_it_refuses(monkeypatch, read, value):
     monkeypatch.setenv("BAD", value)
     with pytest.raises(ImproperlyConfigured, match="^BAD: "):
         read()
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("HTTPS://AI.Acme.Example:443/X/", "https://ai.acme.example/X"),
+        ("https://ai.acme.example:8443", "https://ai.acme.example:8443"),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("", ""),
+    ],
+)
+def test_it_reads_an_address_as_browsers_write_it(monkeypatch, given, read):
+    """Else cookies would travel unsecured, or forms be refused, for a letter."""
+    monkeypatch.setenv("ADDRESS", given)
+    assert env.url("ADDRESS") == read
 
 
 def test_it_names_a_secret_file_it_cannot_read(monkeypatch, tmp_path):

@@ -15,13 +15,18 @@ from celery.signals import beat_init
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import ALL_CHECKS, SystemCheckError
 
-from clawdbot_site import databases
+from clawdbot_site import databases, objects
 from clawdbot_site.celery import _refuse
 from clawdbot_site.known_secrets import guessable, problems
 from tenants.token_keys import TokenKeys
 from tests.product.running import ROOT
 
 NODE = "redis://:changeme@valkey:6379"
+
+
+def stored(secret, endpoint="http://objects:9000"):
+    keys = {"access_key": "app", "secret_key": secret}
+    return {"default": objects.storage("s3://bucket", None, endpoint=endpoint, region="", **keys)}
 
 
 def having(**changes):
@@ -42,6 +47,7 @@ def having(**changes):
         "BROKER_URL": "amqp://app:uX6rq02J@rabbit//",
         "CHANNEL_URL": "unix:///run/valkey.sock?db=2",
         "CACHE_URL": "redis://valkey:6379/3",
+        "STORAGES": stored("uX6rq02J"),
     }
     return SimpleNamespace(**(good | changes))
 
@@ -77,8 +83,17 @@ def test_what_is_made_on_first_use_is_never_refused():
         ({"BROKER_URL": "amqp://guest:guest@rabbit:5672//"}, 9, "BROKER_URL"),
         ({"JOURNAL_WRITER": databases.sql("", "postgresql://w:writer-Changeme@db/x")}, None, ""),
         ({"JOURNAL_WRITER": databases.sql("", "postgresql://w:change%2Dme@db/x")}, 9, "JOURNAL_WRITER_URL"),
+        ({"JOURNAL_WRITER": databases.sql("", "postgresql://w:q8ZrLw3x@db/x?password=postgres")}, 9, "JOURNAL_WRITER"),
+        ({"JOURNAL_WRITER": databases.sql("", "postgresql:///x?host=db&password=postgres")}, 9, "JOURNAL_WRITER_URL"),
+        ({"JOURNAL_WRITER": databases.sql("", "postgresql://ledger:ledger@db/x")}, 9, "JOURNAL_WRITER_URL"),
+        ({"BROKER_URL": "amqp://app:uX6rq02J@one//;amqp://guest:guest@two//"}, 9, "BROKER_URL"),
+        ({"CACHE_URL": "redis://valkey:6379/3?password=changeme"}, 9, "CACHE_URL"),
+        ({"STORAGES": stored("minioadmin")}, 9, "OBJECT_STORE_SECRET_KEY"),
+        ({"STORAGES": stored("app")}, 9, "OBJECT_STORE_SECRET_KEY"),
+        ({"STORAGES": stored("minioadmin", "http://127.0.0.1:9000")}, None, ""),
+        ({"STORAGES": stored("minioadmin", "")}, None, ""),
     ],
-    ids=range(19),
+    ids=range(28),
 )
 def test_it_names_what_is_well_known_and_never_says_it(changes, number, name):
     found = problems(having(**changes))
@@ -154,9 +169,23 @@ print(json.dumps({name: getattr(settings, name) for name in names}))
 """
 
 
+def test_no_secret_of_the_settings_is_shown_in_a_log_line(tmp_path):
+    """Each key of a list too, wherever it stands alone."""
+    names = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "JWT_KEY", "MASTER_KEY", "SIGNING_KEY", "METRICS_TOKEN", "API_KEY",
+             "EMAIL_HOST_PASSWORD", "OIDC_CLIENT_SECRET", "REDIS_PASSWORD", "OBJECT_STORE_SECRET_KEY")  # fmt: skip
+    lists = {"SECRET_KEY_FALLBACKS", "JWT_KEY", "MASTER_KEY"}
+    values = {name: [secrets.token_urlsafe(32) for _ in range(2 if name in lists else 1)] for name in names}
+    program = "import json; from clawdbot_site.settings import LOGGING as said; print(json.dumps(said))"
+    given = {name: ",".join(parts) for name, parts in values.items()}
+    told = started(tmp_path, "-c", program, **given)
+    hidden = json.loads(told.stdout)["formatters"]["line"]["secrets"]
+    assert [name for name, parts in values.items() if not set(parts) <= set(hidden)] == []
+
+
 def test_the_settings_of_a_production_are_clean(tmp_path):
     """All that `check --deploy` says is that servers are away, which nobody has started here."""
     production = {"PUBLIC_URL": "https://ai.acme.example/x", "ALLOWED_HOSTS": "ai.acme.example"}
+    production["TRUSTED_PROXIES"] = "10.0.0.1"
     told = started(tmp_path, "-c", PROGRAM, **production)
     warned = {line.split("(")[1].split(")")[0] for line in told.stderr.splitlines() if line.startswith("?: (")}
     assert warned == {"clawdbot.W010"}, told.stderr

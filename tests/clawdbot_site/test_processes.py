@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from clawdbot_site.serving.processes import Child, Family
 
 ROOT = Path(__file__).parents[2]
@@ -73,17 +75,18 @@ def test_it_stops_them_last_started_first(tmp_path):
     assert order.read_text() == "cba"
 
 
-def test_those_that_drain_are_asked_together(tmp_path):
-    """The last one started ends only once the first one was asked, too."""
+@pytest.mark.parametrize("drains", [True, False])
+def test_those_that_drain_are_asked_before_anybody_is_waited_for(tmp_path, drains):
+    """The last one started, which drains or does not, ends only once the first one was asked, too."""
     asked = tmp_path / "asked"
     first = f"open({str(asked)!r}, 'w').close(), sys.exit()"
     last = f"[time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(asked)!r}), True)], sys.exit()"
     family, said = Family(lambda line: said.append(line)), []
-    for name, end in (("first", first), ("last", last)):
+    for name, end, it_drains in (("first", first, True), ("last", last, drains)):
         ready = tmp_path / name
         program = f"import os, signal, sys, time; signal.signal(15, lambda *_: ({end}))"
         program += f"; open({str(ready)!r}, 'w').close(); time.sleep(60)"
-        family.start(Child(name, [sys.executable, "-c", program], stop_time=20.0, drains=True))
+        family.start(Child(name, [sys.executable, "-c", program], stop_time=20.0, drains=it_drains))
         until(ready.exists)
     family.stop()
     assert said == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from contextlib import suppress
 
 import pytest
@@ -36,19 +37,13 @@ def chunks(data: bytes) -> bytes:
     return post(CHUNKED, body=data)
 
 
+UPGRADE = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__")
+
 HELLO = b"3\r\nabc\r\n"
 END = b"0\r\n\r\n"
 
-UPGRADE = (b"Connection: upgrade", b"Upgrade: h2c")
-TO_WEBSOCKET = (b"Connection: upgrade", b"Upgrade: websocket")
-
 # Where a body ends
 LENGTHS = {
-    "a length and an upgrade": (post(*UPGRADE, b"Content-Length: 25", body=get()), BAD),
-    "chunks and an upgrade": (post(*UPGRADE, CHUNKED, body=HELLO + END), BAD),
-    "a length and an upgrade to WebSocket": (post(*TO_WEBSOCKET, b"Content-Length: 25", body=get()), BAD),
-    "chunks and an upgrade to WebSocket": (post(*TO_WEBSOCKET, CHUNKED, body=HELLO + END), BAD),
-    "a length of nothing and an upgrade": (post(*UPGRADE, b"Content-Length: 0"), OK),
     "a length and chunks": (post(b"Content-Length: 5", CHUNKED, body=END), BAD),
     "chunks and a length": (post(CHUNKED, b"Content-Length: 5", body=END), BAD),
     "chunks twice": (post(CHUNKED, CHUNKED, body=END), BAD),
@@ -161,10 +156,7 @@ FIELDS = {
     "a method that stops": (b"GE", LATE),
     "an unknown option of the connection": (get(b"/", b"Connection: a, b,, c"), OK),
     "another protocol to change to": (get(b"/", b"Connection: upgrade", b"Upgrade: foo"), OK),
-    "HTTP/2 to change to": (
-        get(b"/", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__"),
-        OK,
-    ),
+    "HTTP/2 to change to": (get(b"/", *UPGRADE), OK),
     "an end of the connection": (get(b"/", b"Connection: close"), ([200], CLOSED)),
     "an expectation": (post(b"Expect: 100-continue", b"Content-Length: 3", body=b"abc"), ([100, 200], KEPT)),
     "another expectation": (post(b"Expect: 200-ok", b"Content-Length: 3", body=b"abc"), OK),
@@ -246,6 +238,18 @@ PIPELINES = {
     "a request in a body": (post(b"Content-Length: %d" % len(get()), body=get()), OK),
     "a request in a chunk": (chunks(b"%x\r\n%b\r\n" % (len(get()), get()) + END), OK),
     "a second one that is bad": (get() + ask(b"GET / HTTP/1.1"), ([400], CLOSED)),
+    "another protocol to change to each time": (get(b"/", *UPGRADE) * 3, ([200] * 3, KEPT)),
+    "another protocol, and a body": (post(*UPGRADE, b"Content-Length: 3", body=b"abc") + get(), ([200] * 2, KEPT)),
+    "another protocol, and chunks": (post(*UPGRADE, CHUNKED, body=HELLO + END) + get(), ([200] * 2, KEPT)),
+    "another protocol, and a request in its body": (
+        post(*UPGRADE, b"Content-Length: %d" % len(get()), body=get()), OK
+    ),
+    "another protocol, and two lengths": (
+        post(*UPGRADE, b"Content-Length: 3", b"Content-Length: 4", body=b"abcd"), BAD
+    ),
+    "another protocol, and no host": (ask(b"GET / HTTP/1.1", *UPGRADE), BAD),
+    "one that stops after another": (get() + b"GET /ha", ([200, 408], CLOSED)),
+    "one that is too large, after another": (get() + get(b"/", b"x: " + b"a" * 33_000), ([431], CLOSED)),
     "one after the end": (get(b"/", b"Connection: close") + get(), ([200], CLOSED)),
 }  # fmt: skip
 
@@ -324,6 +328,44 @@ def test_a_trailer_is_no_header(server):
     answer = server.exchange(request)
     assert statuses(answer) == [200] and b"transfer-encoding" in answer
     assert b"stolen" not in answer and b"x-forwarded-for" not in answer
+
+
+def test_a_head_that_begins_behind_a_request_is_no_larger(server):
+    """What of it came with the request before it counts, too."""
+    second = get(b"/", b"Connection: close", b"x: " + b"a" * 40_000)
+    with server.open() as connection:
+        connection.sendall(get() + second[:30_000])
+        assert statuses(read(connection, 1)[0]) == [200]
+        connection.sendall(second[30_000:])
+        assert statuses(read(connection, 1)[0]) == [431]
+
+
+def test_a_wish_for_another_protocol_takes_nothing_from_a_request(server):
+    """Java's client asks for HTTP/2 so in every first request. Its body is a body, also when it comes later."""
+    head = post(*UPGRADE, b"Content-Length: %d" % len(get()))
+    with server.open() as connection:
+        connection.sendall(head)
+        time.sleep(0.05)
+        connection.sendall(get())
+        received, _ = read(connection, 1)
+        assert statuses(received) == [200] and received.endswith(b'"size": %d}' % len(get()))
+        connection.sendall(LAST)
+        assert statuses(read(connection, 1)[0]) == [200]
+
+
+@pytest.mark.parametrize("much", [b"Content-Length: %d" % (1 << 40), CHUNKED])
+def test_a_body_that_nobody_reads_is_not_taken_for_ever(server, much):
+    """Who has its answer, a refusal say, and sends on."""
+    piece = b"a" * (1 << 20)
+    if much == CHUNKED:
+        piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+    with server.open() as connection:
+        connection.sendall(ask(b"POST /unread HTTP/1.1", HOST, much))
+        assert statuses(read(connection, 1)[0]) == [200]
+        connection.sendall(piece * 16)
+        with pytest.raises(ConnectionError):
+            for _ in range(256):
+                connection.sendall(piece)
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100])

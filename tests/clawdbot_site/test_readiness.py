@@ -10,8 +10,9 @@ from routing.health import Health
 from routing.table import Entry
 
 
-def entry(number: int, task: str = "chat") -> Entry:
-    return Entry(instance=Instance(id=number, name="m", task=task), adapter=None, health=Health(jitter=lambda: 0.0))
+def entry(number: int, task: str = "chat", tenant_id: int | None = None) -> Entry:
+    instance = Instance(id=number, name="m", task=task, tenant_id=tenant_id)
+    return Entry(instance=instance, adapter=None, health=Health(jitter=lambda: 0.0))
 
 
 def test_one_model_with_a_closed_breaker_is_enough():
@@ -32,6 +33,16 @@ def test_an_instance_may_be_tried_again_when_its_breaker_was_open_for_long_enoug
     assert some_model([down], down.health.breaker.open_until)
     assert down.health.breaker.begin(down.health.breaker.open_until)  # a probe is under way
     assert not some_model([down], down.health.breaker.open_until)
+
+
+def test_no_tenants_own_instance_speaks_for_the_platform():
+    down, own, broken = entry(1), entry(2, tenant_id=7), entry(3, tenant_id=8)
+    for each in (down, broken):
+        for _ in range(3):
+            each.health.breaker.fail(False, 0.0, 0.0, erring=False)
+    assert not some_model([down, own], 0.1)
+    assert some_model([broken], 0.1)
+    assert some_model([entry(4), broken], 0.1)
 
 
 def test_where_there_are_no_models_nobody_waits_for_one():

@@ -16,6 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from access.secure_pages import BARE
 from tests.clawdbot_site.tiny_server import EVENTS, FLOOD
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,7 @@ def refusal(answer: bytes) -> tuple[int, str]:
     head, _, body = answer.partition(b"\r\n\r\n")
     error = json.loads(body)["error"]
     assert set(error) == {"code", "message", "request_id", "retryable"} and b"application/json" in head.lower()
+    assert all(b"%s: %s" % field in head.lower() for field in BARE)
     status = int(head.split()[1])
     assert error["retryable"] is (status == 408)
     return status, error["code"]

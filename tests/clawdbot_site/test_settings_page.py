@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-READERS = {"choice", "text", "flag", "whole", "seconds", "words", "secret", "origins"}
+READERS = {"choice", "text", "flag", "whole", "seconds", "words", "secret", "origins", "url"}
 
 
 def names_read() -> set[str]:

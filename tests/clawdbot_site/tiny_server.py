@@ -58,7 +58,7 @@ class Tiny:
         elif scope["path"] == "/crash":
             os._exit(9)
         else:
-            size, more = 0, True
+            size, more = 0, scope["path"] != "/unread"
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":

@@ -70,7 +70,7 @@ def test_every_secret_comes_as_a_file(file, ours):
         given = {value.rpartition("/")[2] for value in (each.get("environment") or {}).values() if "/secrets/" in value}
         assert given <= set(each.get("secrets", [])), name
     for each in ours.values():
-        assert {"SECRET_KEY_FILE", "MASTER_KEY_FILE", "SIGNING_KEY_FILE"} <= set(each["environment"])
+        assert {"SECRET_KEY_FILE", "JWT_KEY_FILE", "MASTER_KEY_FILE", "SIGNING_KEY_FILE"} <= set(each["environment"])
     used = {secret for each in file["services"].values() for secret in each.get("secrets", [])}
     assert used == set(file["secrets"])
 

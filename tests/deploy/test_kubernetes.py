@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 from django.urls import get_resolver
 
+from access.body_limits import PAGE_BYTES
 from tests.clawdbot_site.test_settings_page import names_read
 from tests.deploy.manifests import KUBERNETES, containers, objects, pod_specs
 from tools import manifests
@@ -208,6 +209,14 @@ def test_every_reference_is_to_something_that_is_there(default):
             for path in each["spec"]["rules"][0]["http"]["paths"]:
                 backend = path["backend"]["service"]
                 assert backend["port"]["name"] in {port["name"] for port in services[backend["name"]]["ports"]}
+
+
+def test_no_ingress_is_narrower_than_the_server(default):
+    """Forms of the consoles; and nginx counts all messages of a call of gRPC together."""
+    prefix = "nginx.ingress.kubernetes.io/"
+    said = [each["metadata"]["annotations"] for each in default if each["kind"] == "Ingress"]
+    sizes = {each.get(f"{prefix}backend-protocol"): each[f"{prefix}proxy-body-size"] for each in said}
+    assert sizes == {None: f"{PAGE_BYTES >> 20}m", "GRPC": "0"}
 
 
 def test_every_selector_finds_its_pods(default):

@@ -140,6 +140,49 @@ async def test_a_slow_resolver_counts_in_the_time_to_connect(monkeypatch):
     assert [each.daemon for each in threading.enumerate() if each.name == "look-up"] == [True]
 
 
+async def test_names_that_nobody_answers_for_keep_no_other_waiting(monkeypatch):
+    over, asked = threading.Event(), []
+
+    def found(name, port, *_, **__):
+        asked.append(name)
+        if name != "quick.example":
+            over.wait(20)
+        return [(socket.AF_INET, 1, 6, "", ("1.1.1.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(addresses, "MOST_LOOK_UPS", 51)
+    names = [f"slow{number % 50}.example" for number in range(100)]
+    slow = [asyncio.ensure_future(addresses.resolve(name, 443, private=False)) for name in names]
+    try:
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                assert (await addresses.resolve("quick.example", 443, private=False))[0].host == "1.1.1.1"
+            assert await asyncio.to_thread(lambda: True)
+            last = asyncio.ensure_future(addresses.resolve("slow50.example", 443, private=False))
+            await asyncio.sleep(0)
+            with pytest.raises(OSError, match="too many"):
+                await addresses.resolve("quick.example", 443, private=False)
+            slow[0].cancel()
+            over.set()
+            told = await asyncio.gather(*slow[1:], last)
+    finally:
+        over.set()
+    assert {each[0].host for each in told} == {"1.1.1.1"}
+    assert sorted(asked) == sorted([*names[:50], "slow50.example", "quick.example", "quick.example"])
+    assert addresses._asking == {}
+
+
+async def test_a_name_nobody_has_is_told_to_all_who_asked(monkeypatch):
+    def found(*_, **__):
+        time.sleep(0.1)
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    both = [addresses.resolve("nobody.example", 443, private=False) for _ in range(2)]
+    said = await asyncio.gather(*both, return_exceptions=True)
+    assert [type(each) for each in said] == [socket.gaierror] * 2 and addresses._asking == {}
+
+
 @pytest.fixture
 def listener():
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -168,3 +211,30 @@ async def test_a_socket_that_reached_somebody_else_is_closed(monkeypatch, listen
         await addresses.connect("1.1.1.1", listener, private=False)
     with pytest.raises(AddressRefused):
         addresses.connect_blocking("1.1.1.1", listener, private=False, timeout=5)
+
+
+async def test_an_address_that_is_silent_does_not_take_all_the_time(monkeypatch, listener):
+    """As IPv6 that a firewall swallows beside IPv4 that works."""
+    answers(monkeypatch, "127.0.0.2", "127.0.0.1")
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def swallowed(link, place):
+        await (asyncio.sleep(60) if place[0] == "127.0.0.2" else connect(link, place))
+
+    class Swallowed(socket.socket):
+        def connect(self, place):
+            if place[0] == "127.0.0.2" and self.gettimeout():
+                time.sleep(self.gettimeout())
+                raise TimeoutError
+            super().connect(place)
+
+    monkeypatch.setattr(loop, "sock_connect", swallowed)
+    monkeypatch.setattr(addresses, "_socket", lambda address: Swallowed(address.family, socket.SOCK_STREAM))
+    began = time.monotonic()
+    link = await addresses.connect("here.example", listener, private=True)
+    assert link.getpeername() == ("127.0.0.1", listener)
+    link.close()
+    with addresses.connect_blocking("here.example", listener, private=True, timeout=5) as link:
+        assert link.getpeername() == ("127.0.0.1", listener)
+    assert time.monotonic() - began < 4

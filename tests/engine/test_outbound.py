@@ -51,6 +51,13 @@ async def test_it_gets(http: HttpClient, upstream: Upstream) -> None:
     assert (await response.read(), upstream.requests[0].method) == (b"here", "GET")
 
 
+async def test_no_space_of_an_address_ends_the_line_it_stands_in(http: HttpClient, upstream: Upstream) -> None:
+    upstream.answers(wire.answer(200, b"here"))
+    response = await http.get(f"{upstream.url}/a b HTTP/1.1", headers={}, timeouts=PATIENT)
+    await response.close()
+    assert upstream.requests[0].path == "/v1/a%20b%20HTTP/1.1"
+
+
 async def test_it_gives_chunks_as_they_arrive(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers(wire.streamed([b"one", b"two", b"three"], pause=0.02))
     response = await post(http, upstream)

@@ -66,7 +66,8 @@ class Trap:
         self.heard: list[bytes] = []
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.server.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         while True:
@@ -82,6 +83,9 @@ class Trap:
                     self.heard.append(b"")
 
     def close(self) -> None:
+        """The port is free then: a socket that is closed under a thread which accepts goes on listening."""
+        self.server.shutdown(socket.SHUT_RDWR)
+        self._thread.join(5)
         self.server.close()
 
 

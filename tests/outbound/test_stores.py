@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import redis
 
 from engine.errors import StoreUnavailable
 from tenants.addresses import parse
@@ -18,12 +20,20 @@ from tests.services.valkey import ValkeyServer
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A server on loopback and on a socket."""
-    with listening() as free:
-        port = free.port
-    server = ValkeyServer(tmp_path_factory.mktemp("own"), options=["--port", str(port), "--bind", "127.0.0.1"])
-    server.start()
+    server, port = started(tmp_path_factory)
     yield f"redis://127.0.0.1:{port}/0", server.url
     server.stop()
+
+
+def started(folders):
+    """On a port that nobody else takes in the moment between."""
+    while True:
+        with listening() as free:
+            port = free.port
+        server = ValkeyServer(folders.mktemp("own"), options=["--port", str(port), "--bind", "127.0.0.1"])
+        with contextlib.suppress(redis.ConnectionError):
+            server.start()
+            return server, port
 
 
 async def pinged(url):

@@ -107,6 +107,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             EMAIL_PORT=str(free_port()),
             EMAIL_HOST_USER="mailer",
             OIDC_ISSUER=f"http://127.0.0.1:{free_port()}",
+            OIDC_PRIVATE="on",
             OIDC_CLIENT_ID="clawdbot",
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
             OTEL_EXPORTER_OTLP_HEADERS=f"x-key={SECRETS['collector']}",

@@ -26,6 +26,7 @@ from tests.product.running import Product, until
 from tests.product.upstreams import reset
 
 SECONDS = float(os.environ.get("OUTAGE_SECONDS", "3"))
+BACK = float(os.environ.get("OUTAGE_BACK", "60"))  # seconds it may take until all is as before
 CLEAR = {(503, "audit_unavailable"), (503, "store_unavailable"), (200, "")}
 
 
@@ -207,7 +208,7 @@ def test_an_outage_is_refused_clearly_lost_nowhere_and_over_when_it_is_over(plac
         time.sleep(SECONDS)  # the length of the outage
         getattr(place, name).mend()
         ended, good = answers.ended, refused[200, ""]
-        until(lambda: answers.ended > ended + 20 and refused[200, ""] > good + 20, "it answers as before", 60)
+        until(lambda: answers.ended > ended + 20 and refused[200, ""] > good + 20, "it answers as before", BACK)
         began = refused.total(), answers.refused
         time.sleep(0.5)
         assert refused.total() > began[0] and answers.refused == began[1]

@@ -117,6 +117,37 @@ def test_a_grpc_worker_that_dies_is_replaced_and_the_others_serve(product: Produ
             assert call(channel, product.key) == ANSWER
 
 
+def test_grpc_workers_are_replaced_without_a_cut_stream(product: Product, model: Upstream):
+    """SIGHUP to their supervisor while every one of them streams; whoever calls meanwhile is answered."""
+    pieces = [f"piece {number}, " for number in range(40)]
+    model.answers(whole(ANSWER), streamed(events(*pieces), 0.1), choose=by_stream)
+    server = product.child("gRPC server")
+    before = set(children(server))
+
+    def streamed_text(channel: grpc.Channel) -> str:
+        method = channel.unary_stream(
+            f"/{SERVICE}/StreamChat", pb.ChatRequest.SerializeToString, pb.ChatEvent.FromString
+        )
+        about = (("authorization", f"Bearer {product.key}"),)
+        frames = method(pb.ChatRequest(message="Hello"), metadata=about, timeout=60, wait_for_ready=True)
+        return "".join(frame.delta.content for frame in frames)
+
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as pool:
+        channels = [stack.enter_context(own_channel(product)) for _ in range(AT_ONCE)]
+        asked = len(model.requests)
+        texts = [pool.submit(streamed_text, channel) for channel in channels]
+        until(lambda: len(model.requests) == asked + AT_ONCE, "all stream")
+        os.kill(server, signal.SIGHUP)
+        calls = 0
+        while before & set(children(server)) or not all(text.done() for text in texts):
+            with own_channel(product) as channel:
+                assert call(channel, product.key) == ANSWER
+            calls += 1
+        assert [text.result() for text in texts] == ["".join(pieces)] * AT_ONCE
+    assert calls and len(children(server)) == GRPC_WORKERS
+    reset(model)
+
+
 # deploy/nginx -------------------------------------------------------------------------------------------------------
 
 
@@ -259,6 +290,27 @@ def test_what_it_refuses_has_the_one_shape(proxy: Nginx, request_bytes, status, 
     assert error["code"] == code
     assert error["request_id"]
     assert set(error) == {"code", "message", "request_id", "retryable"}
+
+
+@needs_nginx
+def test_a_form_of_the_consoles_may_be_larger(proxy: Nginx):
+    head = b"POST /console/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+    assert exchange(proxy, head % ((32 << 20) + 1))[0] == 413
+    with socket.create_connection(("127.0.0.1", proxy.http), timeout=1) as connection:
+        connection.sendall(head % (32 << 20))
+        with pytest.raises(TimeoutError):  # it waits for the form
+            connection.recv(1)
+
+
+@needs_nginx
+@pytest.mark.parametrize("wish", ["h2c", "websocket, h2c", "other/1"])
+def test_a_wish_for_another_protocol_ends_at_the_proxy(proxy: Nginx, product: Product, wish):
+    """As Java's client has it in its first request."""
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": wish, "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+    for client in (through(proxy, product.key), product.http()):
+        with client:
+            for _ in range(2):
+                assert client.post("/api/chat", json={"message": "Hello"}, headers=headers).status_code == 200
 
 
 @needs_nginx

@@ -182,16 +182,22 @@ def test_there_need_be_none(tmp_path):
         assert product.ask().status_code == 200
 
 
-def test_it_finishes_streams_on_sigterm(tmp_path):
+def test_it_finishes_streams_whatever_asks_it_to_end(tmp_path):
+    """SIGHUP, after which the launcher starts the next one, then SIGTERM to the product."""
     with upstream_in_thread() as model:
         words = [f"word{number} " for number in range(20)]
         model.answers(whole("x"), streamed(events(*words), 0.1), choose=by_stream)
         with Product(tmp_path / "var", MODEL_ENDPOINT=model.url).up() as product:
-            with grpc.insecure_channel(product.access["grpc_target"]) as channel:
-                call = stream_chat(channel, product.key)
-                assert next(call).WhichOneof("kind") == "start"
-                product.send(signal.SIGTERM)
-                received = list(call)
-            assert received[-1].done.message.content == "".join(words)
+            first = product.child("gRPC server")
+            for end in (lambda: os.kill(first, signal.SIGHUP), lambda: product.send(signal.SIGTERM)):
+                with grpc.insecure_channel(
+                    product.access["grpc_target"], [("grpc.use_local_subchannel_pool", 1)]
+                ) as channel:
+                    grpc.channel_ready_future(channel).result(60)
+                    call = stream_chat(channel, product.key)
+                    assert next(call).WhichOneof("kind") == "start"
+                    end()
+                    assert list(call)[-1].done.message.content == "".join(words)
+                until(lambda: product.child("gRPC server") != first, "it has ended", 60)
             assert product.wait() == 0
         assert product.processes() == []

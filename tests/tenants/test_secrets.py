@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from tenants.secrets import SealBroken, Vault, open_sealed, seal
+from tenants.secrets import SealBroken, Vault, master_keys, open_sealed, seal
 
 PLACE = {"tenant_id": 1, "row_id": 7, "purpose": "provider key"}
 
@@ -85,3 +85,13 @@ def test_a_file_that_is_being_written_says_what_it_said_last(settings, tmp_path)
     assert open_sealed(sealed, **PLACE) == "sk"
     file.unlink()
     assert open_sealed(sealed, **PLACE) == "sk"
+
+
+def test_nothing_is_sealed_with_half_a_key(settings, tmp_path):
+    old, new, file = "Zu4-kQ9x" * 5, "q8Zr-Lw3" * 5, tmp_path / "master_key"
+    settings.MASTER_KEY, settings.MASTER_KEY_FILE = old, file
+    for text in (new[:31], f"{new[:7]},{old}", f"{old},", f"{old},{new[:9]}"):
+        file.write_text(text)
+        assert master_keys() == [old]
+    file.write_text(f"{old},{new}\n")
+    assert master_keys() == [old, new]

@@ -68,6 +68,22 @@ def test_a_file_that_is_away_says_what_it_said(tmp_path, caplog):
     assert "JWT_KEY_FILE" in caplog.text and NEW not in caplog.text
 
 
+def test_half_a_key_is_none(tmp_path, caplog):
+    """What a reader finds while somebody writes: anybody could sign with three letters."""
+    file, clock = tmp_path / "jwt_key", Clock()
+    file.write_text(OLD)
+    keys = TokenKeys([OLD], file, clock=clock)
+    before = keys.all()
+    for text in (OLD[:3], f"{OLD},{NEW[:31]}", f"{NEW[:1]},{OLD}", ",", " "):
+        file.write_text(text)
+        clock.now += AGAIN
+        assert keys.all() is before
+    assert "too short" in caplog.text and OLD[:3] not in caplog.text
+    file.write_text(f"{OLD},{NEW}")
+    clock.now += AGAIN
+    assert keys.all() == (OLD, NEW)
+
+
 def test_it_looks_at_the_file_once_a_second(tmp_path):
     file, clock = tmp_path / "jwt_key", Clock()
     file.write_text(NEW)

@@ -42,7 +42,7 @@ def choose(site: ConsoleSite, request: HttpRequest) -> HttpResponse:
         messages.success(request, _("Saved."))
         response = HttpResponseRedirect(reverse("console:choose"))
         if settings.LANGUAGE_COOKIE_NAME in request.COOKIES:  # kept by the switch at the top of pages
-            languages.remember(response, user.language, secure=request.is_secure())
+            languages.remember(response, user.language)
         return response
     context = {"title": _("Tenants and language"), "found": found, "form": form, "current": place_of(request)}
     return site.page(request, "tenant/choose.html", context)

@@ -11,7 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from access import bodies
-from access.edges.grpc.beside import Unreadable
+from access.edges.grpc.beside import Beside
 from access.edges.grpc.service import SERVICE, ChatService
 from access.parts import Parts
 
@@ -49,9 +49,7 @@ class GrpcServer:
         self._ready = ready
         self._service = ChatService(parts)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
-        self._server = grpc.aio.server(
-            interceptors=[Unreadable()], options=options, maximum_concurrent_rpcs=CALLS_AT_ONCE
-        )
+        self._server = grpc.aio.server(interceptors=[Beside()], options=options, maximum_concurrent_rpcs=CALLS_AT_ONCE)
         self._server.add_generic_rpc_handlers((self._service.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

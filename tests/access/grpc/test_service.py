@@ -21,7 +21,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from access import errors
-from access.edges.grpc import writing
+from access.edges.grpc import beside, writing
+from access.edges.grpc.beside import Beside
 from access.edges.grpc.calls import address_of
 from access.edges.grpc.generated import chat_pb2 as pb
 from access.edges.grpc.server import GrpcServer
@@ -236,6 +237,36 @@ async def test_health_follows_readiness():
         ready = True
         await server.drain()
         assert await state(SERVICE) == STATES.NOT_SERVING
+
+
+async def test_strangers_who_watch_its_health_leave_room_for_calls_and_probes(monkeypatch):
+    monkeypatch.setattr("access.edges.grpc.server.Beside", lambda: Beside(2))
+    site = build()
+    async with served(site) as (_, channel):
+        health = health_pb2_grpc.HealthStub(channel)
+        watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+        for watch in watches:
+            await watch.read()
+        assert await health.Watch(health_pb2.HealthCheckRequest()).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        reflected = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        assert await reflected(iter([])).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await health.Check(health_pb2.HealthCheckRequest())).status == STATES.SERVING
+        await chat(channel, HI, metadata=metadata(site.alice))
+        watches[0].cancel()
+        async with asyncio.timeout(5):
+            while await (again := health.Watch(health_pb2.HealthCheckRequest())).read() is grpc.aio.EOF:
+                await asyncio.sleep(0.01)
+            again.cancel()
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+async def test_a_stranger_who_sends_no_message_is_not_waited_for(monkeypatch, method):
+    monkeypatch.setattr(beside, "SENT_WITHIN", 0.2)
+    async with served(build()) as (_, channel):
+        for sends_on in (True, False):
+            call = channel.stream_stream(f"/grpc.health.v1.Health/{method}")(timeout=10)
+            await (call.wait_for_connection() if sends_on else call.done_writing())
+            assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_who_watches_its_health_is_not_waited_for():

@@ -89,6 +89,18 @@ def test_what_a_killed_process_counted_stays(tmp_path, lives):
     assert counted(reader) == 11
 
 
+def test_who_comes_takes_the_place_of_one_that_died_before_a_free_one(tmp_path, lives):
+    """Else nobody might ever take it, as after a replacement, and it would be missed for ever."""
+    reader, replaced, victim = joined(tmp_path, "grpc"), joined(tmp_path), lives()
+    said(replaced, 2, ended=True)
+    replaced.leave()
+    victim.kill()
+    victim.wait()
+    assert victim.worker == "web-1" and workers(reader) == {"web-1": 0.0}
+    assert lives().worker == "web-1" and workers(reader) == {"web-1": 1.0}
+    assert lives().worker == "web-0" and counted(reader) == 2 + 5 + 5 + 5
+
+
 def test_what_is_included_is_not_counted_twice(tmp_path):
     """Whoever takes a place may die before the file there is gone."""
     reader, first = joined(tmp_path, "grpc"), joined(tmp_path)

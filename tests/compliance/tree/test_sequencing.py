@@ -2,10 +2,12 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 
 import pytest
 
@@ -15,7 +17,7 @@ from compliance.tree.sequencing import Duty, sequence
 from tests.compliance.tree.test_folding import folded
 from tests.compliance.tree.trees import SIGNER
 
-KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+KEY = b64encode(secrets.token_bytes(32)).decode()
 WRITER = """
 import asyncio, django
 django.setup()
