@@ -2,12 +2,10 @@
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import time
-from base64 import b64encode
 
 import pytest
 
@@ -15,9 +13,8 @@ from compliance.tree.database import tree_database
 from compliance.tree.folding import NotLeading
 from compliance.tree.sequencing import Duty, sequence
 from tests.compliance.tree.test_folding import folded
-from tests.compliance.tree.trees import SIGNER
+from tests.compliance.tree.trees import KEY, SIGNER
 
-KEY = b64encode(secrets.token_bytes(32)).decode()
 WRITER = """
 import asyncio, django
 django.setup()

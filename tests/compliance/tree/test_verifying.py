@@ -8,7 +8,7 @@ from django.core.management import call_command
 
 from benchmarks.tampering import Tamperer
 from compliance.journal import slots
-from tests.compliance.tree.trees import SIGNER
+from tests.compliance.tree.trees import KEY, SIGNER
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def tamperer(told, seeded):
 @pytest.fixture
 def audit(tree, settings):
     """(exit code, output) of `manage.py audit …`, with the key and the storage of the tree."""
-    settings.SIGNING_KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+    settings.SIGNING_KEY = KEY
     settings.STORAGES = {
         **settings.STORAGES,
         "default": {
