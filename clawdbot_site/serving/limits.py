@@ -196,16 +196,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and not self._should_upgrade():
             self._declined = True
             return
-        if self.parser.should_upgrade() and self._announces_body():
-            raise self._refusing(MALFORMED)  # the parser reads no body behind an upgrade: it would be the next request
         self._disarm()
         super().on_headers_complete()
         self._reading_head = False
         if self.server_state.draining and self.cycle is not None:
             self.cycle.keep_alive = False  # the client's next request goes to somebody who stays
-
-    def _announces_body(self) -> bool:
-        return self._head.chunked or any(name == b"content-length" and int(value) for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

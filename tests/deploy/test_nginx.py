@@ -139,9 +139,10 @@ def test_a_full_disk_of_its_own_is_said_in_the_one_shape(tmp_path):
     assert answer.json()["error"]["code"] == "unavailable"
 
 
-def test_a_body_of_twenty_mebibytes_passes_as_it_is(tmp_path):
-    body = b"a" * (20 * MEBIBYTE)
-    head = b"POST /api/chat HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n" % len(body)
+@pytest.mark.parametrize(("path", "size"), [(b"/api/chat", 20), (b"/console/words/import", 32)])
+def test_a_body_as_large_as_the_server_takes_passes_as_it_is(tmp_path, path, size):
+    body = b"a" * (size * MEBIBYTE)
+    head = b"POST " + path + b" HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n" % len(body)
     with asked(tmp_path, head + body) as (behind, connection):
         read_until(connection, b"200 OK")
     assert behind.request.partition(b"\r\n\r\n")[2] == body
