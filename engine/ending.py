@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
+from math import inf
 from typing import Any
 
 import msgspec
@@ -121,7 +122,7 @@ class Endings:
         would double it: the answer waits a moment, then goes out, and the turn is added when the store is back."""
         said = [*(message for message in turn.messages if not message.passing), turn.choices()[0].message]
         append = partial(self._sessions.append, session, said, turn.answerer(), turn.id)
-        if not await _done_within(append, (0.0, *retrying.STORE_PAUSES)):
+        if not await _done_within(append, (0.0, *retrying.STORE_PAUSES), patience=retrying.STORE_PATIENCE):
             log.warning("turn %s is not in session %s yet: the store is away", turn.id, session.id)
             self._in_background(self._remember_later(append, turn.id, session))
         turn.appended = True  # only now: who is cancelled above comes here again, and the same turn is added once
@@ -234,8 +235,12 @@ class Endings:
             log.error("the end of a turn could not be recorded: %r", error)
 
 
-async def _done_within(append: Append, pauses: Sequence[float]) -> bool:
+async def _done_within(append: Append, pauses: Sequence[float], *, patience: float = inf) -> bool:
+    """One more try is made within `patience` seconds: a store that does not even refuse takes long over each."""
+    until = time.monotonic() + patience
     for pause in pauses:
+        if time.monotonic() > until:
+            break
         if pause:
             await asyncio.sleep(pause)
         try:

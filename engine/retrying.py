@@ -10,6 +10,7 @@ RESERVE: Final = 10.0  # retries in hand at first, and the most that quiet times
 CONCURRENT: Final = 3  # retries at a time that are always allowed
 STORE_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.5)  # seconds before a session is written to again, while its answer waits
 STORE_LATER: Final = (1.0,) * 120  # and when it has gone out
+STORE_PATIENCE: Final = 3.0  # seconds after which the answer waits for no further try
 
 
 def may_retry(tries: int) -> bool:

@@ -315,6 +315,24 @@ async def test_it_answers_though_the_session_cannot_be_written_and_tries_again(m
     assert parts.sessions.attempts == 6 and len(parts.sessions.kept[done.session_id].history) == 2
 
 
+async def test_a_store_that_hangs_takes_no_longer_than_one_that_refuses(monkeypatch):
+    monkeypatch.setattr(retrying, "STORE_PATIENCE", 0.02)
+    monkeypatch.setattr(retrying, "STORE_PAUSES", (0.001,) * 20)
+    engine, parts = build()
+    parts.sessions.away, append = 1000, parts.sessions.append
+
+    async def hangs(*turn: object) -> None:
+        await asyncio.sleep(0.02)
+        await append(*turn)
+
+    monkeypatch.setattr(parts.sessions, "append", hangs)
+    await engine.complete(ALICE, ask(remember=True))
+    assert parts.sessions.attempts <= 2
+    parts.sessions.away = 0
+    await engine.drain()
+    assert len(parts.sessions.kept["s1"].history) == 2
+
+
 async def test_it_waits_a_moment_for_a_store_that_comes_back(monkeypatch):
     monkeypatch.setattr(retrying, "STORE_PAUSES", (0.001, 0.001))
     engine, parts = build()
