@@ -127,6 +127,14 @@ def test_a_request_becomes_nothing_but_a_websocket(tmp_path):
     assert not {b"upgrade", b"connection"} & {name for name, _ in behind.fields()}
 
 
+def test_what_is_to_become_one_says_so_once(tmp_path):
+    fields = b"Host: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n"
+    with asked(tmp_path, b"GET /ws/chat HTTP/1.1\r\n" + fields) as (behind, connection):
+        read_until(connection, b"200 OK")
+    said = [(name, value) for name, value in behind.fields() if name in (b"connection", b"upgrade")]
+    assert sorted(said) == [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
+
+
 def test_a_full_disk_of_its_own_is_said_in_the_one_shape(tmp_path):
     proxy = Nginx(tmp_path / "etc", web=1, grpc=1)
     proxy.start()
