@@ -18,6 +18,7 @@ from sessions_app.records import Line
 from sessions_app.recovery import Base
 from sessions_app.shelf import Shelf
 
+PATIENCE: Final = 10.0  # seconds; a database that does not even refuse is away, too
 THREADS: Final = 4  # touches at the same time; more of them wait
 T = TypeVar("T")
 
@@ -61,7 +62,11 @@ class Archive:
         self._threads.shutdown()
 
     async def _do(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _done, work)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, _done, work)
+        except TimeoutError as error:
+            raise StoreUnavailable from error
 
 
 def _warm() -> None:

@@ -72,3 +72,12 @@ async def test_nobody_asks_again_once_they_are_migrated(monkeypatch):
     migrated = Migrated([])
     monkeypatch.setattr(migrated, "_ask", None)
     assert await migrated()
+
+
+async def test_the_first_look_is_before_anybody_asks(monkeypatch):
+    migrated = Migrated(["default"])
+    monkeypatch.setattr(migrated, "_ask", migrated._lacking.clear)
+    migrated.begin()
+    await migrated._first
+    monkeypatch.setattr(migrated, "_ask", None)
+    assert await migrated()

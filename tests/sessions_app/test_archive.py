@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from compliance.sealing.vault import SubjectVault
 from engine.errors import SessionNotFound, StoreUnavailable
 from engine.snapshots import Cell
 from sessions_app import shelf
+from sessions_app.archive import Archive
 from sessions_app.erasing import ArchiveEraser, SessionEraser
 from sessions_app.layout import Home, idle_member
 from sessions_app.sweeping import Sweeper, index_all
@@ -250,6 +252,19 @@ async def test_sessions_stay_while_object_storage_is_away(place, settings):
         await place.sessions.read(ALICE.principal, "s1")
     settings.STORAGES = there
     assert (await place.sessions.read(ALICE.principal, "s1"))["version"] == 2
+
+
+async def test_what_hangs_is_away(monkeypatch):
+    monkeypatch.setattr("sessions_app.archive.PATIENCE", 0.02)
+    hangs, archive = threading.Event(), Archive(SubjectVault(), threads=1)
+    monkeypatch.setattr(archive._shelf, "get", lambda *_: hangs.wait(20))
+    try:
+        for _ in range(2):  # the second one does not even begin
+            with pytest.raises(StoreUnavailable):
+                await archive.fetch(Home(1, "1"), "s")
+    finally:
+        hangs.set()
+        archive.close()
 
 
 async def test_a_list_has_both_kinds_the_last_active_first(place):
