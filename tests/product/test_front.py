@@ -82,13 +82,19 @@ def test_every_web_worker_has_a_share_of_the_connections(product: Product):
         connection.getresponse().read()
         return connection
 
+    # Nobody is left out; the shares are not equal, for who is awake first takes the next (docs/deploy.md). On a machine
+    # with other work a worker may sleep through the first of them.
+    count = 0
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as pool:
-        for connection in pool.map(opened, range(MANY)):
-            stack.callback(connection.close)
-        spread = held(product.workers(), product.port)
-    assert len(spread) == WORKERS
-    assert sum(spread.values()) == MANY
-    # Nobody is left out; the shares are not equal, for who is awake first takes the next (docs/deploy.md).
+        for _ in range(4):
+            for connection in pool.map(opened, range(MANY)):
+                stack.callback(connection.close)
+            count += MANY
+            spread = held(product.workers(), product.port)
+            assert sum(spread.values()) == count
+            if len(spread) == WORKERS and min(spread.values()) >= MANY // WORKERS // 8:
+                break
+    assert len(spread) == WORKERS, spread
     assert min(spread.values()) >= MANY // WORKERS // 8, spread
 
 
