@@ -59,6 +59,12 @@ LONGEST = (
     "product/test_selftest.py",
     "product/test_starts_and_stops.py",
     "product/test_dependencies.py",
+    "product/test_canaries.py",
+    "product/test_prometheus.py",
+    "product/test_rolling.py",
+    "product/test_front.py",
+    "product/test_described.py",
+    "product/test_hostile_wire.py",
     "product/test_resume.py",
     "product/test_erasing.py",
 )
