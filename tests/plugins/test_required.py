@@ -264,9 +264,9 @@ async def test_it_tells_how_long_hooks_took():
 
 async def test_it_says_how_each_plugin_is_doing():
     class Late(Failing):
-        def pre_process(self, context):
-            time.sleep(0.005)  # what takes no time rounds to none
-            super().pre_process(context)
+        async def pre_process(self, context):
+            await asyncio.sleep(0.005)  # what takes no time rounds to none
+            await super().pre_process(context)
 
     plugins = chain(active(Late(ValueError("x" * 999)), required=True), MISSING)
     with pytest.raises(PluginUnavailable):
