@@ -70,7 +70,7 @@ class AlertRuleAdmin(PlatformAdmin):
 
     @display(description=_("Tell of"), ordering="kind")
     def name(self, rule: AlertRule) -> str:
-        return str(rule)
+        return str(rule.get_kind_display())
 
     @display(description=_("Threshold"))
     def limit_now(self, rule: AlertRule) -> str:

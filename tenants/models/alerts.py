@@ -86,7 +86,8 @@ class AlertRule(TenantScopedModel):
         ]
 
     def __str__(self) -> str:
-        return str(self.get_kind_display())
+        """The same in every language: it is put on record."""
+        return self.kind
 
     def clean(self) -> None:
         if self.tenant_id is not None and self.kind in PLATFORM_ONLY:
@@ -145,7 +146,7 @@ class Alert(TenantScopedModel):
         indexes = [models.Index(fields=["tenant", "-id"], name="alert_by_tenant")]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.subject}".strip()
+        return f"{self.kind} {self.subject}".strip()
 
 
 class ServiceObjective(TenantScopedModel):

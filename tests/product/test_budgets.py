@@ -105,7 +105,9 @@ def test_it_keeps_a_budget_of_money_over_both_workers(gateway, limited, upstream
                 each.status_code for each in pool.map(lambda _: head_of(gateway, "/api/chat", TALK), range(32))
             ]
     assert set(statuses) == {200, 429}
-    refused = head_of(gateway, "/api/chat", TALK)
+    # One was refused for what others had set aside: once they have ended there may be room for a few more.
+    while (refused := head_of(gateway, "/api/chat", TALK)).status_code == 200 and time.monotonic() < deadline:
+        statuses.append(200)
     assert refused.status_code == 429 and refused.json()["error"]["code"] == "budget_exceeded"
     assert int(refused.headers["retry-after"]) > 60 or "Ask for fewer" in refused.text
     assert len(upstream.requests) - before == statuses.count(200)

@@ -73,6 +73,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             MODEL_NAME="scripted",
             METRICS_TOKEN=TOKEN,
             ALERT_SECONDS="1",
+            WEBHOOK_PRIVATE="true",
         )
         with product.up():
             load = Load(product)

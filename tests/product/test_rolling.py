@@ -17,7 +17,7 @@ async def test_nobody_notices_rolling_restarts(gateway: Product, upstream: Upstr
     """Requests, streams of six seconds, sockets that break off and resume elsewhere, and gRPC calls."""
     upstream.answers(whole("All at once."), streamed(events(*PIECES), 0.12), choose=by_stream)
     gateways = [f"web:{free_port()}", f"web:{free_port()}", f"grpc:{free_port()}"]
-    environment = {**gateway.environment, "DRAIN_DELAY": "1"}
+    environment = {**gateway.environment, "DRAIN_DELAY": "1", "METRICS_PORT": "0"}
     more = [int(gateway.access["grpc_target"].rpartition(":")[2])]
     async with placed(environment, gateways, tmp_path / "fleet.log", more_grpc=more) as place:
         load = Load(place.web.port, place.grpc.port, gateway.key, "All at once.", "".join(PIECES))

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.adapters.upstream import Upstream
 from tests.product.running import ROOT, Product, until
-from tests.sdk_js.conftest import READ, TEXT, asked, is_whole, turns
+from tests.sdk_js.conftest import READ, TEXT, asked, is_whole, somebodys_page, turns
 from tests.sdk_js.network import Network
 
 
@@ -46,7 +46,7 @@ def test_what_is_asked_offline_is_answered_once_the_network_is_back(page: Page, 
 def test_a_page_of_another_origin_may_load_it(browser: Browser, upstream: Upstream, product: Product):
     """A page on `localhost` is foreign to the product on 127.0.0.1: modules are only loaded where that is allowed."""
     with closing(browser.new_page()) as page:
-        page.goto(f"http://localhost:{product.port}/livez")
+        somebodys_page(page, f"http://localhost:{product.port}")
         page.evaluate("document.body.innerHTML = ''")
         page.add_script_tag(
             type="module",
@@ -62,7 +62,7 @@ def test_a_page_of_another_origin_may_load_it(browser: Browser, upstream: Upstre
 
 def test_it_is_a_plain_script_too(browser: Browser, upstream: Upstream, product: Product):
     with closing(browser.new_page()) as page:
-        page.goto(f"{product.url}/livez")
+        somebodys_page(page, product.url)
         page.add_script_tag(url="/static/sdk/clawdbot.global.js")
         happened, code = page.evaluate(
             """async (key) => {
@@ -95,7 +95,7 @@ def test_the_example_of_the_readme_works(browser: Browser, upstream: Upstream, p
         text = (ROOT / name).read_text(encoding="utf-8")
         (example,) = re.findall(r'<script type="module">(.*?)</script>', text, re.DOTALL)
         with closing(browser.new_page()) as page:
-            page.goto(f"{product.url}/livez")
+            somebodys_page(page, product.url)
             page.evaluate("document.body.innerHTML = ''")
             example = example.replace("http://127.0.0.1:8000", product.url).replace("KEY", f'"{product.key}"')
             page.add_script_tag(type="module", content=example)

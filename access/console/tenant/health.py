@@ -6,7 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from access.console import health
 from access.console.tenant.scoped import here
@@ -26,7 +27,7 @@ def shown(site: Any, request: HttpRequest, form: Any = None) -> HttpResponse:
 def objective(site: Any, request: HttpRequest) -> HttpResponse:
     place = here(request)
     if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
+        return redirect("console:health")  # whoever comes back to a form that was refused
     if not place.may(AREA, "change"):
         raise PermissionDenied
     answer: HttpResponse = health.change(

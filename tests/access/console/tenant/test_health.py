@@ -57,7 +57,8 @@ def test_what_is_no_objective_is_refused(cast: SimpleNamespace, alice: Client, a
 
 
 def test_a_link_changes_nothing(cast: SimpleNamespace, alice: Client) -> None:
-    assert alice.get(f"{SET}?completion=60").status_code == 405
+    assert alice.get(f"{SET}?completion=60").status_code == 302
+    assert not ServiceObjective.objects.everywhere().exists()
 
 
 def test_who_may_only_look_sees_no_form(cast: SimpleNamespace, as_role: SignIn) -> None:
