@@ -119,17 +119,17 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-def somebodys_page(page: Page, origin: str) -> None:
-    """An empty page of that origin, without a policy of ours."""
-    page.route("**/somebodys-page", lambda route: route.fulfill(content_type="text/html", body="<body></body>"))
-    page.goto(f"{origin}/somebodys-page")
+def somebodys_page(browser: Browser, origin: str) -> Page:
+    """A page of that origin without a policy of ours, as another's is."""
+    page = browser.new_page(bypass_csp=True)
+    page.goto(f"{origin}/livez")
+    return page
 
 
 @pytest.fixture
 def page(browser: Browser, network: Network, product: Product) -> Iterator[Page]:
     """A page of the product's own origin, behind the network, with the SDK in `window.sdk` and a `client`."""
-    page = browser.new_page()
-    somebodys_page(page, network.url)
+    page = somebodys_page(browser, network.url)
     page.evaluate(
         """async (key) => {
             window.sdk = await import("/static/sdk/clawdbot.js");

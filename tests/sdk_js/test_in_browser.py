@@ -45,8 +45,7 @@ def test_what_is_asked_offline_is_answered_once_the_network_is_back(page: Page, 
 
 def test_a_page_of_another_origin_may_load_it(browser: Browser, upstream: Upstream, product: Product):
     """A page on `localhost` is foreign to the product on 127.0.0.1: modules are only loaded where that is allowed."""
-    with closing(browser.new_page()) as page:
-        somebodys_page(page, f"http://localhost:{product.port}")
+    with closing(somebodys_page(browser, f"http://localhost:{product.port}")) as page:
         page.evaluate("document.body.innerHTML = ''")
         page.add_script_tag(
             type="module",
@@ -61,8 +60,7 @@ def test_a_page_of_another_origin_may_load_it(browser: Browser, upstream: Upstre
 
 
 def test_it_is_a_plain_script_too(browser: Browser, upstream: Upstream, product: Product):
-    with closing(browser.new_page()) as page:
-        somebodys_page(page, product.url)
+    with closing(somebodys_page(browser, product.url)) as page:
         page.add_script_tag(url="/static/sdk/clawdbot.global.js")
         happened, code = page.evaluate(
             """async (key) => {
@@ -94,8 +92,7 @@ def test_the_example_of_the_readme_works(browser: Browser, upstream: Upstream, p
     for name in ("README.md", "README.zh-CN.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         (example,) = re.findall(r'<script type="module">(.*?)</script>', text, re.DOTALL)
-        with closing(browser.new_page()) as page:
-            somebodys_page(page, product.url)
+        with closing(somebodys_page(browser, product.url)) as page:
             page.evaluate("document.body.innerHTML = ''")
             example = example.replace("http://127.0.0.1:8000", product.url).replace("KEY", f'"{product.key}"')
             page.add_script_tag(type="module", content=example)
