@@ -291,6 +291,9 @@ async def test_a_one_time_ticket_is_bound_to_pages_too(gateway: Product, upstrea
         await connect(address(), additional_headers={"Origin": EVIL}, proxy=None)
 
 
+LONG = {"message": "Hello", "stream": True, "model": "scripted"}  # the tenant may have others
+
+
 async def test_whom_the_tenant_takes_no_more_is_cut_off(gateway: Product, upstream: Upstream, cast: Cast, acme):
     """Tickets, running answers and sockets; who was vouched for stays until nobody is taken."""
     with gateway.http(cast.manager) as client:
@@ -299,7 +302,7 @@ async def test_whom_the_tenant_takes_no_more_is_cut_off(gateway: Product, upstre
     upstream.answers(whole("whole"), words, choose=by_stream)
     async with socket(gateway, cast.ann) as anns, socket(gateway, signed) as theirs:
         with gateway.http(cast.bea) as client:
-            with client.stream("POST", "/api/chat", json={"message": "Hello", "stream": True}) as running:
+            with client.stream("POST", "/api/chat", json=LONG) as running:
                 lines = running.iter_lines()
                 assert next(line for line in lines if line.startswith("event: delta"))
                 set_site(gateway, "acme", visitors="signed")
