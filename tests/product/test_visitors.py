@@ -300,6 +300,8 @@ async def test_whom_the_tenant_takes_no_more_is_cut_off(gateway: Product, upstre
         signed = client.post("/api/visitor-tickets", json={"visitor": "signed-in"}).json()["token"]
     words = streamed([chunk({"role": "assistant", "content": "word "})] * 600, 0.05)
     upstream.answers(whole("whole"), words, choose=by_stream)
+    set_site(gateway, "acme", visitor_models=["scripted"])
+    everywhere(gateway, lambda: gateway.ask(key=cast.bea, model="scripted").status_code == 200, "it may be named")
     async with socket(gateway, cast.ann) as anns, socket(gateway, signed) as theirs:
         with gateway.http(cast.bea) as client:
             with client.stream("POST", "/api/chat", json=LONG) as running:
