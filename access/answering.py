@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from access.parts import Parts
 from access.turns import Running
-from engine.types import ChatRequest, Event, Principal, Start
+from engine.types import ChatRequest, Done, Event, Principal, Start
 
 
 @asynccontextmanager
@@ -29,3 +29,11 @@ async def _counted(running: Running, turn: AsyncGenerator[Event, None]) -> Async
     async for event in turn:
         running.pieces += 1
         yield event
+
+
+async def answered(parts: Parts, principal: Principal, request: ChatRequest) -> tuple[Start, Done]:
+    """The same turn for an answer that leaves in one piece."""
+    with parts.running.running(principal, request) as running:
+        done = await parts.engine.complete(principal, request, running.begun)
+    assert running.start is not None
+    return running.start, done

@@ -26,7 +26,7 @@ VARY: Final = (b"vary", b"Origin")
 
 
 class CrossOrigin:
-    """Costs a request without an `Origin` one look at its headers."""
+    """For requests with an `Origin`; others need not come by."""
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins

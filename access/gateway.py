@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from time import monotonic
 
 from access import errors
@@ -18,10 +18,11 @@ from access.health import Health
 from access.lean import LeanHandler
 from access.metrics import MetricsPage
 from access.parts import Parts
-from access.secure_pages import secured
+from access.secure_pages import bare, secured
 from access.urls import urlpatterns
 from engine import context
 from engine.errors import NotFound
+from tenants.origins import origin_of
 
 OTHER = "other"
 CALLED_FROM_PAGES = ("/api/", "/v1/")
@@ -72,27 +73,25 @@ class Gateway:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, began = 0, monotonic()
         ended = self._observer.http(scope, context.begin())
+        edge = self._edge_of(scope)
+        secure = secured if edge is self._django or edge is self._lean else bare
 
-        async def counted(event: Event) -> None:
+        def counted(event: Event) -> Awaitable[None]:
             nonlocal status
             if event["type"] == "http.response.start":
                 status = event["status"]
-                event["headers"] = secured(event["headers"])
-            await send(event)
+                event["headers"] = secure(event["headers"])
+            return send(event)
 
         try:
-            await self._serve(scope, receive, counted)
+            if origin_of(scope["headers"]) is not None and scope["path"].startswith(CALLED_FROM_PAGES):
+                await self._cross_origin(edge, scope, receive, counted)
+            else:
+                await edge(scope, receive, counted)
         finally:
             route = scope.get("route") or _section(scope["path"])
             self._metrics.request(route, _method(scope["method"]), status or 499, monotonic() - began)
             ended(route, status or 499)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        edge = self._edge_of(scope)
-        if scope["path"].startswith(CALLED_FROM_PAGES):
-            await self._cross_origin(edge, scope, receive, send)
-        else:
-            await edge(scope, receive, send)
 
     def _edge_of(self, scope: Scope) -> App:
         path: str = scope["path"]

@@ -18,12 +18,20 @@ def openai(limits: RateLimits | None) -> Headers:
     long until there is more again, such as `6m0s` or `120ms`."""
     if limits is None:
         return []
+    requests, tokens = limits.requests, limits.tokens
     headers: Headers = []
-    for kind, window in ((b"requests", limits.requests), (b"tokens", limits.tokens)):
-        if window is not None:
-            headers.append((b"x-ratelimit-limit-" + kind, b"%d" % window.limit))
-            headers.append((b"x-ratelimit-remaining-" + kind, b"%d" % window.remaining))
-            headers.append((b"x-ratelimit-reset-" + kind, duration(window.reset).encode()))
+    if requests is not None:
+        headers += (
+            (b"x-ratelimit-limit-requests", b"%d" % requests.limit),
+            (b"x-ratelimit-remaining-requests", b"%d" % requests.remaining),
+            (b"x-ratelimit-reset-requests", duration(requests.reset).encode()),
+        )
+    if tokens is not None:
+        headers += (
+            (b"x-ratelimit-limit-tokens", b"%d" % tokens.limit),
+            (b"x-ratelimit-remaining-tokens", b"%d" % tokens.remaining),
+            (b"x-ratelimit-reset-tokens", duration(tokens.reset).encode()),
+        )
     return headers
 
 

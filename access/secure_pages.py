@@ -76,8 +76,13 @@ def _providers(issuer: str) -> str:
     return f" https: {parts.scheme}://{parts.netloc}" if issuer else ""
 
 
+def bare(headers: RawHeaders) -> RawHeaders:
+    """The headers of an answer of an edge of ours, of `/metrics` and health."""
+    return headers + BARE
+
+
 def secured(headers: RawHeaders) -> RawHeaders:
-    """The headers of an answer of the API, of `/metrics` and health. Django's pages have theirs already."""
+    """The same where Django may have answered: its pages have theirs already."""
     for name, _ in headers:
         if len(name) == len(SNIFFING) and name.lower() == SNIFFING:  # every answer comes by: lengths are compared first
             return headers

@@ -52,6 +52,9 @@ class Running:
         self.start = start
         self._turns[turn_id] = self
 
+    def begun(self, start: Start) -> None:
+        self.started(start.id, start)
+
     def cancel(self) -> None:
         """Stops the turn and its call upstream; safe to call twice."""
         if not self._cancelled:

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -17,7 +17,7 @@ from typing import Any, Final
 from engine import metadata
 from engine.aside import Aside, length, length_of
 from engine.calling import Caller, Upstream, cut_off
-from engine.checkpoints import UNWATCHED, Checkpoints
+from engine.checkpoints import UNWATCHED, Checkpoints, Unwatched
 from engine.embedding import Embedder
 from engine.ending import Endings
 from engine.entries import Claim
@@ -29,7 +29,7 @@ from engine.privacy import OpenPrivacy
 from engine.rounds import Rounds
 from engine.tracing import NO_TRACER, Tracer, follow
 from engine.turn import Turn
-from engine.types import Burst, ChatRequest, Choice, Delta, Done, Embeddings, End, Event, Message, Principal
+from engine.types import Burst, ChatRequest, Choice, Delta, Done, Embeddings, End, Event, Message, Principal, Start
 from engine.worker import Worker
 
 OPEN_PRIVACY: Final = OpenPrivacy()
@@ -88,15 +88,71 @@ class Engine:
         self.checkpoints = Checkpoints(journal)
         self.repeats = Repeats(once, meter, self._aside)
 
-    async def complete(self, principal: Principal, request: ChatRequest) -> Done:
-        """The fold of `stream`: the same turn, only its terminal event."""
-        done: Done | None = None
-        async with aclosing(self.stream(principal, request)) as events:
-            async for event in events:
-                if type(event) is Done:
-                    done = event
-        assert done is not None, "a turn ends with Done or raises"
-        return done
+    async def complete(
+        self, principal: Principal, request: ChatRequest, started: Callable[[Start], None] = lambda start: None
+    ) -> Done:
+        """The same turn as `stream`'s for who reads nothing before its end; `started` is told its Start. Raises
+        EngineError."""
+        if not request.idempotency:
+            return await self._complete(principal, request, None, started)
+        async with self.repeats.of(principal, request) as found:
+            if isinstance(found, Recorded):
+                start, *_, done = replayed(found)
+                assert type(start) is Start and type(done) is Done
+                started(start)
+                return done
+            return await self._complete(principal, request, found, started)
+
+    async def _complete(
+        self, principal: Principal, request: ChatRequest, claim: Claim | None, started: Callable[[Start], None]
+    ) -> Done:
+        """`_answer` without a generator: those, and what closes them, are a good part of what a short turn costs."""
+        turn = self._begun(principal, request, claim)
+        watched = UNWATCHED
+        try:
+            await self._open(turn)
+            upstream, event = await self._begin(turn)
+            started(turn.start())
+            if upstream is None:
+                pending = [as_delta(choice) for choice in turn.answered()]
+            else:
+                watched = self.checkpoints.watch(turn)
+                try:
+                    pending = await self._read(turn, upstream, event, watched)
+                finally:
+                    await upstream.aclose()
+            turn.release_rest(pending)
+            return await self._finish(turn)
+        except BaseException as error:
+            self._find_language(turn, error)
+            await self.endings.leave(turn, error)
+            raise
+        finally:
+            self.checkpoints.forget(watched)
+            self.endings.release(turn)
+
+    async def _read(
+        self, turn: Turn, upstream: Upstream, event: Delta | Burst | End | None, watched: Unwatched
+    ) -> list[Delta]:
+        """A model's whole answer, as far as guard and budget let it through; what is still to pass the guard."""
+        if turn.needs_full_response:
+            return await self._rewrite(turn, upstream, event)
+        event = event or await anext(upstream, None) or cut_off()
+        while not isinstance(event, End):
+            _released(turn, event)
+            if turn.fold.size >= watched.full:
+                watched.take()
+            if turn.blocked or (turn.fold.size > turn.room and not await self.caller.extend(turn)):
+                return []
+            event = await anext(upstream, None) or cut_off()
+        turn.end = event
+        return []
+
+    def _begun(self, principal: Principal, request: ChatRequest, claim: Claim | None) -> Turn:
+        turn = Turn(principal, request, claim)
+        turn.trace = follow(self._tracer, principal, request, turn.id)
+        self.endings.active += 1
+        return turn
 
     def stream(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[Event, None]:
         """Yields Start, any number of Deltas, Done. Raises EngineError; what was yielded before stays true.
@@ -119,10 +175,8 @@ class Engine:
     async def _answer(
         self, principal: Principal, request: ChatRequest, claim: Claim | None = None
     ) -> AsyncGenerator[Event, None]:
-        turn = Turn(principal, request, claim)
-        turn.trace = follow(self._tracer, principal, request, turn.id)
+        turn = self._begun(principal, request, claim)
         watched = UNWATCHED
-        self.endings.active += 1
         try:
             await self._open(turn)
             upstream, event = await self._begin(turn)
@@ -235,9 +289,10 @@ class Engine:
         """What reaches the model besides messages: tools and parameters, and the profile as part of the prompt."""
         request = turn.request
         weight = self.guard.weight(turn.principal)
-        size = weight and weight * (length_of(request.tools) + length_of(request.params))
-        turn.request, verdicts = await self._aside.read(size, lambda: self.guard.request(turn.principal, request))
-        turn.judge(verdicts)
+        if request.tools or request.params:
+            size = weight and weight * (length_of(request.tools) + length_of(request.params))
+            turn.request, verdicts = await self._aside.read(size, lambda: self.guard.request(turn.principal, request))
+            turn.judge(verdicts)
         session = turn.session
         if session is not None and session.user_profile:
             profile = session.user_profile

@@ -13,13 +13,13 @@ import time
 import orjson
 
 from access import bodies, events, older_functions, schemas
-from access.answering import answering
+from access.answering import answered, answering
 from access.authentication import with_user
 from access.disconnects import Watcher
 from access.edges import embeddings
 from access.edges.calls import Call, OpenAICall, WireEdge
 from engine.errors import ModelNotFound, NotFound
-from engine.types import Choice, Delta, Done, Json, Start
+from engine.types import ChatRequest, Choice, Delta, Done, Json, Principal, Start
 from routing.table import PublicModel
 
 COMPLETIONS = "/v1/chat/completions"
@@ -55,21 +55,27 @@ class OpenAIEdge(WireEdge):
         request = schemas.openai_request(body, request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         with Watcher(call.receive) as watcher:
-            async with answering(self._parts, principal, request) as (start, turn):
-                stream = ChunkStream(start, schemas.include_usage(request), older) if request.stream else None
-                if stream is not None:
-                    await call.open_stream(start)
-                async for event in turn:
-                    if type(event) is Delta:
-                        if stream is not None:
-                            await call.write(stream.chunk(event))
-                    elif type(event) is Done:
-                        self._parts.watching.tell(principal, start)
-                        watcher.close()
-                        if stream is not None:
-                            await call.write(stream.end(event), more=False)
-                        else:
-                            await call.answer(completion(event, older), call.about(start))
+            if request.stream:
+                await self._stream(call, watcher, principal, request, older)
+                return
+            start, done = await answered(self._parts, principal, request)
+            self._parts.watching.tell(principal, start)
+            watcher.close()
+            await call.answer(completion(done, older), call.about(start))
+
+    async def _stream(
+        self, call: Call, watcher: Watcher, principal: Principal, request: ChatRequest, older: bool
+    ) -> None:
+        async with answering(self._parts, principal, request) as (start, turn):
+            stream = ChunkStream(start, schemas.include_usage(request), older)
+            await call.open_stream(start)
+            async for event in turn:
+                if type(event) is Delta:
+                    await call.write(stream.chunk(event))
+                elif type(event) is Done:
+                    self._parts.watching.tell(principal, start)
+                    watcher.close()
+                    await call.write(stream.end(event), more=False)
 
     # /v1/embeddings ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework.request import Request
 
 from access import events, schemas
-from access.answering import answering
+from access.answering import answered
 from access.asgi import Event, RawHeaders, Send, turn_headers
 from access.authentication import with_user
 from access.disconnects import Watcher
@@ -41,12 +41,9 @@ class ChatView(LeanView):
         return self.json(events.answer(done, start.source), headers=[NO_STORE, *turn_headers(start)])
 
     async def _answer(self, principal: Principal, chat: ChatRequest) -> tuple[Start, Done]:
-        async with answering(self.parts, principal, chat) as (start, turn):
-            async for event in turn:
-                if type(event) is Done:
-                    self.parts.watching.tell(principal, start)
-                    return start, event
-        raise AssertionError("a turn ends with Done or raises")
+        start, done = await answered(self.parts, principal, chat)
+        self.parts.watching.tell(principal, start)
+        return start, done
 
 
 class EventStream:

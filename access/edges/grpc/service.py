@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 
 from access import bodies, cache_control, events, idempotency_keys, schemas
+from access.answering import answered as whole_turn
 from access.answering import answering
 from access.authentication import with_user
 from access.edges.grpc import reading, writing
@@ -99,12 +100,9 @@ class ChatService:
     async def _chat(self, call: Call, answers: list[bytes]) -> None:
         principal, request = await self._ask(call, stream=False)
         async with call.deadline():
-            async with answering(self._parts, principal, request) as (start, turn):
-                async for event in turn:
-                    if type(event) is Done:
-                        self._parts.watching.tell(principal, start)
-                        answer = writing.response(events.answer(event, start.source))
-                        answers.append(answer.SerializeToString())
+            start, done = await whole_turn(self._parts, principal, request)
+            self._parts.watching.tell(principal, start)
+            answers.append(writing.response(events.answer(done, start.source)).SerializeToString())
         call.context.set_trailing_metadata(call.about(start))
 
     async def _stream_chat(self, call: Call) -> None:
