@@ -7,14 +7,16 @@ they look at every turn and every instance, and what a service reports replaces 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from engine import aside
 from engine.aside import Aside
-from engine.types import ChatRequest, Instance
+from engine.types import ChatRequest, Instance, Message
 from sessions_app import vocabularies
 from sessions_app.context import Fitted, Room, Talk
-from sessions_app.families import ANY, family_of
+from sessions_app.families import ANY, Family, family_of
 from sessions_app.tokens import Counter
 
 # An estimate below this part of the room is right that there is room: tables of numbers have a token a character, four
@@ -46,15 +48,11 @@ class Windows:
         window = instance.context_window
         if window is None:
             return talk.everything()
-        family = family_of(model or instance.upstream_model or instance.name)
-        rough = Counter(family, exact=False)
-        wanted, tools = (request.max_tokens, rough.tools(request.tools)) if request is not None else (None, 0)
-        room = Room.of(window, wanted, tools)
-        if not family.vocabulary:
-            room = room._replace(answer=room.answer + window // SPARE)
+        rough, room = self._measures(window, instance, model, request)
+        family = rough.family
         tokens = talk.tokens(rough.message) + family.reply
         near = (0.0 if exact else NEAR) if family.vocabulary else 1.0
-        if tokens + tools <= (room.window - room.answer) * near:
+        if tokens + room.taken <= (room.window - room.answer) * near:
             return talk.everything(tokens)
         if not family.vocabulary:
             return talk.fit(room, rough)
@@ -62,9 +60,36 @@ class Windows:
         size = CHARACTERS * min(tokens, window) if vocabularies.is_loaded(family.vocabulary) else aside.LONG
         return await self._aside.read(size, lambda: talk.fit(room, counter))
 
+    def has_room(self, messages: Sequence[Message], instance: Instance, model: str, request: ChatRequest) -> bool:
+        """Whether `fit` would give just these messages for a conversation that nobody keeps, which then need not be
+        taken apart: an estimate is enough to say so."""
+        if any(message.passing for message in messages):
+            return False
+        window = instance.context_window
+        if window is None:
+            return True
+        rough, room = self._measures(window, instance, model, request)
+        tokens = sum(map(rough.message, messages)) + rough.family.reply
+        return tokens + room.taken <= (room.window - room.answer) * (NEAR if rough.family.vocabulary else 1.0)
+
+    @staticmethod
+    def _measures(window: int, instance: Instance, model: str, request: ChatRequest | None) -> tuple[Counter, Room]:
+        """How an estimate counts for this instance, and the room there is."""
+        rough = rough_counter(family_of(model or instance.upstream_model or instance.name))
+        wanted, tools = (request.max_tokens, rough.tools(request.tools)) if request is not None else (None, 0)
+        room = Room.of(window, wanted, tools)
+        if not rough.family.vocabulary:
+            room = room._replace(answer=room.answer + window // SPARE)
+        return rough, room
+
     def is_crowded(self, fitted: Fitted, instance: Instance) -> bool:
         window = instance.context_window
         return window is not None and (fitted.trimmed or fitted.tokens > self._share * window)
+
+
+@lru_cache(maxsize=64)
+def rough_counter(family: Family) -> Counter:
+    return Counter(family, exact=False)
 
 
 def least(talk: Talk) -> int:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import ContextTooLong
-from engine.types import Message
+from engine.types import ChatRequest, Instance, Message
 from sessions_app.context import Past, Piece, Room, Talk, profile_line, turns_of
 from sessions_app.families import ANY, family_of
 from sessions_app.tokens import Counter
+from sessions_app.windows import Windows
 
 ESTIMATE = Counter(ANY, exact=False)
 GPT = Counter(family_of("gpt-4o"), exact=True)
@@ -228,6 +232,20 @@ def sound(messages):
             return False
         open_calls |= {call["id"] for call in message.tool_calls or ()}
     return not open_calls
+
+
+@given(requests(), st.booleans(), st.sampled_from([None, 50, 400, 4000]), st.sampled_from(["gpt-4o", "unknown"]))
+def test_what_need_not_be_taken_apart_goes_as_fit_would_send_it(said, led, window, model):
+    messages = [SYSTEM, *said] if led else said
+    request = ChatRequest(messages=messages, max_tokens=20)
+    windows, instance = Windows(), Instance(id=1, name=model, context_window=window)
+    if windows.has_room(messages, instance, model, request):
+        fitted = asyncio.run(windows.fit(Talk(Past(), messages, kept=False), instance, model, request))
+        assert fitted.messages == messages and not fitted.trimmed
+    else:
+        assert window is not None
+    passing = [msgspec.structs.replace(SYSTEM, passing=True), *messages]
+    assert not windows.has_room(passing, instance, model, request)
 
 
 @given(conversations(), st.integers(30, 3000), st.sampled_from([ESTIMATE, GPT]))
