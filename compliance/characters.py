@@ -6,6 +6,7 @@ Tables are built when a list first needs them and kept for the life of the proce
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
@@ -19,6 +20,7 @@ OF_CHARACTERS: Final = frozenset({"traditional", "forms", "invisible", "symbols"
 BREAK, LETTER, UNSEEN = 0, 1, 2  # kinds: not in a word, in a word, cannot be seen
 SPACE: Final = " "
 _UNREADABLE: Final = "\ufffd"
+_PLAIN: Final = frozenset(string.ascii_letters + string.digits + SPACE)
 
 # Scripts that write words without spaces between them, or glue endings to them (Hangul): there a word has no edges.
 _UNSPACED: Final[Callable[[str], object]] = re.compile(
@@ -113,6 +115,9 @@ class Characters:
         self._drop(kinds)
         self.kinds = bytes(kinds)
         self.sizes = bytes(0 if read is None else len(read) if isinstance(read, str) else 1 for read in self.table)
+        self.widest = max(self.sizes)  # letters of one character, at most
+        # Whether letters and digits of ASCII are read as their lower case, and a space as one.
+        self.plain = all(self.table[code] == ord(chr(code).lower()) for code in range(128) if chr(code) in _PLAIN)
 
     def _read_letters(self, kinds: bytearray) -> None:
         steps = [folded()]

@@ -238,9 +238,13 @@ class WordOutput:
             return None
         if not piece:
             return piece
-        channel = self._channel(index, kind)
+        key = (index, kind)
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = self._channels[key] = Channel(self._words)
         text, found = channel.push(piece)
-        self._waiting.note((index, kind), channel.held, len(piece))
+        if (held := channel.held) or self._waiting.since:
+            self._waiting.note(key, held, len(piece))
         if found:
             self._findings.add(found)
         return text or None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
-from compliance.words import Hit, WordMatcher
+from compliance.words import TELLING, Hit, WordMatcher
 
 MASK: Final = "*"
 
@@ -33,41 +33,46 @@ class Channel:
     def pause(self) -> tuple[str, Sequence[int]]:
         """Lets out what is held, as if the text were over: something else is said before it goes on. A word that stands
         there is found. Where it was only the beginning of one, the rest of that word is dealt with like the whole."""
-        text, found = self._decided("", over=True)
+        text, found = self._decided("", True)
         gone, self._gone = self._gone, len(self._held)
         return text[gone:], found
 
     def push(self, piece: str, *, over: bool = False) -> tuple[str, Sequence[int]]:
         """What may leave now, and the words that were found (places in `WordMatcher.words`)."""
-        text, found = self._decided(piece, over=over)
+        if not piece and not self._held:
+            return "", ()
+        text, found = self._decided(piece, over)
+        if not self._gone:
+            return text, found
         gone = min(self._gone, len(text))
         self._gone -= gone
         return text[gone:], found
 
-    def _decided(self, piece: str, *, over: bool) -> tuple[str, Sequence[int]]:
+    def _decided(self, piece: str, over: bool) -> tuple[str, Sequence[int]]:
         """What is decided now, whether it left in a pause or not.
 
         A blocking word among them ends the channel: what comes with it is the text up to where nothing was undecided
         one character before the word was certain, so neither it nor the beginning of a longer word leaves."""
+        words = self._words
         begin = len(self._before)
         text = shown = self._before + self._held + piece
         if self._held:
             shown = self._before + self._shown + piece
-        scan = self._words.scan(text, begin, over)
+        hits: Sequence[Hit]
+        hits, free = (words.find(text, begin), len(text)) if over else words.read(text, begin)
         found: Sequence[int] = ()
-        if scan.hits:
-            hits: Sequence[Hit] = scan.hits
-            stop = next((hit.decided for hit in hits if self._words.entries[hit.word].block), None)
+        if hits:
+            stop = next((hit.decided for hit in hits if words.entries[hit.word].block), None)
             if stop is not None:
                 hits = list(takewhile(lambda hit: hit.decided <= stop, hits))
-            shown = masked(shown, hits, self._words)
+            shown = masked(shown, hits, words)
             found = [hit.word for hit in hits]
             if stop is not None:
-                return shown[begin : self._words.scan(text[: stop - 1], begin, over=False).held_from()], found
+                return shown[begin : words.read(text[: stop - 1], begin)[1]], found
         if over:
             return shown[begin:], found
-        free = scan.held_from()
-        self._before = text[max(0, free - self._words.context) : free]
+        known = words.brief if text[free - 1 : free] in TELLING else words.context
+        self._before = text[max(0, free - known) : free]
         self._held, self._shown = text[free:], shown[free:]
         return shown[begin:free], found
 

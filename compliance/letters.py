@@ -10,10 +10,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
+from operator import add
 from typing import Final, NamedTuple
 
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
+from compliance.beginnings import Beginnings
 from compliance.characters import LETTER, SPACE, Characters, in_word
 from compliance.readings import REACH, Reading, runs_of
 
@@ -78,8 +80,9 @@ class LettersView:
         self._firsts: dict[str, int] = {}
         self._spaced: dict[str, int] = {}  # of words with a space after their first letter
         self._heads: dict[str, int] = {}
-        self._longest = self._most = 1
+        self.longest = self._most = 1
         self.reach = REACH  # how much of a text one word can cover, at most
+        begun: list[tuple[str, int, int]] = []
         for key, spellings in zip(self._keys, self._spellings, strict=True):
             several = len(key) > 1
             first, last, size = 1, 1, len(key)
@@ -96,9 +99,12 @@ class LettersView:
             if first > counted.get(key[0], 0):
                 counted[key[0]] = first
             reach = len(key) - (last == 1)
+            begun.append((key, 2, reach))
             if several and reach > self._heads.get(key[:2], 1):
                 self._heads[key[:2]] = reach
-                self._longest = max(self._longest, reach)
+                self.longest = max(self.longest, reach)
+        self._pairs = frozenset(self._heads)
+        self._may_begin = Beginnings(begun).may_hold
 
     # What is there --------------------------------------------------------------------------------------------------
 
@@ -212,41 +218,72 @@ class LettersView:
             first += 1
         return first if first <= latest else None
 
-    def skips(self, text: str) -> bool:
-        """Whether there is nothing to find, for certain."""
-        return not text
-
     # What may come --------------------------------------------------------------------------------------------------
 
     def held_from(self, reading: Reading, begin: int) -> int:
         """Where in the text the longest end begins that may still grow into a word; its length: nowhere."""
+        runs = reading.runs
+        plain = not reading.loose  # then inside a word no other begins: in an English text four places in five
+        if plain and self.characters.symbols:
+            held = self._held_in_words(reading, begin)
+        else:
+            held = self._held_anywhere(reading, begin, plain)
+        if held is not None:
+            return held
+        if runs and not (plain and len(runs) > 1 and runs[-2].isalnum() and runs[-1].isalnum()):
+            last = runs[-1]
+            alone, first, spaced = self._alone.get(last, 0), self._firsts.get(last, 0), self._spaced.get(last, 0)
+            if alone > 1 or first or spaced:
+                if reading.ends_in_a_letter_alone:
+                    place = len(reading.text) - 1
+                    return place if place >= begin else place + 1
+                held = self._begun_in_run(reading, len(runs) - 1, begin, alone, first, spaced)
+                if held is not None:
+                    return held
+        return len(reading.text)
+
+    def _held_in_words(self, reading: Reading, begin: int) -> int | None:
+        """Of a text of ASCII letters, digits and spaces, where a word only begins after a space."""
+        runs, may_begin = reading.runs, self._may_begin
+        size = len(runs)
+        exact = size == len(reading.text)
+        start = size - min(self.longest, len(reading.text) - begin)  # what was read before has no more runs than that
+        start = runs.find(SPACE, start - 1) + 1 or size if start > 0 else 0
+        while start < size - 1:
+            if may_begin(runs[start:]):
+                held = self._begun(reading, start, begin, exact)
+                if held is not None:
+                    return held
+            start = runs.find(SPACE, start) + 1 or size
+        return None
+
+    def _held_anywhere(self, reading: Reading, begin: int, plain: bool) -> int | None:
         runs, heads = reading.runs, self._heads
         size = len(runs)
-        plain = not reading.loose  # then inside a word no other begins: in an English text four places in five
-        for start in range(size - self._longest if size > self._longest else 0, size - 1):
+        first = max(0, size - self.longest)
+        end = runs[first:]
+        if self._pairs.isdisjoint(map(add, end, end[1:])):
+            return None
+        for start in range(first, size - 1):
             reach = heads.get(runs[start : start + 2])
-            if reach is not None and size - start <= reach:
+            if reach is not None and size - start <= reach and self._may_begin(runs[start:]):
                 if plain and start and runs[start - 1].isalnum() and runs[start].isalnum():
                     continue
                 held = self._begun(reading, start, begin)
                 if held is not None:
                     return held
-        if runs and not (plain and size > 1 and runs[-2].isalnum() and runs[-1].isalnum()):
-            last = runs[-1]
-            alone, first, spaced = (each.get(last, 0) for each in (self._alone, self._firsts, self._spaced))
-            if alone > 1 or first or spaced:
-                held = self._begun_in_run(reading, size - 1, begin, alone, first, spaced)
-                if held is not None:
-                    return held
-        return len(reading.text)
+        return None
 
-    def _begun(self, reading: Reading, start: int, begin: int) -> int | None:
-        """Where a word begins whose beginning the text's runs from `start` on are, if one may."""
+    def _begun(self, reading: Reading, start: int, begin: int, exact: bool = False) -> int | None:
+        """Where a word begins whose beginning the text's runs from `start` on are, if one may. `exact`: each of them is
+        one character of the text, and no word goes on there that began before `start`."""
         text = reading.runs[start:]
         keys = self._keys
         place = bisect_left(keys, text)
         if place == len(keys) or not keys[place].startswith(text):
             return None
+        if exact and len(keys[place]) > len(text) and isinstance(self._spellings[place], int):
+            return start if start >= begin else None  # nothing to measure
         origins, starts = reading.places()
         anchors = self._anchors(reading, start, len(reading.runs))
         several = starts[start + 1] - starts[start] > 1

@@ -54,8 +54,8 @@ class SyllablesView:
         for key in self._keys:
             if len(key) - 1 > self._heads.get(key[:2], 0):
                 self._heads[key[:2]] = len(key) - 1
-        self._longest = max(map(len, self._keys))
-        self.reach = REACH * self._longest
+        self.longest = max(map(len, self._keys))
+        self.reach = REACH * self.longest
         self._automaton = AhoCorasick(
             self._keys, matchkind=MatchKind.Standard, store_patterns=False, implementation=Implementation.ContiguousNFA
         )
@@ -97,8 +97,8 @@ class SyllablesView:
         """Where in the text the longest end begins that may still grow into a word; its length: nowhere."""
         letters = reading.letters
         size = len(letters)
-        for start in range(max(letters.rfind(NO_SOUND) + 1, size - self._longest, 0), size):
-            reach = self._heads.get(letters[start : start + 2]) if start < size - 1 else self._longest
+        for start in range(max(letters.rfind(NO_SOUND) + 1, size - self.longest, 0), size):
+            reach = self._heads.get(letters[start : start + 2]) if start < size - 1 else self.longest
             if reach is not None and size - start <= reach and self._begun(reading, start, begin):
                 return reading.places()[0][start]
         return len(reading.text)

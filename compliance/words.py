@@ -5,27 +5,31 @@ switches are searched together, in as many views of the text as their switches a
 
 from __future__ import annotations
 
+import string
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from itertools import accumulate
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from compliance.characters import in_word
+from compliance.characters import SPACE, Characters, in_word
 from compliance.letters import Hit
 from compliance.normalising import DEFAULT_SWITCHES, normalise
 from compliance.readings import REACH, Reading
 from compliance.spellings import View, views_of
+from compliance.syllables import SyllablesView
 
 __all__ = ["Action", "Entry", "Explanation", "Hit", "Rule", "Scan", "WordMatcher", "in_word"]
 
 Action = Literal["block", "mask", "record"]
 Scope = Literal["tenant", "platform"]
 
+# Seen by everybody, so that whether a word goes on after it needs nothing before it.
+TELLING: Final = frozenset(string.ascii_letters + string.digits + SPACE + "".join(map(chr, range(0x4E00, 0xA000))))
 _ORDINARY: Final = 64  # letters: the longest word there is
-_MUCH: Final = 400  # of a text longer than its words can reach back, only the end is read for what it may become
+_MUCH: Final = 64  # characters: of a longer text only the end is read again for what it may become, if that is enough
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -98,28 +102,42 @@ class WordMatcher:
             groups.append(Group(tuple(views), tuple(views_of(spared, 0, switches, together=False))))
             self.words += rules
             self.entries += (entries[each] for each in rules.values())
-        self._groups = tuple(group for group in groups if group.views)
+        self._search(group for group in groups if group.views)
         # How many times as long as with ordinary words a text takes to be read at worst, about.
         self.weight = max((_nesting(rules) for rules in by_switches.values()), default=1)
         self.weight *= (4 if spared else 1) * (4 if any(switches - DEFAULT_SWITCHES for switches in by_switches) else 1)
         self._spared = max((view.reach for group in groups for view in group.exceptions), default=0)
         # How much of what left must be known to read on after it.
         self.context: int = REACH + (self._spared + REACH if self._spared else 0)
+        # The same where its last character is one of `TELLING`: whether a word goes on after that is seen at once.
+        self.brief: int = self.context if self._spared else 1
 
     @classmethod
     def joined(cls, parts: Iterable[WordMatcher]) -> WordMatcher:
         """The words of all of them. Their automata are shared, not built again, and each is searched by itself. Only of
         parts without exceptions: one part's would not hold for the others."""
         whole = cls(())
+        groups: list[Group] = []
         for part in parts:
             assert not part._spared
             first = len(whole.words)
-            whole._groups += tuple(group._replace(first=group.first + first) for group in part._groups)
+            groups += (group._replace(first=group.first + first) for group in part._groups)
             whole.words = [*whole.words, *part.words]
             whole.entries = [*whole.entries, *part.entries]
             whole._written = {**part._written, **whole._written}
             whole.weight = max(whole.weight, part.weight)
+        whole._search(groups)
         return whole
+
+    def _search(self, groups: Iterable[Group]) -> None:
+        """Views that read a text alike share its reading."""
+        self._groups = tuple(groups)
+        readers: dict[tuple[Characters, bool], list[tuple[View, int, Callable[[str], bool] | None]]] = {}
+        for group in self._groups:
+            for view in group.views:
+                skips = view.skips if isinstance(view, SyllablesView) else None
+                readers.setdefault((view.characters, view.repeats), []).append((view, group.first, skips))
+        self._readers = tuple((*reader, tuple(views)) for reader, views in readers.items())
 
     def ruled(self, rule: Rule) -> WordMatcher:
         """The same words under one rule; nothing is built again."""
@@ -132,9 +150,40 @@ class WordMatcher:
         `over`, a hit is left out that only more of it can make certain."""
         return Scan(self, text, begin, over)
 
-    def find(self, text: str) -> list[Hit]:
-        """The hits in a whole text, sorted."""
-        return self.scan(text).hits
+    def find(self, text: str, begin: int = 0) -> list[Hit]:
+        """The hits in a whole text that start at `begin` or later, sorted."""
+        hits: list[Hit] = []
+        for characters, repeats, views in self._readers:
+            reading: Reading | None = None
+            for view, first, skips in views:
+                if skips is None or not skips(text):
+                    reading = reading or Reading(text, characters, repeats)
+                    found, _ = view.hits(reading, begin, True)
+                    if found:
+                        hits += found if not first else _renumbered(found, first)
+        if hits and self._spared:
+            return self.scan(text, begin).hits
+        return sorted(set(hits)) if len(hits) > 1 else hits
+
+    def read(self, text: str, begin: int) -> tuple[list[Hit], int]:
+        """What `scan(text, begin, over=False)` finds and where it is `held_from`; nothing is made for the scan, so a
+        chunk of an answer takes a third of the time."""
+        hits: list[Hit] = []
+        held = len(text)
+        for characters, repeats, views in self._readers:
+            reading = Reading(text, characters, repeats)
+            for view, first, skips in views:
+                if skips is None or not skips(text):
+                    found, undecided = view.hits(reading, begin, False)
+                    if found:
+                        hits += found if not first else _renumbered(found, first)
+                    held = min(held, undecided, held_from(view, reading, begin))
+                else:
+                    held = min(held, held_from(view, reading, begin))
+        if hits and self._spared:
+            scan = self.scan(text, begin, over=False)
+            return scan.hits, scan.held_from()
+        return (sorted(set(hits)) if len(hits) > 1 else hits), held
 
     def explain(self, text: str) -> list[Explanation]:
         """Which words of which lists a whole text holds, and where."""
@@ -163,7 +212,7 @@ class Scan:
         for group in words._groups:
             hits = self._hits(group.views, begin)
             if group.first:
-                hits = [hit._replace(word=hit.word + group.first) for hit in hits]
+                hits = _renumbered(hits, group.first)
             if hits and group.exceptions:
                 hits = self._without_exceptions(hits, group.exceptions)
             self.hits += hits
@@ -175,13 +224,13 @@ class Scan:
         held = self._undecided
         for group in self._words._groups:
             for view in group.views:
-                held = min(held, self._held_from(view))
+                held = min(held, held_from(view, self._reading(view), self._begin))
         return held
 
     def _hits(self, views: Iterable[View], begin: int) -> list[Hit]:
         found: list[Hit] = []
         for view in views:
-            if view.skips(self._text):
+            if isinstance(view, SyllablesView) and view.skips(self._text):
                 continue
             hits, undecided = view.hits(self._reading(view), begin, self._over)
             found += hits
@@ -194,14 +243,6 @@ class Scan:
         if reading is None:
             reading = self._readings[key] = Reading(self._text, view.characters, view.repeats)
         return reading
-
-    def _held_from(self, view: View) -> int:
-        text, begin = self._text, self._begin
-        skipped = len(text) - view.reach - 2 * REACH
-        if skipped > _MUCH:
-            end = Reading(text[skipped:], view.characters, view.repeats)
-            return skipped + view.held_from(end, max(0, begin - skipped))
-        return view.held_from(self._reading(view), begin)
 
     # Exceptions -----------------------------------------------------------------------------------------------------
 
@@ -253,6 +294,26 @@ class Scan:
                 earliest = min(earliest, skipped + held)
             self._earliest[id(views), known] = earliest
         return earliest <= hit.start
+
+
+def _renumbered(hits: Iterable[Hit], first: int) -> list[Hit]:
+    return [hit._replace(word=hit.word + first) for hit in hits]
+
+
+def held_from(view: View, reading: Reading, begin: int) -> int:
+    """Where in the text the longest end begins that may still become a hit of the view; its length: nowhere."""
+    text = reading.text
+    if len(text) <= _MUCH:
+        return view.held_from(reading, begin)
+    # Enough letters for the longest beginning, and before it for whatever tells whether a word begins there.
+    enough = view.longest + REACH * (1 if text.isascii() else view.characters.widest)
+    for size, least in ((2 * enough, enough), (view.reach + 2 * REACH, 0)):
+        skipped = len(text) - size
+        if skipped > size:
+            end = Reading(text[skipped:], view.characters, view.repeats)
+            if len(end.runs) >= least:
+                return skipped + view.held_from(end, max(0, begin - skipped))
+    return view.held_from(reading, begin)
 
 
 def _nesting(words: Collection[str]) -> int:
