@@ -7,27 +7,27 @@ from contextlib import aclosing, asynccontextmanager
 
 from access.parts import Parts
 from access.turns import Running
-from engine.types import ChatRequest, Done, Event, Principal, Start
+from engine.types import Burst, ChatRequest, Done, Event, Principal, Start
 
 
 @asynccontextmanager
 async def answering(
     parts: Parts, principal: Principal, request: ChatRequest
-) -> AsyncIterator[tuple[Start, AsyncGenerator[Event, None]]]:
-    """Begins the turn: its Start and the events that follow. Whoever may can cancel it meanwhile, and so does leaving
-    early. Raises EngineError."""
+) -> AsyncIterator[tuple[Start, AsyncGenerator[Event | Burst, None]]]:
+    """Begins the turn: its Start and the events that follow, together what leaves together. Whoever
+    may can cancel it meanwhile, and so does leaving early. Raises EngineError."""
     with parts.running.running(principal, request) as running:
-        async with aclosing(parts.engine.stream(principal, request)) as turn:
+        async with aclosing(parts.engine.bursts(principal, request)) as turn:
             start = await anext(turn)
             assert type(start) is Start
             running.started(start.id, start)
             yield start, _counted(running, turn)
 
 
-async def _counted(running: Running, turn: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+async def _counted(running: Running, turn: AsyncGenerator[Event | Burst, None]) -> AsyncGenerator[Event | Burst, None]:
     """The same events; who looks at what runs sees how many there were."""
     async for event in turn:
-        running.pieces += 1
+        running.pieces += len(event.deltas) if type(event) is Burst else 1
         yield event
 
 

@@ -20,9 +20,10 @@ from access.frames import frame
 from access.readers import Reader
 from access.shelf import NoShelf, Shelf
 from access.turns import RunningTurns
+from engine.bursts import deltas_of
 from engine.engine import Engine
 from engine.errors import EngineError, Overloaded, UpstreamError
-from engine.types import ChatRequest, Delta, Done, Principal, Source, Start
+from engine.types import ChatRequest, Done, Principal, Source, Start
 
 log = logging.getLogger(__name__)
 FLUSH: Final = 0.07
@@ -86,11 +87,12 @@ class Generation:
     async def _run(self) -> None:
         try:
             with self._running as running:
-                async with aclosing(self._owners.engine.stream(self.principal, self._chat)) as turn:
+                async with aclosing(self._owners.engine.bursts(self.principal, self._chat)) as turn:
                     async for event in turn:
-                        if type(event) is Delta:
-                            running.pieces += 1
-                            self._add(b"delta", orjson.dumps(events.delta(event)))
+                        if deltas := deltas_of(event):
+                            running.pieces += len(deltas)
+                            for delta in deltas:
+                                self._add(b"delta", orjson.dumps(events.delta(delta)))
                             if self.size > MAX_BYTES:
                                 raise UpstreamError("The answer is longer than can be sent.")
                         elif type(event) is Start:

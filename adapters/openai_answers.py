@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from adapters.logprobs import Token
 from adapters.refusals import broken_stream, refused_in_body
-from adapters.sse import EventParser
+from adapters.sse import EventParser, as_lines
 from engine.errors import UpstreamError
 from engine.types import Delta, End, Json, Usage
 
@@ -132,7 +132,39 @@ class _Body(msgspec.Struct):
     error: Any = None
 
 
+class _Text(msgspec.Struct, gc=False):
+    """A `delta` with text, or nothing, in it."""
+
+    content: str | None = None
+    reasoning_content: None = None
+    reasoning: None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class _TextChoice(msgspec.Struct, gc=False):
+    delta: _Text
+    index: Index = 0
+    finish_reason: Literal["stop", "length", "content_filter"] | None = None
+    logprobs: None = None
+    usage: None = None
+
+
+class _TextChunk(msgspec.Struct, gc=False):
+    """The chunk that streams nearly always consist of: what it holds besides makes it another one's to read."""
+
+    choices: Annotated[list[_TextChoice], Meta(max_length=1)]
+    id: str | None = None
+    object: Literal["chat.completion.chunk"] | None = None
+    model: Any = None
+    usage: _Usage | None = None
+    system_fingerprint: str | None = None
+    error: None = None
+
+
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_texts = msgspec.json.Decoder(_TextChunk).decode_lines
 
 
 class Answer:
@@ -173,12 +205,7 @@ class Answer:
             raise UpstreamError("The model's service answered with something else than a chat answer.") from error
         if body.error is not None or body.object == "error":
             raise broken_stream(body.error) if self._spoken else refused_in_body(body.error, data, self._secret)
-        if body.id is not None:
-            self._id = body.id
-        if isinstance(body.model, str) and MODEL.fullmatch(body.model):
-            self._model = body.model
-        if body.system_fingerprint is not None and FINGERPRINT.fullmatch(body.system_fingerprint):
-            self._fingerprint = body.system_fingerprint
+        self._note(body)
         if body.usage is not None:
             self._usage = body.usage
         if not body.choices:
@@ -190,6 +217,14 @@ class Answer:
             if delta is not None:
                 deltas.append(delta)
         return deltas
+
+    def _note(self, body: _Body | _TextChunk) -> None:
+        if body.id is not None:
+            self._id = body.id
+        if isinstance(body.model, str) and body.model != self._model and MODEL.fullmatch(body.model):
+            self._model = body.model
+        if body.system_fingerprint is not None and FINGERPRINT.fullmatch(body.system_fingerprint):
+            self._fingerprint = body.system_fingerprint
 
     def end(self) -> End:
         """Choices without a finish reason are taken as ended well, once `finished`."""
@@ -262,11 +297,43 @@ class StreamedAnswer(Answer):
         self._parser = EventParser()
         self._size = 0
 
-    def feed(self, piece: bytes) -> Iterator[Delta]:
+    def feed(self, piece: bytes) -> Iterable[Delta]:
         self._size += len(piece)
         if self._size > MAX_STREAM:
             raise UpstreamError("The model's service answered with too much.")
+        if self._parser.between and not self._done and (deltas := self._texts(piece)) is not None:
+            return deltas
         return self._read_all(self._parser.feed(piece))
+
+    def _texts(self, piece: bytes) -> list[Delta] | None:
+        """What a piece says that is nothing but text in whole events, decoded at once; None, and nothing was read: it
+        is to be read with care. Measured: a third of the time that takes."""
+        found = as_lines(piece)
+        if found is None:
+            return None
+        lines, number, done = found
+        try:
+            chunks = _decode_texts(lines)
+        except (ValueError, RecursionError):
+            return None
+        if len(chunks) != number:
+            return None
+        deltas = []
+        for chunk in chunks:
+            if chunk.usage is not None:
+                self._usage = chunk.usage
+            if chunk.choices:
+                choice = chunk.choices[0]
+                index = choice.index
+                self._spoken.add(index)
+                if choice.finish_reason is not None:
+                    self._finished[index] = choice.finish_reason
+                if choice.delta.content:
+                    deltas.append(Delta(choice.delta.content, None, None, index))
+            if (chunk.id, chunk.model, chunk.system_fingerprint) != (self._id, self._model, self._fingerprint):
+                self._note(chunk)
+        self._done = done
+        return deltas
 
     def finish(self) -> Iterator[Delta]:
         """Raises UpstreamError when the stream was cut off: neither a finish reason nor the end was said."""

@@ -8,6 +8,25 @@ from engine.errors import UpstreamError
 
 MAX_EVENT: Final = 8 * 1024 * 1024
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+BETWEEN: Final = b"}\n\ndata: {"  # two events that are each one JSON object
+APART: Final = b"}\n{"  # the same objects as lines
+END: Final = b"data: [DONE]\n\n"
+
+
+def as_lines(chunk: bytes) -> tuple[bytes, int, bool] | None:
+    """What nearly every chunk is, without a parser: whole events, each one JSON object on one line and nothing else,
+    and perhaps the end mark behind them. Their objects as lines, how many those must be, and whether the end was said;
+    None: it takes a parser to know.
+
+    JSON has no place where `}` and `{` follow each other but between two values, so whoever reads exactly that many
+    values in the lines has read exactly one an event."""
+    done = chunk.endswith(END)
+    whole = chunk[: -len(END)] if done else chunk
+    if not (whole.startswith(b"data: {") and whole.endswith(b"}\n\n")) or b"\r" in whole:
+        return None
+    said = whole[6:-2]
+    lines = said.replace(BETWEEN, APART)
+    return lines, 1 + (len(said) - len(lines)) // (len(BETWEEN) - len(APART)), done
 
 
 class EventParser:
@@ -23,6 +42,11 @@ class EventParser:
         self._data: list[bytes] = []  # data lines of the event that is still open
         self._size = 0
         self._skip_newline = False
+
+    @property
+    def between(self) -> bool:
+        """Nothing of an event that is not whole is here: the next byte begins another one."""
+        return not (self._partial or self._data or self._skip_newline)
 
     def feed(self, chunk: bytes) -> list[bytes]:
         if b"\r" in chunk or self._skip_newline:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
-from engine.types import Burst, Delta, End
+from engine.types import Burst, Delta
+
+Other = TypeVar("Other")
 
 
-async def singly(upstream: AsyncGenerator[Delta | Burst | End, None]) -> AsyncGenerator[Delta | End, None]:
+async def singly(upstream: AsyncGenerator[Delta | Burst | Other, None]) -> AsyncGenerator[Delta | Other, None]:
     """The same events one by one, for whoever looks at each."""
     async with aclosing(upstream):
         async for event in upstream:
@@ -17,3 +20,10 @@ async def singly(upstream: AsyncGenerator[Delta | Burst | End, None]) -> AsyncGe
                     yield delta
             else:
                 yield event
+
+
+def deltas_of(event: object) -> Sequence[Delta]:
+    """What an event says of an answer, piece by piece."""
+    if type(event) is Delta:
+        return (event,)
+    return event.deltas if type(event) is Burst else ()

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from engine import metadata
 from engine.aside import Aside, length, length_of
+from engine.bursts import singly
 from engine.calling import Caller, Upstream, cut_off
 from engine.checkpoints import UNWATCHED, Checkpoints, Unwatched
 from engine.embedding import Embedder
@@ -160,13 +161,17 @@ class Engine:
         Leaving early (closing the generator, cancelling the task) cancels the model call and is recorded. Nothing is
         yielded before the intent is durable, nor Done before the completion is. A request with an idempotency key that
         was answered before is answered as it was (see `engine.idempotency`)."""
+        return singly(self.bursts(principal, request))
+
+    def bursts(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[Event | Burst, None]:
+        """The same events as `stream`'s, where deltas that leave together are yielded together."""
         return self._answer_once(principal, request) if request.idempotency else self._answer(principal, request)
 
-    async def _answer_once(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[Event, None]:
+    async def _answer_once(self, principal: Principal, request: ChatRequest) -> AsyncGenerator[Event | Burst, None]:
         async with self.repeats.of(principal, request) as found:
             if isinstance(found, Recorded):
-                for event in replayed(found):
-                    yield event
+                for past in replayed(found):
+                    yield past
                 return
             async with aclosing(self._answer(principal, request, found)) as events:
                 async for event in events:
@@ -174,7 +179,7 @@ class Engine:
 
     async def _answer(
         self, principal: Principal, request: ChatRequest, claim: Claim | None = None
-    ) -> AsyncGenerator[Event, None]:
+    ) -> AsyncGenerator[Event | Burst, None]:
         turn = self._begun(principal, request, claim)
         watched = UNWATCHED
         try:
@@ -192,12 +197,14 @@ class Engine:
                     else:
                         pending = []
                         event = event or await anext(upstream, None) or cut_off()
+                        fold = turn.fold
                         while not isinstance(event, End):
-                            for delta in _released(turn, event):
-                                if turn.fold.size >= watched.full:
+                            said = _released(turn, event)
+                            if said is not None:
+                                if fold.size >= watched.full:
                                     watched.take()
-                                yield delta
-                            if turn.blocked or (turn.fold.size > turn.room and not await self.caller.extend(turn)):
+                                yield said
+                            if turn.blocked or (fold.size > turn.room and not await self.caller.extend(turn)):
                                 break
                             event = await anext(upstream, None) or cut_off()
                         else:
@@ -390,9 +397,12 @@ class Engine:
                 turn.output.verdicts.extend(each for each in found if each not in turn.output.verdicts)
 
 
-def _released(turn: Turn, event: Delta | Burst) -> Sequence[Delta]:
+def _released(turn: Turn, event: Delta | Burst) -> Delta | Burst | None:
     """What the guard lets out after what came."""
-    if isinstance(event, Burst):
-        return turn.release_whole(event.deltas[0]) if event.last else turn.release_all(event.deltas)
-    safe = turn.release(event)
-    return () if safe is None else (safe,)
+    if type(event) is Delta:
+        return turn.release(event)
+    assert type(event) is Burst
+    said = turn.release_whole(event.deltas[0]) if event.last else turn.release_all(event.deltas)
+    if len(said) > 1:
+        return Burst(said)
+    return said[0] if said else None

@@ -21,8 +21,9 @@ from access.edges.messages_answers import Streamed, Whole, event
 from access.edges.messages_body import CountBody, count_request, messages_request, refuse
 from access.parts import Parts
 from engine import estimating
+from engine.bursts import deltas_of
 from engine.errors import EngineError, InvalidRequest, ModelNotFound, NotFound
-from engine.types import ChatRequest, Delta, Done, Json, Principal, RateLimits
+from engine.types import ChatRequest, Done, Json, Principal, RateLimits
 from routing.table import PublicModel
 
 MESSAGES: Final = "/v1/messages"
@@ -93,16 +94,15 @@ class MessagesEdge(WireEdge):
                 else:
                     answer = Whole(start)
                 async for event_ in turn:
-                    if type(event_) is Delta:
-                        if event_.index == 0 and (said := answer.feed(event_)):
-                            await call.write(said)
-                    elif type(event_) is Done:
+                    if type(event_) is Done:
                         self._parts.watching.tell(principal, start)
                         watcher.close()
                         if isinstance(answer, Streamed):
                             await call.write(answer.end(event_, stops), more=False)
                         else:
                             await call.answer(answer.end(event_, stops), call.about(start))
+                    elif said := b"".join([answer.feed(each) for each in deltas_of(event_) if each.index == 0]):
+                        await call.write(said)
 
     async def _count(self, call: Call) -> None:
         """As the model reads it that would answer now. No turn: nothing is journalled and nobody called."""

@@ -112,8 +112,10 @@ class Whole:
         self._blocks: list[Json] = []
         self._growing: dict[str, list[str]] = {}
 
-    def feed(self, delta: Delta) -> None:
+    def feed(self, delta: Delta) -> bytes:
+        """Nothing is told before the end."""
         self._take(self._steps.feed(delta))
+        return b""
 
     def end(self, done: Done, stops: Iterable[str]) -> Json:
         self._take(self._steps.end())

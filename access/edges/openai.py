@@ -19,7 +19,7 @@ from access.disconnects import Watcher
 from access.edges import embeddings
 from access.edges.calls import Call, OpenAICall, WireEdge
 from engine.errors import ModelNotFound, NotFound
-from engine.types import ChatRequest, Choice, Delta, Done, Json, Principal, Start
+from engine.types import Burst, ChatRequest, Choice, Delta, Done, Json, Principal, Start
 from routing.table import PublicModel
 
 COMPLETIONS = "/v1/chat/completions"
@@ -70,8 +70,8 @@ class OpenAIEdge(WireEdge):
             stream = ChunkStream(start, schemas.include_usage(request), older)
             await call.open_stream(start)
             async for event in turn:
-                if type(event) is Delta:
-                    await call.write(stream.chunk(event))
+                if type(event) is Delta or type(event) is Burst:
+                    await call.write(stream.chunks(event))
                 elif type(event) is Done:
                     self._parts.watching.tell(principal, start)
                     watcher.close()
@@ -137,6 +137,13 @@ class ChunkStream:
         self._include_usage = include_usage
         self._older = older
         self._roles: set[int] = set()
+
+    def chunks(self, event: Delta | Burst) -> bytes:
+        """One for every delta: what came together is written together."""
+        if type(event) is Burst:
+            return b"".join([self.chunk(delta) for delta in event.deltas])
+        assert type(event) is Delta
+        return self.chunk(event)
 
     def chunk(self, delta: Delta) -> bytes:
         if delta.index in self._roles and _only_content(delta):

@@ -25,8 +25,9 @@ from access.edges.responses_kept import KeptResponses, no_previous
 from access.edges.responses_requests import Asked
 from access.management.routes import count
 from access.parts import Parts
+from engine.bursts import deltas_of
 from engine.errors import InvalidRequest, MethodNotAllowed, NotFound, NotSupported, SessionNotFound, VersionNotFound
-from engine.types import ChatRequest, Delta, Done, Json, Message, Principal
+from engine.types import ChatRequest, Done, Json, Message, Principal
 
 RESPONSES: Final = "/v1/responses"
 INPUT_TOKENS: Final = "/v1/responses/input_tokens"
@@ -86,10 +87,7 @@ class ResponsesEdge(WireEdge):
                     await call.open_stream(start)
                     await call.write(stream.begin())
                 async for event in turn:
-                    if type(event) is Delta:
-                        if stream is not None and (told := stream.add(event)):
-                            await call.write(told)
-                    elif type(event) is Done:
+                    if type(event) is Done:
                         self._parts.watching.tell(principal, start)
                         watcher.close()
                         if stream is not None:
@@ -97,6 +95,8 @@ class ResponsesEdge(WireEdge):
                         else:
                             response = answers.whole(event.id, frame, event, event.ended)
                             await call.answer(response, call.about(start))
+                    elif stream is not None and (told := b"".join([stream.add(each) for each in deltas_of(event)])):
+                        await call.write(told)
 
     async def _asked(self, call: ResponsesCall) -> tuple[Principal, Asked]:
         """Who asks, and what, with the items it refers to in place."""

@@ -18,7 +18,8 @@ from access.edges.grpc.calls import Call, Context, answered
 from access.edges.grpc.conversation import Conversation
 from access.edges.grpc.generated import chat_pb2 as pb
 from access.parts import Parts
-from engine.types import ChatRequest, Delta, Done, Principal
+from engine.bursts import deltas_of
+from engine.types import ChatRequest, Done, Principal
 
 SERVICE: Final = "clawdbot.v1.ChatService"
 
@@ -112,9 +113,9 @@ class ChatService:
                 await call.context.send_initial_metadata(call.about(start))
                 await call.write(_event(start=writing.start(events.start(start))))
                 async for event in turn:
-                    if type(event) is Delta:
-                        await call.write(_event(delta=writing.delta(events.delta(event))))
-                    elif type(event) is Done:
+                    for delta in deltas_of(event):
+                        await call.write(_event(delta=writing.delta(events.delta(delta))))
+                    if type(event) is Done:
                         self._parts.watching.tell(principal, start)
                         await call.write(_event(done=writing.done(events.done(event, start.source))))
 
