@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
+from benchmarks.mock_upstream import CHUNKS
 from benchmarks.processes import GATEWAY_CORE, LOAD_CORE, children, free_port, pin, wait_for_port
 from clawdbot_site import databases
 from clawdbot_site.serving import listening, valkey
@@ -47,9 +48,10 @@ class Mock:
         """Completions asked for so far."""
         return self._ask("/count")
 
-    def answer(self, *, delay: float = 0.0, pace: float = 0.0) -> None:
-        """From now on: after `delay` seconds, streams with `pace` seconds between chunks (0: all at once)."""
-        self._ask(f"/set/{delay}/{pace}")
+    def answer(self, *, delay: float = 0.0, pace: float = 0.0, pieces: int = CHUNKS) -> None:
+        """From now on: after `delay` seconds, streams of so many pieces with `pace` seconds between them (0: all at
+        once)."""
+        self._ask(f"/set/{delay}/{pace}/{pieces}")
 
     def _ask(self, path: str) -> int:
         with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:  # noqa: S310

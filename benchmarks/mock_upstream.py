@@ -3,7 +3,7 @@
 `python -m benchmarks.mock_upstream PORT [--delay SECONDS] [--pace SECONDS]` answers `POST …/chat/completions` with 600
 bytes of JSON, or with 32 server-sent chunks when the body asks for a stream: in one write, or one each `pace` seconds.
 `GET /count` answers how many completions were asked for: load generators compare it with the answers they got.
-`GET /set/DELAY/PACE` changes both."""
+`GET /set/DELAY/PACE/CHUNKS` changes both, and how many chunks of the 32 an answer has."""
 
 from __future__ import annotations
 
@@ -72,6 +72,8 @@ class Mock(asyncio.Protocol):
     count = 0
     delay = 0.0
     pace = 0.0
+    stream = STREAM
+    whole = WHOLE_STREAM
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
@@ -103,9 +105,9 @@ class Mock(asyncio.Protocol):
         if stream and Mock.pace:
             asyncio.get_running_loop().call_later(Mock.delay, self.paced, 0)
         elif Mock.delay:
-            asyncio.get_running_loop().call_later(Mock.delay, self.write, WHOLE_STREAM if stream else JSON_ANSWER)
+            asyncio.get_running_loop().call_later(Mock.delay, self.write, Mock.whole if stream else JSON_ANSWER)
         else:
-            self.transport.write(WHOLE_STREAM if stream else JSON_ANSWER)
+            self.transport.write(Mock.whole if stream else JSON_ANSWER)
 
     def write(self, data: bytes) -> None:
         if not self.transport.is_closing():
@@ -113,8 +115,8 @@ class Mock(asyncio.Protocol):
 
     def paced(self, place: int) -> None:
         """One chunk, and the next one in its time."""
-        self.write(STREAM_HEAD + STREAM[0] if place == 0 else STREAM[place])
-        if place + 1 < len(STREAM) and not self.transport.is_closing():
+        self.write(STREAM_HEAD + Mock.stream[0] if place == 0 else Mock.stream[place])
+        if place + 1 < len(Mock.stream) and not self.transport.is_closing():
             asyncio.get_running_loop().call_later(Mock.pace, self.paced, place + 1)
 
 
@@ -123,9 +125,11 @@ def _plain(text: str) -> bytes:
 
 
 def _page(path: str) -> int:
-    """`/count`, and `/set/DELAY/PACE`, which answers the same."""
+    """`/count`, and `/set/DELAY/PACE/CHUNKS`, which answers the same."""
     if path.startswith("/set/"):
-        Mock.delay, Mock.pace = map(float, path.removeprefix("/set/").split("/"))
+        Mock.delay, Mock.pace, pieces = map(float, path.removeprefix("/set/").split("/"))
+        Mock.stream = [*STREAM[: int(pieces)], STREAM[-1]]
+        Mock.whole = STREAM_HEAD + b"".join(Mock.stream)
     return Mock.count
 
 
