@@ -18,7 +18,9 @@ ENCODINGS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, 
 
 
 class Line(Protocol):
-    """What an exchange asks of its connection."""
+    """What an exchange asks of its connection. The `patience` is the connection's, so that its timer serves many."""
+
+    patience: Patience
 
     def resume(self) -> None: ...
 
@@ -26,21 +28,26 @@ class Line(Protocol):
 
 
 class Headers(Mapping[str, str]):
-    """Header fields by name without regard to case; of a repeated one the last."""
+    """Header fields by name without regard to case; of a repeated one the last. Read as bytes, since of many one or
+    two are ever asked for."""
 
     __slots__ = ("_fields",)
 
-    def __init__(self, fields: dict[str, str]) -> None:
+    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
         self._fields = fields
 
     def __getitem__(self, name: str) -> str:
-        return self._fields[name.lower()]
+        wanted = name.lower().encode()
+        for found, value in reversed(self._fields):
+            if len(found) == len(wanted) and found.lower() == wanted:
+                return value.decode("latin-1")
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
+        return iter({found.decode("latin-1").lower(): None for found, _ in self._fields})
 
     def __len__(self) -> int:
-        return len(self._fields)
+        return len({found.lower() for found, _ in self._fields})
 
 
 class Exchange:
@@ -48,8 +55,8 @@ class Exchange:
     whole; that then serves others."""
 
     __slots__ = (
-        "_buffer", "_connection", "_deadline", "_error", "_fields", "_loop", "_patience", "_silence", "_inflate",
-        "_size", "_waiter", "answered", "headers", "over", "status",
+        "_buffer", "_connection", "_deadline", "_error", "_loop", "_patience", "_silence", "_inflate", "_size",
+        "_waiter", "answered", "fields", "headers", "over", "status",
     )  # fmt: skip
 
     def __init__(
@@ -57,15 +64,15 @@ class Exchange:
     ) -> None:
         """`deadline` is when the exchange must be over, by the loop's clock."""
         self.status = 0
+        self.fields: list[tuple[bytes, bytes]] = []  # of its head, as they came
         self.headers: Mapping[str, str] = {}
         self.answered = False
         self.over = False
         self._loop = loop
         self._connection: Line | None = connection
-        self._patience = Patience(loop, self._too_late)
+        self._patience: Patience | None = connection.patience  # as long as the connection is its own
         self._silence: float | None = timeouts.read
         self._deadline = deadline
-        self._fields: dict[str, str] = {}
         self._buffer: deque[bytes] = deque()
         self._size = 0
         self._inflate: zlib._Decompress | None = None
@@ -75,6 +82,8 @@ class Exchange:
     # For the caller -----------------------------------------------------------------------------------------------
 
     async def read(self, limit: int = MAX_BODY) -> bytes:
+        if self.over and self._error is None and self._inflate is None and self._size <= limit:
+            return self._taken() if self._buffer else b""
         parts: list[bytes] = []
         size = 0
         async for part in self.chunks():
@@ -87,7 +96,8 @@ class Exchange:
 
     def expect_by(self, at: float, late: str) -> None:
         self._silence = None
-        self._patience.until(at, late)
+        if self._patience is not None:
+            self._patience.until(at, late)
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self
@@ -143,75 +153,93 @@ class Exchange:
 
     def abandon(self) -> None:
         """Closes the connection unless the answer was whole."""
-        self.over = True
-        self._patience.over()
+        self._let_go()
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
 
+    def _let_go(self) -> None:
+        self.over = True
+        if self._patience is not None:
+            self._patience.end()
+            self._patience = None
+
     async def wait(self) -> None:
         """Until something has happened. Raises UpstreamTimeout; cancellation closes the connection."""
         self._raise_error()
+        patience = self._patience
+        assert patience is not None
         if self._silence is not None:
-            self._wait_for(self._silence)
+            self._wait_for(patience, self._silence)
         self._waiter = waiter = self._loop.create_future()
-        self._patience.begin()
+        patience.begin()
         try:
             await waiter
         except asyncio.CancelledError:
             self.abandon()
             raise
         finally:
-            self._patience.end()
+            if self._patience is not None:  # else it is somebody else's by now
+                self._patience.end()
             self._waiter = None
         if not self._buffer:
             self._raise_error()
 
-    def _wait_for(self, silence: float) -> None:
+    def _wait_for(self, patience: Patience, silence: float) -> None:
         at = self._loop.time() + silence
         if self._deadline is not None and self._deadline < at:
-            self._patience.until(self._deadline, UNFINISHED)
+            patience.until(self._deadline, UNFINISHED)
         else:
-            self._patience.until(at, SILENT if self.answered else UNBEGUN)
+            patience.until(at, SILENT if self.answered else UNBEGUN)
 
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
-
-    def _too_late(self) -> None:
-        self.fail(UpstreamTimeout(self._patience.why))
-        self.abandon()
 
     # For the connection -------------------------------------------------------------------------------------------
 
     def fail(self, error: UpstreamError) -> None:
         if self._error is None and not self.over:
             self._error = error
-            self._patience.over()
+            if self._patience is not None:
+                self._patience.end()
             self._wake()
 
-    def field(self, name: bytes, value: bytes) -> None:
-        self._fields[name.decode("latin-1").lower()] = value.decode("latin-1")
+    def late(self, why: str) -> None:
+        """Somebody waited for longer than was agreed."""
+        self.fail(UpstreamTimeout(why))
+        self.abandon()
 
     def head(self, status: int) -> None:
         self.status = status
-        self.headers = Headers(self._fields)
+        self.headers = Headers(self.fields)
         self.answered = True
-        encoding = self._fields.get("content-encoding", "identity").strip().lower()
+        packed = self._field(b"content-encoding")
+        if packed is not None:
+            self._unpack(packed.strip().lower())
+        self._wake()
+
+    def _unpack(self, encoding: str) -> None:
         if encoding in ENCODINGS:
             self._inflate = zlib.decompressobj(ENCODINGS[encoding])
         elif encoding != "identity":
             self.fail(UpstreamError("The model's service packed its answer in a way nobody asked for."))
-        self._wake()
+
+    def _field(self, name: bytes) -> str | None:
+        for found, value in self.fields:
+            if len(found) == len(name) and found.lower() == name:
+                return value.decode("latin-1")
+        return None
 
     def forget_head(self) -> None:
         """An interim answer (1xx) was not the answer."""
-        self._fields = {}
+        self.fields = []
 
     @property
     def bounded(self) -> bool:
         """Whether the answer says itself where it ends, or ends with the connection."""
-        return "content-length" in self._fields or "chunked" in self._fields.get("transfer-encoding", "").lower()
+        coded = self._field(b"transfer-encoding") or ""
+        return self._field(b"content-length") is not None or "chunked" in coded.lower()
 
     def body(self, data: bytes) -> bool:
         """True: the caller is behind, read no further for now."""
@@ -221,9 +249,8 @@ class Exchange:
         return self._size > HIGH_WATER
 
     def whole(self) -> None:
-        self.over = True
+        self._let_go()
         self._connection = None
-        self._patience.over()
         self._wake()
 
     def _wake(self) -> None:

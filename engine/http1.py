@@ -24,9 +24,11 @@ from engine.addresses import AddressRefused
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.exchange import Exchange
 from engine.outbound import NOT_ALLOWED, RESENDS, UNREACHED, HttpResponse, Timeouts
+from engine.patience import Patience
 
 MAX_HEAD: Final = 128 * 1024
 IDLE_SECONDS: Final = 60.0
+COPIED: Final = 64 * 1024  # bytes of a body that are put behind the head for one buffer to be sent
 
 
 class Origin(NamedTuple):
@@ -54,15 +56,19 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._interim = False
         self._paused = False
+        self.patience = Patience(loop, self._too_late)
         self.heard = False
         self.idle_since = 0.0
 
-    def send(self, request: bytes, timeouts: Timeouts, deadline: float | None) -> Exchange:
+    def send(self, head: bytes, body: bytes, timeouts: Timeouts, deadline: float | None) -> Exchange:
         assert self._transport is not None
         self._exchange = exchange = Exchange(self._loop, self, timeouts, deadline)
         self._head_bytes = 0
         self.heard = False
-        self._transport.write(request)
+        if len(body) > COPIED:
+            self._transport.writelines((head, body))
+        else:
+            self._transport.write(head + body)
         return exchange
 
     @property
@@ -101,6 +107,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
+        self.patience.over()
         if self in self._pool:
             self._pool.remove(self)
         exchange, self._exchange = self._exchange, None
@@ -110,6 +117,10 @@ class Connection(asyncio.Protocol):
             exchange.whole()
         else:
             exchange.fail(UpstreamError("The model's service closed the connection before its answer was whole."))
+
+    def _too_late(self) -> None:
+        if self._exchange is not None:
+            self._exchange.late(self.patience.why)
 
     def _break(self, exchange: Exchange) -> None:
         exchange.fail(UpstreamError("The model's service sent what is no HTTP answer."))
@@ -122,11 +133,13 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._exchange is not None:
+        exchange = self._exchange
+        if exchange is not None:
             self._head_bytes += len(name) + len(value)
             if self._head_bytes > MAX_HEAD:
                 raise HeadTooLarge
-            self._exchange.field(name, value)
+            if not exchange.answered:  # else it is a trailer, which nobody asks for
+                exchange.fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -168,18 +181,18 @@ class DirectClient:
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> HttpResponse:
         origin, head = _head("POST", url, tuple(headers.items()))
-        return await self._request(origin, b"%sContent-Length: %d\r\n\r\n%s" % (head, len(body), body), timeouts)
+        return await self._request(origin, b"%sContent-Length: %d\r\n\r\n" % (head, len(body)), body, timeouts)
 
     async def get(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> HttpResponse:
         origin, head = _head("GET", url, tuple(headers.items()))
-        return await self._request(origin, head + b"\r\n", timeouts)
+        return await self._request(origin, head + b"\r\n", b"", timeouts)
 
     async def close(self) -> None:
         for pool in self._loops.pop(asyncio.get_running_loop(), {}).values():
             for connection in list(pool):
                 connection.abort()
 
-    async def _request(self, origin: Origin, request: bytes, timeouts: Timeouts) -> HttpResponse:
+    async def _request(self, origin: Origin, head: bytes, body: bytes, timeouts: Timeouts) -> HttpResponse:
         loop = asyncio.get_running_loop()
         pools = self._loops.setdefault(loop, {})
         pool = pools.get(origin)
@@ -190,7 +203,7 @@ class DirectClient:
             kept = _kept(pool, loop.time())
             if kept is None:
                 break
-            exchange = kept.send(request, timeouts, deadline)
+            exchange = kept.send(head, body, timeouts, deadline)
             try:
                 return await _answer(exchange)
             except UpstreamTimeout:
@@ -200,7 +213,7 @@ class DirectClient:
                     raise
                 # closed without a byte: given up while idle, so the request was never looked at
         connection = await self._connect(loop, origin, pool, timeouts)
-        return await _answer(connection.send(request, timeouts, deadline))
+        return await _answer(connection.send(head, body, timeouts, deadline))
 
     async def _connect(
         self, loop: asyncio.AbstractEventLoop, origin: Origin, pool: deque[Connection], timeouts: Timeouts

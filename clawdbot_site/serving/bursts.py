@@ -50,6 +50,11 @@ class Burst:
             self._due = True
             self._loop.call_soon(self._end_of_step)
 
+    def write_last(self, data: bytes) -> None:
+        """As `write`, where nothing more will come in this step."""
+        self._parts.append(data)
+        self.flush()
+
     def writelines(self, parts: list[bytes]) -> None:
         self.write(b"".join(parts))
 

@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import StatusLike
 
 from access.secure_pages import BARE
-from clawdbot_site.serving.limits import HEADERS_TOO_LARGE, Refusal
+from clawdbot_site.serving.refusals import HEADERS_TOO_LARGE, Refusal
 
 REFUSALS: Final = {
     403: Refusal(403, "forbidden", "This handshake is not allowed."),

@@ -25,6 +25,10 @@ class Head:
     __slots__ = ("chunked", "host")
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing was heard yet."""
         self.host: bytes | None = None
         self.chunked = False
 

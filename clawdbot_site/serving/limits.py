@@ -9,17 +9,22 @@ import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 import msgspec
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl, service_unavailable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from access.secure_pages import BARE
 from clawdbot_site.serving.bursts import WRITE_IDLE, Burst
+from clawdbot_site.serving.cycles import Cycle
 from clawdbot_site.serving.heads import JUDGED, Ambiguous, Head
+from clawdbot_site.serving.refusals import HEADERS_TOO_LARGE, MALFORMED, TIMEOUT, Refusal
 
+HEEDED = JUDGED | {b"expect"}
 FRAMING = 8  # times as many bytes as a body has, and a header's worth more, may go into how it is cut into chunks
 BARE_LINES = b"".join(b"%s: %s\r\n" % each for each in BARE) + b"\r\n"  # of an answer's head, and its end
 LINGER = 1.0  # seconds a refused client may go on sending before the connection closes without a reset
@@ -44,36 +49,27 @@ class Limits(msgspec.Struct, frozen=True):
     ping_timeout: float = 20.0
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """What is refused before it is a request, so without a number of its own."""
-
-    status: int
-    code: str
-    message: str
-    retryable: bool = False
-
-    def body(self) -> bytes:
-        """The product's one error shape."""
-        inner = {"code": self.code, "message": self.message, "request_id": None, "retryable": self.retryable}
-        return msgspec.json.encode({"error": inner})
-
-
-MALFORMED = Refusal(400, "invalid_request", "The request is not valid HTTP.")
-HEADERS_TOO_LARGE = Refusal(431, "headers_too_large", "The request's header is too large or has too many fields.")
-TIMEOUT = Refusal(408, "request_timeout", "The request was not sent in time.", retryable=True)
-
-
 class Refused(Exception):
     """Leaves a parser callback; httptools wraps it in its own error, which ends in `refuse`."""
 
 
 class ConnectionState(ServerState):
-    """What all connections of a server share."""
+    """What all connections of a server share. `default_lines` are the fields of every answer as they are sent."""
 
     def __init__(self, limits: Limits) -> None:
         super().__init__()
         self.limits = limits
         self.draining = False
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        return self._default_headers
+
+    @default_headers.setter
+    def default_headers(self, fields: list[tuple[bytes, bytes]]) -> None:
+        """uvicorn sets them anew each second, for the date in them."""
+        self._default_headers = fields
+        self.default_lines = b"".join(b"%b: %b\r\n" % field for field in fields)
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -81,6 +77,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     server_state: ConnectionState
     flow: FlowControl
+    cycle: Cycle
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -98,10 +95,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._body_until = 0.0
+        self._idle_since = 0.0
+        self._other_protocol = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._burst = Burst(transport, self.loop, self.limits.write_idle)
-        super().connection_made(cast(asyncio.Transport, self._burst))
+        self.burst = Burst(transport, self.loop, self.limits.write_idle)
+        super().connection_made(cast(asyncio.Transport, self.burst))
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -109,12 +108,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
-        self._burst.lost()
+        self._unset_keepalive_if_required()
+        self.burst.lost()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._burst.held_up()
+        self.burst.held_up()
 
     def data_received(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():
@@ -124,7 +124,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         else:
             self._framed_bytes += len(data)
-        self._unset_keepalive_if_required()
         try:
             self._parse(data)
         except httptools.HttpParserError:
@@ -170,7 +169,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     # Parser callbacks ---------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = self._other_protocol = False
+        self.headers = []
+        self._head.begin()
         self._begun_bytes = self._piece_bytes
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -180,10 +182,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if len(self.headers) >= self.limits.header_fields:
             raise self._refusing(HEADERS_TOO_LARGE)
         name = name.lower()  # as uvicorn does, written out: it runs for every field
-        if name in JUDGED:
-            self._judged(self._head.judge, name, value)
-        elif name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
+        if name in HEEDED:
+            if name != b"expect":
+                self._judged(self._head.judge, name, value)
+            elif value.lower() == b"100-continue":
+                self.expect_100_continue = True
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -191,20 +194,62 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             exact = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if exact > self.limits.header_bytes:
                 raise self._refusing(HEADERS_TOO_LARGE)
-        self._judged(self._head.end, self.parser.get_http_version(), self.url)
-        self._head = Head()
-        if self.parser.should_upgrade() and not self._should_upgrade():
-            self._declined = True
-            return
+        parser = self.parser
+        version = parser.get_http_version()
+        self._judged(self._head.end, version, self.url)
+        if parser.should_upgrade():
+            self._other_protocol = self._should_upgrade()
+            if not self._other_protocol:
+                self._declined = True
+                return
         self._disarm()
-        super().on_headers_complete()
+        self.scope = self._scope(version)
         self._reading_head = False
-        if self.server_state.draining and self.cycle is not None:
-            self.cycle.keep_alive = False  # the client's next request goes to somebody who stays
+        if self._other_protocol:
+            return
+        cycle = Cycle(self, self.scope, keep_alive=version != "1.0" and parser.should_keep_alive())
+        if self.server_state.draining:
+            cycle.keep_alive = False  # the client's next request goes to somebody who stays
+        before, self.cycle = self.cycle, cycle
+        application = self.app if self._room() else cast(ASGI3Application, service_unavailable)
+        if before is None or before.response_complete:
+            cycle.start(self.loop, application)
+        else:  # it has to wait for its turn, since answers come in the order of requests
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, application))
+
+    def _scope(self, version: str) -> HTTPScope:
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": self.parser.get_method().decode("ascii"),
+            "root_path": self.root_path,
+            "path": self.root_path + (unquote(path) if "%" in path else path),
+            "raw_path": self.root_path.encode("ascii") + url.path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+
+    def _room(self) -> bool:
+        most = self.limit_concurrency
+        return most is None or (len(self.connections) < most and len(self.tasks) < most)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         if self._declined:
@@ -213,11 +258,46 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = self._begun_bytes = self._body_bytes = self._framed_bytes = self._trailers = 0
         self._body_until = 0.0
         self._disarm()
-        super().on_message_complete()
+        if self._other_protocol:
+            return
+        cycle = self.cycle
+        if cycle.response_complete:
+            self._idle_since = self.loop.time()
+        else:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def on_response_complete(self) -> None:
-        self._burst.flush()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, application = self.pipeline.pop()
+            cast(Cycle, cycle).start(self.loop, application)
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch_idleness(self.timeout_keep_alive)
+
+    # Connections that are kept ------------------------------------------------------------------------------------
+
+    def _watch_idleness(self, seconds: float) -> None:
+        """One timer a connection: set anew only when it has run out, not with every request."""
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self.transport.is_closing():
+            return
+        if not self._reading_head or self._head_bytes or self._begun_bytes or not self.cycle.response_complete:
+            self._watch_idleness(self.timeout_keep_alive)
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._watch_idleness(left)
+        else:
+            self.transport.close()
 
     def _trailer(self) -> None:
         """A field after the body. Nobody is told of it: what it says was not there when the request was judged."""
@@ -291,4 +371,5 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._disarm()
+        self._unset_keepalive_if_required()
         super().handle_websocket_upgrade()

@@ -1,0 +1,197 @@
+"""One request and its answer on a connection: uvicorn's, with less to do for each.
+
+What it costs is measured by `benchmarks.wire`. An application's header fields are checked as uvicorn checks them, but
+all at once; the head of an answer whose length is known leaves with its body; nothing waits for what is here already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, HTTPScope
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
+
+from clawdbot_site.serving.bursts import Burst
+
+if TYPE_CHECKING:
+    from clawdbot_site.serving.limits import LimitedHttpProtocol
+
+CONTROLS: Final = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])  # what no value holds (a tab it may)
+REMEMBERED: Final = 1000
+CHUNKED: Final = b"transfer-encoding: "
+LENGTH: Final = b"content-length: "
+CONNECTION: Final = b"connection: "
+_CLOSE: Final = re.compile(rb"(?:^|,)\s*close\s*(?:,|$)", re.IGNORECASE)
+
+
+class Names(dict[bytes, bytes]):
+    """How a line begins, by the name of its field. Raises RuntimeError of what is no name."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        if HEADER_RE.search(name):
+            raise RuntimeError("Invalid HTTP header name.")
+        line = name.lower() + b": "
+        if len(self) < REMEMBERED:
+            self[name] = line
+        return line
+
+
+NAMES: Final = Names()
+
+
+class Signal:
+    """An asyncio.Event that costs next to nothing as long as nobody waits for it."""
+
+    __slots__ = ("_event", "_told")
+
+    def __init__(self) -> None:
+        self._told = False
+        self._event: asyncio.Event | None = None
+
+    def set(self) -> None:
+        self._told = True
+        if self._event is not None:
+            self._event.set()
+
+    def clear(self) -> None:
+        self._told = False
+        if self._event is not None:
+            self._event.clear()
+
+    async def wait(self) -> None:
+        if self._told:
+            return
+        if self._event is None:
+            self._event = asyncio.Event()
+        await self._event.wait()
+
+
+class Cycle(RequestResponseCycle):
+    transport: Burst  # type: ignore[assignment]
+    message_event: Signal  # type: ignore[assignment]
+
+    def __init__(self, connection: LimitedHttpProtocol, scope: HTTPScope, *, keep_alive: bool) -> None:
+        self.scope = scope
+        self.transport = connection.burst
+        self.flow = connection.flow
+        self.logger = connection.logger
+        self.message_event = Signal()
+        self.on_response = connection.on_response_complete
+        self._state = connection.server_state
+        self.disconnected = False
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = connection.expect_100_continue
+        self.body = bytearray()
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.chunked_encoding: bool | None = None
+        self.expected_content_length = 0
+        self._head = b""  # what waits for its body
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop, application: ASGI3Application) -> None:
+        self._task = task = loop.create_task(self._run(application))
+        self._state.tasks.add(task)
+
+    async def _run(self, application: ASGI3Application) -> None:
+        try:
+            await self.run_asgi(application)
+        finally:
+            assert self._task is not None
+            self._state.tasks.discard(self._task)
+            self._task = None
+
+    # ASGI -------------------------------------------------------------------------------------------------------------
+
+    async def receive(self) -> ASGIReceiveEvent:
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not self.disconnected and not self.response_complete:
+            self.flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            self._begin(message)
+        elif not self.response_complete:
+            self._go_on(message)
+        else:
+            raise RuntimeError(f"Unexpected ASGI message '{message['type']}' sent, after response already completed.")
+
+    def _begin(self, message: Any) -> None:
+        if message["type"] != "http.response.start":
+            raise RuntimeError(f"Expected ASGI message 'http.response.start', but got '{message['type']}'.")
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        status: int = message["status"]
+        headers: list[tuple[bytes, bytes]] = message.get("headers", [])
+        said = {NAMES[name]: value for name, value in headers}
+        values = b"".join([value for _, value in headers])
+        if len(values) != len(values.translate(None, CONTROLS)):
+            raise RuntimeError("Invalid HTTP header value.")
+        lines = [STATUS_LINE[status], self._state.default_lines, *[b"%b%b\r\n" % (NAMES[n], v) for n, v in headers]]
+        self._frame(said, status, lines)
+        lines.append(b"\r\n")
+        if self.chunked_encoding:
+            self.transport.write(b"".join(lines))
+        else:
+            self._head = b"".join(lines)
+
+    def _frame(self, said: dict[bytes, bytes], status: int, lines: list[bytes]) -> None:
+        """How its body ends, and whether the connection goes on."""
+        if said.get(CHUNKED, b"").lower() == b"chunked":
+            self.chunked_encoding = True
+        elif LENGTH in said:
+            self.expected_content_length = int(said[LENGTH])
+            self.chunked_encoding = False
+        elif self.scope["method"] != "HEAD" and status not in (204, 304):
+            self.chunked_encoding = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if CONNECTION in said and _CLOSE.search(said[CONNECTION]):
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+
+    def _go_on(self, message: Any) -> None:
+        if message["type"] != "http.response.body":
+            raise RuntimeError(f"Expected ASGI message 'http.response.body', but got '{message['type']}'.")
+        body: bytes = message.get("body", b"")
+        more: bool = message.get("more_body", False)
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+            data = self._head
+        elif self.chunked_encoding:
+            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if not more:
+                data += b"0\r\n\r\n"
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0:
+                raise RuntimeError("Response content longer than Content-Length")
+            data = self._head + body
+        self._head = b""
+        if more:
+            if data:
+                self.transport.write(data)
+            return
+        if self.expected_content_length != 0:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self.response_complete = True
+        self.message_event.set()
+        self.transport.write_last(data)
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
