@@ -22,16 +22,16 @@ from typing import Any, Final
 import uvloop
 from django.conf import settings
 
-from benchmarks import judging
-from benchmarks.inprocess import Work, cost, layers, nothing, prepared, started, whole
+from benchmarks import judging, workload
+from benchmarks.inprocess import TOGETHER, Work, cost, layers, nothing, prepared, started, whole
 from benchmarks.judging import Committed, Figure
 from benchmarks.machine import machine
 from benchmarks.yardstick import Yardstick
 from clawdbot_site.wiring import Application
 
 ROUNDS: Final = 4
-BATCH: Final = 320  # requests a sample
-COUNTED: Final = 64  # of which calls are counted
+COUNTED: Final = TOGETHER * workload.TURNS  # requests whose calls are counted: whole conversations
+BATCH: Final = 2 * COUNTED  # requests a sample
 AGAIN: Final = 5
 PAUSES: Final = (1.0, 2.0, 3.0, 4.0, 5.0)  # seconds before a row is measured again
 YARDS: Final = 4  # each side of a sample
@@ -56,7 +56,7 @@ class Rows:
             **await layers(self._application, self._keys["full"]),
         }
         self._drivers = whole(nothing, self._keys)
-        return list(self._works)
+        return [name for name in self._works if not name.startswith("yardstick")]
 
     async def warm(self, names: Collection[str]) -> None:
         for name in names:
