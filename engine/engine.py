@@ -140,7 +140,7 @@ class Engine:
             return await self._rewrite(turn, upstream, event)
         event = event or await anext(upstream, None) or cut_off()
         while not isinstance(event, End):
-            _released(turn, event)
+            turn.let_out(event)
             if turn.fold.size >= watched.full:
                 watched.take()
             if turn.blocked or (turn.fold.size > turn.room and not await self.caller.extend(turn)):
@@ -199,7 +199,7 @@ class Engine:
                         event = event or await anext(upstream, None) or cut_off()
                         fold = turn.fold
                         while not isinstance(event, End):
-                            said = _released(turn, event)
+                            said = turn.let_out(event)
                             if said is not None:
                                 if fold.size >= watched.full:
                                     watched.take()
@@ -395,14 +395,3 @@ class Engine:
             assert turn.output is not None
             if found:
                 turn.output.verdicts.extend(each for each in found if each not in turn.output.verdicts)
-
-
-def _released(turn: Turn, event: Delta | Burst) -> Delta | Burst | None:
-    """What the guard lets out after what came."""
-    if type(event) is Delta:
-        return turn.release(event)
-    assert type(event) is Burst
-    said = turn.release_whole(event.deltas[0]) if event.last else turn.release_all(event.deltas)
-    if len(said) > 1:
-        return Burst(said)
-    return said[0] if said else None

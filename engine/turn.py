@@ -20,6 +20,7 @@ from engine.ports import Admission, OutputGuard, PluginRun, Reservation, Restore
 from engine.tracing import NO_TRACE, Trace
 from engine.types import (
     Answerer,
+    Burst,
     CachePolicy,
     ChatRequest,
     Choice,
@@ -158,6 +159,16 @@ class Turn:
         if self.route is None:
             return None
         return Answerer(self.route.model, self.route.instance.id, self.route.instance.version)
+
+    def let_out(self, event: Delta | Burst) -> Delta | Burst | None:
+        """What the guard lets out after what came; that, and only that, becomes part of the answer."""
+        if type(event) is Delta:
+            return self.release(event)
+        assert type(event) is Burst
+        said = self.release_whole(event.deltas[0]) if event.last else self.release_all(event.deltas)
+        if len(said) > 1:
+            return Burst(said)
+        return said[0] if said else None
 
     def release(self, delta: Delta) -> Delta | None:
         """What the guard lets out after this delta; that, and only that, becomes part of the answer."""
