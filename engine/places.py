@@ -38,10 +38,12 @@ class Ticket:
         self.place: Places | None = None
         self.future: asyncio.Future[None] = loop.create_future()
 
-    def leave(self) -> None:
-        """Stands in no line any more."""
+    def leave(self, served: Places | None = None) -> None:
+        """Stands in no line any more. `served`: in that one it stood first, and does not stand now. Each of the others
+        is searched for it."""
         for line in self.lines:
-            line.line.remove(self.owner, self)
+            if line is not served:
+                line.line.remove(self.owner, self)
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -133,7 +135,7 @@ class Places:
             ticket = self.line.pop(None if free > self.reserved else self._below_share)
             if ticket is None:
                 return
-            ticket.leave()
+            ticket.leave(served=self)
             ticket.place = self
             self.promised += 1
             self._held[ticket.owner] = self._held.get(ticket.owner, 0) + 1

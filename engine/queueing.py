@@ -98,7 +98,8 @@ class Queue:
             return ticket.place
         finally:
             timer.cancel()
-            ticket.leave()
+            if ticket.place is None:  # else it left when it was promised one
+                ticket.leave()
             del self._tickets[ticket]
             self.waiting[place] -= 1
             if outcome == "left" and ticket.place is not None:  # cancelled in the moment it was promised one
