@@ -48,9 +48,14 @@ _REFUSALS: Final = (
 _PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL}  # the connection itself is still good
 
 _NAMES: Final = ", ".join(f'"{column}"' for column in COLUMNS)
-_INSERT: Final = f"INSERT INTO compliance_auditentry ({_NAMES}) VALUES "  # noqa: S608  # our own names
-_ONCE: Final = " ON CONFLICT (turn_id, kind, number) DO NOTHING"
+# What is wrong with one row rolls back the whole transaction. To take back this statement alone SQLite would copy every
+# page before it changes it, from 64 KiB on into a file that it makes and removes for each batch.
+_INSERT: Final = f"INSERT OR ROLLBACK INTO compliance_auditentry ({_NAMES}) VALUES "  # noqa: S608  # our own names
 _VALUES: Final = f"({', '.join('?' * len(COLUMNS))})"
+_INSERT_ONCE: Final = (
+    f"INSERT INTO compliance_auditentry ({_NAMES}) VALUES {_VALUES} "  # noqa: S608  # our own names
+    "ON CONFLICT (turn_id, kind, number) DO NOTHING"
+)
 _INSERT_KEY: Final = (
     f"INSERT OR IGNORE INTO compliance_subjectkey ({', '.join(KEY_COLUMNS)}) "  # noqa: S608  # our own names
     f"VALUES ({', '.join('?' * len(KEY_COLUMNS))})"
@@ -121,10 +126,9 @@ class SqliteStore:
     def restore(self, rows: Sequence[Row], keys: Sequence[KeyRow] = ()) -> list[Row]:
         foreign: list[Row] = []
         new: list[Row] = []
-        statement = _INSERT + _VALUES + _ONCE
         with self._transaction(keys):
             for row in rows:
-                if self._run(statement, row).rowcount:
+                if self._run(_INSERT_ONCE, row).rowcount:
                     new.append(row)
                     continue
                 (worker,) = self._run(_WHOSE, row[:3]).fetchone()

@@ -23,6 +23,7 @@ KEY_ID: Final = 16
 NONCE: Final = 12
 
 _HEAD: Final = struct.Struct(">BI")
+_SEALED: Final = bytes([SEALED])
 _PLACE: Final = struct.Struct(">III q")
 
 
@@ -61,9 +62,9 @@ def unsealed(clear: bytes, text: bytes) -> bytes:
 
 def seal(content: bytes, cipher: AESGCM, key_id: bytes, nonce: bytes, place: tuple[str, str, int, int]) -> bytes:
     """An unsealed body sealed. `place` is turn id, kind, number and tenant. A nonce may be used once with a key."""
-    clear, text = _parts(content)
-    sealed = cipher.encrypt(nonce, text, associated(*place, clear))
-    return b"".join((_HEAD.pack(SEALED, len(clear)), clear, key_id, nonce, sealed))
+    end = _HEAD.size + int.from_bytes(content[1 : _HEAD.size])
+    sealed = cipher.encrypt(nonce, content[end:], associated(*place, content[_HEAD.size : end]))
+    return b"".join((_SEALED, content[1:end], key_id, nonce, sealed))
 
 
 def read(body: bytes) -> Sealed:
@@ -105,8 +106,3 @@ def associated(turn_id: str, kind: str, number: int, tenant_id: int, clear: byte
     """Every part with its length before it, so that no two entries have the same."""
     turn, name = turn_id.encode(), kind.encode()
     return _PLACE.pack(len(turn), len(name), number, tenant_id) + turn + name + clear
-
-
-def _parts(body: bytes) -> tuple[bytes, bytes]:
-    end = _HEAD.size + _HEAD.unpack_from(body)[1]
-    return body[_HEAD.size : end], body[end:]

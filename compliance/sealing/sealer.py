@@ -79,16 +79,19 @@ class Sealer:
                 key.row = None
 
     def _sealed(self, row: Row, users: Mapping[str, str], keys: dict[str, KeyRow]) -> Row:
-        turn_id, kind, number, tenant_id, *_, content = row
+        turn_id, kind, number, tenant_id, at, worker, session_id, user, key_id, model, instance, state, content = row
         if content[0] == body.PLAIN:
             if kind == COMPLETION:
                 return row  # an end without an answer, in place of what could not be recorded: there is no text in it
             content = body.unsealed(b"{}", content)
-        key = self._key(tenant_id, row[7] or users.get(turn_id, ""))
+        key = self._key(tenant_id, user or users.get(turn_id, ""))
         if key.row is not None:
             keys[key.row[0]] = key.row
         sealed = body.seal(content, key.cipher, key.id, key.nonce(), (turn_id, kind, number, tenant_id))
-        return (*row[:7], key.subject if kind in NAMING else "", *row[8:-1], sealed)
+        return (
+            turn_id, kind, number, tenant_id, at, worker, session_id, key.subject if kind in NAMING else "", key_id,
+            model, instance, state, sealed,
+        )  # fmt: skip
 
     def _key(self, tenant_id: int, user: str) -> DataKey:
         name = (tenant_id, user)

@@ -155,7 +155,7 @@ def _count(counts: list[int], state: int, told: _Figures) -> None:
 
 
 def _bounded(figure: int) -> int:
-    return min(max(figure, 0), MOST)
+    return figure if 0 <= figure <= MOST else min(max(figure, 0), MOST)
 
 
 def _model(model: str, instance: str, state: str, told: _Figures) -> str:
