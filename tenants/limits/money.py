@@ -157,7 +157,7 @@ class Purse:
 
     def refusal(self, scope: Scope, subjects: list[Subject], reply: Reply, refused: Refused) -> BudgetExceeded:
         """Of a turn for which there is no room. `reply` is the script's."""
-        left, places = int(reply[1]), [int(number) for number in reply[2:]]
+        left, places = int(reply[1]), [int(number) for number in reply[3:]]
         short = [(subjects[number - 1], kind) for number, kind in zip(places[::2], places[1::2], strict=True)]
         periods = self.periods(scope)
         subject, kind = max(short, key=lambda each: periods[each[1] - 1].ends)
