@@ -7,25 +7,27 @@ lent counts as used at the store from that moment, so nothing ever exceeds its l
 * requests: their entries in the log bear the end of the lease, so they leave the window later than what they stand for.
 * tokens: what may be lent and unused is missing from what the bucket holds at most.
 * slots: a lent slot is one of the sorted set, handed out again and again.
+* money: it is set aside as for a call.
 
 A portion is good for `LIFE` from the moment it was asked for; the store reckons with `LEASE_MS` from its answer, which
 is later. The next script's answer replaces it, and what was left over goes back. Nothing is lent to who was idle for a
 tick, nor for a second after somebody was refused while others held portions; who is, waits until they hold them no
 more and asks again. A worker that dies leaves its requests to their minute, its slots to their deadline, its tokens to
-the refill."""
+the refill, and its money to the end of what it had set aside."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 import msgspec
 
 from engine.types import Window
-from tenants.handles import Store
+from tenants.limits.cash import Cash
 from tenants.limits.corrections import Corrections, Owed
+from tenants.limits.money import Purse
 from tenants.limits.portions import MOST_SLOTS, Places, Portion
 from tenants.limits.slots import Slots, failed, log_failure
 from tenants.limits.subjects import REMEMBERED, Counted, Scope, Subject, marks
@@ -41,6 +43,7 @@ MOST_TOKENS: Final = 10**9
 SHORTEST: Final = 0.002  # no use is extrapolated from less
 
 Taken = list[tuple[Places, int]]
+Buckets = Sequence[tuple[str, int, Subject]]
 
 
 class Order(msgspec.Struct):
@@ -54,7 +57,7 @@ class Order(msgspec.Struct):
 
 
 class Lease:
-    """Of one tag. `logs`, `slots` and `buckets` are those of its counters that are in use."""
+    """Of one tag. `logs`, `slots` and `buckets` are those of its counters that are in use, `cash` is by scope."""
 
     def __init__(self, leases: Leases, tag: str) -> None:
         self.tag = tag
@@ -62,6 +65,7 @@ class Lease:
         self.logs: dict[str, Portion] = {}
         self.slots: dict[str, Places] = {}
         self.buckets: dict[str, Portion] = {}
+        self.cash: dict[Scope, Cash] = {}
         self._leases = leases
         self._places: dict[str, Places] = {}
         self._portions: dict[str, Portion] = {}
@@ -93,7 +97,7 @@ class Lease:
         known.limit = limit
         return known
 
-    def missed(self, share: Share, tokens: int, now: float) -> None:
+    def missed(self, share: Share, tokens: int, amount: int, now: float) -> None:
         """A turn had to ask the store."""
         if not self.held:
             if now - self._since > TICK:
@@ -113,6 +117,9 @@ class Lease:
         for bucket in share.buckets:
             bucket.used += tokens
             self.buckets[bucket.key] = bucket
+        if share.cash is not None:
+            share.cash.used += amount
+            self.cash[share.scope] = share.cash
         self.hurry(now)
 
     def hurry(self, now: float) -> None:
@@ -129,7 +136,7 @@ class Lease:
     def tick(self) -> None:
         self._timer = None
         self._drop_idle()
-        if not (self.logs or self.slots or self.buckets):
+        if not (self.logs or self.slots or self.buckets or self.cash):
             self.end()
         elif self._asking:
             self._plan()
@@ -147,6 +154,9 @@ class Lease:
             places.held = False
             places.surrender()
             del self.slots[places.key]
+        for scope, cash in [(scope, cash) for scope, cash in self.cash.items() if not cash.used]:
+            cash.surrender()
+            del self.cash[scope]
 
     def _plan(self) -> None:
         if self._timer is not None:
@@ -158,6 +168,8 @@ class Lease:
         order = Order(now, list(self.logs.values()), list(self.slots.values()), list(self.buckets.values()), [])
         stretches = TICK / max(SHORTEST, now - self._asked)
         self._asking, self._asked = True, now
+        for cash in self.cash.values():
+            cash.ask(stretches, now + LIFE)
         words: list[str | int] = []
         for log in order.logs:
             words += (log.limit, log.wanted(stretches, MOST_REQUESTS))
@@ -218,7 +230,9 @@ class Lease:
             self._timer.cancel()
             self._timer = None
         self._surrender(list(self.logs.values()), list(self.slots.values()), list(self.buckets.values()))
-        self.logs, self.slots, self.buckets = {}, {}, {}
+        for cash in self.cash.values():
+            cash.surrender()
+        self.logs, self.slots, self.buckets, self.cash = {}, {}, {}, {}
         self._turns, self._since = 0, 0.0
         self._leases.ended(self)
 
@@ -236,7 +250,7 @@ class Lease:
             self._leases.store.send("LREM", log.key, -count, log.stamp)
 
     def _swap_tokens(self, bucket: Portion, granted: int, left: int, due: float, until: float) -> None:
-        """For a new portion. What was lent long ago the refill has made good."""
+        """For a new portion. What was lent so long ago that the bucket may be full without it is lost."""
         fresh = self._leases.clock() - bucket.until < LIFE
         over = bucket.swap(granted, left, due, until)
         if over and fresh:
@@ -249,16 +263,20 @@ class Lease:
 class Share:
     """What a turn or a call takes of a lease: of all these counters, or nothing."""
 
-    __slots__ = ("buckets", "lease", "logs", "slots")
+    __slots__ = ("buckets", "cash", "lease", "logs", "scope", "slots")
 
-    def __init__(self, lease: Lease, counted: Counted, buckets: list[tuple[str, int, Subject]]) -> None:
+    def __init__(
+        self, lease: Lease, scope: Scope, counted: Counted, buckets: Buckets = (), cash: Cash | None = None
+    ) -> None:
         self.lease = lease
+        self.scope = scope
+        self.cash = cash
         limits = dict(zip(counted.keys, counted.limits, strict=True))
         self.logs = [lease.log(key, limits[key]) for key in counted.keys[: len(counted.logs)]]
         self.slots = [lease.places(key, limits[key]) for key in counted.slot_keys]
         self.buckets = [lease.bucket(key, limit) for key, limit, _ in buckets]
 
-    def ready(self, tokens: int, now: float) -> bool:
+    def ready(self, tokens: int, amount: int, now: float) -> bool:
         """Whether all of them have it."""
         for log in self.logs:
             if log.rest <= 0 or log.until <= now:
@@ -269,10 +287,10 @@ class Share:
         for bucket in self.buckets:
             if bucket.rest < tokens or bucket.until <= now:
                 return False
-        return True
+        return self.cash is None or self.cash.ready(amount, now)
 
     def take(self, tokens: int, now: float) -> Taken:
-        """Only when it is `ready`. The slots, to be put back."""
+        """Only when it is `ready`. The slots, to be put back; the money is `cash` to be taken."""
         low = False
         for log in self.logs:
             log.rest -= 1
@@ -283,7 +301,7 @@ class Share:
             bucket.used += tokens
             low = low or bucket.rest < bucket.low
         taken = [(places, places.take()) for places in self.slots]
-        if low:
+        if low or (self.cash is not None and self.cash.rest < self.cash.low):
             self.lease.hurry(now)
         return taken
 
@@ -300,10 +318,11 @@ class Leases:
     """One a process."""
 
     def __init__(
-        self, store: Store, slots: Slots, corrections: Corrections, name: str, clock: Callable[[], float]
+        self, slots: Slots, corrections: Corrections, purse: Purse, name: str, clock: Callable[[], float]
     ) -> None:
         """`name` tells this process's slots from those of others; `clock` counts seconds."""
-        self.store = store
+        self.store = purse.store
+        self.purse = purse
         self.slots = slots
         self.corrections = corrections
         self.clock = clock
@@ -324,22 +343,22 @@ class Leases:
     def of_turn(self, scope: Scope) -> Share | None:
         """None: nothing is lent."""
         turn = scope.turn
-        return self._share(scope, turn, []) if turn.keys else None
+        return Share(self._of(scope), scope, turn) if turn.keys and min(turn.limits) >= LEAST_LIMIT else None
 
     def of_call(self, scope: Scope) -> Share | None:
-        if scope.spenders or not scope.asks:
+        limits = [*scope.call.limits, *(limit for _, limit, _ in scope.buckets)]
+        if not scope.asks or min(limits, default=LEAST_LIMIT) < LEAST_LIMIT:
             return None
-        return self._share(scope, scope.call, scope.buckets)
+        cash = Cash(self.purse, scope) if scope.spenders else None
+        return Share(self._of(scope), scope, scope.call, scope.buckets, cash)
 
-    def _share(self, scope: Scope, counted: Counted, buckets: list[tuple[str, int, Subject]]) -> Share | None:
-        if min([*counted.limits, *(limit for _, limit, _ in buckets)]) < LEAST_LIMIT:
-            return None
+    def _of(self, scope: Scope) -> Lease:
         lease = self._known.get(scope.tag)
         if lease is None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             lease = self._known[scope.tag] = Lease(self, scope.tag)
-        return Share(lease, counted, buckets)
+        return lease
 
     def press(self, tag: str) -> None:
         """Somebody was refused who may find room once nobody holds portions."""

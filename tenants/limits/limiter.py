@@ -167,7 +167,7 @@ class Limits:
         self.purse = Purse(store, rebuilder, self.calendar, Warner(store, tenants, self.calendar).tell)
         name = secrets.token_hex(6)
         self.corrections = Corrections(store)
-        self.leases = Leases(store, self.slots, self.corrections, name, clock)
+        self.leases = Leases(self.slots, self.corrections, self.purse, name, clock)
         self._reserver = Reserver(self.leases, self.purse, name)
         self._visitors = VisitorLimits(store)
 
@@ -188,7 +188,7 @@ class Limits:
         scopes = [scope for scope in (found, everybody) if scope is not None and scope.turn.keys]
         now = self._clock()
         shares = [self._shares(scope).turn_share for scope in scopes]
-        if _ready(shares, 0, now):
+        if _ready(shares, 0, 0, now):
             held, window = _taken(shares, 0, now)
             return Admitted(self.slots, turn_id, held, window)
         admitted = Admitted(self.slots, turn_id, [], None)
@@ -212,7 +212,7 @@ class Limits:
         if turn.shut is not None:
             raise RateLimited(f"{turn.shut.who} may not use the service.")
         if scope.turn_share is not None:
-            scope.turn_share.lease.missed(scope.turn_share, 0, self._clock())
+            scope.turn_share.lease.missed(scope.turn_share, 0, 0, self._clock())
         for again in (False, True):
             reply = await self._ask(scope, turn_id)
             verdict = reply[0]
@@ -271,11 +271,12 @@ class Limits:
             self._note(view, own)
         if own is None and everybody is None:
             return UNLIMITED
-
         expected = self._expected(instance, max_tokens) * choices
         tokens = prompt_tokens + expected
         scopes = [scope for scope in (own, everybody) if scope is not None]
-        taken = self._lent(scopes, tokens)
+        spends = any(scope.spenders for scope in scopes)
+        amount = min(pricing.price(instance, prompt_tokens, expected), MOST) if spends else 0
+        taken = self._lent(scopes, tokens, amount)
         if taken is None:
             taken = []
             ask = Ask(
@@ -294,14 +295,14 @@ class Limits:
         bounded = any(each.buckets or each.holds for each in taken)
         return Reserved(self, instance, taken, expected if bounded else NO_END)
 
-    def _lent(self, scopes: list[Scope], tokens: int) -> list[Taken] | None:
+    def _lent(self, scopes: list[Scope], tokens: int, amount: int) -> list[Taken] | None:
         """What this worker has of its own. None: it has not."""
         now = self._clock()
         shares = [self._shares(scope).call_share for scope in scopes if scope.asks]
-        if not _ready(shares, tokens, now):
+        if not _ready(shares, tokens, amount, now):
             for share in shares:
                 if share is not None:
-                    share.lease.missed(share, tokens, now)
+                    share.lease.missed(share, tokens, amount, now)
             return None
         taken = []
         for scope in scopes:
@@ -309,9 +310,10 @@ class Limits:
             if share is None:
                 taken.append(_nothing(scope))
                 continue
+            holds = [share.cash.take(amount)] if share.cash is not None else []
             held = share.take(tokens, now)
             buckets = [(bucket.key, bucket.limit, tokens) for bucket in share.buckets]
-            taken.append(Taken(scope, buckets, [], "", [], held, share.window(now) if buckets else None))
+            taken.append(Taken(scope, buckets, [], "", holds, held, share.window(now) if buckets else None))
         return taken
 
     async def more(self, instance: Instance, taken: list[Taken], tokens: int) -> int:
@@ -368,9 +370,9 @@ def _nothing(scope: Scope) -> Taken:
     return Taken(scope, [], [], "", [])
 
 
-def _ready(shares: list[Share | None], tokens: int, now: float) -> bool:
+def _ready(shares: list[Share | None], tokens: int, amount: int, now: float) -> bool:
     for share in shares:
-        if share is None or not share.ready(tokens, now):
+        if share is None or not share.ready(tokens, amount, now):
             return False
     return True
 

@@ -24,7 +24,7 @@ from tenants.resp import Reply
 
 MAX_RESERVED_MINUTES: Final = 2
 BUSY_RETRY_AFTER: Final = 1.0
-RETURNED_MS: Final = 20
+RETURNED_MS: Final = 50
 
 
 class Taken(msgspec.Struct):

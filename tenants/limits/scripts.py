@@ -172,6 +172,33 @@ return {amount, life(KEYS[3])}
 """
 )
 
+# A portion for calls to come. Keys: day, month, held, marks. Arguments as of EXTEND.
+# Returns what was set aside, at most a sixteenth of what any budget has left, '0' where that is an eighth of what is
+# wanted or less; and the life of `held`.
+LEND_MONEY: Final = Script(
+    NOW
+    + MARKS
+    + MONEY
+    + """
+if lost(KEYS[1], KEYS[2], ARGV[1]) > 0 or redis.call('HGET', KEYS[3], '!g') ~= ARGV[2] then return {'0', ''} end
+local wanted = tonumber(ARGV[3])
+local granted = wanted
+for at = 4, #ARGV, 3 do
+  local day, month = spare(KEYS[1], KEYS[2], KEYS[3], ARGV[2], at)
+  local least = math.min(day or month or 0, month or day or 0)
+  if not lendable(ARGV[at]) then return {'0', ''} end
+  granted = math.min(granted, math.floor(least / 16))
+end
+if granted * 8 <= wanted then return {'0', ''} end
+local amount = string.format('%.0f', granted)
+for at = 4, #ARGV, 3 do
+  redis.call('HINCRBY', KEYS[3], ARGV[2] .. '/' .. ARGV[at], amount)
+  lent(ARGV[at])
+end
+return {amount, life(KEYS[3])}
+"""
+)
+
 # Keys: day, month, held, what comes in while the day and the month are rebuilt. Arguments: era, the ms since the
 # charges were made, how many subjects, for each name, cost, day's limit, month's limit or ''; then fields of `held`,
 # what is taken from each, and the life it was set aside in.
