@@ -1,10 +1,11 @@
 """Implements `engine.ports.Limiter`: who may begin a turn, and what a call may use.
 
-Who has no limit costs no round trip. Anybody else's turn is admitted by one script over all limits of its tenant that
-apply to it, atomic over all workers, by the server's clock; its tokens and money are set aside by another, once the
-instance and its price are known. The platform's own limits lie at another shard: they are asked by the same scripts
-once the tenant's have let the turn pass, and where they refuse what was taken is given back. What a turn gives back
-rides along with the next one's scripts, or leaves by itself a millisecond later:
+Who has no limit costs no round trip, nor do most turns of a tenant under traffic that is far from its limits (see
+`leases`). Anybody else's turn is admitted by one script over all limits of its tenant that apply to it, atomic over all
+workers, by the server's clock; its tokens and money are set aside by another, once the instance and its price are
+known. The platform's own limits lie at another shard: they are asked by the same scripts once the tenant's have let the
+turn pass, and where they refuse what was taken is given back. What a turn gives back rides along with the next one's
+scripts, or leaves by itself a millisecond later:
 
 * requests: a sliding-window log. The times of the last `limit` requests are a list; the oldest of them must be a minute
   old. No sixty seconds ever hold more than the limit, and a check takes constant time.
@@ -23,6 +24,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
+from collections.abc import Callable
 from typing import Final
 
 from engine import pricing
@@ -32,16 +35,21 @@ from engine.snapshots import Cell
 from engine.turn import NO_END
 from engine.types import ChatRequest, Instance, Principal, Usage, Window
 from tenants.directory import TenantTable, TenantView
+from tenants.handles import Store
 from tenants.isolation import Stores
-from tenants.limits import scripts
+from tenants.limits.corrections import Corrections
+from tenants.limits.leases import Leases, Share
+from tenants.limits.leases import Taken as Held
 from tenants.limits.money import MOST, Purse
 from tenants.limits.notices import Warner
 from tenants.limits.periods import Calendar
 from tenants.limits.quotas import AllowanceTable
 from tenants.limits.rebuilding import Rebuilder, UnknownSpending
-from tenants.limits.reserving import Ask, Reserver, Taken, limited
+from tenants.limits.reserving import Ask, Reserver, Taken, limited, until_all_is_back
 from tenants.limits.slots import SLOT_LEASE, Slots
 from tenants.limits.subjects import Scope, Subjects
+from tenants.limits.turn_scripts import ADMIT
+from tenants.resp import Reply
 from tenants.visitor_limits import VisitorLimits
 
 DEFAULT_ANSWER_TOKENS: Final = 256
@@ -70,24 +78,38 @@ UNLIMITED: Final = Unlimited()
 
 
 class Admitted:
-    """A turn that counts, with its slots."""
+    """A turn that counts, with its slots: `held` of this worker's own, and those the store knows by the turn's id."""
 
-    __slots__ = ("_slots", "_taken", "_turn_id", "window")
+    __slots__ = ("_held", "_logs", "_slots", "_taken", "_turn_id", "window")
 
-    def __init__(self, slots: Slots, turn_id: str) -> None:
+    def __init__(self, slots: Slots, turn_id: str, held: Held, window: Window | None) -> None:
         self._slots = slots
         self._turn_id = turn_id
+        self._held = held
         self._taken: list[tuple[str, str]] = []
-        self.window: Window | None = None
+        self._logs: list[tuple[str, bytes]] = []
+        self.window = window
 
-    def took(self, tag: str, keys: list[str], window: Window | None) -> None:
-        self._taken += [(tag, key) for key in keys]
-        if window is not None and (self.window is None or window.remaining < self.window.remaining):
-            self.window = window
+    def took(self, scope: Scope, reply: Reply) -> None:
+        turn = scope.turn
+        self._taken += [(scope.tag, key) for key in turn.slot_keys]
+        self._logs += zip(turn.keys, reply[4:], strict=False)
+        if turn.logs and (self.window is None or reply[2] < self.window.remaining):
+            self.window = Window(reply[1], reply[2], reply[3] / 1000)
 
     def release(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            for places, number in held:
+                places.put(number)
         for tag, key in self._taken:
             self._slots.give_back(tag, key, self._turn_id)
+
+    def undo(self, store: Store) -> None:
+        """It has not begun."""
+        self.release()
+        for key, made in self._logs:
+            store.send("LREM", key, -1, made)
 
 
 class Reserved:
@@ -130,7 +152,9 @@ class Limits:
         lease: float = SLOT_LEASE,
         answer_tokens: int = DEFAULT_ANSWER_TOKENS,
         calendar: Calendar | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._tenants = tenants
         self.store = store = stores.platform()
         self._answer_tokens = answer_tokens
@@ -141,8 +165,10 @@ class Limits:
             store, spending or UnknownSpending(), lambda: list(tenants.value.by_id), self.calendar.time
         )
         self.purse = Purse(store, rebuilder, self.calendar, Warner(store, tenants, self.calendar).tell)
-        self._reserver = Reserver(store, self.slots, self.purse)
-        self._reserver.name(secrets.token_hex(6))
+        name = secrets.token_hex(6)
+        self.corrections = Corrections(store)
+        self.leases = Leases(self.slots, self.corrections, self.purse, name, clock)
+        self._reserver = Reserver(self.leases, self.purse, name)
         self._visitors = VisitorLimits(store)
 
     async def admit(self, principal: Principal, request: ChatRequest, turn_id: str) -> Admission:
@@ -155,53 +181,77 @@ class Limits:
             await self._visitors.turn(view, principal.subject, principal.address)
         found = self.subjects.of_turn(principal, view)
         everybody = self.subjects.of_everybody()
+        if everybody is not None and not everybody.subjects:
+            everybody = None
         if found is None and everybody is None:
             return UNLIMITED
-        admitted = Admitted(self.slots, turn_id)
-        if found is not None:
-            await self._admit(found, admitted, turn_id)
-        if everybody is not None and everybody.subjects:
-            try:
-                await self._admit(everybody, admitted, turn_id)
-            except BaseException:
-                admitted.release()
-                for subject in found.turn.logs if found is not None else ():
-                    self.store.send("RPOP", f"{subject.prefix}requests")
-                raise
+        scopes = [scope for scope in (found, everybody) if scope is not None and scope.turn.keys]
+        now = self._clock()
+        shares = [self._shares(scope).turn_share for scope in scopes]
+        if _ready(shares, 0, 0, now):
+            held, window = _taken(shares, 0, now)
+            return Admitted(self.slots, turn_id, held, window)
+        admitted = Admitted(self.slots, turn_id, [], None)
+        try:
+            for scope in scopes:
+                await self._admit(scope, admitted, turn_id)
+        except BaseException:
+            admitted.undo(self.store)
+            raise
         return admitted
 
+    def _shares(self, scope: Scope) -> Scope:
+        if not scope.known:
+            scope.known = True
+            scope.turn_share, scope.call_share = self.leases.of_turn(scope), self.leases.of_call(scope)
+        return scope
+
     async def _admit(self, scope: Scope, admitted: Admitted, turn_id: str) -> None:
+        """From the store."""
         turn = scope.turn
-        if not turn.keys:
-            return
         if turn.shut is not None:
             raise RateLimited(f"{turn.shut.who} may not use the service.")
-        keys = turn.slot_keys
-        riders = self.slots.riders(scope.tag)
-        for key in keys:
-            self.slots.hold(key, turn_id)
+        if scope.turn_share is not None:
+            scope.turn_share.lease.missed(scope.turn_share, 0, 0, self._clock())
+        for again in (False, True):
+            reply = await self._ask(scope, turn_id)
+            verdict = reply[0]
+            if verdict == b"ok":
+                admitted.took(scope, reply)
+                return
+            if again or not reply[3]:
+                break
+            self.leases.press(scope.tag)
+            await until_all_is_back(reply[3])
+        kind = verdict.decode()
+        raise limited((turn.slots if kind == "turns" else turn.logs)[reply[1] - 1], kind, reply[2] / 1000)
+
+    async def _ask(self, scope: Scope, turn_id: str) -> Reply:
+        turn, slots = scope.turn, self.slots
+        riders = slots.riders(scope.tag)
+        for key in turn.slot_keys:
+            slots.hold(key, turn_id)
         try:
             answer = self.store.run(
-                scripts.ADMIT,
-                [*turn.keys, *(key for key, _ in riders)] if riders else turn.keys,
+                ADMIT,
+                [*turn.keys, *(key for key, _ in riders), scope.marks],
                 len(turn.logs),
                 len(turn.slots),
                 turn_id,
-                self.slots.lease_ms,
+                slots.lease_ms,
                 *turn.limits,
                 *(rider for _, rider in riders),
             )
-            self.slots.arrive(scope.tag, riders, answer)
+            slots.arrive(scope.tag, riders, answer)
             reply = await asyncio.shield(answer)
-            verdict = reply[0].decode()
-            if verdict != "ok":
-                raise limited((turn.slots if verdict == "turns" else turn.logs)[reply[1] - 1], verdict, reply[2] / 1000)
         except BaseException as error:
-            taken = not isinstance(error, RateLimited | StoreUnavailable)
-            for key in keys:
-                self.slots.give_back(scope.tag, key, turn_id, taken=taken)
+            for key in turn.slot_keys:
+                slots.give_back(scope.tag, key, turn_id, taken=not isinstance(error, StoreUnavailable))
             raise
-        admitted.took(scope.tag, keys, Window(reply[1], reply[2], reply[3] / 1000) if turn.logs else None)
+        if reply[0] != b"ok":
+            for key in turn.slot_keys:
+                slots.give_back(scope.tag, key, turn_id, taken=False)
+        return reply
 
     async def reserve(
         self,
@@ -221,27 +271,50 @@ class Limits:
             self._note(view, own)
         if own is None and everybody is None:
             return UNLIMITED
-
-        def answer(of: Instance) -> int:
-            return self._expected(of, max_tokens) * choices
-
-        ask = Ask(
-            prompt_tokens + answer(instance),
-            instance,
-            lambda of: pricing.price(of, prompt_tokens, answer(of)),
-            bool(view.cheaper),
-        )
-        taken: list[Taken] = []
-        try:
-            for scope in (own, everybody):
-                if scope is not None:
+        expected = self._expected(instance, max_tokens) * choices
+        tokens = prompt_tokens + expected
+        scopes = [scope for scope in (own, everybody) if scope is not None]
+        spends = any(scope.spenders for scope in scopes)
+        amount = min(pricing.price(instance, prompt_tokens, expected), MOST) if spends else 0
+        taken = self._lent(scopes, tokens, amount)
+        if taken is None:
+            taken = []
+            ask = Ask(
+                tokens,
+                instance,
+                lambda of: pricing.price(of, prompt_tokens, self._expected(of, max_tokens) * choices),
+                bool(view.cheaper),
+            )
+            try:
+                for scope in scopes:
                     taken.append(await self._reserver.take(scope, ask) if scope.asks else _nothing(scope))
-        except BaseException:
-            for each in taken:
-                self._reserver.settle(each, 0, 0)
-            raise
+            except BaseException:
+                for each in taken:
+                    self._reserver.settle(each, 0, 0)
+                raise
         bounded = any(each.buckets or each.holds for each in taken)
-        return Reserved(self, instance, taken, answer(instance) if bounded else NO_END)
+        return Reserved(self, instance, taken, expected if bounded else NO_END)
+
+    def _lent(self, scopes: list[Scope], tokens: int, amount: int) -> list[Taken] | None:
+        """What this worker has of its own. None: it has not."""
+        now = self._clock()
+        shares = [self._shares(scope).call_share for scope in scopes if scope.asks]
+        if not _ready(shares, tokens, amount, now):
+            for share in shares:
+                if share is not None:
+                    share.lease.missed(share, tokens, amount, now)
+            return None
+        taken = []
+        for scope in scopes:
+            share = scope.call_share
+            if share is None:
+                taken.append(_nothing(scope))
+                continue
+            holds = [share.cash.take(amount)] if share.cash is not None else []
+            held = share.take(tokens, now)
+            buckets = [(bucket.key, bucket.limit, tokens) for bucket in share.buckets]
+            taken.append(Taken(scope, buckets, [], "", holds, held, share.window(now) if buckets else None))
+        return taken
 
     async def more(self, instance: Instance, taken: list[Taken], tokens: int) -> int:
         """Sets aside as many more tokens of an answer, or as many as a budget has left; how many."""
@@ -253,9 +326,9 @@ class Limits:
                 tokens = min(tokens, int(granted / price))
         if tokens > 0:
             for each in taken:
-                for place, (subject, amount) in enumerate(each.buckets):
-                    self._reserver.correct(each.scope.tag, subject, tokens)
-                    each.buckets[place] = (subject, amount + tokens)
+                for place, (key, limit, amount) in enumerate(each.buckets):
+                    self.corrections.add(each.scope.tag, key, limit, tokens)
+                    each.buckets[place] = (key, limit, amount + tokens)
         return tokens
 
     def settle(self, instance: Instance, taken: list[Taken], usage: Usage) -> None:
@@ -276,6 +349,7 @@ class Limits:
         return self._tenants.value.by_id.get(tenant_id)
 
     def close(self) -> None:
+        self.leases.close()
         self.slots.close()
         self._reserver.close()
 
@@ -294,3 +368,23 @@ class Limits:
 
 def _nothing(scope: Scope) -> Taken:
     return Taken(scope, [], [], "", [])
+
+
+def _ready(shares: list[Share | None], tokens: int, amount: int, now: float) -> bool:
+    for share in shares:
+        if share is None or not share.ready(tokens, amount, now):
+            return False
+    return True
+
+
+def _taken(shares: list[Share | None], tokens: int, now: float) -> tuple[Held, Window | None]:
+    """The slots, and the tightest window."""
+    held: Held = []
+    window = None
+    for share in shares:
+        if share is not None:
+            held += share.take(tokens, now)
+            told = share.window(now)
+            if told is not None and (window is None or told.remaining < window.remaining):
+                window = told
+    return held, window

@@ -43,7 +43,7 @@ class Purse:
     """One a process. `tell` is handed what budgets passed four fifths or their end."""
 
     def __init__(self, store: Store, rebuilder: Rebuilder, calendar: Calendar, tell: Tell) -> None:
-        self._store = store
+        self.store = store
         self._calendar = calendar
         self._tell = tell
         self.rebuilder = rebuilder
@@ -72,14 +72,14 @@ class Purse:
     def stop_noting(self, scope: Scope) -> None:
         if scope.tag in self.noting:
             self.noting.discard(scope.tag)
-            self._store.send("UNLINK", self.keys(scope)[0])
-            self._store.send("UNLINK", self.keys(scope)[1])
+            self.store.send("UNLINK", self.keys(scope)[0])
+            self.store.send("UNLINK", self.keys(scope)[1])
 
     async def extend(self, scope: Scope, amount: int) -> tuple[str, int]:
         """What could be set aside beside, up to `amount`, and the generation in which. Raises StoreUnavailable."""
         for _ in range(2):
             generation = self.generation
-            reply = await self._store.run(
+            reply = await self.store.run(
                 scripts.EXTEND, self.keys(scope), self.rebuilder.era(scope), generation, amount, *scope.money
             )
             granted = int(reply[0])
@@ -135,7 +135,7 @@ class Purse:
             words += [name, amount, life]
         age = int((asyncio.get_running_loop().time() - charges.made) * 1000)
         day, month, held = self.keys(scope)
-        answer = self._store.run(
+        answer = self.store.run(
             scripts.CHARGE,
             [day, month, held, f"{day}:late", f"{month}:late"],
             charges.era,
@@ -157,7 +157,7 @@ class Purse:
 
     def refusal(self, scope: Scope, subjects: list[Subject], reply: Reply, refused: Refused) -> BudgetExceeded:
         """Of a turn for which there is no room. `reply` is the script's."""
-        left, places = int(reply[1]), [int(number) for number in reply[2:]]
+        left, places = int(reply[1]), [int(number) for number in reply[3:]]
         short = [(subjects[number - 1], kind) for number, kind in zip(places[::2], places[1::2], strict=True)]
         periods = self.periods(scope)
         subject, kind = max(short, key=lambda each: periods[each[1] - 1].ends)

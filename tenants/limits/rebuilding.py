@@ -24,6 +24,8 @@ from tenants.handles import Store
 from tenants.limits import scripts
 from tenants.limits.periods import Period
 from tenants.limits.subjects import PLATFORM, Scope, charged_to
+from tenants.limits.turn_scripts import NOW
+from tenants.resp import Script
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,67 @@ PATIENCE: Final = 8.0  # seconds that turns wait for their budget to be known
 PAUSE: Final = 1.0  # seconds after a failure until it is tried again
 KEPT_MS: Final = 2 * 86_400_000  # beyond the period's end
 CHUNK: Final = 500  # subjects a command
+
+
+# Of one period. Keys: the hash, what comes in meanwhile. Arguments: era, token of the worker, 1: though it is known,
+# ms that the hash is kept. Returns 'known', 'busy': another worker is at it, or 'go'.
+BEGIN: Final = Script(
+    NOW
+    + """
+local facts = redis.call('HMGET', KEYS[1], '!era', '!b', '!bt')
+if facts[1] == ARGV[1] and ARGV[3] == '0' then return 'known' end
+if facts[2] and facts[2] ~= ARGV[2] and now - facts[3] < 5000 then return 'busy' end
+redis.call('HSET', KEYS[1], '!b', ARGV[2], '!bt', string.format('%d', now))
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('UNLINK', KEYS[2])
+return 'go'
+"""
+)
+
+# Keys: the hash. Arguments: token. Returns the time, at which all that was charged before is recorded.
+LOOK: Final = Script(
+    NOW
+    + """
+if redis.call('HGET', KEYS[1], '!b') ~= ARGV[1] then return '' end
+local text = string.format('%d', now)
+redis.call('HSET', KEYS[1], '!bt', text)
+return text
+"""
+)
+
+# Keys: the hash, what came in meanwhile, the new hash with what is recorded. Arguments: era, token, the time of LOOK,
+# 1: though there were charges at that time, ms that the hash is kept. Returns 'done', 'again' or 'lost'.
+FINISH: Final = Script(
+    """
+if redis.call('HGET', KEYS[1], '!b') ~= ARGV[2] then
+  redis.call('UNLINK', KEYS[3])
+  return 'lost'
+end
+local first, late = math.floor((ARGV[3] - """
+    + str(scripts.SETTLED_MS)
+    + ") / "
+    + str(scripts.SETTLED_MS)
+    + """), redis.call('HGETALL', KEYS[2])
+local more = {}
+for i = 1, #late, 2 do
+  local bucket, name = string.match(late[i], '^(%d+)/(.*)$')
+  if tonumber(bucket) >= first then more[#more + 1] = {name, late[i + 1]} end
+end
+if #more > 0 and ARGV[4] == '0' then
+  redis.call('UNLINK', KEYS[3])
+  return 'again'
+end
+for _, each in ipairs(more) do redis.call('HINCRBY', KEYS[3], each[1], each[2]) end
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 2) == '!w' then redis.call('HSET', KEYS[3], field, redis.call('HGET', KEYS[1], field)) end
+end
+redis.call('HSET', KEYS[3], '!era', ARGV[1], '!t0', ARGV[3])
+redis.call('UNLINK', KEYS[2])
+redis.call('RENAME', KEYS[3], KEYS[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+return 'done'
+"""
+)
 
 
 class UnknownSpending:
@@ -99,7 +162,7 @@ class Rebuilder:
         life = int(max(0.0, period.ends - self._time()) * 1000) + KEPT_MS
         while True:
             era = self.era(scope)
-            task = await self._store.run(scripts.BEGIN, [key, f"{key}:late"], era, self._token, forced, life)
+            task = await self._store.run(BEGIN, [key, f"{key}:late"], era, self._token, forced, life)
             if self.era(scope) != era:  # it was known once the store had answered
                 continue
             if task == b"known":
@@ -120,7 +183,7 @@ class Rebuilder:
         fresh = f"{key}:new:{self._token}"
         for attempt in range(1, TRIES + 1):
             await asyncio.sleep(QUIET)
-            read_at = await self._store.run(scripts.LOOK, [key], self._token)
+            read_at = await self._store.run(LOOK, [key], self._token)
             if not read_at:
                 return
             sums = await self._read(scope, period, key)
@@ -132,9 +195,7 @@ class Rebuilder:
                 self._store.send("HSET", fresh, *words[start : start + 2 * CHUNK])
             self._store.send("PEXPIRE", fresh, 60_000)  # in case this worker dies now
             last = "1" if attempt == TRIES else "0"
-            done = await self._store.run(
-                scripts.FINISH, [key, f"{key}:late", fresh], era, self._token, read_at, last, life
-            )
+            done = await self._store.run(FINISH, [key, f"{key}:late", fresh], era, self._token, read_at, last, life)
             if done == b"lost":  # it took so long that another worker has the task
                 return
             if done == b"done":
@@ -147,7 +208,7 @@ class Rebuilder:
         reading = asyncio.ensure_future(self._sums(scope, period))
         try:
             while not (await asyncio.wait([reading], timeout=ALIVE))[0]:
-                if not await self._store.run(scripts.LOOK, [key], self._token):
+                if not await self._store.run(LOOK, [key], self._token):
                     return None
             return reading.result()
         finally:

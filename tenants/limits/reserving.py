@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -13,26 +12,31 @@ import msgspec
 
 from engine.errors import RateLimited, StoreUnavailable
 from engine.types import Instance, RateLimits, Window
-from tenants.handles import Store
 from tenants.limits import scripts
+from tenants.limits.corrections import Owed
+from tenants.limits.leases import Leases
+from tenants.limits.leases import Taken as Held
 from tenants.limits.money import MOST, Purse, Refused, Word, hold
 from tenants.limits.periods import Period
-from tenants.limits.slots import RIDE, Slots, failed, log_failure
+from tenants.limits.slots import failed
 from tenants.limits.subjects import Scope, Subject
 from tenants.resp import Reply
 
 MAX_RESERVED_MINUTES: Final = 2
 BUSY_RETRY_AFTER: Final = 1.0
+RETURNED_MS: Final = 50
 
 
 class Taken(msgspec.Struct):
-    """What was set aside: tokens by bucket, money by generation, slots."""
+    """What was set aside: tokens by bucket and its limit, money by generation, slots; `held` are slots that this worker
+    had of its own."""
 
     scope: Scope
-    buckets: list[tuple[Subject, int]]
+    buckets: list[tuple[str, int, int]]
     slots: list[str]
     number: str
     holds: list[tuple[str, int]]
+    held: Held = []
     window: Window | None = None
 
 
@@ -52,23 +56,20 @@ class Ask(msgspec.Struct, frozen=True):
 class Reserver:
     """One a process."""
 
-    def __init__(self, store: Store, slots: Slots, purse: Purse) -> None:
-        self._store = store
-        self._slots = slots
+    def __init__(self, leases: Leases, purse: Purse, name: str) -> None:
+        """`name` tells this process's slots from those of others."""
+        self._store = leases.store
+        self._slots = leases.slots
+        self._corrections = leases.corrections
+        self._leases = leases
         self._purse = purse
-        self._owed: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)  # by tag and bucket: limit, tokens
-        self._departure: asyncio.TimerHandle | None = None
         self._numbers = count()
-        self._name = f"{id(self):x}"
-
-    def name(self, name: str) -> None:
-        """What tells this process's slots from those of others."""
         self._name = name
 
     async def take(self, scope: Scope, ask: Ask) -> Taken:
         """Raises RateLimited, BudgetExceeded, StoreUnavailable; then nothing is taken."""
-        retried = False
-        for _ in range(3):
+        retried = waited = False
+        for _ in range(4):
             departed = self._purse.departures
             taken, reply = await self._run(scope, ask)
             verdict = reply[0]
@@ -84,10 +85,22 @@ class Reserver:
                     retried = True  # what ended a moment ago may leave room
                     self._purse.depart()
                     continue
+                if not waited and reply[2]:
+                    waited = True
+                    await self._all_back(scope, reply[2])
+                    continue
                 refused = Refused(ask.amount, ask.price, ask.cheaper)
                 raise self._purse.refusal(scope, scope.spenders, reply, refused)
+            if not waited and reply[3]:
+                waited = True
+                await self._all_back(scope, reply[3])
+                continue
             raise self._refusal(scope, reply)
         raise StoreUnavailable(retry_after=BUSY_RETRY_AFTER)
+
+    async def _all_back(self, scope: Scope, after: int) -> None:
+        self._leases.press(scope.tag)
+        await until_all_is_back(after)
 
     def _lacking(self, scope: Scope, which: int) -> list[Period]:
         day, month = self._purse.periods(scope)
@@ -98,14 +111,14 @@ class Reserver:
         taken = Taken(scope, [], [], number, [])
         keys, words, owed = self._script(scope, ask, taken)
         riders = self._slots.riders(tag)
-        keys += [key for key, _ in riders]
+        keys += [*(key for key, _ in riders), scope.marks]
         words += [rider for _, rider in riders]
         for key in taken.slots:
             self._slots.hold(key, number)
         answer = self._store.run(scripts.RESERVE, keys, *words)
         self._slots.arrive(tag, riders, answer)
         if owed:
-            answer.add_done_callback(partial(self._keep, tag, owed))
+            answer.add_done_callback(partial(self._corrections.keep, tag, owed))
         try:
             reply = await asyncio.shield(answer)
         except asyncio.CancelledError:
@@ -122,7 +135,7 @@ class Reserver:
             taken.window = Window(reply[1], reply[2], reply[3] / 1000)
         return taken, reply
 
-    def _script(self, scope: Scope, ask: Ask, taken: Taken) -> tuple[list[str], list[Word], dict[str, tuple[int, int]]]:
+    def _script(self, scope: Scope, ask: Ask, taken: Taken) -> tuple[list[str], list[Word], Owed]:
         """Keys and arguments without riders, and what of earlier estimates' errors goes along. Raises RateLimited."""
         call = scope.call
         if scope.shut is not None:
@@ -136,15 +149,14 @@ class Reserver:
             self._slots.lease_ms,
         ]
         keys: list[str] = []
-        owed: dict[str, tuple[int, int]] = {}
-        waiting = self._owed.get(scope.tag) or {}
-        for key, limit, subject in scope.buckets:
+        owed: Owed = {}
+        for key, limit, _ in scope.buckets:
             amount = min(ask.tokens, limit * MAX_RESERVED_MINUTES)
-            taken.buckets.append((subject, amount))
-            if (more := waiting.pop(key, None)) is not None:
-                owed[key] = more
+            taken.buckets.append((key, limit, amount))
+            if more := self._corrections.take(scope.tag, key):
+                owed[key] = (limit, more)
             keys.append(key)
-            words += (limit, amount, more[1] if more is not None else 0)
+            words += (limit, amount, more)
         taken.slots = call.slot_keys
         keys += call.keys
         words += call.limits
@@ -175,43 +187,17 @@ class Reserver:
     def settle(self, taken: Taken, tokens: int, cost: int) -> None:
         """Replaces what was set aside by what was used."""
         tag = taken.scope.tag
-        for subject, amount in taken.buckets:
-            self.correct(tag, subject, tokens - amount)
+        for key, limit, amount in taken.buckets:
+            self._corrections.add(tag, key, limit, tokens - amount)
+        for places, number in taken.held:
+            places.put(number)
         for key in taken.slots:
             self._slots.give_back(tag, key, taken.number)
         self._purse.charge(taken.scope, cost, taken.holds)
 
-    def correct(self, tag: str, subject: Subject, tokens: int) -> None:
-        """So many more were used than estimated, whatever is in the bucket; negative: less."""
-        if not tokens:
-            return
-        key = f"{subject.prefix}tokens"
-        _, owed = self._owed[tag].get(key, (0, 0))
-        self._owed[tag][key] = (subject.quota.tokens or 1, owed + tokens)
-        if self._departure is None:
-            self._departure = asyncio.get_running_loop().call_later(RIDE, self.depart)
-
-    def depart(self) -> None:
-        """What no reservation has taken along."""
-        self._departure = None
-        leaving, self._owed = self._owed, defaultdict(dict)
-        for tag, buckets in leaving.items():
-            for key, (limit, owed) in buckets.items():
-                answer = self._store.run(scripts.RESERVE, [key], 1, 0, 0, 0, "", 0, limit, 0, owed)
-                answer.add_done_callback(partial(self._keep, tag, {key: (limit, owed)}))
-                answer.add_done_callback(log_failure)
-
     def close(self) -> None:
-        if self._departure is not None:
-            self._departure.cancel()
-        self.depart()
+        self._corrections.close()
         self._purse.depart()
-
-    def _keep(self, tag: str, buckets: dict[str, tuple[int, int]], answer: asyncio.Future[Reply]) -> None:
-        if failed(answer):
-            for key, (limit, owed) in buckets.items():
-                _, more = self._owed[tag].get(key, (0, 0))
-                self._owed[tag][key] = (limit, owed + more)
 
     def _refusal(self, scope: Scope, reply: Reply) -> RateLimited:
         verdict, wait = reply[0].decode(), reply[2] / 1000
@@ -221,6 +207,11 @@ class Reserver:
             error.limit, error.limits = "tokens", RateLimits(tokens=Window(limit, 0, wait))
             return error
         return limited((scope.call.slots if verdict == "turns" else scope.call.logs)[reply[1] - 1], verdict, wait)
+
+
+async def until_all_is_back(after: int) -> None:
+    """Waits so many ms, and a moment for what is on its way."""
+    await asyncio.sleep((after + RETURNED_MS) / 1000)
 
 
 def limited(subject: Subject, verdict: str, wait: float) -> RateLimited:

@@ -1,4 +1,4 @@
-"""The scripts that admit turns and set tokens and money aside: each one step, over all limits of a turn, at one shard.
+"""The scripts that set tokens and money aside and charge them: each one step, over all limits of a call, at one shard.
 
 All times are the server's, in milliseconds. Amounts of money are whole millionths; a double, Lua's only number, holds
 them exactly up to nine thousand million units."""
@@ -7,77 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from tenants.limits.turn_scripts import BUCKET, MARKS, NOW, TURNS
 from tenants.resp import Script
 
-NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 HOLD_MS: Final = 900_000  # what is set aside is kept for as long again at least, and twice as long at most
 SETTLED_MS: Final = 250  # a turn's completion is durable so long after its charge
-
-# Logs of requests (lists of times) and slots (sorted sets of ids by deadline). `admit` looks at all before it counts in
-# any: it returns nothing, or a refusal: what was short, its place, the ms until the next is due.
-# `tightest` is of what was counted: limit, remaining, ms until the oldest leaves its window.
-TURNS: Final = """
-local function admit(first, logs, slots, id, lease, at)
-  local wait, place = 0, 0
-  for i = 1, slots do
-    local key = KEYS[first + logs + i]
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-    if redis.call('ZCARD', key) >= tonumber(ARGV[at + logs + i]) then return {'turns', i, 0} end
-  end
-  for i = 1, logs do
-    local oldest = redis.call('LINDEX', KEYS[first + i], -ARGV[at + i])
-    if oldest and oldest + 60000 - now > wait then wait, place = oldest + 60000 - now, i end
-  end
-  if wait > 0 then return {'requests', place, wait} end
-end
-local function count(first, logs, slots, id, lease, at)
-  local limit, left, reset = 0, nil, 0
-  for i = 1, logs do
-    local key, most = KEYS[first + i], tonumber(ARGV[at + i])
-    redis.call('RPUSH', key, string.format('%d', now))
-    redis.call('LTRIM', key, -most, -1)
-    redis.call('PEXPIRE', key, 60000)
-    local oldest = redis.call('LINDEX', key, 0)
-    for _ = 1, 64 do
-      if oldest + 60000 > now then break end
-      redis.call('LPOP', key)
-      oldest = redis.call('LINDEX', key, 0)
-    end
-    local rest = math.max(0, most - redis.call('LLEN', key))
-    if not left or rest < left then limit, left, reset = most, rest, oldest + 60000 - now end
-  end
-  for i = 1, slots do
-    local key = KEYS[first + logs + i]
-    redis.call('ZADD', key, now + lease, id)
-    redis.call('PEXPIRE', key, lease)
-  end
-  return limit, left or 0, reset
-end
-"""
-
-# Keys: logs, slots, slots that are given back. Arguments: how many logs, how many slots, turn id, lease in ms, the
-# limits in the order of the keys, the ids to be given back in theirs.
-# Returns {'ok', limit, remaining, reset in ms} of the tightest log, or a refusal.
-ADMIT: Final = Script(
-    NOW
-    + TURNS
-    + """
-local logs, slots, lease = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
-for i = logs + slots + 1, #KEYS do redis.call('ZREM', KEYS[i], ARGV[4 + i]) end
-local refused = admit(0, logs, slots, ARGV[3], lease, 4)
-if refused then return refused end
-return {'ok', count(0, logs, slots, ARGV[3], lease, 4)}
-"""
-)
-
-# Keys: slots. Arguments: lease in ms, turn ids.
-RENEW: Final = Script(
-    NOW
-    + """
-for index = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[index]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-"""
-)
 
 # Money: a hash a period with what was spent by subject, and its own facts: `!era` the life of the server that it was
 # begun in, `!t0` since when it is kept by charges alone, `!b` who rebuilds it since `!bt`, `!w` and a subject's name
@@ -123,15 +57,18 @@ local function spare(day, month, held, generation, at)
 end
 """
 
-# Keys: buckets, logs, slots, [day, month, held,] slots given back. Arguments: how many buckets, logs, slots and
-# subjects with money; id, lease in ms; for each bucket limit, tokens to take, tokens used beyond earlier estimates;
-# the limits of logs and slots; [era, generation, amount, for each subject name, day's limit, month's limit or '';] ids.
+# Keys: buckets, logs, slots, [day, month, held,] slots given back, marks. Arguments: how many buckets, logs, slots and
+# subjects with money; id, for how many ms it holds its slots; for each bucket limit, tokens to take, tokens used beyond
+# earlier estimates; the limits of logs and slots; [era, generation, amount, for each subject name, day's limit, month's
+# limit or '';] ids.
 # Returns {'ok', limit, remaining, reset in ms, stale, life of `held`} of the tightest bucket;
-# {'tokens', place, wait in ms};
-# {'requests' or 'turns', place, wait}; {'money', least left, then place and 1 for the day or 2 for the month of every
+# {'tokens', 'requests' or 'turns', place, wait in ms, ms until nobody holds a portion};
+# {'money', least left, ms until nobody holds a portion, then place and 1 for the day or 2 for the month of every
 # one that has no room}; {'era', 1 the day, 2 the month or 3 both}: what was spent is not known.
 RESERVE: Final = Script(
     NOW
+    + MARKS
+    + BUCKET
     + TURNS
     + MONEY
     + """
@@ -141,16 +78,14 @@ local money = turns + logs + slots
 local cash = buckets + logs + slots
 local riders, ids = cash, money
 if subjects > 0 then riders, ids = cash + 3, money + 3 + 3 * subjects end
-for i = 1, #KEYS - riders do redis.call('ZREM', KEYS[riders + i], ARGV[ids + i]) end
+for i = 1, #KEYS - riders - 1 do redis.call('ZREM', KEYS[riders + i], ARGV[ids + i]) end
 local levels, wait, short = {}, 0, 0
 for i = 1, buckets do
   local at = 6 + 3 * (i - 1)
   local limit, amount = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local rate = limit / 60000
-  local kept = redis.call('HMGET', KEYS[i], 'level', 'at')
-  local level = limit
-  if kept[1] then level = math.min(limit, kept[1] + math.max(0, now - kept[2]) * rate) end
-  levels[i] = math.min(limit, level - ARGV[at + 3])
+  local level, most = level_of(KEYS[i], limit)
+  levels[i] = math.min(most, level - ARGV[at + 3])
   local lacking = math.min(amount, limit) - levels[i]
   if lacking > 0 and lacking / rate > wait then wait, short = lacking / rate, i end
 end
@@ -160,16 +95,14 @@ local function keep(taken)
     local at = 6 + 3 * (i - 1)
     local limit = tonumber(ARGV[at + 1])
     local level = levels[i] - taken * ARGV[at + 2]
-    local full = math.ceil((limit - level) / limit * 60000)
-    redis.call('HSET', KEYS[i], 'level', string.format('%.6f', level), 'at', string.format('%d', now))
-    redis.call('PEXPIRE', KEYS[i], full + 1000)
+    local full = keep_level(KEYS[i], limit, level)
     if not left or level < left then most, left, reset = limit, level, full end
   end
   return most, math.max(0, math.floor(left or 0)), reset
 end
 if short > 0 then
   keep(0)
-  return {'tokens', short, math.ceil(wait)}
+  return {'tokens', short, math.ceil(wait), press(KEYS[short])}
 end
 local stale = 0
 if subjects > 0 then
@@ -196,10 +129,14 @@ if subjects > 0 then
   end
   if #refusals > 0 and amount > 0 then
     keep(0)
-    return {'money', string.format('%.0f', least), unpack(refusals)}
+    local after = 0
+    for place = 1, #refusals, 2 do
+      after = math.max(after, press(ARGV[money + 1 + 3 * refusals[place]]))
+    end
+    return {'money', string.format('%.0f', least), after, unpack(refusals)}
   end
 end
-local refused = admit(buckets, logs, slots, ARGV[5], tonumber(ARGV[6]), turns)
+local refused = admit(buckets, logs, slots, turns)
 if refused then
   keep(0)
   return refused
@@ -231,6 +168,33 @@ end
 if granted <= 0 then return {'0', ''} end
 local amount = string.format('%.0f', granted)
 for at = 4, #ARGV, 3 do redis.call('HINCRBY', KEYS[3], ARGV[2] .. '/' .. ARGV[at], amount) end
+return {amount, life(KEYS[3])}
+"""
+)
+
+# A portion for calls to come. Keys: day, month, held, marks. Arguments as of EXTEND.
+# Returns what was set aside, at most a sixteenth of what any budget has left, '0' where that is an eighth of what is
+# wanted or less; and the life of `held`.
+LEND_MONEY: Final = Script(
+    NOW
+    + MARKS
+    + MONEY
+    + """
+if lost(KEYS[1], KEYS[2], ARGV[1]) > 0 or redis.call('HGET', KEYS[3], '!g') ~= ARGV[2] then return {'0', ''} end
+local wanted = tonumber(ARGV[3])
+local granted = wanted
+for at = 4, #ARGV, 3 do
+  local day, month = spare(KEYS[1], KEYS[2], KEYS[3], ARGV[2], at)
+  local least = math.min(day or month or 0, month or day or 0)
+  if not lendable(ARGV[at]) then return {'0', ''} end
+  granted = math.min(granted, math.floor(least / 16))
+end
+if granted * 8 <= wanted then return {'0', ''} end
+local amount = string.format('%.0f', granted)
+for at = 4, #ARGV, 3 do
+  redis.call('HINCRBY', KEYS[3], ARGV[2] .. '/' .. ARGV[at], amount)
+  lent(ARGV[at])
+end
 return {amount, life(KEYS[3])}
 """
 )
@@ -281,65 +245,5 @@ for at = 4 * ARGV[3] + 4, #ARGV, 3 do
   end
 end
 return told
-"""
-)
-
-# Of one period. Keys: the hash, what comes in meanwhile. Arguments: era, token of the worker, 1: though it is known,
-# ms that the hash is kept. Returns 'known', 'busy': another worker is at it, or 'go'.
-BEGIN: Final = Script(
-    NOW
-    + """
-local facts = redis.call('HMGET', KEYS[1], '!era', '!b', '!bt')
-if facts[1] == ARGV[1] and ARGV[3] == '0' then return 'known' end
-if facts[2] and facts[2] ~= ARGV[2] and now - facts[3] < 5000 then return 'busy' end
-redis.call('HSET', KEYS[1], '!b', ARGV[2], '!bt', string.format('%d', now))
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-redis.call('UNLINK', KEYS[2])
-return 'go'
-"""
-)
-
-# Keys: the hash. Arguments: token. Returns the time, at which all that was charged before is recorded.
-LOOK: Final = Script(
-    NOW
-    + """
-if redis.call('HGET', KEYS[1], '!b') ~= ARGV[1] then return '' end
-local text = string.format('%d', now)
-redis.call('HSET', KEYS[1], '!bt', text)
-return text
-"""
-)
-
-# Keys: the hash, what came in meanwhile, the new hash with what is recorded. Arguments: era, token, the time of LOOK,
-# 1: though there were charges at that time, ms that the hash is kept. Returns 'done', 'again' or 'lost'.
-FINISH: Final = Script(
-    """
-if redis.call('HGET', KEYS[1], '!b') ~= ARGV[2] then
-  redis.call('UNLINK', KEYS[3])
-  return 'lost'
-end
-local first, late = math.floor((ARGV[3] - """
-    + str(SETTLED_MS)
-    + ") / "
-    + str(SETTLED_MS)
-    + """), redis.call('HGETALL', KEYS[2])
-local more = {}
-for i = 1, #late, 2 do
-  local bucket, name = string.match(late[i], '^(%d+)/(.*)$')
-  if tonumber(bucket) >= first then more[#more + 1] = {name, late[i + 1]} end
-end
-if #more > 0 and ARGV[4] == '0' then
-  redis.call('UNLINK', KEYS[3])
-  return 'again'
-end
-for _, each in ipairs(more) do redis.call('HINCRBY', KEYS[3], each[1], each[2]) end
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(field, 1, 2) == '!w' then redis.call('HSET', KEYS[3], field, redis.call('HGET', KEYS[1], field)) end
-end
-redis.call('HSET', KEYS[3], '!era', ARGV[1], '!t0', ARGV[3])
-redis.call('UNLINK', KEYS[2])
-redis.call('RENAME', KEYS[3], KEYS[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-return 'done'
 """
 )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from tenants.handles import Store
-from tenants.limits import scripts
+from tenants.limits import turn_scripts
 from tenants.resp import Reply
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Slots:
         if not self._held:
             return
         for key, numbers in self._held.items():
-            self._store.run(scripts.RENEW, [key], self.lease_ms, *numbers).add_done_callback(log_failure)
+            self._store.run(turn_scripts.RENEW, [key], self.lease_ms, *numbers).add_done_callback(log_failure)
         self._renewal = asyncio.get_running_loop().call_later(self._lease / 3, self._renew)
 
 

@@ -11,8 +11,8 @@ import msgspec
 from engine.errors import StoreUnavailable, TenantSuspended
 from tenants.limits.limiter import Limits
 from tenants.limits.periods import Period
-from tenants.limits.scripts import NOW
 from tenants.limits.subjects import PLATFORM, Scope, Subject, Subjects
+from tenants.limits.turn_scripts import NOW
 from tenants.resp import Reply, Script
 
 OF: Final = {"t": "tenant", "k": "key", "m": "member", "M": "model"}

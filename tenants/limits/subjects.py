@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -11,6 +11,9 @@ from engine.snapshots import Cell
 from engine.types import Principal
 from tenants.directory import TenantView
 from tenants.limits.quotas import AllowanceTable, Quota
+
+if TYPE_CHECKING:
+    from tenants.limits.leases import Share
 
 PLATFORM: Final = "platform"
 NOTHING: Final = Quota()
@@ -48,11 +51,12 @@ class Scope:
     their days. `charged` are the names a turn's cost is noted for; none: nobody here has a budget.
 
     `turn` is what counts as a turn begins, `call` as a model is called, `buckets` are keys and limits of tokens,
-    `money` the limits of `spenders` as the scripts read them; `asks`: something is to be asked before a call."""
+    `money` the limits of `spenders` as the scripts read them; `asks`: something is to be asked before a call. The
+    shares are what may be had without asking, see `leases`; not `known` until somebody looked."""
 
     __slots__ = (
-        "asks", "buckets", "call", "charged", "held", "money", "shut", "spenders", "subjects", "tag", "tenant_id",
-        "turn", "zone",
+        "asks", "buckets", "call", "call_share", "charged", "held", "known", "marks", "money", "shut", "spenders",
+        "subjects", "tag", "tenant_id", "turn", "turn_share", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +68,10 @@ class Scope:
         self.subjects = subjects
         self.charged = charged
         self.held = self.key("held")
+        self.marks = marks(tag)
+        self.known = False
+        self.turn_share: Share | None = None
+        self.call_share: Share | None = None
         self.turn = Counted(subjects)
         self.call = Counted([subject for subject in subjects if subject.name[0] == "M"])
         self.buckets = [
@@ -80,6 +88,11 @@ class Scope:
 
     def key(self, what: str) -> str:
         return f"limits:{{{self.tag}}}:{what}"
+
+
+def marks(tag: str) -> str:
+    """The key of the marks of a tag's counters, see `turn_scripts`."""
+    return f"limits:{{{tag}}}:marks"
 
 
 def text_of(limit: int | None) -> str | int:

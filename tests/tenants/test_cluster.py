@@ -16,6 +16,7 @@ from tenants.isolation import Deployment
 from tenants.resp import CommandRefused, Script
 from tenants.topology import Node, slot, standings
 from tests.services.cluster import SLOTS, ValkeyCluster
+from tests.tenants.test_valkey import ECHO, ask_and_cancel
 
 DATABASE = 20
 COUNT = Script("redis.call('RPUSH', KEYS[2], ARGV[1]) return redis.call('INCR', KEYS[1])")
@@ -99,6 +100,28 @@ async def use():
     for store, deployment in deployments:
         await store.close()
         await deployment.close()
+
+
+async def test_of_ten_thousand_cancelled_calls_none_reaches_another_caller(shards, use):
+    store = use(shards)
+
+    def disturb(batch: int) -> None:
+        links = [node._link for node, _ in store._nodes.values() if node._link is not None]
+        if links and batch % 8 == 4:
+            links[batch % len(links)].abort()
+        elif links and batch % 8 == 6:
+            links[batch % len(links)].pause_writing()
+            store._loop.call_later(0.002, links[batch % len(links)].resume_writing)
+
+    await store.call("PING")
+    cancelled, away = await ask_and_cancel(store, batches=40, size=400, disturb=disturb)
+    assert cancelled >= 10_000 and away
+    while True:
+        try:
+            assert await store.run(ECHO, ["k"], "in step") == [b"in step"]
+            break
+        except StoreUnavailable:
+            await asyncio.sleep(0.01)
 
 
 def test_it_finds_the_slot_of_a_key_as_the_server_does(shards):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from itertools import count
 
 import pytest
 
@@ -10,6 +11,8 @@ from engine.errors import StoreUnavailable
 from tenants import valkey
 from tenants.valkey import CommandRefused, Connection, Script
 from tests.services.valkey import ValkeyServer
+
+ECHO = Script("return ARGV")
 
 
 @pytest.fixture
@@ -85,22 +88,52 @@ async def test_it_tells_a_refused_command_from_an_absent_server(connection):
     assert await connection.call("GET", "text") == b"a"
 
 
-async def test_it_never_hands_a_cancelled_reply_to_another_caller(connection):
-    async def ask(number: int) -> None:
-        assert await connection.call("ECHO", number) == str(number).encode()
+async def ask_and_cancel(store, batches, size, disturb=None):
+    """Callers of whom most are cancelled, at any moment: before their command is written, while it is under way, when
+    the answer is there and not read yet. Nobody may ever be handed another one's answer. How many were cancelled, how
+    many found the store away."""
+    numbers, cancelled, away = count(), 0, 0
 
-    for _ in range(20):
-        asked = [asyncio.create_task(ask(number)) for number in range(300)]
-        await asyncio.sleep(0)
-        for task in asked[::2]:
-            task.cancel()
-        await asyncio.sleep(0)
-        for task in asked[1::4]:
-            task.cancel()
-        results = await asyncio.gather(*asked, return_exceptions=True)
-        assert sum(isinstance(result, asyncio.CancelledError) for result in results) >= 150
-        assert not [result for result in results if isinstance(result, Exception)]
-    assert await connection.call("ECHO", "still in step") == b"still in step"
+    async def ask(number: int) -> None:
+        place = number % 7
+        if place == 0:
+            answers = await store.run(ECHO, [f"k{number % 64}"], number, "x" * (number % 300))
+            assert answers == [str(number).encode(), b"x" * (number % 300)]
+        else:
+            assert await store.run(ECHO, [f"k{number % 64}"], number) == [str(number).encode()]
+
+    for batch in range(batches):
+        asked = [asyncio.create_task(ask(next(numbers))) for _ in range(size)]
+        for place in range(3):
+            await asyncio.sleep(0)
+            for task in asked[place + 1 :: 4]:
+                task.cancel()
+        if disturb is not None:
+            disturb(batch)
+        if batch % 16 == 0:
+            await asyncio.sleep(0.001)
+            for task in asked[::4]:
+                task.cancel()
+        for result in await asyncio.gather(*asked, return_exceptions=True):
+            cancelled += isinstance(result, asyncio.CancelledError)
+            away += isinstance(result, StoreUnavailable)
+            assert result is None or isinstance(result, asyncio.CancelledError | StoreUnavailable), result
+    return cancelled, away
+
+
+async def test_of_a_hundred_thousand_cancelled_calls_none_reaches_another_caller(connection):
+    def disturb(batch: int) -> None:
+        link = connection._link
+        if link is not None and batch % 64 == 20:  # the socket takes no more for a while
+            link.pause_writing()
+            connection._loop.call_later(0.002, link.resume_writing)
+        elif link is not None and batch % 64 == 40:  # it breaks with calls under way
+            link.abort()
+
+    await connection.call("PING")
+    cancelled, away = await ask_and_cancel(connection, batches=270, size=500, disturb=disturb)
+    assert cancelled >= 100_000 and away
+    assert await answer(connection, "ECHO", "still in step") == b"still in step"
 
 
 async def test_it_loads_a_script_the_server_does_not_know(connection):

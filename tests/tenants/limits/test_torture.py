@@ -73,7 +73,7 @@ async def _turn(engine: Engine, chance: random.Random) -> str:
 
 
 async def test_it_charges_streams_that_break_off_what_they_produced(valkey_url, tenants):
-    budget = 150_000 * ROUNDS // 12
+    budget = 100_000 * ROUNDS // 12
     tenants.swap(tenant_table(ACME.view(money_per_day=budget, tokens_per_minute=10**9)))
     records = Journalled()
     workers = [Worker(valkey_url, tenants, records) for _ in range(3)]
@@ -83,6 +83,7 @@ async def test_it_charges_streams_that_break_off_what_they_produced(valkey_url, 
         ends += await asyncio.gather(*(_turn(chance.choice(workers).engine, chance) for _ in range(30)))
     for worker in workers:
         await worker.engine.drain()
+        worker.limits.leases.close()
         worker.limits.purse.depart()
         await worker.stores.platform().call("PING")
     await asyncio.sleep(0.05)
@@ -109,6 +110,7 @@ async def test_it_agrees_with_the_record_after_the_store_was_emptied_under_strea
     await _turn(workers[0].engine, chance)
     for worker in workers:
         await worker.engine.drain()
+        worker.limits.leases.close()
         worker.limits.purse.depart()
         await worker.stores.platform().call("PING")
     money = _recorded(workers)
