@@ -6,6 +6,7 @@ It implements `engine.ports.Guard`. Everything it reads is in one immutable `Gua
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 from typing import Any, Protocol
 
 import msgspec
@@ -74,8 +75,7 @@ class WordGuard:
             return messages, []
         findings = Findings(tenant.input, "input")
         rewritten = [rewrite_message(message, findings) for message in messages]
-        changed = any(new is not old for new, old in zip(rewritten, messages, strict=True))
-        return (rewritten if changed else messages), findings.verdicts
+        return (messages if all(map(is_, rewritten, messages)) else rewritten), findings.verdicts
 
     def request(self, principal: Principal, request: ChatRequest) -> tuple[ChatRequest, list[Verdict]]:
         """What of a request reaches the model besides messages: tools and parameters, every name and text in them."""
@@ -138,13 +138,14 @@ class WordOutput:
     """The guard over one answer: a channel for every text of every choice. Once one of them is blocked, nothing more
     leaves on any."""
 
-    __slots__ = ("_calls", "_channels", "_findings", "_waiting", "_words", "verdicts")
+    __slots__ = ("_calls", "_channels", "_findings", "_reasons", "_waiting", "_words", "verdicts")
 
     def __init__(self, words: WordMatcher) -> None:
         self._words = words
         self._findings = Findings(words, "output")
         self.verdicts = self._findings.verdicts
         self._channels: dict[tuple[int, str], Channel] = {}
+        self._reasons = False  # whether any choice has
         self._calls: dict[tuple[int, int], GuardedCall] = {}
         self._waiting = Waiting()
 
@@ -159,12 +160,12 @@ class WordOutput:
     def feed(self, delta: Delta) -> Delta | None:
         if self._findings.blocking:
             return None
-        if _says_only(delta) and not self._held(delta.index, "reasoning"):
-            content = self._push(delta.index, "content", delta.content)
-            if content is None:
-                return None
-            return delta if content == delta.content else Delta(content=content, index=delta.index)
-        return self._feed_all(delta)
+        if not _says_only(delta) or (self._reasons and self._held(delta.index, "reasoning")):
+            return self._feed_all(delta)
+        content = self._push(delta.index, "content", delta.content)
+        if content is None:
+            return None
+        return delta if content == delta.content else Delta(content=content, index=delta.index)
 
     def whole(self, delta: Delta) -> list[Delta]:
         """Read once, with its end."""
@@ -215,6 +216,7 @@ class WordOutput:
         """In the order a model says things: it reasons, answers or refuses, calls tools. What is held of the one leaves
         before the next: where each is a part of its own, its end would stand behind what came after it."""
         index = delta.index
+        self._reasons = self._reasons or delta.reasoning is not None
         reasoning = self._push(index, "reasoning", delta.reasoning)
         if delta.content or delta.refusal or delta.tool_calls:
             reasoning = self._paused(index, "reasoning", reasoning)
