@@ -30,18 +30,16 @@ class Aside:
 
 def length(messages: Iterable[Message]) -> int:
     """About how many characters a guard reads of them."""
-    size = 0
-    for message in messages:
-        content = message.content
-        size += len(content) if isinstance(content, str) else length_of(content)
-        if message.tool_calls or message.reasoning_content or message.refusal:
-            size += length_of(message.tool_calls) + length_of(message.reasoning_content) + length_of(message.refusal)
-    return size
+    return sum(
+        length_of(message.content)
+        + length_of(message.tool_calls)
+        + length_of(message.reasoning_content)
+        + length_of(message.refusal)
+        for message in messages
+    )
 
 
 def length_of(value: Any) -> int:
-    if not value:
-        return 0
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):
