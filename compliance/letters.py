@@ -104,7 +104,7 @@ class LettersView:
                 self._heads[key[:2]] = reach
                 self.longest = max(self.longest, reach)
         self._pairs = frozenset(self._heads)
-        self._may_begin = Beginnings(begun).may_hold
+        self._beginnings = Beginnings(begun)
 
     # What is there --------------------------------------------------------------------------------------------------
 
@@ -253,14 +253,14 @@ class LettersView:
 
     def _held_in_words(self, reading: Reading, begin: int) -> int | None:
         """Of a text of ASCII letters, digits and spaces, where a word only begins after a space."""
-        runs, may_begin = reading.runs, self._may_begin
+        runs, values, mask = reading.runs, self._beginnings.values, self._beginnings.mask
         size = len(runs)
         exact = size == len(reading.text)
         fresh = len(reading.text) - begin  # has no more runs than characters
         start = size - (self.longest if self.longest < fresh else fresh)
         start = runs.find(SPACE, start - 1) + 1 or size if start > 0 else 0
         while start < size - 1:
-            if may_begin(runs[start:]):
+            if values[hash(runs[start:]) & mask]:  # `may_hold`: the call would take as long again
                 held = self._begun(reading, start, begin, exact)
                 if held is not None:
                     return held
@@ -276,7 +276,7 @@ class LettersView:
             return None
         for start in range(first, size - 1):
             reach = heads.get(runs[start : start + 2])
-            if reach is not None and size - start <= reach and self._may_begin(runs[start:]):
+            if reach is not None and size - start <= reach and self._beginnings.may_hold(runs[start:]):
                 if plain and start and runs[start - 1].isalnum() and runs[start].isalnum():
                     continue
                 held = self._begun(reading, start, begin)

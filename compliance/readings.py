@@ -235,13 +235,15 @@ _kept_masks = cache(_made_masks)
 
 def without_loose_spaces(letters: str) -> str:
     """Spaces part words only after a letter of a script with spaces; others go."""
-    kept = []
-    last = ""
-    for number, part in enumerate(letters.split(SPACE)):
-        if number and last and in_word(last):
+    first, *rest = letters.split(SPACE)
+    kept = [first]
+    last = first[-1:]
+    for part in rest:
+        if last and (last < "\x80" or in_word(last)):  # of ASCII there are but letters and digits
             kept.append(SPACE)
         kept.append(part)
-        last = part[-1:] or last
+        if part:
+            last = part[-1]
     return "".join(kept)
 
 
