@@ -212,8 +212,11 @@ def _wide_runs(letters: str) -> str:
     number = int.from_bytes(spelled, "little")
     low, high = _masks(size, 2)
     differs = number ^ (number >> 16)
-    ends = ((((differs & low) + low) | differs) & high).to_bytes(2 * size, "little")[1 : 2 * len(letters) : 2]
-    return _without(letters, [found.start() for found in _ZEROS.finditer(ends)]) if 0 in ends else letters
+    ends = (((differs & low) + low) | differs) & high
+    if ends == high >> 16 * (size - len(letters)):
+        return letters
+    places = _ZEROS.finditer(ends.to_bytes(2 * size, "little")[1 : 2 * len(letters) : 2])
+    return _without(letters, [found.start() for found in places])
 
 
 def _room(letters: str) -> int:
