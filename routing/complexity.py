@@ -101,13 +101,15 @@ _LOGARITHMS: Final = (0.0, *map(math.log, range(1, 5)))
 _BIASES: Final = _three(_BIAS)
 
 
-def complexity_score(text: str) -> float:
-    """0 is a greeting, 1 a long chain of reasoning; an empty text is 0. The work is bounded whatever the length."""
+def complexity_score(text: str, *, said_before: bool = False) -> float:
+    """0 is a greeting, 1 a long chain of reasoning; an empty text is 0. The work is bounded whatever the length.
+
+    `said_before`: in an earlier turn of a session, so the score may be remembered. That is by a hash, so that nobody's
+    text stays in memory for it."""
     size = len(text)
     seen = text if size <= FRONT + BACK else f"{text[:FRONT]} {text[-BACK:]}"
-    # A session's texts are asked for in every turn. Kept is a hash, so that nobody's text stays in memory for it.
     key = hash((seen, size))
-    score = _scores.get(key)
+    score = _scores.get(key) if said_before else None
     if score is None:
         if len(_scores) >= _SCORED:
             _scores.clear()

@@ -50,7 +50,7 @@ def conversation_score(texts: Iterable[str]) -> float:
                 kept *= KEPT
             if score >= kept:  # nothing earlier can count for more
                 break
-        score = max(score, kept * complexity_score(text))
+        score = max(score, kept * complexity_score(text, said_before=newer is not None))
         newer = text
     return round(score, 4)
 

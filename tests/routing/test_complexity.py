@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing import complexity
-from routing.features import complexity_score
+from routing.features import complexity_score, conversation_score
 from tests.routing.pairs import CHINESE, ENGLISH, LONG_BUT_EASY
 
 PLAIN = [
@@ -188,8 +188,11 @@ def test_it_remembers_scores_and_no_texts(monkeypatch):
     monkeypatch.setattr(complexity, "_SCORED", 100)
     texts = [f"Prove lemma {number} of {number * 7}, then Zorn's and Bob's." for number in range(300)]
     once = list(map(complexity_score, texts))
-    assert list(map(complexity_score, texts)) == once
+    assert [complexity_score(text, said_before=True) for text in texts] == once
+    assert conversation_score(reversed(texts[-4:])) == once[-1]
     assert len(complexity._scores) <= 100
+    monkeypatch.setattr(complexity, "_score", lambda seen, size: pytest.fail("it was asked before"))
+    assert complexity_score(texts[-1], said_before=True) == once[-1]
     assert all(type(key) is int and type(score) is float for key, score in complexity._scores.items())
 
 
