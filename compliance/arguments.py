@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from compliance.escapes import Unescaped, ends_quoted, unescaped
 from compliance.holdback import MASK
-from compliance.words import Scan, WordMatcher
+from compliance.words import Hit, WordMatcher
 
 _KEPT_OUTSIDE: Final = frozenset('{}[]:,"+-. \t\r\n')
 _SPACE: Final = " \t\r\n"
@@ -28,27 +28,35 @@ class Place(NamedTuple):
 class View:
     """One way to read a raw text: its characters, and where each is in the raw text. `before`: what of it left."""
 
-    __slots__ = ("_before", "_read", "_scan", "_text", "_words")
+    __slots__ = ("_before", "_held", "_hits", "_over", "_read", "_text", "_words")
 
     def __init__(self, read: Unescaped, before: str, words: WordMatcher, over: bool) -> None:
         self._read = read
         self._before = len(before)
         self._words = words
         self._text = before + read.text
-        self._scan: Scan = words.scan(self._text, self._before, over)
+        self._over = over
+        self._hits: list[Hit]
+        self._held: int | None = None  # where the text is undecided; asked for only where it is over
+        if over:
+            self._hits = words.find(self._text, self._before)
+        else:
+            self._hits, self._held = words.read(self._text, self._before)
 
     def hits(self) -> list[Place]:
         before, starts = self._before, self._read.starts
         return [
             Place(self._known(hit.decided - before), starts[hit.start - before], hit.word, starts[hit.end - before])
-            for hit in self._scan.hits
+            for hit in self._hits
         ]
 
     def held_from(self, known: int) -> int:
         """Where in the raw text that begins which is undecided while only `raw[:known]` is known."""
         certain = self._read.certain
         if not certain or certain[-1] <= known:
-            return self._read.starts[self._scan.held_from() - self._before]
+            if self._held is None:
+                self._held = self._words.scan(self._text, self._before, self._over).held_from()
+            return self._read.starts[self._held - self._before]
         text = self._text[: self._before + bisect_right(certain, known)]
         return self._read.starts[self._words.scan(text, self._before, over=False).held_from() - self._before]
 

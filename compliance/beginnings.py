@@ -16,19 +16,19 @@ _LEAST: Final = 1 << 10
 class Beginnings:
     """Of all words: each is given with the least and the greatest length that a beginning of it has."""
 
-    __slots__ = ("_mask", "_values")
+    __slots__ = ("mask", "values")
 
     def __init__(self, words: Iterable[tuple[str, int, int]]) -> None:
         given = list(words)
         count = sum(most - least + 1 for _, least, most in given if most >= least)
         size = max(_LEAST, 1 << (_ROOM * count - 1).bit_length()) if count else _LEAST
         values = bytearray(size)
-        self._mask = mask = size - 1
+        self.mask = mask = size - 1
         for word, least, most in given:
             for length in range(least, most + 1):
                 values[hash(word[:length]) & mask] = 1
-        self._values = bytes(values)
+        self.values = bytes(values)
 
     def may_hold(self, letters: str) -> int:
         """0: they begin no word, for certain."""
-        return self._values[hash(letters) & self._mask]
+        return self.values[hash(letters) & self.mask]

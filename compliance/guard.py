@@ -6,6 +6,8 @@ It implements `engine.ports.Guard`. Everything it reads is in one immutable `Gua
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from operator import is_
 from typing import Any, Protocol
 
 import msgspec
@@ -74,8 +76,7 @@ class WordGuard:
             return messages, []
         findings = Findings(tenant.input, "input")
         rewritten = [rewrite_message(message, findings) for message in messages]
-        changed = any(new is not old for new, old in zip(rewritten, messages, strict=True))
-        return (rewritten if changed else messages), findings.verdicts
+        return (messages if all(map(is_, rewritten, messages)) else rewritten), findings.verdicts
 
     def request(self, principal: Principal, request: ChatRequest) -> tuple[ChatRequest, list[Verdict]]:
         """What of a request reaches the model besides messages: tools and parameters, every name and text in them."""
@@ -138,13 +139,14 @@ class WordOutput:
     """The guard over one answer: a channel for every text of every choice. Once one of them is blocked, nothing more
     leaves on any."""
 
-    __slots__ = ("_calls", "_channels", "_findings", "_waiting", "_words", "verdicts")
+    __slots__ = ("_calls", "_channels", "_findings", "_reasons", "_waiting", "_words", "verdicts")
 
     def __init__(self, words: WordMatcher) -> None:
         self._words = words
         self._findings = Findings(words, "output")
         self.verdicts = self._findings.verdicts
         self._channels: dict[tuple[int, str], Channel] = {}
+        self._reasons = False  # whether any choice has
         self._calls: dict[tuple[int, int], GuardedCall] = {}
         self._waiting = Waiting()
 
@@ -159,12 +161,12 @@ class WordOutput:
     def feed(self, delta: Delta) -> Delta | None:
         if self._findings.blocking:
             return None
-        if _says_only(delta) and not self._held(delta.index, "reasoning"):
-            content = self._push(delta.index, "content", delta.content)
-            if content is None:
-                return None
-            return delta if content == delta.content else Delta(content=content, index=delta.index)
-        return self._feed_all(delta)
+        if not _says_only(delta) or (self._reasons and self._held(delta.index, "reasoning")):
+            return self._feed_all(delta)
+        content = self._push(delta.index, "content", delta.content)
+        if content is None:
+            return None
+        return delta if content == delta.content else Delta(content=content, index=delta.index)
 
     def whole(self, delta: Delta) -> list[Delta]:
         """Read once, with its end."""
@@ -180,16 +182,15 @@ class WordOutput:
     def feed_all(self, deltas: list[Delta]) -> list[Delta]:
         """Text of one choice is read at once, and leaves in the pieces it came in as far as it may."""
         index = deltas[0].index
-        if self._held(index, "reasoning") or not all(_is_text(delta, index) for delta in deltas):
+        texts = None if self._reasons and self._held(index, "reasoning") else _texts_of(deltas, index)
+        if texts is None:
             return [safe for delta in deltas if (safe := self.feed(delta)) is not None]
         if self._findings.blocking:
             return []
-        held = self._channel(index, "content").held
-        whole = "".join([delta.content or "" for delta in deltas])
-        said = self._push(index, "content", whole)
-        if said is None:
-            return []
-        return deltas if said == whole and not held else _cut_again(said, held, deltas)
+        channel = self._channels.get((index, "content"))
+        held = 0 if channel is None else channel.held
+        said = self._push(index, "content", "".join(texts))
+        return [] if said is None else _cut_again(said, held, deltas, texts)
 
     def flush(self) -> list[Delta]:
         """What was held back. All channels are decided before any of it leaves: one blocked word keeps everything."""
@@ -215,6 +216,7 @@ class WordOutput:
         """In the order a model says things: it reasons, answers or refuses, calls tools. What is held of the one leaves
         before the next: where each is a part of its own, its end would stand behind what came after it."""
         index = delta.index
+        self._reasons = self._reasons or delta.reasoning is not None
         reasoning = self._push(index, "reasoning", delta.reasoning)
         if delta.content or delta.refusal or delta.tool_calls:
             reasoning = self._paused(index, "reasoning", reasoning)
@@ -248,12 +250,6 @@ class WordOutput:
         if found:
             self._findings.add(found)
         return text or None
-
-    def _channel(self, index: int, kind: str) -> Channel:
-        channel = self._channels.get((index, kind))
-        if channel is None:
-            channel = self._channels[(index, kind)] = Channel(self._words)
-        return channel
 
     def _held(self, index: int, kind: str) -> bool:
         channel = self._channels.get((index, kind))
@@ -297,19 +293,43 @@ def _says_only(delta: Delta) -> bool:
     )
 
 
-def _is_text(delta: Delta, index: int) -> bool:
-    return bool(delta.content) and delta.index == index and _says_only(delta)
-
-
-def _cut_again(said: str, held: int, deltas: list[Delta]) -> list[Delta]:
-    """What may leave, cut where it was when it came. `held`: characters of it that had come before."""
-    pieces: list[Delta] = []
-    begin, end = 0, held
+def _texts_of(deltas: Sequence[Delta], index: int) -> list[str] | None:
+    """The text of each, if all are text of this choice and nothing else. One loop: a call for each takes twice as
+    long."""
+    texts: list[str] = []
     for delta in deltas:
-        end += len(delta.content or "")
-        piece = said[begin:end]
-        if not piece:
-            break
-        pieces.append(delta if piece == delta.content else Delta(content=piece, index=delta.index))
-        begin = end
+        text = delta.content
+        if (
+            not text
+            or delta.index != index
+            or delta.reasoning is not None
+            or delta.tool_calls is not None
+            or delta.refusal is not None
+            or delta.logprobs is not None
+            or delta.extra_content is not None
+        ):
+            return None
+        texts.append(text)
+    return texts
+
+
+def _cut_again(said: str, held: int, deltas: list[Delta], texts: list[str]) -> list[Delta]:
+    """What may leave (something), cut where it was when it came. `held`: characters of it that had come before."""
+    index = deltas[0].index
+    whole = "".join(texts)
+    if not whole.startswith(said[held:]):  # something is masked
+        edges = list(accumulate(map(len, texts), initial=held))
+        edges[0] = 0
+        return [Delta(content=piece, index=index) for start, end in pairwise(edges) if (piece := said[start:end])]
+    count, back = len(texts), len(whole) - max(0, len(said) - held)
+    while count > 1 and back >= len(texts[count - 1]):
+        count -= 1
+        back -= len(texts[count])
+    if not (held or back) and count == len(texts):
+        return deltas
+    pieces = deltas[:count]
+    if back:
+        pieces[-1] = Delta(content=texts[count - 1][:-back], index=index)
+    if held:
+        pieces[0] = Delta(content=said[: held + len(texts[0])], index=index)
     return pieces

@@ -104,7 +104,7 @@ class LettersView:
                 self._heads[key[:2]] = reach
                 self.longest = max(self.longest, reach)
         self._pairs = frozenset(self._heads)
-        self._may_begin = Beginnings(begun).may_hold
+        self._beginnings = Beginnings(begun)
 
     # What is there --------------------------------------------------------------------------------------------------
 
@@ -115,13 +115,9 @@ class LettersView:
         if not matches:
             return [], undecided
         hits: list[Hit] = []
-        runs, size, loose = reading.runs, len(reading.runs), reading.loose
+        if not reading.loose:
+            matches = self._whole(matches, reading.runs)
         for key, start, end in matches:
-            if not loose:  # most of what is found in an English text is part of another word
-                if start and runs[start - 1].isalnum() and runs[start].isalnum():
-                    continue
-                if end < size and runs[end].isalnum() and runs[end - 1].isalnum():
-                    continue
             spellings = self._spellings[key]
             for spelling in (Spelling(None, spellings),) if isinstance(spellings, int) else spellings:
                 for hit in self._found(reading, start, end, spelling, begin):
@@ -130,6 +126,19 @@ class LettersView:
                     else:
                         undecided = min(undecided, hit.start)
         return hits, undecided
+
+    def _whole(self, matches: list[tuple[int, int, int]], runs: str) -> list[tuple[int, int, int]]:
+        """Without those inside a word: most of what is found in an English text is part of another word there."""
+        if self.characters.symbols:  # all else are spaces
+            runs = f" {runs} "
+            return [match for match in matches if runs[match[1]] == SPACE and runs[match[2] + 1] == SPACE]
+        size = len(runs)
+        return [
+            (key, start, end)
+            for key, start, end in matches
+            if not (start and runs[start - 1].isalnum() and runs[start].isalnum())
+            and not (end < size and runs[end].isalnum() and runs[end - 1].isalnum())
+        ]
 
     def _found(self, reading: Reading, start: int, end: int, spelling: Spelling, begin: int) -> Iterator[Hit]:
         if end - start == 1:
@@ -244,13 +253,14 @@ class LettersView:
 
     def _held_in_words(self, reading: Reading, begin: int) -> int | None:
         """Of a text of ASCII letters, digits and spaces, where a word only begins after a space."""
-        runs, may_begin = reading.runs, self._may_begin
+        runs, values, mask = reading.runs, self._beginnings.values, self._beginnings.mask
         size = len(runs)
         exact = size == len(reading.text)
-        start = size - min(self.longest, len(reading.text) - begin)  # what was read before has no more runs than that
+        fresh = len(reading.text) - begin  # has no more runs than characters
+        start = size - (self.longest if self.longest < fresh else fresh)
         start = runs.find(SPACE, start - 1) + 1 or size if start > 0 else 0
         while start < size - 1:
-            if may_begin(runs[start:]):
+            if values[hash(runs[start:]) & mask]:  # `may_hold`: the call would take as long again
                 held = self._begun(reading, start, begin, exact)
                 if held is not None:
                     return held
@@ -266,7 +276,7 @@ class LettersView:
             return None
         for start in range(first, size - 1):
             reach = heads.get(runs[start : start + 2])
-            if reach is not None and size - start <= reach and self._may_begin(runs[start:]):
+            if reach is not None and size - start <= reach and self._beginnings.may_hold(runs[start:]):
                 if plain and start and runs[start - 1].isalnum() and runs[start].isalnum():
                     continue
                 held = self._begun(reading, start, begin)

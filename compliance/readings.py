@@ -19,9 +19,15 @@ REACH: Final = BETWEEN + 1  # how far the next letter may be from the one before
 
 _RUNS: Final = re.compile(r"(.)\1+", re.DOTALL)
 _SPACES: Final = re.compile("  +")
-# Signs that are read as letters, and signs between letters; the search is for signs, since those are few.
-_SIGN: Final = r"[\x00-\x08\x0e-\x1f!-&(-/:-@\[-`{-\x7f]"
-_LOOSE: Final = re.compile(rf"[@$|]|{_SIGN}(?<=[0-9A-Za-z]{_SIGN}){_SIGN}*(?=[0-9A-Za-z])")
+_BETWEEN_LETTERS: Final = re.compile(rb"a\.+a")
+# Kinds of ASCII characters: signs that are read as letters, letters and digits, other signs, spaces and apostrophes.
+_KINDS: Final = (
+    "".join(
+        "@" if each in "@$|" else "a" if each.isalnum() else " " if each in "\t\n\v\f\r '" else "."
+        for each in map(chr, range(128))
+    ).encode()
+    * 2
+)
 _SHORT: Final = 96  # up to here a search is faster than arithmetic
 # Two equal letters side by side: a third of the time the expression above takes to find none in a chunk of an answer.
 _DOUBLES: Final = AhoCorasick(
@@ -50,15 +56,12 @@ class Reading:
         self.repeats = repeats
         self._places: tuple[Sequence[int], Sequence[int]] | None = None
         self._loose: bool | None = None
-        if text.isascii():
-            if characters.plain and len(text) <= _SHORT and text.replace(SPACE, "").isalnum():  # most chunks of answers
-                self.letters = text.lower()
-                self._loose = False
-            else:
-                self.letters = text.translate(characters.table)
+        if characters.plain and len(text) <= _SHORT and text.isascii() and text.replace(SPACE, "").isalnum():
+            self.letters = text.lower()  # as most chunks of answers are
+            self._loose = False
         else:
             self.letters = characters.read(text)
-            if characters.symbols and SPACE in self.letters and not self.letters.isascii():
+            if characters.symbols and not self.letters.isascii() and SPACE in self.letters:
                 self.letters = without_loose_spaces(self.letters)
         self.runs = runs_of(self.letters, repeats, characters.symbols)
 
@@ -101,7 +104,7 @@ class Reading:
     def loose(self) -> bool:
         """Whether letters side by side may be no neighbours in the text, or no letters there."""
         if self._loose is None:
-            self._loose = not self.text.isascii() or _LOOSE.search(self.text) is not None
+            self._loose = not self.text.isascii() or _is_loose(self.text.encode())
         return self._loose
 
     @property
@@ -154,6 +157,13 @@ class Reading:
         return len(text) + 1, None
 
 
+def _is_loose(text: bytes) -> bool:
+    kinds = text.translate(_KINDS)
+    if b"@" in kinds or b"a.a" in kinds:
+        return True
+    return b"a.." in kinds and _BETWEEN_LETTERS.search(kinds) is not None
+
+
 def runs_of(letters: str, repeats: bool, symbols: bool) -> str:
     """The letters with each run of one (of spaces, if only symbols make no difference) as one."""
     if not repeats:
@@ -202,8 +212,11 @@ def _wide_runs(letters: str) -> str:
     number = int.from_bytes(spelled, "little")
     low, high = _masks(size, 2)
     differs = number ^ (number >> 16)
-    ends = ((((differs & low) + low) | differs) & high).to_bytes(2 * size, "little")[1 : 2 * len(letters) : 2]
-    return _without(letters, [found.start() for found in _ZEROS.finditer(ends)]) if 0 in ends else letters
+    ends = (((differs & low) + low) | differs) & high
+    if ends == high >> 16 * (size - len(letters)):
+        return letters
+    places = _ZEROS.finditer(ends.to_bytes(2 * size, "little")[1 : 2 * len(letters) : 2])
+    return _without(letters, [found.start() for found in places])
 
 
 def _room(letters: str) -> int:
@@ -225,13 +238,15 @@ _kept_masks = cache(_made_masks)
 
 def without_loose_spaces(letters: str) -> str:
     """Spaces part words only after a letter of a script with spaces; others go."""
-    kept = []
-    last = ""
-    for number, part in enumerate(letters.split(SPACE)):
-        if number and last and in_word(last):
+    first, *rest = letters.split(SPACE)
+    kept = [first]
+    last = first[-1:]
+    for part in rest:
+        if last and (last < "\x80" or in_word(last)):  # of ASCII there are but letters and digits
             kept.append(SPACE)
         kept.append(part)
-        last = part[-1:] or last
+        if part:
+            last = part[-1]
     return "".join(kept)
 
 

@@ -71,9 +71,7 @@ class Sounds(Characters):
                 table[code], kinds[code] = None, UNSEEN
             self.kinds = bytes(kinds)
         self.table = table
-        self.plain = False
-        self.sizes = bytes(0 if each is None else len(each) if isinstance(each, str) else 1 for each in table)
-        self.widest = max(self.sizes)
+        self._measure()
         # Only of the basic plane: a class of others is searched a hundred times slower.
         near = (chr(code) for code, each in enumerate(table[:0x10000]) if isinstance(each, str) and each.isalpha())
         latin = "".join(character for character in near if character not in syllables())

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
+from compliance.beginnings import Beginnings
 from compliance.characters import LETTER, UNSEEN
 from compliance.letters import Hit
 from compliance.readings import BETWEEN, REACH, Reading
@@ -50,10 +51,7 @@ class SyllablesView:
         self._keys = sorted(spellings)
         self._spellings = [spellings[key] for key in self._keys]
         self._written = sorted({each.characters for several in self._spellings for each in several})
-        self._heads: dict[str, int] = {}
-        for key in self._keys:
-            if len(key) - 1 > self._heads.get(key[:2], 0):
-                self._heads[key[:2]] = len(key) - 1
+        self._may_begin = Beginnings((key, 1, len(key) - 1) for key in self._keys).may_hold
         self.longest = max(map(len, self._keys))
         self.reach = REACH * self.longest
         self._automaton = AhoCorasick(
@@ -73,7 +71,7 @@ class SyllablesView:
             place, last = origins[start], origins[end - 1]
             if place < begin or (start and origins[start - 1] == place) or (end < size and origins[end] == last):
                 continue  # in the middle of a syllable, or of what was read before
-            spoken = tuple(table.get(each, "") for each in text[place : last + 1])
+            spoken = tuple([table.get(each, "") for each in text[place : last + 1]])
             if not homophones and "" not in spoken:
                 continue  # no pinyin
             if spoken == self._spellings[key][0].syllables:
@@ -98,8 +96,7 @@ class SyllablesView:
         letters = reading.letters
         size = len(letters)
         for start in range(max(letters.rfind(NO_SOUND) + 1, size - self.longest, 0), size):
-            reach = self._heads.get(letters[start : start + 2]) if start < size - 1 else self.longest
-            if reach is not None and size - start <= reach and self._begun(reading, start, begin):
+            if self._may_begin(letters[start:]) and self._begun(reading, start, begin):
                 return reading.places()[0][start]
         return len(reading.text)
 

@@ -58,6 +58,11 @@ _SETTING_VALUES: Final = frozenset(
 def rewrite_message(message: Message, reader: Reader) -> Message:
     """The message with every text passed through the reader: content, name, ids, reasoning, refusal, tool calls, in
     parts at any depth. The same object where nothing changed."""
+    content = message.content
+    if isinstance(content, str) and not (message.tool_calls or message.reasoning_content or message.refusal):
+        if not (message.name or message.tool_call_id):  # as nearly every message is
+            text = reader.whole(content)
+            return message if text is content else msgspec.structs.replace(message, content=text)
     changes: dict[str, Any] = {}
     for field in ("reasoning_content", "content", "refusal", "name", "tool_call_id"):
         value = getattr(message, field)

@@ -169,17 +169,17 @@ class WordMatcher:
         """What `scan(text, begin, over=False)` finds and where it is `held_from`; nothing is made for the scan, so a
         chunk of an answer takes a third of the time."""
         hits: list[Hit] = []
-        held = len(text)
+        size = held = len(text)
         for characters, repeats, views in self._readers:
             reading = Reading(text, characters, repeats)
             for view, first, skips in views:
+                place = view.held_from(reading, begin) if size <= _MUCH else held_from(view, reading, begin)
+                held = min(held, place)
                 if skips is None or not skips(text):
-                    found, undecided = view.hits(reading, begin, False)
+                    found, place = view.hits(reading, begin, False)
+                    held = min(held, place)
                     if found:
                         hits += found if not first else _renumbered(found, first)
-                    held = min(held, undecided, held_from(view, reading, begin))
-                else:
-                    held = min(held, held_from(view, reading, begin))
         if hits and self._spared:
             scan = self.scan(text, begin, over=False)
             return scan.hits, scan.held_from()

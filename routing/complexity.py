@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from operator import mul
+from collections.abc import Iterable, Sequence
 from typing import Final
+
+from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from routing import vocabulary
 
@@ -65,7 +66,9 @@ _IS_FORMAL: Final = frozenset("∀∃⊃∨∧¬≡→|")
 _NAME: Final = re.compile("[a-z,] ([A-Z][a-z]+)")
 _OPTION: Final = re.compile(r"\n *\(?[A-H][.):、：] *((?:\\[a-z]+\{|[^\w\n]){0,3}\d)?")
 _DIMINISHING: Final = tuple(min(count, 12) ** 0.7 for count in range(1000))
-_LETTERS: Final = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}  # of ASCII
+_LETTERS: Final = "".join(chr(code).lower() if chr(code).isalnum() else " " for code in range(128)).encode() * 2
+# Of ASCII, what is neither a digit nor a sign of formulas.
+_WORDING: Final = bytes(code for code in range(128) if not chr(code).isdigit() and not _SIGN.match(chr(code)))
 
 _GROUP_OF: Final = {  # of two groups with the same word the earlier one has it
     word: number
@@ -74,8 +77,16 @@ _GROUP_OF: Final = {  # of two groups with the same word the earlier one has it
 }
 _KNOWN: Final = frozenset(_GROUP_OF)
 _ERRANDS: Final = frozenset((*vocabulary.forms(vocabulary.ERRANDS[0]), *vocabulary.ERRANDS[1].split()))
-_CHINESE: Final = sorted(word for word in _KNOWN | _ERRANDS if not word.isascii())
-_PAIR: Final = re.compile("(?=([{}][{}]))".format(*("".join({word[place] for word in _CHINESE}) for place in (0, 1))))
+# What a word orders: -1 an errand, 1 a task.
+_ORDERS: Final = {word: 1 for word, number in _GROUP_OF.items() if number < _TASKS} | dict.fromkeys(_ERRANDS, -1)
+_PAIRS: Final = AhoCorasick(
+    sorted(word for word in _KNOWN | _ERRANDS if not word.isascii()),
+    matchkind=MatchKind.Standard,
+    store_patterns=True,
+    implementation=Implementation.DFA,
+)
+_SCORED: Final = 16_384  # scores that are remembered
+_scores: dict[int, float] = {}
 _OPEN, _LETTER, _BETWEEN = range(3)  # which weights: a text, a question that wants a letter, one with options else
 
 
@@ -83,23 +94,34 @@ def _three(weights: Sequence[float]) -> tuple[float, float, float]:
     return weights[0], weights[1], 0.7 * weights[0] + 0.3 * weights[1]
 
 
-_WEIGHTS: Final = tuple(
-    zip(
-        *map(_three, (_LENGTH, _NUMBERS, _NAMES, _FORMULA, _FORMAL, _NUMERIC)),
-        *(_three(weights) for _, *weights in _GROUPS),
-        strict=True,
-    )
-)
+# By which weights go: those of the signs, then those of the groups.
+_WEIGHTS: Final = tuple(zip(*map(_three, (_LENGTH, _NUMBERS, _NAMES, _FORMULA, _FORMAL, _NUMERIC)), strict=True))
+_GROUP_WEIGHTS: Final = tuple(zip(*(_three(weights) for _, *weights in _GROUPS), strict=True))
+_LOGARITHMS: Final = (0.0, *map(math.log, range(1, 5)))
 _BIASES: Final = _three(_BIAS)
 
 
-def complexity_score(text: str) -> float:
-    """0 is a greeting, 1 a long chain of reasoning; an empty text is 0. The work is bounded whatever the length."""
-    seen = text if len(text) <= FRONT + BACK else f"{text[:FRONT]} {text[-BACK:]}"
+def complexity_score(text: str, *, said_before: bool = False) -> float:
+    """0 is a greeting, 1 a long chain of reasoning; an empty text is 0. The work is bounded whatever the length.
+
+    `said_before`: in an earlier turn of a session, so the score may be remembered. That is by a hash, so that nobody's
+    text stays in memory for it."""
+    size = len(text)
+    seen = text if size <= FRONT + BACK else f"{text[:FRONT]} {text[-BACK:]}"
+    key = hash((seen, size))
+    score = _scores.get(key) if said_before else None
+    if score is None:
+        if len(_scores) >= _SCORED:
+            _scores.clear()
+        score = _scores[key] = _score(seen, size)
+    return score
+
+
+def _score(seen: str, size: int) -> float:
+    """`size`: characters of the whole text."""
     if not seen or seen.isspace():
         return 0.0
-    signs, order, kind = _measure(text, seen)
-    strength = sum(map(mul, signs, _WEIGHTS[kind]))
+    strength, order, kind = _measure(seen, size)
     if order < 0:
         strength = strength * _OF_AN_ERRAND + _ERRAND
     elif order:
@@ -107,38 +129,39 @@ def complexity_score(text: str) -> float:
     return round(1 / (1 + math.exp(-strength - _BIASES[kind])), 4)
 
 
-def _measure(text: str, seen: str) -> tuple[list[float], int, int]:
-    """The signs that have weights, what the text orders (`_order`), and which weights go for it."""
+def _measure(seen: str, size: int) -> tuple[float, int, int]:
+    """The weighted sum of the signs, what the text orders (`_order`), and which weights go for it."""
     if seen.isascii():
-        size = len(text)
-        words = seen.translate(_LETTERS).split()
+        data = seen.encode()
+        words = data.translate(_LETTERS).decode().split()
         known = _KNOWN.intersection(words)
         order = _order(words[:_ORDER], words[-_ORDER:] if size > _LONG else ())
+        rest = data.translate(None, _WORDING)  # of most texts nothing
+        marks = set() if rest.isdigit() or not rest else {*_SIGN.findall(rest.decode())}
+        numbers = sum(map(str.isdigit, words)) if rest else 0
     else:
-        size = len(seen.encode("utf-8", "surrogatepass")) * len(text) // len(seen)
-        words = seen.encode("ascii", "replace").decode().translate(_LETTERS).split()
-        pairs = _PAIR.findall(seen)
-        known = _KNOWN.intersection(words) | _KNOWN.intersection(pairs)
+        size = len(seen.encode("utf-8", "surrogatepass")) * size // len(seen)
+        words = seen.encode("ascii", "replace").translate(_LETTERS).decode().split()
+        known = _KNOWN.intersection(words).union(_KNOWN.intersection(_pairs(seen)))
         order = _order_of_mixed(seen, words, size)
-    counts = [0] * len(_GROUPS)
-    for word in known:
-        counts[_GROUP_OF[word]] += 1
+        marks = {*_SIGN.findall(seen)}
+        numbers = sum(map(str.isdigit, words))
+    formal = len(marks & _IS_FORMAL) if marks else 0
     options = _OPTION.findall(seen) if seen.count("\n") > 2 else ()
-    numbers = sum(map(str.isdigit, words))
-    marks = {*_SIGN.findall(seen)}
-    formal = len(marks & _IS_FORMAL)
-    signs = [
-        math.log1p(size / 60),
-        math.log(min(max(numbers, 1), 4)),
-        math.log1p(min(len({*_NAME.findall(seen)}), 8)) if numbers > 1 else 0.0,
-        min(len(marks) - formal, 5),
-        min(formal, 2),
-        sum(map(bool, options)) / len(options) if options else 0.0,
-        *map(_DIMINISHING.__getitem__, counts),
-    ]
-    if len(options) < 3 or order > 0:  # "Prove A, B and C" is no question with options
-        return signs, order, _OPEN
-    return signs, order, _LETTER if _wants_a_letter(seen) else _BETWEEN
+    kind = _OPEN
+    if len(options) >= 3 and order <= 0:  # "Prove A, B and C" is no question with options
+        kind = _LETTER if _wants_a_letter(seen) else _BETWEEN
+    length_weight, numbers_weight, names_weight, formula_weight, formal_weight, numeric_weight = _WEIGHTS[kind]
+    strength = math.log1p(size / 60) * length_weight
+    if numbers > 1:
+        strength += _LOGARITHMS[min(numbers, 4)] * numbers_weight
+        strength += math.log1p(min(len({*_NAME.findall(seen)}), 8)) * names_weight
+    if marks:
+        strength += min(len(marks) - formal, 5) * formula_weight
+        strength += min(formal, 2) * formal_weight
+    if options:
+        strength += sum(map(bool, options)) / len(options) * numeric_weight
+    return _with_groups(strength, known, kind) if known else strength, order, kind
 
 
 def _wants_a_letter(text: str) -> bool:
@@ -146,19 +169,32 @@ def _wants_a_letter(text: str) -> bool:
     return end.endswith(("answer", "answer is", "答案", "答案是")) or "letter" in end or "字母" in end
 
 
+def _with_groups(strength: float, known: Iterable[str], kind: int) -> float:
+    counts: dict[int, int] = {}
+    for word in known:
+        number = _GROUP_OF[word]
+        counts[number] = counts.get(number, 0) + 1
+    weights = _GROUP_WEIGHTS[kind]
+    for number in sorted(counts):
+        strength += _DIMINISHING[counts[number]] * weights[number]
+    return strength
+
+
+def _pairs(text: str) -> list[str]:
+    try:
+        found: list[str] = _PAIRS.find_matches_as_strings(text, overlapping=True)
+    except UnicodeEncodeError:  # half a character
+        found = _PAIRS.find_matches_as_strings(text.encode("utf-8", "replace").decode(), overlapping=True)
+    return found
+
+
 def _order(first: Sequence[str], last: Sequence[str]) -> int:
     """-1 an errand, 1 a task, 0 neither. The first word that is one decides, then the last words are asked."""
-    for word in first:
-        if word in _ERRANDS:
-            return -1
-        if _GROUP_OF.get(word, _TASKS) < _TASKS:
-            return 1
-    return 0 if _ERRANDS.isdisjoint(last) else -1
+    order = next(filter(None, map(_ORDERS.get, first)), 0)
+    return order or (0 if _ERRANDS.isdisjoint(last) else -1)
 
 
 def _order_of_mixed(text: str, words: list[str], size: int) -> int:
     """The same of a text with Chinese in it."""
-    first, last = _PAIR.findall(text[: 2 * _ORDER]), ()
-    if size > _LONG:
-        last = (*_PAIR.findall(text[-2 * _ORDER :]), *words[-_ORDER:])
-    return _order(first, ()) or _order(words[:_ORDER], last)
+    last = (*_pairs(text[-2 * _ORDER :]), *words[-_ORDER:]) if size > _LONG else ()
+    return _order(_pairs(text[: 2 * _ORDER]), ()) or _order(words[:_ORDER], last)

@@ -98,13 +98,11 @@ class Decision(msgspec.Struct):
         """As turns keep it and people read it."""
         step = self.step
         runner_up = step.selection.runner_up if self.chosen is not None else None
-        record = {
-            **self._answer(),
-            "rules": list(self.rules),
-            "candidates": step.candidates(),
-            **self.features.record(self.reads),
-            "runner_up": None if runner_up is None else step.pool.candidates[runner_up].entry.instance.name,
-        }
+        record = self._answer()
+        record["rules"] = list(self.rules)
+        record["candidates"] = step.candidates()
+        record.update(self.features.record(self.reads))
+        record["runner_up"] = None if runner_up is None else step.pool.candidates[runner_up].entry.instance.name
         if self.features.request.task != "chat":
             record["task"] = self.features.request.task
         if self.before:

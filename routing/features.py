@@ -5,7 +5,7 @@ Importable without Django being set up."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -50,7 +50,7 @@ def conversation_score(texts: Iterable[str]) -> float:
                 kept *= KEPT
             if score >= kept:  # nothing earlier can count for more
                 break
-        score = max(score, kept * complexity_score(text))
+        score = max(score, kept * complexity_score(text, said_before=newer is not None))
         newer = text
     return round(score, 4)
 
@@ -127,17 +127,21 @@ class Features(dict[str, Any]):
             left = _fill(record, plain, [name for name in reads if name.startswith(HEADER)], HEADERS)
             left += [name for name, value in kept.items() if value and name not in plain and name not in record]
             cut += _named(HEADER, left)
-        absent = [name for name in reads if name not in record and may_be_left_out(name, cut)]
-        said: Json = {"cut": cut, "absent": absent, "language": self.how}
-        return {"features": record, **{name: value for name, value in said.items() if value}}
+        said: Json = {"features": record}
+        if cut:
+            said["cut"] = cut
+        if reads and (absent := [name for name in reads if name not in record and may_be_left_out(name, cut)]):
+            said["absent"] = absent
+        if self.how:
+            said["language"] = self.how
+        return said
 
     def _header(self, wanted: bytes) -> str | None:
         found = [value for name, value in self.request.headers if name == wanted or name.lower() == wanted]
         return _text_within(b", ".join(found).decode("latin-1")) if found else None
 
     def _complexity(self) -> float:
-        said = (_text(message) for message in reversed(self.messages) if message.role == "user")
-        return conversation_score(text for text in said if text and not text.isspace())
+        return conversation_score(_said(self.messages))
 
 
 def may_be_left_out(name: str, cut: Sequence[str]) -> bool:
@@ -231,6 +235,13 @@ def _have_images(messages: Sequence[Message]) -> bool:
         if isinstance(content, list) and any(part.get("type") in _IMAGE_PARTS for part in content):
             return True
     return False
+
+
+def _said(messages: Sequence[Message]) -> Iterator[str]:
+    """By the user, newest first."""
+    for message in reversed(messages):
+        if message.role == "user" and (text := _text(message)) and not text.isspace():
+            yield text
 
 
 def _text(message: Message) -> str:

@@ -68,7 +68,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return any("model" in condition.fields for condition in self.conditions)
 
     def matches(self, features: Features) -> bool:
-        return all(condition.test(features) for condition in self.conditions)
+        for condition in self.conditions:  # noqa: SIM110  (`all` of a generator takes twice as long)
+            if not condition.test(features):
+                return False
+        return True
 
 
 class Candidate(msgspec.Struct, frozen=True):

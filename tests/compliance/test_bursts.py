@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compliance.guard import _cut_again
 from engine.folding import Fold
 from engine.types import Delta
 from tests.cast import ALICE
@@ -95,3 +96,17 @@ def test_two_choices_that_arrive_together_are_two_texts():
     assert not verdicts
     assert not blocked
     assert seen
+
+
+TEXTS = st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=5)
+
+
+@given(texts=TEXTS, before=st.text("ab", max_size=3), left=st.integers(1, 18), mask=st.none() | st.integers(0, 9))
+def test_what_leaves_is_cut_where_it_was_when_it_came(texts, before, left, mask):
+    said = (before + "".join(texts))[:left]
+    if mask is not None:
+        said = said[:mask] + "*" * len(said[mask : mask + 2]) + said[mask + 2 :]
+    edges = [0, *(len(before) + len("".join(texts[:count])) for count in range(1, len(texts) + 1))]
+    plainly = [said[start:end] for start, end in zip(edges, edges[1:], strict=False) if said[start:end]]
+    deltas = [Delta(content=text, index=1) for text in texts]
+    assert _cut_again(said, len(before), deltas, texts) == [Delta(content=text, index=1) for text in plainly]

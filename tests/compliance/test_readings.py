@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.beginnings import Beginnings
+from compliance.characters import OF_CHARACTERS, characters
 from compliance.holdback import Channel
 from compliance.normalising import DEFAULT_SWITCHES, SWITCHES
 from compliance.readings import Reading, runs_of
@@ -73,3 +74,30 @@ def test_it_looks_past_what_nobody_sees_for_a_words_beginning(unseen):
     channel = Channel(matcher(DEFAULT_SWITCHES, mask=["bad"]))
     parts = ["so", *unseen, "bad", " ", *unseen, "bad", "."]
     assert "".join(channel.push(part)[0] for part in parts) == f"so{unseen}bad {unseen}***."
+
+
+@pytest.mark.parametrize("switches", [frozenset(), OF_CHARACTERS, OF_CHARACTERS - {"lookalikes"}, {"symbols"}])
+def test_it_reads_ascii_at_once_as_one_character_after_the_other(switches):
+    reads = characters(frozenset(switches))
+    for character in map(chr, range(128)):
+        assert reads.read(f"x{character}y") == f"x{character}y".translate(reads.table)
+
+
+@pytest.mark.parametrize(
+    ("text", "loose"),
+    [
+        ("So it is. And (so) it's - or isn't!", False),
+        ("a.b", True),
+        ("a. b", False),
+        ("a..b", True),
+        ("a.. b.", False),
+        ("a-\x1f-b", True),
+        ("cash", False),
+        ("ca$h", True),
+        ("$", True),
+        ("a\tb\x0bc'd", False),
+        ("é", True),
+    ],
+)
+def test_it_knows_where_letters_may_not_be_the_neighbours_they_seem(text, loose):
+    assert Reading(text, characters(DEFAULT_SWITCHES & OF_CHARACTERS), True).loose is loose

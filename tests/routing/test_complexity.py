@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.features import complexity_score
+from routing import complexity
+from routing.features import complexity_score, conversation_score
 from tests.routing.pairs import CHINESE, ENGLISH, LONG_BUT_EASY
 
 PLAIN = [
@@ -176,3 +177,25 @@ def test_it_needs_no_django():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("text", ["证明\ud800根号2是无理数", "Prove it \udfff", "\ud800"])
+def test_it_reads_a_text_with_half_a_character(text):
+    assert (complexity_score(text) > 0.5) is text.startswith(("证明", "Prove"))
+
+
+def test_it_remembers_scores_and_no_texts(monkeypatch):
+    monkeypatch.setattr(complexity, "_SCORED", 100)
+    texts = [f"Prove lemma {number} of {number * 7}, then Zorn's and Bob's." for number in range(300)]
+    once = list(map(complexity_score, texts))
+    assert [complexity_score(text, said_before=True) for text in texts] == once
+    assert conversation_score(reversed(texts[-4:])) == once[-1]
+    assert len(complexity._scores) <= 100
+    monkeypatch.setattr(complexity, "_score", lambda seen, size: pytest.fail("it was asked before"))
+    assert complexity_score(texts[-1], said_before=True) == once[-1]
+    assert all(type(key) is int and type(score) is float for key, score in complexity._scores.items())
+
+
+def test_it_tells_long_texts_that_are_alike_at_both_ends_apart():
+    short, long = ("Prove it. " + "a" * size + " Thanks." for size in (5_000, 50_000))
+    assert complexity_score(short) < complexity_score(long)
