@@ -75,6 +75,12 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def _free(self) -> bool:
+        """The next request may follow. One that was answered before it was read to its end is in its way."""
+        transport = self._transport
+        return transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
+
     def resume(self) -> None:
         if self._paused and self._transport is not None:
             self._paused = False
@@ -162,7 +168,7 @@ class Connection(asyncio.Protocol):
         self._exchange = None
         exchange.whole()
         self.resume()
-        if self.usable and self._parser.should_keep_alive():
+        if self._free and self._parser.should_keep_alive():
             self.idle_since = self._loop.time()
             self._pool.append(self)
         else:
