@@ -47,6 +47,11 @@ class Connection(asyncio.Protocol):
     """One connection. Serves one exchange at a time and goes back to its pool when the answer is whole. `heard`: a byte
     has come since the last request."""
 
+    __slots__ = (
+        "_exchange", "_head_bytes", "_interim", "_loop", "_parser", "_paused", "_pool", "_transport", "heard",
+        "idle_since", "patience",
+    )  # fmt: skip
+
     def __init__(self, pool: deque[Connection], loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
         self._loop = loop
