@@ -115,11 +115,12 @@ def server(app: Any) -> Callable[[], Awaitable[None]]:
                 transport.set_protocol(protocol)
                 protocol.connection_made(transport)
                 connections.append(protocol)
+        before = state.total_requests
         for connection in connections:
             connection.data_received(request)
         while state.tasks:
             await asyncio.sleep(0)
-        if state.total_requests % TOGETHER:
+        if state.total_requests != before + TOGETHER:
             raise RuntimeError("not every request was answered")
 
     return together
@@ -149,10 +150,11 @@ def client(answer: list[bytes], *, stream: bool) -> Callable[[], Awaitable[None]
         response = await http.post(URL, headers=HEADERS, body=body, timeouts=TIMEOUTS)
         try:
             if stream:
-                async for _ in response.chunks():
-                    pass
+                size = sum([len(chunk) async for chunk in response.chunks()])
             else:
-                await response.read()
+                size = len(await response.read())
+            if not size:
+                raise RuntimeError("an answer had no body")
         finally:
             await response.close()
 

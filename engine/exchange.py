@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Protocol
 
@@ -73,7 +72,7 @@ class Exchange:
         self._patience: Patience | None = connection.patience  # as long as the connection is its own
         self._silence: float | None = timeouts.read
         self._deadline = deadline
-        self._buffer: deque[bytes] = deque()
+        self._buffer: list[bytes] = []
         self._size = 0
         self._inflate: zlib._Decompress | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -124,7 +123,7 @@ class Exchange:
             raise UpstreamError("The model's service ended a packed answer before it was whole.")
 
     def _taken(self) -> bytes:
-        piece = self._buffer.popleft() if len(self._buffer) == 1 else b"".join(self._buffer)
+        piece = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
         self._buffer.clear()
         self._size = 0
         if self._connection is not None:
@@ -135,7 +134,10 @@ class Exchange:
         """The next piece of a packed body, empty if it takes more of it. A few bytes can hold very many, so no more is
         unpacked than is asked for."""
         assert self._inflate is not None
-        packed = self._inflate.unconsumed_tail or (self._buffer.popleft() if self._buffer else b"")
+        packed = self._inflate.unconsumed_tail
+        if not packed:
+            packed = b"".join(self._buffer)
+            self._buffer.clear()
         try:
             piece = self._inflate.decompress(packed, UNPACKED)
         except zlib.error:

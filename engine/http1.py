@@ -47,6 +47,11 @@ class Connection(asyncio.Protocol):
     """One connection. Serves one exchange at a time and goes back to its pool when the answer is whole. `heard`: a byte
     has come since the last request."""
 
+    __slots__ = (
+        "_exchange", "_head_bytes", "_interim", "_loop", "_parser", "_paused", "_pool", "_transport", "heard",
+        "idle_since", "patience",
+    )  # fmt: skip
+
     def __init__(self, pool: deque[Connection], loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
         self._loop = loop
@@ -74,6 +79,12 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def _free(self) -> bool:
+        """The next request may follow. One that was answered before it was read to its end is in its way."""
+        transport = self._transport
+        return transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
 
     def resume(self) -> None:
         if self._paused and self._transport is not None:
@@ -162,7 +173,7 @@ class Connection(asyncio.Protocol):
         self._exchange = None
         exchange.whole()
         self.resume()
-        if self.usable and self._parser.should_keep_alive():
+        if self._free and self._parser.should_keep_alive():
             self.idle_since = self._loop.time()
             self._pool.append(self)
         else:

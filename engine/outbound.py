@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
@@ -27,6 +28,7 @@ from engine.patience import Patience
 
 MAX_BODY: Final = 16 * 1024 * 1024
 RESENDS: Final = 3
+OK: Final = 200  # below are interim answers
 
 # What was late.
 UNREACHED: Final = "The model's service could not be reached in time."
@@ -134,8 +136,8 @@ class _Connector(aiohttp.TCPConnector):
     """Notes in `_reused` whether the running task was given a connection that had served before. Names are looked up,
     and whom a connection reached is asked, by the rules of `engine.addresses`."""
 
-    def __init__(self, private: bool) -> None:
-        super().__init__(limit=0, use_dns_cache=False)
+    def __init__(self, private: bool, context: ssl.SSLContext | None) -> None:
+        super().__init__(limit=0, use_dns_cache=False, ssl=context or True)
         self._private = private
         self._served: WeakSet[object] = WeakSet()
 
@@ -210,6 +212,9 @@ class AiohttpResponse:
             if self._late is not None:
                 raise self._late from None
             _fail(error, SILENT)
+        except asyncio.CancelledError:
+            self._response.close()
+            raise
         if not chunk:
             self._forget_patience()
             raise StopAsyncIteration
@@ -238,9 +243,10 @@ class AiohttpResponse:
 class AiohttpClient:
     """HttpClient over aiohttp: one session an event loop, made at its first request; connections without number, since
     an instance's concurrency is the router's business. Nagle's delay is off: aiohttp sets TCP_NODELAY itself.
-    `private`: addresses of private networks may be called, too."""
+    `context` and `private` as in `engine.http1`."""
 
-    def __init__(self, *, private: bool = False) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, *, private: bool = False) -> None:
+        self._context = context
         self._private = private
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
 
@@ -267,9 +273,13 @@ class AiohttpClient:
                 response = await session.request(
                     method, _as_it_is(url), headers=headers, data=body, timeout=timeout, allow_redirects=False
                 )
+                if response.status < OK:
+                    response.close()
+                    raise UpstreamError
                 return AiohttpResponse(response)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if not (resends and _reused.get()):
+                begun = not isinstance(getattr(error, "message", ""), str)  # what was read of an answer
+                if begun or not (resends and _reused.get()):
                     _fail(error)
                 resends -= 1
             except _FAILURES as error:
@@ -280,7 +290,7 @@ class AiohttpClient:
         session = self._sessions.get(loop)
         if session is None:
             session = self._sessions[loop] = aiohttp.ClientSession(
-                connector=_Connector(self._private),
+                connector=_Connector(self._private, self._context),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "clawdbot", "Accept-Encoding": "identity"},
                 timeout=aiohttp.ClientTimeout(total=None),

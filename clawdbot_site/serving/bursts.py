@@ -24,6 +24,11 @@ class Burst:
     `held_up`, when it has `caught_up`, and when it is `lost`; in between a client that takes nothing for `idle` seconds
     is aborted, or what else was `agreed`."""
 
+    __slots__ = (
+        "_agreed", "_due", "_idle", "_loop", "_parts", "_size", "_taken", "_transport", "_watch", "get_protocol",
+        "is_closing", "written",
+    )  # fmt: skip
+
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, idle: float = WRITE_IDLE) -> None:
         self._transport = transport
         self._loop = loop

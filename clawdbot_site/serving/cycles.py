@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, HTTPScope
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
 from clawdbot_site.serving.bursts import Burst
@@ -42,30 +43,43 @@ NAMES: Final = Names()
 
 
 class Signal:
-    """An asyncio.Event that costs next to nothing as long as nobody waits for it."""
+    """An asyncio.Event that takes next to no time and memory as long as nobody waits for it."""
 
-    __slots__ = ("_event", "_told")
+    __slots__ = ("_told", "_waiting")
 
     def __init__(self) -> None:
         self._told = False
-        self._event: asyncio.Event | None = None
+        self._waiting: tuple[asyncio.Future[None], ...] = ()
 
     def set(self) -> None:
         self._told = True
-        if self._event is not None:
-            self._event.set()
+        for each in self._waiting:
+            if not each.done():
+                each.set_result(None)
 
     def clear(self) -> None:
         self._told = False
-        if self._event is not None:
-            self._event.clear()
 
     async def wait(self) -> None:
         if self._told:
             return
-        if self._event is None:
-            self._event = asyncio.Event()
-        await self._event.wait()
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting += (mine,)
+        try:
+            await mine
+        finally:
+            self._waiting = tuple(each for each in self._waiting if each is not mine)
+
+
+class Flow(FlowControl):
+    """uvicorn's, with the above in place of an event."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = False
+        self.write_paused = False
+        self._is_writable_event = cast(asyncio.Event, Signal())
+        self._is_writable_event.set()
 
 
 class Cycle(RequestResponseCycle):

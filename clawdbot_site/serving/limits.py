@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
@@ -20,13 +21,14 @@ from uvicorn.server import ServerState
 
 from access.secure_pages import BARE
 from clawdbot_site.serving.bursts import WRITE_IDLE, Burst
-from clawdbot_site.serving.cycles import Cycle
+from clawdbot_site.serving.cycles import Cycle, Flow
 from clawdbot_site.serving.heads import JUDGED, Ambiguous, Head
 from clawdbot_site.serving.refusals import HEADERS_TOO_LARGE, MALFORMED, TIMEOUT, Refusal
 
 HEEDED = JUDGED | {b"expect"}
 FRAMING = 8  # times as many bytes as a body has, and a header's worth more, may go into how it is cut into chunks
 BARE_LINES = b"".join(b"%s: %s\r\n" % each for each in BARE) + b"\r\n"  # of an answer's head, and its end
+NOBODY: deque[Any] = deque(maxlen=0)  # the requests that wait on most connections
 LINGER = 1.0  # seconds a refused client may go on sending before the connection closes without a reset
 
 
@@ -75,12 +77,20 @@ class ConnectionState(ServerState):
 class LimitedHttpProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 connection inside `Limits`. A whole request in one read costs no timer."""
 
+    # Beyond 30 attributes Python keeps a table for each object; with uvicorn's own there would be more.
+    __slots__ = (
+        "_begun_bytes", "_body_bytes", "_body_until", "_declined", "_framed_bytes", "_head", "_head_bytes",
+        "_idle_since", "_other_protocol", "_piece_bytes", "_reading_head", "_refusal", "_refused", "_timer",
+        "_trailers", "burst", "limits",
+    )  # fmt: skip
+
     server_state: ConnectionState
     flow: FlowControl
     cycle: Cycle
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.pipeline = NOBODY
         self.limits = self.server_state.limits
         self._reading_head = True
         self._head_bytes = 0
@@ -101,6 +111,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.burst = Burst(transport, self.loop, self.limits.write_idle)
         super().connection_made(cast(asyncio.Transport, self.burst))
+        self.flow = Flow(cast(asyncio.Transport, self.burst))
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -216,6 +227,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             cycle.start(self.loop, application)
         else:  # it has to wait for its turn, since answers come in the order of requests
             self.flow.pause_reading()
+            if self.pipeline is NOBODY:
+                self.pipeline = deque()
             self.pipeline.appendleft((cycle, application))
 
     def _scope(self, version: str) -> HTTPScope:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import signal
@@ -165,8 +166,15 @@ def spare_the_collector() -> None:
     """What a worker is made of lives as long as it does, and a turn leaves hardly a cycle behind: the collector looks
     only at what is new, and less often (`docs/performance.md`)."""
     gc.collect()
+    _give_back()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+def _give_back() -> None:
+    """What starting has freed goes back to the system, where the C library can: about a tenth of a worker's memory."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def run_worker(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -233,3 +234,24 @@ async def test_a_kept_connection_is_closed_once_it_is_idle_and_not_while_it_is_n
     assert not transport.is_closing()
     while not transport.is_closing():
         await asyncio.sleep(0.01)
+
+
+async def test_what_it_sends_is_not_kept_back_for_more() -> None:
+    """Over a real socket: Nagle's delay is off at our end too."""
+    protocols: list[LimitedHttpProtocol] = []
+    loop = asyncio.get_running_loop()
+    config = uvicorn.Config(answering(start(), body(b"hello")), http=LimitedHttpProtocol, log_config=None)
+    config.load()
+
+    def protocol() -> LimitedHttpProtocol:
+        protocols.append(LimitedHttpProtocol(config, ConnectionState(Limits()), {}, _loop=loop))
+        return protocols[-1]
+
+    server = await loop.create_server(protocol, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(GET)
+    assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+    connection = protocols[0].transport.get_extra_info("socket")
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    writer.close()
+    server.close()
