@@ -52,8 +52,11 @@ class Windows:
         room = Room.of(window, wanted, tools)
         if not family.vocabulary:
             room = room._replace(answer=room.answer + window // SPARE)
-        tokens = talk.tokens(rough.message) + family.reply
         near = (0.0 if exact else NEAR) if family.vocabulary else 1.0
+        most = None if exact else talk.most(family)
+        if most is not None and most + tools <= min(near, self._share) * (room.window - room.answer):
+            return talk.everything()
+        tokens = talk.tokens(rough.message) + family.reply
         if tokens + tools <= (room.window - room.answer) * near:
             return talk.everything(tokens)
         if not family.vocabulary:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engine.errors import ContextTooLong
 from engine.types import Message
 from sessions_app.context import Past, Piece, Room, Talk, profile_line, turns_of
-from sessions_app.families import ANY, family_of
+from sessions_app.families import ANY, FAMILIES, family_of
 from sessions_app.tokens import Counter
 
 ESTIMATE = Counter(ANY, exact=False)
@@ -273,3 +273,33 @@ def test_what_only_passes_goes_first_and_replaces_no_system_prompt():
     other = Message("developer", "Be brief.")
     assert fit(PAST, [passing, other, *ASKED], None)[:3] == [sent, other, HISTORY[0]]
     assert fit(Past(), [passing, *ASKED], None, "Profile.") == [Message("system", "For now.\n\nProfile."), *ASKED]
+
+
+PLAIN = st.builds(Message, st.sampled_from(["user", "assistant"]), st.one_of(st.none(), TEXTS))
+
+
+@given(st.lists(st.lists(PLAIN, max_size=3), max_size=6), st.lists(PLAIN, min_size=1, max_size=3), st.booleans())
+def test_a_conversation_without_tools_is_the_same_by_the_shorter_way(turns, asked, prompted):
+    past = Past([SYSTEM] if prompted else [], turns)
+    short, long = Talk(past, asked), Talk(past, asked)
+    assert short._plain
+    long._plain = False
+    assert short.everything(7).messages == long.everything(7).messages
+    assert short.everything().places == long.everything().places
+    assert short.tokens(ESTIMATE.message) == long.tokens(ESTIMATE.message)
+    assert short.least(ESTIMATE.message) == long.least(ESTIMATE.message)
+
+
+SIGNS = st.text(st.sampled_from("ab 7\n,é中文你好🙂𠮷\ud800"), max_size=60)
+
+
+@given(st.lists(st.builds(Message, st.just("user"), SIGNS), min_size=1, max_size=8), st.sampled_from([*FAMILIES, ANY]))
+def test_what_is_taken_for_the_most_is_no_less_than_the_estimate(messages, family):
+    talk, counter = Talk(Past(), messages), Counter(family, exact=False)
+    assert talk.most(family) >= talk.tokens(counter.message) + family.reply
+
+
+def test_what_is_no_plain_text_is_counted_message_by_message():
+    picture = Message("user", [{"type": "image_url", "image_url": {"url": "x"}}])
+    for message in (picture, Message("user", "a", name="ada"), Message("assistant"), calling("a")):
+        assert Talk(Past(), [message]).most(ANY) is None
