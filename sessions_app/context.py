@@ -117,7 +117,7 @@ class Talk:
         self._system = with_line(system, NOTE.format(summary=_plain(past.summary))) if past.summary else system
         self._past = past
         self._pinned = past.pinned
-        self._said = [message for said in past.turns for message in said]
+        self._said = list(chain.from_iterable(past.turns))
         whole = not past.pinned and not past.covered
         self._plain = whole and _without_tools(self._said) and _without_tools(self._asked)
 

@@ -222,6 +222,9 @@ return {{1, version, leave(KEYS[4], me)}}
 )
 
 
+_PLAIN: Final = re.compile(r"[\w.~:@-]*\Z", re.ASCII)  # what `quote` leaves as it is
+
+
 class Home(msgspec.Struct, frozen=True):
     """Whose sessions: the names of the keys of one user of one tenant. `tag` is made here, once: a turn has eight names
     made."""
@@ -231,7 +234,8 @@ class Home(msgspec.Struct, frozen=True):
     tag: str = ""
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "tag", f"{{{self.tenant_id}:{quote(self.user, safe=':@')}}}")
+        user = self.user if _PLAIN.match(self.user) else quote(self.user, safe=":@")
+        msgspec.structs.force_setattr(self, "tag", f"{{{self.tenant_id}:{user}}}")
 
     @property
     def index(self) -> str:

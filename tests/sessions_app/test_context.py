@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import ContextTooLong
-from engine.types import Message
+from engine.types import Instance, Message
 from sessions_app.context import Past, Piece, Room, Talk, profile_line, turns_of
 from sessions_app.families import ANY, FAMILIES, family_of
+from sessions_app.layout import FIELDS
+from sessions_app.records import encode, read
 from sessions_app.tokens import Counter
+from sessions_app.windows import Windows
 
 ESTIMATE = Counter(ANY, exact=False)
 GPT = Counter(family_of("gpt-4o"), exact=True)
@@ -37,6 +42,7 @@ TURNS = [[said("user", 40), said("assistant", 40)] for _ in range(10)]
 HISTORY = [message for turn in TURNS for message in turn]
 PAST = Past([SYSTEM], TURNS)
 ASKED = [said("user", 10)]
+WIDE = Instance(id=1, name="m", context_window=1_000_000)
 
 
 def test_it_sends_everything_where_there_is_room():
@@ -303,3 +309,28 @@ def test_what_is_no_plain_text_is_counted_message_by_message():
     picture = Message("user", [{"type": "image_url", "image_url": {"url": "x"}}])
     for message in (picture, Message("user", "a", name="ada"), Message("assistant"), calling("a")):
         assert Talk(Past(), [message]).most(ANY) is None
+
+
+async def test_a_longer_conversation_takes_no_more_calls():
+    """What is done message by message is done in C: else hundred turns would cost more than all the rest of a turn."""
+
+    async def calls(count):
+        fields = [b"%d" % count, b"1", b"v1", *[None] * (len(FIELDS) - 3)]
+        raw = [encode([said("user", 40), said("assistant", 80)])] * count
+        seen = 0
+
+        def count_calls(frame, event, argument):
+            nonlocal seen
+            seen += event == "call"
+
+        sys.setprofile(count_calls)
+        try:
+            record = read("s", fields, raw)
+            fitted = await Windows().fit(Talk(Past.of(record), ASKED), WIDE, "gpt-4o")
+        finally:
+            sys.setprofile(None)
+        assert [*record.messages, *ASKED] == fitted.messages
+        return seen
+
+    await calls(1)  # what is remembered of the model's name
+    assert await calls(1) == await calls(100)
