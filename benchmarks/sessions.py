@@ -75,7 +75,7 @@ class Talks:
         turn_id = new_turn_id(time.time())
         request = ChatRequest(messages=TALK[:1], remember=True, session_id=self._name, create_session=True)
         session = await self._store.open(self._who(number), request, turn_id)
-        self._store.window(session, request.messages, WINDOW)
+        await self._store.window(session, request.messages, WINDOW)
         await self._store.confirm(session)
         await self._store.append(session, TALK, ANSWERER, turn_id)
 

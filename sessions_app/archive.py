@@ -30,6 +30,10 @@ class Archive:
         self._shelf = Shelf(vault)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="archive", initializer=_warm)
 
+    async def seen(self, tenant_id: int, session_id: str) -> bool:
+        """Whether anybody's session of this id is or was here."""
+        return await self._do(bound(self._shelf.seen, tenant_id, session_id))
+
     async def fetch(self, home: Home, session_id: str) -> Base | None:
         """The session as it was put away: later events of the journal are not in it. Without a record: it was ended by
         retention, and one of this id that begins now goes on from `version`. None: nothing is known of it here."""

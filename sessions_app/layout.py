@@ -222,15 +222,20 @@ return {{1, version, leave(KEYS[4], me)}}
 )
 
 
+_PLAIN: Final = re.compile(r"[\w.~:@-]*\Z", re.ASCII)  # what `quote` leaves as it is
+
+
 class Home(msgspec.Struct, frozen=True):
-    """Whose sessions: the names of the keys of one user of one tenant."""
+    """Whose sessions: the names of the keys of one user of one tenant. `tag` is made here, once: a turn has eight names
+    made."""
 
     tenant_id: int
     user: str
+    tag: str = ""
 
-    @property
-    def tag(self) -> str:
-        return f"{{{self.tenant_id}:{quote(self.user, safe=':@')}}}"
+    def __post_init__(self) -> None:
+        user = self.user if _PLAIN.match(self.user) else quote(self.user, safe=":@")
+        msgspec.structs.force_setattr(self, "tag", f"{{{self.tenant_id}:{user}}}")
 
     @property
     def index(self) -> str:
@@ -259,6 +264,7 @@ class Home(msgspec.Struct, frozen=True):
 
     @property
     def idle(self) -> str:
+        """See `idle_key`."""
         return idle_key(self.tenant_id, self.user)
 
     def events(self, turn_id: str) -> str:

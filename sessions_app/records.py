@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from itertools import chain
+from typing import Any, Final
 
 import msgspec
 
@@ -15,17 +16,9 @@ log = logging.getLogger(__name__)
 
 SYSTEM_ROLES: Final = ("system", "developer")
 
-T = TypeVar("T")
-
 encode: Final = msgspec.json.Encoder().encode
 decode_turn: Final = msgspec.json.Decoder(list[Message]).decode
 decode_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class Reading(Protocol):
-    """Decodes one value, if there is any."""
-
-    def __call__(self, decode: Callable[[bytes], T], raw: bytes | None) -> T | None: ...
 
 
 class ModelChange(msgspec.Struct, frozen=True, rename={"origin": "from"}):
@@ -71,7 +64,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A session as it is stored. `last_active` is in Unix seconds; `model` and `instance` are who answered last.
     `pinned` are places of messages, turn and message in it; the last of `layers` that is not undone counts."""
 
-    version: int
+    version: int = 0
     last_active: int = 0
     model_version: str = ""
     user_profile: Json = {}
@@ -92,44 +85,42 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def messages(self) -> list[Message]:
-        return [*self.system, *(message for turn in self.turns for message in turn)]
+        return [*self.system, *chain.from_iterable(self.turns)]
+
+
+_DECODERS: Final[tuple[tuple[str, Callable[[bytes], Any]], ...]] = tuple(
+    zip(
+        FIELDS,
+        (
+            int, int, bytes.decode, decode_object, bytes.decode, decode_turn, bytes.decode, int, decode_changes,
+            decode_pins, decode_layers, decode_snapshots,
+        ),
+        strict=True,
+    )
+)  # fmt: skip
 
 
 def read(session_id: str, fields: Sequence[bytes | None], turns: Sequence[bytes] = ()) -> Record:
     """From the values of `layout.FIELDS`, or only its first ones, and the list."""
     try:
-        return _read(fields, turns, _strict)
+        held = {name: decode(raw) for (name, decode), raw in zip(_DECODERS, fields, strict=False) if raw}
+        return Record(turns=[decode_turn(raw) for raw in turns], **held)
     except (msgspec.DecodeError, ValueError):
         log.error("session %s holds bytes that cannot be read", session_id)
-        return _read(fields, turns, _tolerant)
+        return _tolerant(fields, turns)
 
 
-def _read(fields: Sequence[bytes | None], turns: Sequence[bytes], value: Reading) -> Record:
-    held = dict(zip(FIELDS, fields, strict=False)).get
-    return Record(
-        version=value(int, held("version")) or 0,
-        last_active=value(int, held("last_active")) or 0,
-        model_version=value(bytes.decode, held("model_version")) or "",
-        user_profile=value(decode_object, held("user_profile")) or {},
-        name=value(bytes.decode, held("name")) or "",
-        system=value(decode_turn, held("system")) or [],
-        model=value(bytes.decode, held("model")) or "",
-        instance=value(int, held("instance")) or 0,
-        model_changes=value(decode_changes, held("model_changes")) or [],
-        pinned=value(decode_pins, held("pinned")) or [],
-        layers=value(decode_layers, held("layers")) or [],
-        snapshots=value(decode_snapshots, held("snapshots")) or [],
-        turns=[value(decode_turn, raw) or [] for raw in turns],
-    )
+def _tolerant(fields: Sequence[bytes | None], turns: Sequence[bytes]) -> Record:
+    held: Json = {}
+    for (name, decode), raw in zip(_DECODERS, fields, strict=False):
+        if raw and (value := _readable(decode, raw)) is not None:
+            held[name] = value
+    return Record(turns=[_readable(decode_turn, raw) or [] for raw in turns], **held)
 
 
-def _strict(decode: Callable[[bytes], T], raw: bytes | None) -> T | None:
-    return decode(raw) if raw else None
-
-
-def _tolerant(decode: Callable[[bytes], T], raw: bytes | None) -> T | None:
+def _readable(decode: Callable[[bytes], Any], raw: bytes) -> Any:
     try:
-        return decode(raw) if raw else None
+        return decode(raw)
     except (msgspec.DecodeError, ValueError):
         return None
 

@@ -43,6 +43,9 @@ NOTHING: Final = Base(None, 0)
 class Archive(Protocol):
     """Where sessions are that left the store."""
 
+    async def seen(self, tenant_id: int, session_id: str) -> bool:
+        """Whether anybody's session of this id is there, or was. Raises StoreUnavailable."""
+
     async def fetch(self, home: Home, session_id: str) -> Base | None:
         """The session as it was put away. Raises StoreUnavailable."""
 
@@ -54,6 +57,9 @@ class Archive(Protocol):
 
 
 class NoArchive:
+    async def seen(self, tenant_id: int, session_id: str) -> bool:
+        return False
+
     async def fetch(self, home: Home, session_id: str) -> Base | None:
         return None
 
@@ -106,11 +112,18 @@ class SessionRecovery:
         """What the session is, whatever the store has. With `key_id`, where the key itself, naming nobody, has none, it
         is that of the one of its users who did the last of it. A new one is the key's own, and goes on from what the
         key's own was."""
+        if key_id is not None and not await self._seen(home.tenant_id, session_id):
+            return Rebuilt(home, None, 0, [], 0.0)
         own = await self._rebuild(home, session_id)
         if own.record is not None or key_id is None:
             return own
         other = await self._rebuild(home, session_id, key_id)
         return other if other.record is not None else own
+
+    async def _seen(self, tenant_id: int, session_id: str) -> bool:
+        """Whether anybody has, or had, a session of this id. Mostly not: a key whose caller names their sessions comes
+        here with each new one, and would ask twice as often about its users, in threads."""
+        return await self._archive.seen(tenant_id, session_id) or await self._past.seen(tenant_id, session_id)
 
     async def _rebuild(self, home: Home, session_id: str, key_id: int | None = None) -> Rebuilt:
         if key_id is None:

@@ -23,9 +23,12 @@ from sessions_app.layout import APPEND, NOTED, STATE, Home, idle_member
 from sessions_app.leases import Lease, Leases, Opened
 from sessions_app.records import Record
 from sessions_app.windows import Windows
+from tenants.handles import Store
 
 log = logging.getLogger(__name__)
 
+NOTED_EVERY: Final = 60.0  # seconds after which a session in use is noted as such again,
+NOTES: Final = 64  # or sooner: so often in the time until it would be idle
 RECENT_FIELD: Final = STATE.index("recent") - len(STATE)  # among the values of an opened session
 
 AfterAppend = Callable[["OpenSession", int], None]
@@ -138,10 +141,10 @@ class SessionStore:
         """The session, brought back or compared with the journal where it has to be. If there is none, the version that
         one goes on from which begins now: it is asked for under the lease, when nobody else can begin one."""
         own = Home(principal.tenant_id, principal.user)
-        owning = self._finder.owner(principal, session_id)
         opened = await self._leases.open(own, session_id, turn_id, create=create)
         try:
-            if _lacking(opened) and owning is not None and (owner := await owning) is not None:
+            owning = self._finder.owner(principal, session_id) if _lacking(opened) else None
+            if owning is not None and (owner := await owning) is not None:
                 self._release(opened)
                 home = Home(own.tenant_id, owner.decode())
                 opened = await self._leases.open(home, session_id, turn_id, create=False)
@@ -221,10 +224,7 @@ class SessionStore:
             fields += ["model", answerer.model, "instance", answerer.instance_id, "model_version", answerer.version]
         turn = records.encode(said) if said else b""
         connection = self._stores.tenant(home.tenant_id)
-        if session.key_home is not None:
-            lifetime = self._finder.ttl(home.tenant_id) + NOTED
-            connection.send("SET", session.key_home.owner(session.id), home.user, "PX", lifetime)
-        connection.send("ZADD", home.idle, "GT", int(time.time()), idle_member(home.user, session.id))
+        self._note_use(connection, session)
         keys = [*home.keys(session.id), home.index, home.lease(session.id)]
         model, era = answerer.model if answerer is not None else "", connection.era(keys[0])
         about = (session.id, turn, session.version, int(session.created), turn_id, model, era)
@@ -235,6 +235,18 @@ class SessionStore:
             self.after_append(session, version)
         else:
             await self._rebuild(session, overtaken=outcome < 0)
+
+    def _note_use(self, connection: Store, session: OpenSession) -> None:
+        """What finds idle sessions, and a key's sessions, are notes beside the session. They may be a minute behind it,
+        for whoever goes by them looks at the session too: so a turn soon after the last one writes none."""
+        home, record, now = session.home, session.record, time.time()
+        lifetime = self._finder.ttl(home.tenant_id)
+        period = min(NOTED_EVERY, lifetime / (1000 * NOTES))
+        if record is not None and now // period == record.last_active // period:
+            return
+        if session.key_home is not None:
+            connection.send("SET", session.key_home.owner(session.id), home.user, "PX", lifetime + NOTED)
+        connection.send("ZADD", home.idle, "GT", int(now), idle_member(home.user, session.id))
 
     async def _rebuild(self, session: OpenSession, *, overtaken: bool) -> None:
         """The store cannot take the turn; the journal has it. If the session still is one, it comes from there now."""

@@ -50,8 +50,11 @@ class Windows:
             return talk.everything()
         rough, room = self._measures(window, instance, model, request)
         family = rough.family
-        tokens = talk.tokens(rough.message) + family.reply
         near = (0.0 if exact else NEAR) if family.vocabulary else 1.0
+        most = None if exact else talk.most(family)
+        if most is not None and most + room.taken <= min(near, self._share) * (room.window - room.answer):
+            return talk.everything()
+        tokens = talk.tokens(rough.message) + family.reply
         if tokens + room.taken <= (room.window - room.answer) * near:
             return talk.everything(tokens)
         if not family.vocabulary:

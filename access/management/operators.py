@@ -14,7 +14,6 @@ from typing import ClassVar, Final
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from rest_framework.request import Request
-from rest_framework.views import APIView
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from access.asgi import Scope, peer
@@ -56,7 +55,7 @@ class OperatorView(LeanView):
         actors.become(Actor(name, user.get_username(), request_id))
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        APIView.initial(self, request, *args, **kwargs)
+        """An operator has no scopes."""
 
 
 def pair(user: User) -> Json:

@@ -80,6 +80,10 @@ class JournalPast:
         read = bound(events, tenant_id, session_id, self._keys_of, user=user, key_id=key_id, after=after)
         return await asyncio.get_running_loop().run_in_executor(self._pool, _fresh, read)
 
+    async def seen(self, tenant_id: int, session_id: str) -> bool:
+        """See `engine.ports.SessionPast`."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _fresh, bound(seen, tenant_id, session_id))
+
     async def known(self, tenant_id: int, user: str) -> list[tuple[str, float]]:
         """See `engine.ports.SessionPast`."""
         read = bound(known, tenant_id, user, self._keys_of)
@@ -115,8 +119,7 @@ def events(
     tenant_id: int, session_id: str, keys_of: KeysOf, *, user: str | None, key_id: int | None = None, after: int = 0
 ) -> list[PastEvent]:
     """Blocking. Raises django.db.DatabaseError, slots.NoSlot, StoreUnavailable (the tenant's key is not at hand)."""
-    see_all_slots(connections[ALIAS])
-    if not _known(tenant_id, session_id):
+    if not seen(tenant_id, session_id):
         return []
     keys = keys_of(tenant_id)
     if keys is None:
@@ -182,8 +185,10 @@ def _last(entries: JournalQuerySet) -> dict[str, str]:
     return dict(entries.values_list("session_id").annotate(Max("turn_id")))
 
 
-def _known(tenant_id: int, session_id: str) -> bool:
-    """Whether anybody ever had a session of this id. Whoever names a new one asks, so without the ORM: it took 2 ms."""
+def seen(tenant_id: int, session_id: str) -> bool:
+    """Blocking. Whoever names a new session asks, so without the ORM: it took 2 ms. Raises django.db.DatabaseError,
+    slots.NoSlot."""
+    see_all_slots(connections[ALIAS])
     with connections[ALIAS].cursor() as cursor:
         cursor.execute(_SEEN, [tenant_id, session_id, tenant_id, session_id])
         return cursor.fetchone() is not None

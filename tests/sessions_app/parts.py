@@ -77,6 +77,9 @@ class MemoryPast:
         ]
         return sorted(events, key=order)
 
+    async def seen(self, tenant_id, session_id):
+        return any((each.tenant_id, each.session_id) == (tenant_id, session_id) for each in self.journal.entries)
+
     async def known(self, tenant_id, user):
         self.asked += 1
         found = {}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import msgspec
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from engine.errors import ContextTooLong
 from engine.types import ChatRequest, Instance, Message
 from sessions_app.context import Past, Piece, Room, Talk, profile_line, turns_of
-from sessions_app.families import ANY, family_of
+from sessions_app.families import ANY, FAMILIES, family_of
+from sessions_app.layout import FIELDS
+from sessions_app.records import encode, read
 from sessions_app.tokens import Counter
 from sessions_app.windows import Windows
 
@@ -41,6 +44,7 @@ TURNS = [[said("user", 40), said("assistant", 40)] for _ in range(10)]
 HISTORY = [message for turn in TURNS for message in turn]
 PAST = Past([SYSTEM], TURNS)
 ASKED = [said("user", 10)]
+WIDE = Instance(id=1, name="m", context_window=1_000_000)
 
 
 def test_it_sends_everything_where_there_is_room():
@@ -291,3 +295,58 @@ def test_what_only_passes_goes_first_and_replaces_no_system_prompt():
     other = Message("developer", "Be brief.")
     assert fit(PAST, [passing, other, *ASKED], None)[:3] == [sent, other, HISTORY[0]]
     assert fit(Past(), [passing, *ASKED], None, "Profile.") == [Message("system", "For now.\n\nProfile."), *ASKED]
+
+
+PLAIN = st.builds(Message, st.sampled_from(["user", "assistant"]), st.one_of(st.none(), TEXTS))
+
+
+@given(st.lists(st.lists(PLAIN, max_size=3), max_size=6), st.lists(PLAIN, min_size=1, max_size=3), st.booleans())
+def test_a_conversation_without_tools_is_the_same_by_the_shorter_way(turns, asked, prompted):
+    past = Past([SYSTEM] if prompted else [], turns)
+    short, long = Talk(past, asked), Talk(past, asked)
+    assert short._plain
+    long._plain = False
+    assert short.everything(7).messages == long.everything(7).messages
+    assert short.everything().places == long.everything().places
+    assert short.tokens(ESTIMATE.message) == long.tokens(ESTIMATE.message)
+    assert short.least(ESTIMATE.message) == long.least(ESTIMATE.message)
+
+
+SIGNS = st.text(st.sampled_from("ab 7\n,é中文你好🙂𠮷\ud800"), max_size=60)
+
+
+@given(st.lists(st.builds(Message, st.just("user"), SIGNS), min_size=1, max_size=8), st.sampled_from([*FAMILIES, ANY]))
+def test_what_is_taken_for_the_most_is_no_less_than_the_estimate(messages, family):
+    talk, counter = Talk(Past(), messages), Counter(family, exact=False)
+    assert talk.most(family) >= talk.tokens(counter.message) + family.reply
+
+
+def test_what_is_no_plain_text_is_counted_message_by_message():
+    picture = Message("user", [{"type": "image_url", "image_url": {"url": "x"}}])
+    for message in (picture, Message("user", "a", name="ada"), Message("assistant"), calling("a")):
+        assert Talk(Past(), [message]).most(ANY) is None
+
+
+async def test_a_longer_conversation_takes_no_more_calls():
+    """What is done message by message is done in C: else hundred turns would cost more than all the rest of a turn."""
+
+    async def calls(count):
+        fields = [b"%d" % count, b"1", b"v1", *[None] * (len(FIELDS) - 3)]
+        raw = [encode([said("user", 40), said("assistant", 80)])] * count
+        seen = 0
+
+        def count_calls(frame, event, argument):
+            nonlocal seen
+            seen += event == "call"
+
+        sys.setprofile(count_calls)
+        try:
+            record = read("s", fields, raw)
+            fitted = await Windows().fit(Talk(Past.of(record), ASKED), WIDE, "gpt-4o")
+        finally:
+            sys.setprofile(None)
+        assert [*record.messages, *ASKED] == fitted.messages
+        return seen
+
+    await calls(1)  # what is remembered of the model's name
+    assert await calls(1) == await calls(100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sessions_app.layout import Home
+from sessions_app.layout import Home, idle_member
 from tests.cast import ACME, ALICE
 from tests.engine.journal import MemoryJournal
 from tests.sessions_app.conversing import turn
@@ -67,3 +67,40 @@ async def test_what_is_noted_of_a_session_that_came_back_does_not_stay_for_ever(
     assert await said(store, KEY) == ["of ann"]
     note = Home(ACME.id, KEY.user).owner("a")
     assert await stores.tenant(ACME.id).call("PTTL", note) > 0
+
+
+async def test_of_an_id_that_nobody_had_nothing_is_read(stores, tenants):
+    past = MemoryPast(journal := MemoryJournal())
+    store = sessions(stores, tenants, journal, past)
+    await turn(store, KEY, "a", "own")
+    assert past.asked == 0
+    await lose(stores)
+    assert await said(store, KEY) == ["own"]
+    assert past.asked > 0
+
+
+async def test_a_turn_soon_after_another_one_leaves_the_notes_beside_the_session_alone(store, stores):
+    """Who finds idle sessions goes by them, and a key that looks for its users'."""
+    home, kept = Home(ACME.id, ANN.user), stores.tenant(ACME.id)
+    note, member = Home(ACME.id, KEY.user).owner("a"), idle_member(ANN.user, "a")
+
+    async def forget():
+        await kept.call("DEL", note)
+        await kept.call("ZADD", home.idle, 5, member)
+
+    async def noted():
+        return await kept.call("GET", note), float(await kept.call("ZSCORE", home.idle, member))
+
+    await turn(store, ANN, "a", "first")
+    owner, first = await noted()
+    assert owner == ANN.user.encode()
+    await forget()
+    session = home.session("a")
+    now = int((await kept.call("TIME"))[0])
+    if now % 60 < 50:  # else a minute might begin in between
+        await turn(store, ANN, "a", "soon after")
+        assert await noted() == (None, 5)
+    await kept.call("HSET", session, "last_active", now - 61)
+    await turn(store, ANN, "a", "a minute later")
+    owner, last = await noted()
+    assert owner == ANN.user.encode() and last >= first
