@@ -35,7 +35,6 @@ STALLED: Final = 30.0  # seconds a reader may take for what it was given
 REMOTE: Final = 15.0  # seconds for which a reader at another worker counts after it was last heard of
 LONG: Final = 60.0  # seconds after which a turn's events are due for a new lease of life
 
-
 Begun = Callable[[Principal, Start], None]  # told of every turn that has begun
 
 
@@ -89,13 +88,12 @@ class Generation:
             with self._running as running:
                 async with aclosing(self._owners.engine.bursts(self.principal, self._chat)) as turn:
                     async for event in turn:
-                        if deltas := deltas_of(event):
-                            running.pieces += len(deltas)
-                            for delta in deltas:
-                                self._add(b"delta", orjson.dumps(events.delta(delta)))
+                        for delta in deltas_of(event):
+                            running.pieces += 1
+                            self._add(b"delta", orjson.dumps(events.delta(delta)))
                             if self.size > MAX_BYTES:
                                 raise UpstreamError("The answer is longer than can be sent.")
-                        elif type(event) is Start:
+                        if type(event) is Start:
                             running.started(event.id, event)
                             self._open(event)
                         elif type(event) is Done:

@@ -61,7 +61,7 @@ from access.management.tenant_operations import TENANT_OPERATIONS
 from access.management.usage_operations import USAGE_OPERATIONS
 from access.management.visitor_operations import VISITOR_OPERATIONS
 from access.management.word_operations import WORD_OPERATIONS
-from access.operations import MANAGE_ERRORS, ONCE, TURN_ERRORS, Operation
+from access.operations import INTERVAL, MANAGE_ERRORS, ONCE, TURN_ERRORS, Operation
 from access.schemas import ChatBody, OpenAIBody, ProfilePatch, ScoreBody
 from access.urls import ROUTES
 from engine.types import Json
@@ -99,7 +99,7 @@ PAST_ERRORS = (400, 401, 403, 404, 429, 503)
 OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/api/chat": [
         Operation(method="post", summary="Ask", text=CHAT_TEXT, body=ChatBody, answer=ChatAnswer, errors=TURN_ERRORS,
-                  headers=ONCE, streams=True),
+                  headers=ONCE + INTERVAL, streams=True),
     ],
     "/api/sessions": [
         Operation(method="get", summary="The caller's sessions, newest first", answer=SessionPage,
@@ -242,7 +242,7 @@ OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/v1/chat/completions": [
         Operation(method="post", summary="Ask, in the OpenAI format", body=OpenAIBody, errors=TURN_ERRORS, streams=True,
                   text="Official SDKs work unchanged. The header `X-Session-Id` adds memory on the server.",
-                  headers=ONCE),
+                  headers=ONCE + INTERVAL),
     ],
     "/v1/embeddings": [
         Operation(method="post", summary="Vectors of texts, in the OpenAI format", body=EmbeddingsBody,

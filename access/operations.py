@@ -18,6 +18,13 @@ ONCE: Final = (
         "hours gets the same answer, with `Idempotent-Replayed: true`, and no model is asked.",
     ),
 )
+INTERVAL: Final = (
+    (
+        "X-Stream-Interval-Ms",
+        "0 to 50: how many milliseconds the events of a stream are apart at least. What the model says meanwhile "
+        "leaves as one event; the first piece leaves at once. In place of what the tenant has set.",
+    ),
+)
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,9 +15,12 @@ from msgspec import UNSET, Meta
 
 from access import cache_control, chat_fields, idempotency_keys, languages
 from engine.errors import InvalidRequest
+from engine.spacing import LONGEST
 from engine.types import AUTO, ChatRequest, Json, Message, RawHeaders
 
 MAX_MESSAGES = 2_000
+INTERVAL: Final = b"x-stream-interval-ms"
+INTERVAL_NAME: Final = "X-Stream-Interval-Ms"
 RESUMABLE: Final = frozenset({"sse", "websocket"})  # edges whose turns outlive their readers
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 PARAMS: Final = frozenset(
@@ -43,6 +46,7 @@ PlaceNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Text = Annotated[str, Meta(max_length=256)]
+Interval = Annotated[int, Meta(ge=0, le=LONGEST)]
 
 
 class StreamOptions(msgspec.Struct):
@@ -85,6 +89,7 @@ class ChatBody(ChatFields, kw_only=True):
     session_id: SessionId | None = None
     user_profile: Json | None = None
     language: Language | None = None
+    stream_interval: Interval | None = None
 
 
 class OpenAIBody(ChatFields, kw_only=True):
@@ -149,6 +154,7 @@ def chat_request(
         headers=headers,
         cache=cache_wish(headers, named) if cache is None else cache,
         resumable=edge in RESUMABLE,
+        stream_interval=stream_interval(named) if chat.stream_interval is None else chat.stream_interval,
         edge=edge,
         request_id=request_id,
     )
@@ -189,6 +195,7 @@ def told(headers: RawHeaders) -> dict[str, Any]:
         "language": preferred_language(named.get(b"accept-language")),
         "idempotency": idempotency_key(headers, named),
         "cache": cache_wish(headers, named),
+        "stream_interval": stream_interval(named),
     }
 
 
@@ -233,6 +240,16 @@ def cache_wish(headers: RawHeaders, named: dict[bytes, bytes]) -> cache_control.
 def idempotency_key(headers: RawHeaders, named: dict[bytes, bytes]) -> str:
     """The request's, empty where it has none. Raises InvalidRequest."""
     return idempotency_keys.given(headers) if idempotency_keys.HEADER in named else ""
+
+
+def stream_interval(named: dict[bytes, bytes]) -> int | msgspec.UnsetType:
+    """The milliseconds between two events that a caller wants; unset: it says nothing. Raises InvalidRequest."""
+    given = named.get(INTERVAL)
+    if given is None:
+        return UNSET
+    if not given.isdigit() or len(given) > 2 or int(given) > LONGEST:
+        raise InvalidRequest(f"{INTERVAL_NAME} must be a number of milliseconds, 0 to {LONGEST}.", param=INTERVAL_NAME)
+    return int(given)
 
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")

@@ -229,6 +229,7 @@ class Application:
             once=self.once,
             worker=self._worker(),
             tracer=self.telemetry.tracer,
+            interval=self._stream_interval,
         )
         self.summaries = Summaries(finder, changes, self.engine.complete)
         self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
@@ -320,6 +321,11 @@ class Application:
         view = self.tenants.value.by_id.get(tenant_id)
         own = view.resume_grace if view is not None else None
         return settings.RESUME_GRACE if own is None else own
+
+    def _stream_interval(self, tenant_id: int) -> int:
+        """Milliseconds."""
+        view = self.tenants.value.by_id.get(tenant_id)
+        return view.stream_interval if view is not None else 0
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI callable."""

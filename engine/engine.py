@@ -14,6 +14,8 @@ from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from engine import metadata
 from engine.aside import Aside, length, length_of
 from engine.bursts import singly
@@ -28,6 +30,7 @@ from engine.idempotency import Never, Once, Recorded, Repeats, embeddings_of, re
 from engine.ports import Answers, Guard, Journal, Limiter, Meter, PluginRun, Plugins, Privacy, Router, Sessions
 from engine.privacy import OpenPrivacy
 from engine.rounds import Rounds
+from engine.spacing import Spaced
 from engine.tracing import NO_TRACER, Tracer, follow
 from engine.turn import Turn
 from engine.types import Burst, ChatRequest, Choice, Delta, Done, Embeddings, End, Event, Message, Principal, Start
@@ -55,13 +58,16 @@ class Engine:
         once: Once = NEVER,
         worker: Worker | None = None,
         tracer: Tracer = NO_TRACER,
+        interval: Callable[[int], int] = lambda tenant_id: 0,
     ) -> None:
+        """`interval`: the milliseconds that a tenant wants between two pieces of a stream."""
         self.limiter = limiter
         self.sessions = sessions
         self.guard = guard
         self.plugins = plugins
         self.journal = journal
         self._tracer = tracer
+        self._interval = interval
         self._aside = Aside()
         self.worker = worker or Worker()
         self.caller = Caller(
@@ -190,13 +196,14 @@ class Engine:
                 pending = [as_delta(choice) for choice in turn.answered()]
             else:
                 watched = self.checkpoints.watch(turn)
-                async with aclosing(upstream):
+                events = self._spaced(turn, upstream)
+                async with aclosing(events):
                     yield turn.start()
                     if turn.needs_full_response:
-                        pending = await self._rewrite(turn, upstream, event)
+                        pending = await self._rewrite(turn, events, event)
                     else:
                         pending = []
-                        event = event or await anext(upstream, None) or cut_off()
+                        event = event or await anext(events, None) or cut_off()
                         fold = turn.fold
                         while not isinstance(event, End):
                             said = turn.let_out(event)
@@ -206,7 +213,7 @@ class Engine:
                                 yield said
                             if turn.blocked or (fold.size > turn.room and not await self.caller.extend(turn)):
                                 break
-                            event = await anext(upstream, None) or cut_off()
+                            event = await anext(events, None) or cut_off()
                         else:
                             turn.end = event
             for delta in turn.release_rest(pending):
@@ -219,6 +226,16 @@ class Engine:
         finally:
             self.checkpoints.forget(watched)
             self.endings.release(turn)
+
+    def _spaced(self, turn: Turn, upstream: Upstream) -> Upstream | Spaced:
+        """What leaves in fewer pieces where that is wanted."""
+        request = turn.request
+        if not request.stream or turn.needs_full_response:
+            return upstream
+        wanted = request.stream_interval
+        if wanted is msgspec.UNSET:
+            wanted = self._interval(turn.principal.tenant_id)
+        return Spaced(upstream, wanted / 1000, turn.fold) if wanted else upstream
 
     def _find_language(self, turn: Turn, error: BaseException) -> None:
         """The language to tell the error in, where the turn does not say it: as a plugin found, or would have."""
@@ -358,7 +375,7 @@ class Engine:
                 yield piece
             yield event
 
-    async def _rewrite(self, turn: Turn, upstream: Upstream, event: Delta | Burst | End | None) -> list[Delta]:
+    async def _rewrite(self, turn: Turn, upstream: Upstream | Spaced, event: Delta | Burst | End | None) -> list[Delta]:
         """Reads the whole answer for the post hooks; what they make of it still passes the guard, which is last."""
         fold = Fold()
         while type(event) is Delta:

@@ -111,27 +111,19 @@ class ChoiceFold:
 class Fold:
     """All choices of one answer."""
 
-    __slots__ = ("_choices", "_first")
+    __slots__ = ("_choices", "size")
 
     def __init__(self) -> None:
-        self._first = ChoiceFold()
-        self._choices: dict[int, ChoiceFold] = {0: self._first}
+        self._choices: dict[int, ChoiceFold] = {0: ChoiceFold()}
+        self.size = 0  # of all text so far, in bytes at most
 
     def add(self, delta: Delta) -> None:
-        if delta.index == 0:
-            self._first.add(delta)
-            return
         fold = self._choices.get(delta.index)
         if fold is None:
             fold = self._choices[delta.index] = ChoiceFold()
+        before = fold.size
         fold.add(delta)
-
-    @property
-    def size(self) -> int:
-        """Of all text so far, in bytes at most."""
-        if len(self._choices) == 1:
-            return self._first.size
-        return sum(choice.size for choice in self._choices.values())
+        self.size += fold.size - before
 
     def increments(self) -> list[Delta]:
         """A delta for each choice that has grown since the last call."""

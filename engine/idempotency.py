@@ -89,7 +89,9 @@ class Repeats:
 def fingerprint(request: ChatRequest) -> str:
     """The same for the same request at the same edge: of all that its body said and is read here, of the session its
     headers name and of its language. The order of keys and what only headers say count for nothing."""
-    said = msgspec.structs.replace(request, idempotency="", headers=(), request_id="", cache="")
+    said = msgspec.structs.replace(
+        request, idempotency="", headers=(), request_id="", cache="", stream_interval=msgspec.UNSET
+    )
     return sha256(_canonical(said)).hexdigest()
 
 

@@ -175,7 +175,9 @@ class Turn:
         assert self.output is not None
         safe = self.output.feed(delta)
         if safe is not None:
-            self._add(safe)
+            self.fold.add(safe)
+            if self.cuts is not None:
+                self.cuts.add(safe)
         return safe
 
     def release_whole(self, delta: Delta) -> list[Delta]:

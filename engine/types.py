@@ -70,7 +70,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     Cache-Control says: `no-store` neither reads nor keeps an answer, `no-cache` does not read one. With the task
     `embeddings` the `messages` are the inputs, each a user's text. `idempotency` is the caller's own key for this
     request: sent again with it, the same answer comes back and no model is called. `resumable`: the journal notes how
-    the answer was cut into deltas, so that it can be streamed again.
+    the answer was cut into deltas, so that it can be streamed again. `stream_interval`: milliseconds between two pieces
+    of a stream, 0: as they come, unset: as the tenant wants it.
     """
 
     messages: list[Message]
@@ -92,6 +93,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     language: str | None = None
     idempotency: str = ""
     resumable: bool = False
+    stream_interval: int | msgspec.UnsetType = msgspec.UNSET
     instance_id: int | None = None
     headers: RawHeaders = ()
     cache: Literal["", "no-cache", "no-store"] = ""

@@ -44,7 +44,8 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     """One tenant. `session_ttl` and `resume_grace` are in seconds, `snapshot_every` in turns (None: the platform's); a
     limit of None is no limit, money is in millionths; where it is used up a `cheaper` model answers if there is one; no
     network: any. `body_limit`: of a request, in bytes (None: as for everybody). `store_moving`: turns wait until its
-    store has moved; `share`: its weight among those who wait for the same instance or worker."""
+    store has moved; `share`: its weight among those who wait for the same instance or worker. `stream_interval`:
+    milliseconds between two events of a stream (0: as they come)."""
 
     id: int
     slug: str
@@ -70,6 +71,7 @@ class TenantView(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "UTC"
     share: int = 1
     cache: CachePolicy = CachePolicy()
+    stream_interval: int = 0
     networks: tuple[Network, ...] = ()
     site: SiteView = NO_SITE
 
@@ -135,6 +137,7 @@ def _view(tenant: Tenant, networks: tuple[Network, ...], site: SiteView) -> Tena
         body_limit=tenant.body_limit << 20 if tenant.body_limit is not None else None,
         time_zone=tenant.time_zone,
         share=tenant.share,
+        stream_interval=tenant.stream_interval or 0,
         cache=CachePolicy(ttl=tenant.cache_ttl or 0, sampled=tenant.cache_sampled, coalesce=tenant.coalesce),
         networks=networks,
         site=site,

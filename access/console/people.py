@@ -50,7 +50,7 @@ class TenantForm(PlatformForm):
             "money_per_day", "money_per_month", "at_limit", "budget_webhook", "share", "body_limit", "time_zone",
             "cache_ttl", "cache_sampled", "coalesce", "retention_days", "legal_hold", "legal_hold_note", "session_ttl",
             "session_retention_days", "snapshot_every", "resume_grace", "summary_model", "profile_template",
-            "store_url",
+            "stream_interval", "store_url",
         ]  # fmt: skip
         labels = {
             "is_active": _("Active"),
@@ -70,6 +70,7 @@ class TenantForm(PlatformForm):
             "cache_ttl": _("Keep answers for"),
             "cache_sampled": _("Sampled answers too"),
             "coalesce": _("Share calls"),
+            "stream_interval": _("Events of a stream apart"),
             "retention_days": _("Keep turns for"),
             "legal_hold": _("Legal hold"),
             "legal_hold_note": _("Reason of the hold"),
@@ -102,6 +103,11 @@ class TenantForm(PlatformForm):
             "coalesce": _(
                 "Identical requests of this tenant that run at the same time share one call to the model. Each still "
                 "has its own guard and its own entry in the journal."
+            ),
+            "stream_interval": _(
+                "Milliseconds, 1 to 50. What a model says within that time leaves as one event, which spares callers "
+                "and workers most of the cost of fast streams. The first piece is never held. A request may ask "
+                "for another interval. Empty: every piece leaves as it comes."
             ),
             "retention_days": _(
                 "Days. Older turns are then removed from the journal for good. 0: they are kept; empty: as the "
@@ -173,6 +179,7 @@ class TenantAdmin(PlatformAdmin):
         ),
         (_("Budgets"), {"fields": ["money_per_day", "money_per_month", "at_limit", "budget_webhook", "time_zone"]}),
         (_("Repeated requests"), {"fields": ["cache_ttl", "cache_sampled", "coalesce"]}),
+        (_("Streams"), {"fields": ["stream_interval"]}),
         (_("Journal"), {"fields": ["retention_days", "legal_hold", "legal_hold_note"]}),
         (
             _("Sessions"),

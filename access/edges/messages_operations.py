@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from access.edges.messages_body import CountBody, MessagesBody
-from access.operations import ONCE, TURN_ERRORS, Operation
+from access.operations import INTERVAL, ONCE, TURN_ERRORS, Operation
 from engine.types import Json
 
 TEXT: Final = (
@@ -37,7 +37,7 @@ class CountAnswer(msgspec.Struct):
 MESSAGES_OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/v1/messages": [
         Operation(method="post", summary="Ask, in the Anthropic format", body=MessagesBody, answer=MessageAnswer,
-                  errors=TURN_ERRORS, streams=True, headers=ONCE, text=TEXT),
+                  errors=TURN_ERRORS, streams=True, headers=ONCE + INTERVAL, text=TEXT),
     ],
     "/v1/messages/count_tokens": [
         Operation(method="post", summary="How many tokens a request is", body=CountBody, answer=CountAnswer,

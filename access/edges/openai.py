@@ -70,8 +70,10 @@ class OpenAIEdge(WireEdge):
             stream = ChunkStream(start, schemas.include_usage(request), older)
             await call.open_stream(start)
             async for event in turn:
-                if type(event) is Delta or type(event) is Burst:
-                    await call.write(stream.chunks(event))
+                if type(event) is Delta:
+                    await call.write(stream.chunk(event))
+                elif type(event) is Burst:
+                    await call.write(b"".join(map(stream.chunk, event.deltas)))
                 elif type(event) is Done:
                     self._parts.watching.tell(principal, start)
                     watcher.close()
@@ -121,7 +123,7 @@ class ChunkStream:
     """The chunks of one stream. The role comes with the first delta of each choice. `older`: see
     `access.older_functions`."""
 
-    __slots__ = ("_after", "_before", "_include_usage", "_older", "_roles")
+    __slots__ = ("_after", "_before", "_include_usage", "_older", "_text_after", "_text_before")
 
     def __init__(self, start: Start, include_usage: bool, older: bool = False) -> None:
         head = orjson.dumps(
@@ -136,29 +138,19 @@ class ChunkStream:
         self._after = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage
         self._older = older
-        self._roles: set[int] = set()
-
-    def chunks(self, event: Delta | Burst) -> bytes:
-        """One for every delta: what came together is written together."""
-        if type(event) is Burst:
-            return b"".join([self.chunk(delta) for delta in event.deltas])
-        assert type(event) is Delta
-        return self.chunk(event)
+        self._text_before: dict[int, bytes] = {}  # of a chunk of text, by choice, once that has its role
+        self._text_after = b'},"logprobs":null,"finish_reason":null}' + self._after
 
     def chunk(self, delta: Delta) -> bytes:
-        if delta.index in self._roles and _only_content(delta):
-            return b'%b{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null}%b' % (
-                self._before,
-                delta.index,
-                orjson.dumps(delta.content),
-                self._after,
-            )
+        before = self._text_before.get(delta.index)
+        if before is not None and _only_content(delta):
+            return before + orjson.dumps(delta.content) + self._text_after
         return self._whole(delta.index, self._delta(delta), delta.logprobs, None)
 
     def _delta(self, delta: Delta) -> Json:
         body: Json = {}
-        if delta.index not in self._roles:
-            self._roles.add(delta.index)
+        if delta.index not in self._text_before:
+            self._text_before[delta.index] = b'%b{"index":%d,"delta":{"content":' % (self._before, delta.index)
             body = {"role": "assistant", "content": delta.content, "refusal": delta.refusal}
         elif delta.content is not None:
             body["content"] = delta.content
@@ -181,7 +173,7 @@ class ChunkStream:
         the end mark."""
         pieces = []
         for choice in done.choices:
-            first = {} if choice.index in self._roles else {"role": "assistant", "content": "", "refusal": None}
+            first = {} if choice.index in self._text_before else {"role": "assistant", "content": "", "refusal": None}
             pieces.append(self._whole(choice.index, first, None, choice.finish_reason))
         if done.metadata:
             pieces[-1] = b'%b,"clawdbot":%b}\n\n' % (pieces[-1][:-3], orjson.dumps(events.vendor(done)))

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from access.edges.responses_requests import ResponsesBody
-from access.operations import ONCE, TURN_ERRORS, Operation
+from access.operations import INTERVAL, ONCE, TURN_ERRORS, Operation
 from engine.types import Json
 
 TEXT: Final = (
@@ -61,7 +61,7 @@ class ItemList(msgspec.Struct):
 RESPONSES_OPERATIONS: Final[dict[str, Sequence[Operation]]] = {
     "/v1/responses": [
         Operation(method="post", summary="Ask, in the format of the Responses API", body=ResponsesBody,
-                  answer=ResponseAnswer, errors=TURN_ERRORS, streams=True, headers=ONCE, text=TEXT),
+                  answer=ResponseAnswer, errors=TURN_ERRORS, streams=True, headers=ONCE + INTERVAL, text=TEXT),
     ],
     "/v1/responses/input_tokens": [
         Operation(method="post", summary="How many tokens a request is", body=ResponsesBody, answer=InputTokensAnswer,

@@ -141,6 +141,7 @@ class Asked(msgspec.Struct, frozen=True):
             idempotency=schemas.idempotency_key(self.headers, self.named),
             headers=self.headers,
             cache=schemas.cache_wish(self.headers, self.named),
+            stream_interval=schemas.stream_interval(self.named),
             edge=EDGE,
             request_id=request_id,
         )

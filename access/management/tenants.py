@@ -33,6 +33,7 @@ Share = Annotated[int, Meta(ge=1, le=100)]
 Email = Annotated[str, Meta(min_length=3, max_length=254)]
 ModelName = Annotated[str, Meta(max_length=200)]
 Mebibytes = Annotated[int, Meta(ge=2, le=20)]
+Milliseconds = Annotated[int, Meta(ge=1, le=50)]
 
 
 class TenantBody(LimitsBody, kw_only=True, forbid_unknown_fields=True):
@@ -66,6 +67,7 @@ class TenantChange(LimitsPatch, kw_only=True, forbid_unknown_fields=True):
     cache_ttl: Count | None | UnsetType = UNSET
     cache_sampled: bool | UnsetType = UNSET
     coalesce: bool | UnsetType = UNSET
+    stream_interval: Milliseconds | None | UnsetType = UNSET
     retention_days: Count | None | UnsetType = UNSET
     legal_hold: bool | UnsetType = UNSET
     legal_hold_note: Line | UnsetType = UNSET
@@ -98,6 +100,7 @@ class TenantDetailAnswer(msgspec.Struct, kw_only=True):
     cache_ttl: int | None
     cache_sampled: bool
     coalesce: bool
+    stream_interval: int | None
     retention_days: int | None
     legal_hold: bool
     legal_hold_note: str

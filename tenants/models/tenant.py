@@ -93,6 +93,12 @@ class Tenant(LiveModel):
     cache_sampled = models.BooleanField(
         default=False, help_text="Keep answers with a temperature above 0, or without one, too."
     )
+    stream_interval = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(50)],
+        help_text="Milliseconds between two events of its streams; empty: every piece leaves as it comes.",
+    )
     coalesce = models.BooleanField(default=False, help_text="Identical requests at the same time share one call.")
     retention_days = models.PositiveIntegerField(
         null=True, blank=True, help_text="Days a turn stays in the journal; 0: for good; empty: as the platform says."

@@ -50,6 +50,7 @@ MATTER_NOT = {
     "request_id": ["r"],
     "idempotency": ["k"],
     "resumable": [True],
+    "stream_interval": [20],
     "follows": ["t"],
     "echo": [{"a": 1}],
 }

@@ -58,6 +58,8 @@ def test_it_makes_a_tenant_with_a_store_of_its_own(console: Client, cast: Simple
         ({"retention_days": -1}, "retention_days"),
         ({"body_limit": 1}, "body_limit"),
         ({"body_limit": 21}, "body_limit"),
+        ({"stream_interval": 0}, "stream_interval"),
+        ({"stream_interval": 51}, "stream_interval"),
         ({"store_url": "redis://elsewhere:6379"}, "store_url"),
         ({"profile_template": "You talk to {name.__class__}."}, "profile_template"),
         ({"profile_template": "You talk to {name"}, "profile_template"),
@@ -98,6 +100,16 @@ def test_it_saves_how_long_a_tenants_turns_are_kept(console: Client, cast: Simpl
     assert (acme.retention_days, acme.legal_hold) == (0, False)
     assert errors(console, "tenants/tenant", name="New", slug="new", **held) == {}
     assert Tenant.objects.get(slug="new").legal_hold
+
+
+def test_it_saves_how_far_apart_a_tenants_events_are(console: Client, cast: SimpleNamespace) -> None:
+    page = f"/admin/tenants/tenant/{cast.acme.pk}/change/"
+    fields = {"name": "Acme", "slug": "acme", "is_active": "on"}
+    assert console.post(page, {**fields, "stream_interval": 20}).status_code == 302
+    assert compile_tenants().by_id[cast.acme.pk].stream_interval == 20
+    assert "Events of a stream apart" in console.get(page).content.decode()
+    assert console.post(page, fields).status_code == 302
+    assert compile_tenants().by_id[cast.acme.pk].stream_interval == 0
 
 
 def test_it_saves_how_large_a_tenants_requests_may_be(console: Client, cast: SimpleNamespace) -> None:

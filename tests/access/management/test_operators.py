@@ -45,7 +45,7 @@ async def test_it_lists_makes_and_changes_tenants(site, root):
     assert [row["slug"] for row in page["tenants"]] == ["initech", "globex"] and page["next"] == 2
     assert (await root.get(f"/api/tenants/{tenant['id']}")).json == tenant
     change = {"is_active": False, "money_per_day": 1, "requests_per_minute": None, "legal_hold": True, "cache_ttl": 60,
-              "body_limit": 20}  # fmt: skip
+              "body_limit": 20, "stream_interval": 20}  # fmt: skip
     for _ in range(2):
         changed = (await root.request("PATCH", f"/api/tenants/{tenant['id']}", change)).json
         assert changed == {**tenant, **change}
@@ -85,6 +85,12 @@ async def test_it_names_the_field_it_refuses(site, root, body, param):
     )
     if param != "slug":
         refused(await root.request("PATCH", "/api/tenants/1", body), 400, "invalid_request", param)
+
+
+@pytest.mark.parametrize("wrong", [0, 51, 1.5, "20"])
+async def test_it_spaces_streams_by_1_to_50_milliseconds(site, root, wrong):
+    change = {"stream_interval": wrong}
+    refused(await root.request("PATCH", "/api/tenants/1", change), 400, "invalid_request", "stream_interval")
 
 
 async def test_it_knows_no_other_ids(site, root, unknown):
