@@ -25,6 +25,8 @@ from tests.access.parts import build
 from tests.conformance.edges import HI, EdgeSuite, Outcome, within
 from tests.engine.parts import ScriptedModel
 
+pytestmark = pytest.mark.usefixtures("kind")
+
 HTTP = {grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.PERMISSION_DENIED: 403}
 OTHERS = {  # what a call may end with when the caller did something wrong, the upstream failed, or we did
     "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL",
