@@ -1,9 +1,9 @@
 """CPU microseconds a turn at every edge, without sockets: `python -m benchmarks.edges_inprocess [--rounds N]`.
 
-As `benchmarks.inprocess`, whose rows of HTTP stand beside them: the real application with everything on, 32 callers at a
-time, sessions of six turns. A WebSocket is what a server hands to an application; a gRPC call is the context that
-handlers are given. So what is left out are the servers and their transports: `benchmarks.websocket` and `benchmarks.grpc`
-measure those."""
+As `benchmarks.inprocess`, whose rows of HTTP stand beside them: the real application with everything on, 32 callers
+at a time, sessions of six turns. A WebSocket is what a server hands to an application; a gRPC call is the context that
+handlers are given. What is left out are the servers and their transports, which `benchmarks.websocket` and
+`benchmarks.grpc` measure."""
 
 from __future__ import annotations
 
