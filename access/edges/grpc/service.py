@@ -133,5 +133,5 @@ class ChatService:
             self._conversations.discard(conversation)
 
 
-def _event(*, start: pb.Start | None = None, delta: pb.Delta | None = None, done: pb.Done | None = None) -> bytes:
-    return pb.ChatEvent(start=start, delta=delta, done=done).SerializeToString()
+def _event(**kind: Any) -> bytes:
+    return pb.ChatEvent(**kind).SerializeToString()

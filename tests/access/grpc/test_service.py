@@ -329,7 +329,7 @@ def test_the_stubs_are_those_of_the_proto(tmp_path):
 
 
 def test_an_answer_says_no_more_than_it_knows():
-    said = writing.delta({"content": ""})
+    said = pb.ServerFrame(delta=writing.delta({"content": ""})).delta
     assert MessageToDict(said) == {"content": ""}
 
 

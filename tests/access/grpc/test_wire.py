@@ -2,179 +2,34 @@
 
 import asyncio
 import zlib
-from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-import grpc
 import pytest
 
 from access.edges.grpc.wire import line
 from access.edges.grpc.wire.frames import (
     ACK,
-    CALM,
-    COMPRESSION_ERROR,
     CONTINUATION,
     DATA,
     END_HEADERS,
     END_STREAM,
     FLOW_CONTROL_ERROR,
     FRAME,
-    FRAME_SIZE_ERROR,
     GOAWAY,
     HEADERS,
     NO_ERROR,
     PADDED,
     PING,
-    PREFACE,
     PRIORITISED,
-    PROTOCOL_ERROR,
     REFUSED_STREAM,
     RST_STREAM,
-    SETTINGS,
     WINDOW_UPDATE,
     frame,
     settings,
 )  # fmt: skip
-from access.edges.grpc.wire.hpack import Decoder, literals
-from access.edges.grpc.wire.line import Bounds
-from access.edges.grpc.wire.server import WireServer
-from access.edges.grpc.wire.streams import EOF, WINDOW
+from access.edges.grpc.wire.streams import WINDOW
+from tests.access.grpc.peer import BOUNDS, answer_of, block, enveloped, served
 from tests.conformance.edges import within
-
-BOUNDS = Bounds(message=300_000, streams=8, calls=100)
-EVERY = Exception
-
-
-class Methods:
-    """`Echo` gives back what it is sent, `Wait` reads nothing until it is let go, `Pour` says 20 messages of 10,000
-    bytes, `Fail` raises."""
-
-    def __init__(self) -> None:
-        self.go = asyncio.Event()
-        self.running = self.cancelled = 0
-        self.seen: list[object] = []
-
-    async def echo(self, _, context):
-        self.seen.append(context)
-        while (message := await context.read()) is not EOF:
-            await context.write(message)
-
-    async def wait(self, _, context):
-        self.running += 1
-        try:
-            await self.go.wait()
-            return b"".join([message async for message in _])
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        finally:
-            self.running -= 1
-
-    async def pour(self, _, context):
-        for number in range(20):
-            await context.write(b"%05d" % number * 2000)
-
-    async def fail(self, _, context):
-        raise EVERY("private")
-
-    def handlers(self):
-        return {
-            "Echo": grpc.stream_stream_rpc_method_handler(self.echo),
-            "Wait": grpc.stream_unary_rpc_method_handler(self.wait),
-            "Pour": grpc.stream_stream_rpc_method_handler(self.pour),
-            "Fail": grpc.stream_stream_rpc_method_handler(self.fail),
-        }
-
-
-class Peer:
-    def __init__(self, reader, writer):
-        self.reader, self.writer = reader, writer
-        self.headers = Decoder()
-
-    def say(self, kind, flags=0, stream=0, payload=b""):
-        self.writer.write(frame(kind, flags, stream, payload))
-
-    def call(self, stream, method, *messages, end=True, flags=END_HEADERS, **fields):
-        self.say(HEADERS, flags, stream, block(method, **fields))
-        for message in messages:
-            self.say(DATA, 0, stream, enveloped(message))
-        if end:
-            self.say(DATA, END_STREAM, stream)
-
-    async def hear(self):
-        """The next frame that is not of the connection's beginning: kind, flags, stream, payload."""
-        while True:
-            async with asyncio.timeout(10):
-                head = await self.reader.readexactly(9)
-                payload = await self.reader.readexactly(int.from_bytes(head[:3], "big"))
-            kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
-            if kind != SETTINGS and not (kind == WINDOW_UPDATE and not stream):
-                return kind, flags, stream, payload
-
-    async def answer(self, stream):
-        """Messages and trailers of a call."""
-        said, told = b"", {}
-        while True:
-            kind, flags, number, payload = await self.hear()
-            assert number == stream
-            if kind == DATA:
-                said += payload
-            elif kind == HEADERS:
-                told |= dict(self.headers.decode(payload))
-                if flags & END_STREAM:
-                    return opened(said), told
-
-    async def ended(self):
-        """The code of the GOAWAY after which the connection is closed."""
-        code = None
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                kind, _, _, payload = await self.hear()
-                if kind == GOAWAY:
-                    code = int.from_bytes(payload[4:8], "big")
-        return code
-
-
-def block(method, **fields):
-    more = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
-    path = (b":path", b"/S/" + method.encode())
-    return literals([(b":method", b"POST"), path, (b"content-type", b"application/grpc"), *more])
-
-
-def enveloped(message, compressed=0):
-    return bytes((compressed,)) + len(message).to_bytes(4, "big") + message
-
-
-def opened(said):
-    found = []
-    while said:
-        end = 5 + int.from_bytes(said[1:5], "big")
-        found.append(said[5:end])
-        said = said[end:]
-    return found
-
-
-@asynccontextmanager
-async def served(bounds=BOUNDS):
-    methods = Methods()
-    server = WireServer(bounds)
-    server.add_registered_method_handlers("S", methods.handlers())
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    writers = []
-
-    async def connect(*first):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writers.append(writer)
-        writer.write(PREFACE + frame(SETTINGS, 0, 0, b"".join(first)))
-        return Peer(reader, writer)
-
-    try:
-        yield server, methods, connect
-    finally:
-        for writer in writers:
-            writer.close()
-        await server.stop(0)
 
 
 async def test_it_answers():
@@ -207,12 +62,6 @@ async def test_headers_may_be_padded_and_have_a_priority():
         flags = END_HEADERS | PADDED | PRIORITISED | END_STREAM
         peer.say(HEADERS, flags, 1, b"\x02" + bytes(5) + block("Echo") + b"\0\0")
         assert await peer.answer(1) == ([], (await answer_of(connect, "Echo"))[1])
-
-
-async def answer_of(connect, method, *messages, **fields):
-    peer = await connect()
-    peer.call(1, method, *messages, **fields)
-    return await peer.answer(1)
 
 
 async def test_what_goes_wrong_is_a_status_and_no_more():
@@ -303,57 +152,6 @@ async def test_calls_are_counted():
         methods.go.set()
         await within(5, lambda: methods.running == 0)
         assert (await answer_of(connect, "Echo", b"again"))[0] == [b"again"]
-
-
-BAD = {
-    "no frame": (b"GET / HTTP/1.1\r\n\r\n", FRAME_SIZE_ERROR),
-    "too large": (frame(DATA, 0, 1, b"x" * (FRAME + 1)), FRAME_SIZE_ERROR),
-    "data of no stream": (frame(DATA, 0, 1, b"x"), PROTOCOL_ERROR),
-    "an even number": (frame(HEADERS, END_HEADERS, 2, block("Echo")), PROTOCOL_ERROR),
-    "no headers": (frame(HEADERS, END_HEADERS, 1, b"\x80"), COMPRESSION_ERROR),
-    "headers interrupted": (frame(HEADERS, 0, 1, block("Echo")) + frame(PING, 0, 0, bytes(8)), PROTOCOL_ERROR),
-    "headers that go on": (frame(CONTINUATION, 0, 1, b""), PROTOCOL_ERROR),
-    "endless headers": (frame(HEADERS, 0, 1, b"\0") + frame(CONTINUATION, 0, 1, b"x" * FRAME) * 3, CALM),
-    "empty continuations": (frame(HEADERS, 0, 1, b"\0") + frame(CONTINUATION, 0, 1, b"") * 1100, CALM),
-    "too much padding": (frame(HEADERS, END_HEADERS | PADDED, 1, b"\xff\0"), PROTOCOL_ERROR),
-    "a short ping": (frame(PING, 0, 0, b"1"), FRAME_SIZE_ERROR),
-    "pings": (frame(PING, 0, 0, bytes(8)) * 1100, CALM),
-    "settings": (frame(SETTINGS, 0, 0, b"") * 1100, CALM),
-    "a wrong setting": (frame(SETTINGS, 0, 0, settings(((4, 2**31),))), FLOW_CONTROL_ERROR),
-    "half a setting": (frame(SETTINGS, 0, 0, b"123"), FRAME_SIZE_ERROR),
-    "a window that does not grow": (frame(WINDOW_UPDATE, 0, 0, bytes(4)), PROTOCOL_ERROR),
-    "a window too wide": (frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"), FLOW_CONTROL_ERROR),
-    "a push": (frame(5, 0, 1, bytes(4)), PROTOCOL_ERROR),
-    "a reset of nothing": (frame(RST_STREAM, 0, 1, bytes(4)), PROTOCOL_ERROR),
-    "calls taken back": (
-        b"".join(
-            frame(HEADERS, END_HEADERS | END_STREAM, number, block("Wait")) + frame(RST_STREAM, 0, number, bytes(4))
-            for number in range(1, 2400, 2)
-        ),
-        CALM,
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BAD)
-async def test_whoever_breaks_the_rules_is_told_and_left(name):
-    said, code = BAD[name]
-    async with served() as (server, methods, connect):
-        peer, other = await connect(), await connect()
-        peer.writer.write(said)
-        assert await peer.ended() == code
-        await within(5, lambda: methods.running == 0)
-        other.call(1, "Echo", b"still")
-        assert (await other.answer(1))[0] == [b"still"]
-        await within(5, lambda: len(server._connections) == 1)
-
-
-async def test_what_is_no_http_2_is_left():
-    async with served() as (server, _, connect):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server._sockets[0][0].getsockname()[1])
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        assert await Peer(reader, writer).ended() == PROTOCOL_ERROR
-        writer.close()
 
 
 async def test_frames_nobody_knows_and_calls_that_are_over_do_no_harm():

@@ -43,6 +43,8 @@ from access.edges.grpc.wire.streams import Stream
 
 log = logging.getLogger(__name__)
 
+MOST: Final = 16 * BLOCK  # bytes of headers after which a connection is ended; beyond BLOCK a call is refused
+TROUBLE: Final = 50.0  # what a frame of headers beyond BLOCK counts for
 DROWNED: Final = 1 << 20  # bytes of it after which a client has read nothing for too long
 
 
@@ -131,8 +133,10 @@ class Connection(Line):
         self._go_on(number, flags & END_HEADERS | first & ~END_HEADERS, so_far + payload)
 
     def _go_on(self, number: int, flags: int, block: bytes) -> None:
-        if len(block) > BLOCK:
-            raise Fault(CALM, f"more than {BLOCK} bytes of headers")
+        if len(block) > BLOCK:  # read all the same, for later headers build on them
+            self._bother(TROUBLE)
+            if len(block) > MOST:
+                raise Fault(CALM, f"more than {MOST} bytes of headers")
         if not flags & END_HEADERS:
             self._block = number, flags, block
             return
@@ -238,10 +242,10 @@ class Connection(Line):
         else:
             self._bother()
 
-    def _bother(self) -> None:
+    def _bother(self, cost: float = 1.0) -> None:
         """Raises Fault: too many frames that bring nothing."""
         now = self._heard
-        self._noise = min(NOISE, self._noise + (now - self._noise_at) * NOISE / 2) - 1
+        self._noise = min(NOISE, self._noise + (now - self._noise_at) * NOISE / 2) - cost
         self._noise_at = now
         if self._noise < 0 or self.transport.get_write_buffer_size() > DROWNED:
             raise Fault(CALM, "too many frames that bring nothing")
