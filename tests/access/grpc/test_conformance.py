@@ -25,8 +25,6 @@ from tests.access.parts import build
 from tests.conformance.edges import HI, EdgeSuite, Outcome, within
 from tests.engine.parts import ScriptedModel
 
-pytestmark = pytest.mark.usefixtures("kind")
-
 HTTP = {grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.PERMISSION_DENIED: 403}
 OTHERS = {  # what a call may end with when the caller did something wrong, the upstream failed, or we did
     "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL",
@@ -157,6 +155,7 @@ class TestStreamChat(OnWire):
             await within(0.1, lambda: site.behind.models[0].closed == 1)
 
 
+@pytest.mark.usefixtures("kind")
 class TestConverse(OnWire):
     streams = partial = True
 

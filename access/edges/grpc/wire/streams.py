@@ -190,19 +190,29 @@ class Stream:
             await self.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"A message has more than {self._limit} bytes.")
         return plain
 
-    async def write(self, message: Any) -> None:
-        """Raises grpc.aio.InternalError: the call is over."""
+    def write_now(self, message: Any) -> bool:
+        """`write` where that needs no waiting; False: it does. Raises grpc.aio.InternalError: the call is over."""
         if self.over:
             raise grpc.aio.InternalError("The call is over.")
+        raw = message if self._serialize is None else self._serialize(message)
+        carrier, size = self._carrier, len(raw) + 5
+        if not carrier.room or size > self.window or size > carrier.window or size > carrier.largest:
+            return False
+        if not self._opened:
+            self._open()
+        self.window -= size
+        carrier.data(self.number, b"\0" + len(raw).to_bytes(4, "big") + raw)
+        return True
+
+    async def write(self, message: Any) -> None:
+        """Raises grpc.aio.InternalError: the call is over."""
+        if self.write_now(message):
+            return
         raw = message if self._serialize is None else self._serialize(message)
         if not self._opened:
             self._open()
         data = b"\0" + len(raw).to_bytes(4, "big") + raw
-        carrier, size = self._carrier, len(data)
-        if carrier.room and size <= self.window and size <= carrier.window and size <= carrier.largest:
-            self.window -= size
-            carrier.data(self.number, data)
-            return
+        carrier = self._carrier
         while data:
             while not (carrier.room and self.window > 0 and carrier.window > 0):
                 await carrier.wait()
