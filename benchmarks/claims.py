@@ -77,6 +77,12 @@ CLAIMS = (
         quick=("--seconds", "0.5", "--rounds", "1"),
     ),
     _measured(
+        "websocket",
+        "WebSocket: turns a second on one core, beside the same turns over HTTP",
+        "websocket.md",
+        quick=("--seconds", "0.5", "--rounds", "1"),
+    ),
+    _measured(
         "guard", "What the filter of 60,000 words costs, question and stream", "guard.md", quick=("--words", "500")
     ),
     _measured("journal_cost", "What the durable journal costs a turn", "journal.md", quick=("--rounds", "1")),

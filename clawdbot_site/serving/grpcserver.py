@@ -14,12 +14,11 @@ import signal
 import time
 from collections.abc import Callable
 
-import grpc
 import uvloop
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from access.edges.grpc.server import GrpcServer
+from access.edges.grpc.server import Credentials, GrpcServer
 from clawdbot_site.serving.beside import Beside
 from clawdbot_site.serving.listening import AddressTaken, bind, probe
 from clawdbot_site.serving.server import LAST_WORDS, REPLACED, Drain, spare_the_collector
@@ -56,17 +55,17 @@ def _require_both() -> None:
         raise ImproperlyConfigured("GRPC_CERT and GRPC_KEY: TLS needs both.")
 
 
-def credentials() -> grpc.ServerCredentials | None:
+def credentials() -> Credentials | None:
     _require_both()
     if not settings.GRPC_CERT:
         return None
-    return grpc.ssl_server_credentials([(settings.GRPC_KEY.encode(), settings.GRPC_CERT.encode())])
+    return Credentials(settings.GRPC_CERT.encode(), settings.GRPC_KEY.encode())
 
 
 async def _serve(
     application: Application,
     number: int,
-    credentials: grpc.ServerCredentials | None,
+    credentials: Credentials | None,
     drain: Drain,
     started: Callable[[], None],
     *,
@@ -85,7 +84,7 @@ async def _serve(
         loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGTERM)
     await application.startup()
     try:
-        server = GrpcServer(application.parts, application.health.ready, shared=shared)
+        server = GrpcServer(application.parts, application.health.ready, kind=settings.GRPC_SERVER, shared=shared)
         host = settings.GRPC_HOST or "0.0.0.0"  # noqa: S104  # what an empty HOST means to the web server too
         try:
             server.listen(f"[{host}]:{number}" if ":" in host else f"{host}:{number}", credentials)

@@ -44,6 +44,13 @@ def test_it_prints_what_every_layer_costs(tmp_path):
 
 
 @pytest.mark.server
+def test_it_measures_turns_over_websocket(tmp_path):
+    ended = python("-m", "benchmarks.websocket", "--seconds", "0.3", "--rounds", "1", folder=tmp_path)
+    assert "/ws/chat, answers of 32 chunks, one each 5 ms" in ended.stdout, ended.stderr
+    assert "turns of one chunk a second and core by CPU" in ended.stdout
+
+
+@pytest.mark.server
 def test_it_replays_a_journal_it_fills(tmp_path):
     ended = python("-m", "benchmarks.replay", "--records", "300", "--files", "3", folder=tmp_path)
     assert ended.returncode == 0, ended.stderr

@@ -36,7 +36,7 @@ def row(begin: str) -> str:
         ("frames of a WebSocket", f"{LIMITS.websocket_frames} a second"),
         ("gRPC message, for", f"{server.TRANSPORT_LIMIT // MIB} MiB"),
         ("gRPC metadata", f"{dict(server.OPTIONS)['grpc.max_metadata_size'] >> 10} KiB"),
-        ("gRPC streams", f"{server.STREAMS_A_CONNECTION}, {server.CALLS_AT_ONCE:,}"),
+        ("gRPC streams", f"{server.BOUNDS.streams}, {server.BOUNDS.calls:,}"),
         ("the header", f"{LIMITS.header_time:.0f} s"),
         ("a pause within a body", f"{LIMITS.body_idle:.0f} s"),
         ("a whole body", f"{LIMITS.body_time:.0f} s"),
@@ -45,7 +45,7 @@ def row(begin: str) -> str:
         ("a WebSocket message that was begun", f"{LIMITS.websocket_message_time:.0f} s"),
         ("silence of a WebSocket", f"{LIMITS.ping_interval:.0f} s, {LIMITS.ping_timeout:.0f} s"),
         ("the message of a gRPC call", f"{calls.SENT_WITHIN:.0f} s"),
-        ("a gRPC connection", f"{server.CONNECTION_AGE // 3_600_000} h, {server.CONNECTION_IDLE // 60_000} minutes"),
+        ("a gRPC connection", f"{server.BOUNDS.age / 3600:.0f} h, {server.BOUNDS.idle / 60:.0f} minutes"),
     ],
 )  # fmt: skip
 def test_it_says_every_limit(begin, said):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import unquote
@@ -35,10 +35,11 @@ class Call:
     """`headers` are the call's metadata as HTTP's headers would be, `number` its request id, `named` the language its
     request names, `doing` what log lines say of it."""
 
-    __slots__ = ("context", "doing", "headers", "named", "number", "peer", "status")
+    __slots__ = ("_write_now", "context", "doing", "headers", "named", "number", "peer", "status")
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._write_now: Callable[[bytes], bool] = getattr(context, "write_now", _never)
         self.doing = begin()
         self.headers = _headers(tuple(context.invocation_metadata() or ()))
         self.number = asgi.request_id(dict(self.headers))
@@ -61,7 +62,11 @@ class Call:
     @asynccontextmanager
     async def deadline(self) -> AsyncIterator[None]:
         """The caller's: what runs inside is cancelled then. Raises DeadlineExceeded."""
-        limit = asyncio.timeout(self.context.time_remaining())
+        left: Any = self.context.time_remaining()  # None without one, whatever the stubs say
+        if left is None:
+            yield
+            return
+        limit = asyncio.timeout(left)
         try:
             async with limit:
                 yield
@@ -84,8 +89,18 @@ class Call:
             raise InvalidRequest("The call has no message.")
         return bytes(raw)
 
+    def written(self, message: bytes) -> bool:
+        """Whether it could be sent without waiting, which needs no timer. Raises grpc.aio.InternalError: nobody is
+        there any more."""
+        return self._write_now(message)
+
     async def write(self, message: bytes) -> None:
         """Raises RateLimited: it is not read; CancelledError: nobody is there any more."""
+        try:
+            if self._write_now(message):
+                return
+        except grpc.aio.InternalError:
+            raise asyncio.CancelledError from None
         limit = asyncio.timeout(STALLED)
         try:
             async with limit:
@@ -119,6 +134,11 @@ class Call:
             await self.context.abort(code, languages.said(error, language), tuple(said))
         except grpc.aio.InternalError:
             raise asyncio.CancelledError from None
+
+
+def _never(message: bytes) -> bool:
+    """The library's context has to be waited for."""
+    return False
 
 
 _SAID: Final = ("Retry-After", "X-Clawdbot-Decision", "x-ratelimit-")

@@ -287,6 +287,8 @@ class Conversation:
         await self._say(pb.ServerFrame(ref=ref, error=writing.error(body)))
 
     async def _write(self, message: bytes) -> None:
-        async with self._writing:
-            with suppress(grpc.aio.InternalError):  # nobody is there to hear it; the call is told that it is over
+        with suppress(grpc.aio.InternalError):  # nobody is there to hear it; the call is told that it is over
+            if not self._writing.locked() and self._call.written(message):
+                return
+            async with self._writing:
                 await self._call.context.write(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -36,13 +36,13 @@ class ChatService:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
-        methods = {
+    def handlers(self) -> dict[str, Any]:
+        """By the names of the methods."""
+        return {
             "Chat": grpc.stream_unary_rpc_method_handler(self.chat),
             "StreamChat": grpc.stream_stream_rpc_method_handler(self.stream_chat),
             "Converse": grpc.stream_stream_rpc_method_handler(self.converse),
         }
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     def drain(self) -> None:
         """Conversations begin no turn any more and end with their last one."""
@@ -132,5 +132,5 @@ class ChatService:
             self._conversations.discard(conversation)
 
 
-def _event(*, start: pb.Start | None = None, delta: pb.Delta | None = None, done: pb.Done | None = None) -> bytes:
-    return pb.ChatEvent(start=start, delta=delta, done=done).SerializeToString()
+def _event(**kind: Any) -> bytes:
+    return pb.ChatEvent(**kind).SerializeToString()

@@ -12,6 +12,8 @@ from access.edges.grpc.generated import chat_pb2 as pb
 from access.edges.grpc.server import GrpcServer
 from access.edges.grpc.service import SERVICE
 
+KIND = "direct"  # of SERVERS; each test is run with all of them
+
 
 async def yes() -> bool:
     return True
@@ -20,7 +22,7 @@ async def yes() -> bool:
 @asynccontextmanager
 async def served(site: Any, ready: Any = yes):
     """The server, and an insecure channel to it."""
-    server = GrpcServer(site.parts, ready)
+    server = GrpcServer(site.parts, ready, kind=KIND)
     target = f"127.0.0.1:{server.listen('127.0.0.1:0')}"
     await server.start()
     async with grpc.aio.insecure_channel(target) as channel:

@@ -155,6 +155,7 @@ class TestStreamChat(OnWire):
             await within(0.1, lambda: site.behind.models[0].closed == 1)
 
 
+@pytest.mark.usefixtures("kind")
 class TestConverse(OnWire):
     streams = partial = True
 

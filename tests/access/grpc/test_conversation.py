@@ -15,6 +15,8 @@ from tests.cast import BOB, CHARLIE
 from tests.conformance.edges import within
 from tests.engine.parts import ScriptedModel
 
+pytestmark = pytest.mark.usefixtures("kind")
+
 
 def asking(text="Hi", ref="", **fields):
     return pb.ClientFrame(ref=ref, chat=pb.ChatRequest(message=text, **fields))
@@ -187,9 +189,12 @@ async def test_a_flood_ends_it_and_its_turns():
         call = converse(channel, metadata=metadata(site.alice))
         await call.write(asking())
         await until(call, "delta")
+        ending = asyncio.ensure_future(ended(call))
         for _ in range(module.FRAMES_A_SECOND + 5):
-            await call.write(pb.ClientFrame(ping=pb.Ping()))
-        assert await ended(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate_limited")
+            if not call.done():  # the library's client forgets a call's status when it writes after its end
+                await call.write(pb.ClientFrame(ping=pb.Ping()))
+                await asyncio.sleep(0.005)
+        assert await ending == (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate_limited")
         await within(0.5, lambda: model.closed == 1)
 
 

@@ -29,11 +29,14 @@ from access.edges.grpc.server import GrpcServer
 from access.edges.grpc.service import SERVICE
 from clawdbot_site.serving.grpcserver import credentials
 from engine.errors import IpNotAllowed, RateLimited
+from tests.access.grpc import client
 from tests.access.grpc.client import chat, metadata, served, stream_chat, yes
 from tests.access.parts import build
 from tests.cast import ALICE
 from tests.conformance.edges import within
 from tests.engine.parts import ScriptedModel
+
+pytestmark = pytest.mark.usefixtures("kind")
 
 ROOT = Path(__file__).parents[3]
 HI = pb.ChatRequest(message="Hi")
@@ -326,7 +329,7 @@ def test_the_stubs_are_those_of_the_proto(tmp_path):
 
 
 def test_an_answer_says_no_more_than_it_knows():
-    said = writing.delta({"content": ""})
+    said = pb.ServerFrame(delta=writing.delta({"content": ""})).delta
     assert MessageToDict(said) == {"content": ""}
 
 
@@ -370,12 +373,12 @@ def certificate():
 
 async def test_it_speaks_tls(settings):
     settings.GRPC_KEY, settings.GRPC_CERT = certificate()
-    server = GrpcServer(build().parts, yes)
+    server = GrpcServer(build().parts, yes, kind=client.KIND)
     port = server.listen("127.0.0.1:0", credentials())
     await server.start()
     try:
-        async with GrpcClient(f"localhost:{port}", ALICE.key, roots=settings.GRPC_CERT.encode()) as client:
-            assert (await client.chat("Hi")).text == "Hello"
+        async with GrpcClient(f"localhost:{port}", ALICE.key, roots=settings.GRPC_CERT.encode()) as caller:
+            assert (await caller.chat("Hi")).text == "Hello"
     finally:
         await server.drain()
         await server.stop(0)
