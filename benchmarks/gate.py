@@ -1,10 +1,10 @@
 """Fails when a request has become dearer than committed: `python -m benchmarks.gate`; `--commit` writes the figures.
 
 The rows are those of `benchmarks.inprocess`. Each sample stands between two of a fixed piece of work
-(`benchmarks.yardstick`), and what is compared is the least sample over the least of its yardsticks: neighbours on the
-machine slow both. A row above the line is measured again, up to five times with pauses between; the least counts, since
-nothing makes code faster than it is. Besides, calls a request are counted, which is the same on every machine: they say
-whether more is done or the same more slowly. `benchmarks.judging` has the lines."""
+(`benchmarks.yardstick`), and what is compared is a row's least sample over the least of the yardsticks: neighbours on
+the machine slow both. A row above the line is measured again, up to five times with pauses between; the least counts,
+since nothing makes code faster than it is. Besides, calls a request are counted, which is the same on every machine:
+they say whether more is done or the same more slowly. `benchmarks.judging` has the lines."""
 
 from __future__ import annotations
 
@@ -64,19 +64,21 @@ class Rows:
 
     async def measure(self, names: Collection[str], rounds: int) -> dict[str, Figure]:
         """Each in turn, round after round."""
-        samples: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+        self._yardstick.begin()
         for _ in range(rounds):
             for name in names:
                 samples[name].append(await self._sample(name))
-        return {name: _least(samples[name], await self._calls(name)) for name in names}
+        yard = self._yardstick.least() * 1e6
+        return {name: _least(samples[name], yard, await self._calls(name)) for name in names}
 
-    async def _sample(self, name: str) -> tuple[float, float, float]:
-        """Microseconds of a request, of its driver, of the yardstick. Raises AssertionError if it fails every time."""
+    async def _sample(self, name: str) -> tuple[float, float]:
+        """Microseconds of a request and of its driver. Raises AssertionError if it fails every time."""
         for place in range(FAILURES):
             try:
-                before = await self._yard()
+                await self._yard()
                 sample = await cost(self._works[name], self._batch)
-                after = await self._yard()
+                await self._yard()
                 break
             except AssertionError:
                 if place + 1 == FAILURES:
@@ -84,10 +86,11 @@ class Rows:
                 await asyncio.sleep(0.5)
                 await self.begin()
         driver = await cost(self._drivers[name], self._batch) if name in self._drivers else 0.0
-        return sample, driver, min(before, after)
+        return sample, driver
 
-    async def _yard(self) -> float:
-        return min([await self._yardstick.measure() for _ in range(YARDS)]) * 1e6
+    async def _yard(self) -> None:
+        for _ in range(YARDS):
+            await self._yardstick.measure()
 
     async def _calls(self, name: str) -> float:
         """Calls a request of the event loop's thread, of Python and C functions; resumed coroutines count as calls."""
@@ -111,9 +114,9 @@ async def _counted(works: list[Work]) -> int:
     return count
 
 
-def _least(samples: list[tuple[float, float, float]], calls: float) -> Figure:
-    cpu = min(sample for sample, _, _ in samples) - min(driver for _, driver, _ in samples)
-    return Figure(round(cpu, 2), round(cpu / min(yard for _, _, yard in samples), 5), round(calls, 1))
+def _least(samples: list[tuple[float, float]], yard: float, calls: float) -> Figure:
+    cpu = min(sample for sample, _ in samples) - min(driver for _, driver in samples)
+    return Figure(round(cpu, 2), round(cpu / yard, 5), round(calls, 1))
 
 
 async def measured(

@@ -73,6 +73,9 @@ class Caller:
             self._talk.hear(b"".join(self._sent))
         self._sent.clear()
 
+    def scope(self) -> dict[str, object]:
+        return _scope(self._path, list(self._headers))
+
     async def _send(self, event: dict[str, object]) -> None:  # type: ignore[override]
         if event["type"] == "http.response.start":
             assert event["status"] == 200, event
