@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Collection
@@ -26,6 +27,7 @@ from benchmarks import judging, workload
 from benchmarks.inprocess import TOGETHER, Work, cost, layers, nothing, prepared, started, whole
 from benchmarks.judging import Committed, Figure
 from benchmarks.machine import machine
+from benchmarks.processes import times
 from benchmarks.yardstick import Yardstick
 from clawdbot_site.wiring import Application
 
@@ -35,6 +37,7 @@ BATCH: Final = 2 * COUNTED  # requests a sample
 AGAIN: Final = 5
 PAUSES: Final = (1.0, 2.0, 3.0, 4.0, 5.0)  # seconds before a row is measured again
 YARDS: Final = 4  # each side of a sample
+FULL: Final = 0.5  # seconds of waiting for a core for each on one: the machine is too full to judge CPU strictly
 FAILURES: Final = 20  # samples that may fail in a row: on a full machine a store may be out of reach for a moment
 
 
@@ -48,6 +51,8 @@ class Rows:
         self._yardstick = Yardstick()
         self._works: dict[str, list[Work]] = {}
         self._drivers: dict[str, list[Work]] = {}
+        self.room = True
+        """Whether others left this process a core while it measured the last time."""
 
     async def begin(self) -> list[str]:
         """Makes the works; conversations begin anew. Returns the names."""
@@ -66,9 +71,12 @@ class Rows:
         """Each in turn, round after round."""
         samples: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
         self._yardstick.begin()
+        began = times(os.getpid())
         for _ in range(rounds):
             for name in names:
                 samples[name].append(await self._sample(name))
+        used = times(os.getpid()) - began
+        self.room = used.waited < FULL * used.ran
         yard = self._yardstick.least() * 1e6
         return {name: _least(samples[name], yard, await self._calls(name)) for name in names}
 
@@ -121,8 +129,9 @@ def _least(samples: list[tuple[float, float]], yard: float, calls: float) -> Fig
 
 async def measured(
     application: Application, keys: dict[str, str], asked: argparse.Namespace, committed: Committed | None, line: float
-) -> dict[str, Figure]:
-    """All rows; those above the line again and again, where there is something to compare with."""
+) -> tuple[dict[str, Figure], bool]:
+    """All rows; those above the line again and again, where there is something to compare with. And whether the machine
+    had room for this process at least once."""
     async with started(application):
         rows = Rows(application, keys, asked.batch)
         names = [name for name in await rows.begin() if asked.only in name]
@@ -131,6 +140,7 @@ async def measured(
         gc.set_threshold(20_000, 20, 50)  # as a web worker does
         await rows.warm(names)
         found = await rows.measure(names, asked.rounds)
+        room = rows.room
         for pause in PAUSES[: AGAIN if committed else 0]:
             above = [name for name in names if _above(found[name], committed, name, line)]
             if not above:
@@ -139,7 +149,8 @@ async def measured(
             await asyncio.sleep(pause)
             again = await rows.measure(above, asked.rounds)
             found.update({name: found[name].least(figure) for name, figure in again.items()})
-    return found
+            room = room or rows.room
+    return found, room
 
 
 def _above(figure: Figure, committed: Committed | None, name: str, line: float) -> bool:
@@ -170,10 +181,12 @@ def main() -> int:
     before = judging.read(asked.file) if asked.file.exists() else None
     compared = None if asked.commit else before
     line = before.line(here.processor, here.python) if before else judging.LINE
+    if before and line != judging.LINE:
+        print(f"Committed on {before.processor}, Python {before.python}: CPU is judged at {line:g} times.")
     logging.disable(logging.ERROR)  # a store that is out of reach for a moment on a full machine
     application, keys, child = prepared()
     try:
-        found = uvloop.run(measured(application, keys, asked, compared, line))
+        found, room = uvloop.run(measured(application, keys, asked, compared, line))
     finally:
         child.ask_to_stop()
         child.wait(5.0)
@@ -187,6 +200,9 @@ def main() -> int:
         }
         judging.write(Committed(here.processor, here.python, here.commit, here.date, {**kept, **found}), asked.file)
         return 0
+    if not room:
+        print(f"Others had the cores half of the time: CPU is judged at {judging.ELSEWHERE:g} times.")
+        line = judging.ELSEWHERE
     return verdict(found, compared, line)
 
 
@@ -194,8 +210,6 @@ def verdict(found: dict[str, Figure], committed: Committed | None, line: float) 
     if committed is None:
         print("Nothing is committed: python -m benchmarks.gate --commit", file=sys.stderr)
         return 1
-    if line != judging.LINE:
-        print(f"Committed on {committed.processor}, Python {committed.python}: CPU is judged at {line:g} times.")
     if cheaper := judging.much_less(found, committed):
         print(f"Much cheaper than committed, to be committed anew: {', '.join(cheaper)}")
     if reasons := judging.judged(found, committed, line):
