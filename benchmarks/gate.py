@@ -25,7 +25,7 @@ from django.conf import settings
 
 from benchmarks import judging, workload
 from benchmarks.inprocess import TOGETHER, Work, cost, layers, nothing, prepared, started, whole
-from benchmarks.judging import Committed, Figure
+from benchmarks.judging import ELSEWHERE, Committed, Figure
 from benchmarks.machine import machine
 from benchmarks.processes import times
 from benchmarks.yardstick import Yardstick
@@ -131,7 +131,7 @@ async def measured(
     application: Application, keys: dict[str, str], asked: argparse.Namespace, committed: Committed | None, line: float
 ) -> tuple[dict[str, Figure], bool]:
     """All rows; those above the line again and again, where there is something to compare with. And whether the machine
-    had room for this process at least once."""
+    had room for this process each time: where it had none, only what is far above is measured again."""
     async with started(application):
         rows = Rows(application, keys, asked.batch)
         names = [name for name in await rows.begin() if asked.only in name]
@@ -142,14 +142,14 @@ async def measured(
         found = await rows.measure(names, asked.rounds)
         room = rows.room
         for pause in PAUSES[: AGAIN if committed else 0]:
-            above = [name for name in names if _above(found[name], committed, name, line)]
+            above = [name for name in names if _above(found[name], committed, name, line if room else ELSEWHERE)]
             if not above:
                 break
             print(f"Above the line, measured again in {pause:.0f} s: {', '.join(above)}", flush=True)
             await asyncio.sleep(pause)
             again = await rows.measure(above, asked.rounds)
             found.update({name: found[name].least(figure) for name, figure in again.items()})
-            room = room or rows.room
+            room = room and rows.room
     return found, room
 
 
@@ -201,8 +201,8 @@ def main() -> int:
         judging.write(Committed(here.processor, here.python, here.commit, here.date, {**kept, **found}), asked.file)
         return 0
     if not room:
-        print(f"Others had the cores half of the time: CPU is judged at {judging.ELSEWHERE:g} times.")
-        line = judging.ELSEWHERE
+        print(f"Others had the cores half of the time: CPU is judged at {ELSEWHERE:g} times.")
+        line = ELSEWHERE
     return verdict(found, compared, line)
 
 
