@@ -13,7 +13,8 @@ MANAGE = "manage.py"
 @dataclass(frozen=True)
 class Claim:
     """`command` and `quick`, its small form, are what Python is started with. `aims`: of a table of
-    `benchmarks.gateway`, by its lines' names, how many a second are aimed at; `added`: milliseconds at most."""
+    `benchmarks.gateway`, by its lines' names, how many a second are aimed at; `added`: milliseconds at most; `times`:
+    how many times another gateway's rate ours is to be at least, by the line of theirs."""
 
     name: str
     says: str
@@ -22,6 +23,7 @@ class Claim:
     page: str
     aims: Mapping[str, float] = field(default_factory=dict)
     added: Mapping[str, float] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def tables(self) -> bool:
@@ -38,6 +40,11 @@ def _soak(name: str, says: str, page: str, *quick: str) -> Claim:
     return Claim(name, says, (MODULE, "benchmarks.soak", name), quick, page)
 
 
+def unit(figure: str) -> str:
+    """Of a figure of `benchmarks.gateway` that is no row: by its name."""
+    return "" if "iB" in figure or "a second" in figure else "ms"
+
+
 AIMS = {
     "/v1, everything on": 6_000,
     "/v1, with a session": 3_000,
@@ -47,8 +54,10 @@ AIMS = {
 }
 ADDED = {
     "added at concurrency 1, p50": 1.0,
+    "added at half load, p99": 5.0,
     "added time to first token at concurrency 1, p50": 1.0,
 }
+TIMES = {"LiteLLM, /v1": 60.0, "Portkey, /v1": 8.0, "smg, /v1": 1.0}
 
 CLAIMS = (
     Claim(
@@ -62,12 +71,31 @@ CLAIMS = (
     ),
     Claim(
         "peers",
-        "Beside LiteLLM's proxy and smg in the same run, with everything on here and everything off there",
+        "Beside LiteLLM's proxy, Portkey and smg in the same run, with everything on here and everything off there",
         (MODULE, "benchmarks.gateway", "--seconds", "8", "--peers"),
         (MODULE, "benchmarks.gateway", "--seconds", "0.5", "--peers"),
         "performance.md",
         AIMS,
         ADDED,
+        TIMES,
+    ),
+    _measured(
+        "workers",
+        "A second worker costs a request at most a twentieth more at the same load",
+        "performance.md",
+        quick=("--rate", "100", "--seconds", "1", "--rounds", "1"),
+    ),
+    _measured(
+        "streams",
+        "5,000 streams open at once in one worker, whole and within a bound of memory",
+        "performance.md",
+        quick=("--streams", "50", "--pace", "0.05"),
+    ),
+    _soak(
+        "memory",
+        "A worker's memory is steady over a million requests and 100,000 streams",
+        "performance.md",
+        *(MODULE, "benchmarks.memory", "--objects", "--requests", "0"),
     ),
     _measured("inprocess", "CPU by layer, without sockets", "performance.md", "--rounds", "5", quick=("--rounds", "1")),
     _measured(

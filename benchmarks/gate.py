@@ -1,10 +1,10 @@
 """Fails when a request has become dearer than committed: `python -m benchmarks.gate`; `--commit` writes the figures.
 
 The rows are those of `benchmarks.inprocess`. Each sample stands between two of a fixed piece of work
-(`benchmarks.yardstick`), and what is compared is the least sample over the least of its yardsticks: neighbours on the
-machine slow both. A row above the line is measured again, up to five times with pauses between; the least counts, since
-nothing makes code faster than it is. Besides, calls a request are counted, which is the same on every machine: they say
-whether more is done or the same more slowly. `benchmarks.judging` has the lines."""
+(`benchmarks.yardstick`), and what is compared is a row's least sample over the least of the yardsticks: neighbours on
+the machine slow both. A row above the line is measured again, up to five times with pauses between; the least counts,
+since nothing makes code faster than it is. Besides, calls a request are counted, which is the same on every machine:
+they say whether more is done or the same more slowly. `benchmarks.judging` has the lines."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Collection
@@ -24,8 +25,9 @@ from django.conf import settings
 
 from benchmarks import judging, workload
 from benchmarks.inprocess import TOGETHER, Work, cost, layers, nothing, prepared, started, whole
-from benchmarks.judging import Committed, Figure
+from benchmarks.judging import ELSEWHERE, Committed, Figure
 from benchmarks.machine import machine
+from benchmarks.processes import times
 from benchmarks.yardstick import Yardstick
 from clawdbot_site.wiring import Application
 
@@ -35,6 +37,7 @@ BATCH: Final = 2 * COUNTED  # requests a sample
 AGAIN: Final = 5
 PAUSES: Final = (1.0, 2.0, 3.0, 4.0, 5.0)  # seconds before a row is measured again
 YARDS: Final = 4  # each side of a sample
+FULL: Final = 0.5  # seconds of waiting for a core for each on one: the machine is too full to judge CPU strictly
 FAILURES: Final = 20  # samples that may fail in a row: on a full machine a store may be out of reach for a moment
 
 
@@ -48,6 +51,8 @@ class Rows:
         self._yardstick = Yardstick()
         self._works: dict[str, list[Work]] = {}
         self._drivers: dict[str, list[Work]] = {}
+        self.room = True
+        """Whether others left this process a core while it measured the last time."""
 
     async def begin(self) -> list[str]:
         """Makes the works; conversations begin anew. Returns the names."""
@@ -64,19 +69,24 @@ class Rows:
 
     async def measure(self, names: Collection[str], rounds: int) -> dict[str, Figure]:
         """Each in turn, round after round."""
-        samples: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+        samples: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+        self._yardstick.begin()
+        began = times(os.getpid())
         for _ in range(rounds):
             for name in names:
                 samples[name].append(await self._sample(name))
-        return {name: _least(samples[name], await self._calls(name)) for name in names}
+        used = times(os.getpid()) - began
+        self.room = used.waited < FULL * used.ran
+        yard = self._yardstick.least() * 1e6
+        return {name: _least(samples[name], yard, await self._calls(name)) for name in names}
 
-    async def _sample(self, name: str) -> tuple[float, float, float]:
-        """Microseconds of a request, of its driver, of the yardstick. Raises AssertionError if it fails every time."""
+    async def _sample(self, name: str) -> tuple[float, float]:
+        """Microseconds of a request and of its driver. Raises AssertionError if it fails every time."""
         for place in range(FAILURES):
             try:
-                before = await self._yard()
+                await self._yard()
                 sample = await cost(self._works[name], self._batch)
-                after = await self._yard()
+                await self._yard()
                 break
             except AssertionError:
                 if place + 1 == FAILURES:
@@ -84,10 +94,11 @@ class Rows:
                 await asyncio.sleep(0.5)
                 await self.begin()
         driver = await cost(self._drivers[name], self._batch) if name in self._drivers else 0.0
-        return sample, driver, min(before, after)
+        return sample, driver
 
-    async def _yard(self) -> float:
-        return min([await self._yardstick.measure() for _ in range(YARDS)]) * 1e6
+    async def _yard(self) -> None:
+        for _ in range(YARDS):
+            await self._yardstick.measure()
 
     async def _calls(self, name: str) -> float:
         """Calls a request of the event loop's thread, of Python and C functions; resumed coroutines count as calls."""
@@ -111,15 +122,16 @@ async def _counted(works: list[Work]) -> int:
     return count
 
 
-def _least(samples: list[tuple[float, float, float]], calls: float) -> Figure:
-    cpu = min(sample for sample, _, _ in samples) - min(driver for _, driver, _ in samples)
-    return Figure(round(cpu, 2), round(cpu / min(yard for _, _, yard in samples), 5), round(calls, 1))
+def _least(samples: list[tuple[float, float]], yard: float, calls: float) -> Figure:
+    cpu = min(sample for sample, _ in samples) - min(driver for _, driver in samples)
+    return Figure(round(cpu, 2), round(cpu / yard, 5), round(calls, 1))
 
 
 async def measured(
     application: Application, keys: dict[str, str], asked: argparse.Namespace, committed: Committed | None, line: float
-) -> dict[str, Figure]:
-    """All rows; those above the line again and again, where there is something to compare with."""
+) -> tuple[dict[str, Figure], bool]:
+    """All rows; those above the line again and again, where there is something to compare with. And whether the machine
+    had room for this process each time: where it had none, only what is far above is measured again."""
     async with started(application):
         rows = Rows(application, keys, asked.batch)
         names = [name for name in await rows.begin() if asked.only in name]
@@ -128,15 +140,17 @@ async def measured(
         gc.set_threshold(20_000, 20, 50)  # as a web worker does
         await rows.warm(names)
         found = await rows.measure(names, asked.rounds)
+        room = rows.room
         for pause in PAUSES[: AGAIN if committed else 0]:
-            above = [name for name in names if _above(found[name], committed, name, line)]
+            above = [name for name in names if _above(found[name], committed, name, line if room else ELSEWHERE)]
             if not above:
                 break
             print(f"Above the line, measured again in {pause:.0f} s: {', '.join(above)}", flush=True)
             await asyncio.sleep(pause)
             again = await rows.measure(above, asked.rounds)
             found.update({name: found[name].least(figure) for name, figure in again.items()})
-    return found
+            room = room and rows.room
+    return found, room
 
 
 def _above(figure: Figure, committed: Committed | None, name: str, line: float) -> bool:
@@ -167,10 +181,12 @@ def main() -> int:
     before = judging.read(asked.file) if asked.file.exists() else None
     compared = None if asked.commit else before
     line = before.line(here.processor, here.python) if before else judging.LINE
+    if before and line != judging.LINE:
+        print(f"Committed on {before.processor}, Python {before.python}: CPU is judged at {line:g} times.")
     logging.disable(logging.ERROR)  # a store that is out of reach for a moment on a full machine
     application, keys, child = prepared()
     try:
-        found = uvloop.run(measured(application, keys, asked, compared, line))
+        found, room = uvloop.run(measured(application, keys, asked, compared, line))
     finally:
         child.ask_to_stop()
         child.wait(5.0)
@@ -184,6 +200,9 @@ def main() -> int:
         }
         judging.write(Committed(here.processor, here.python, here.commit, here.date, {**kept, **found}), asked.file)
         return 0
+    if not room:
+        print(f"Others had the cores half of the time: CPU is judged at {ELSEWHERE:g} times.")
+        line = ELSEWHERE
     return verdict(found, compared, line)
 
 
@@ -191,8 +210,6 @@ def verdict(found: dict[str, Figure], committed: Committed | None, line: float) 
     if committed is None:
         print("Nothing is committed: python -m benchmarks.gate --commit", file=sys.stderr)
         return 1
-    if line != judging.LINE:
-        print(f"Committed on {committed.processor}, Python {committed.python}: CPU is judged at {line:g} times.")
     if cheaper := judging.much_less(found, committed):
         print(f"Much cheaper than committed, to be committed anew: {', '.join(cheaper)}")
     if reasons := judging.judged(found, committed, line):

@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import peers, workload
+from benchmarks.claims import unit
 from benchmarks.environment import Environment, Mock
 from benchmarks.load import Result, Target, connect, run, run_at_rate
 from benchmarks.processes import LOAD_CORE, Times, pin, resident, times
@@ -110,23 +111,32 @@ class Server:
 
 
 async def latency(server: Server, seconds: float, rate: float) -> dict[str, float]:
-    """Milliseconds that the server adds: at concurrency 1, at `rate`, to the first byte of a stream."""
+    """Milliseconds that the server adds: at concurrency 1, at half of `rate`, to the first byte of a stream. At half
+    load also what was measured through it and beside it: the load generator has its core in common with the mock and
+    the store, and stalls there are in both."""
     mock = Server("mock", server.mock.process.pid or 0, server.mock.port, server.mock, {}, "mock")
     figures: dict[str, float] = {}
 
-    async def added(name: str, load: Callable[[Target], Awaitable[Result]], stream: bool = False) -> None:
-        sides = [await each.checked(lambda each=each: load(each.target(stream=stream))) for each in (server, mock)]  # type: ignore[misc]
+    async def added(
+        name: str, load: Callable[[Target], Awaitable[Result]], *, stream: bool = False, sides: bool = False
+    ) -> None:
+        found = [await each.checked(lambda each=each: load(each.target(stream=stream))) for each in (server, mock)]  # type: ignore[misc]
         for quantile in (0.5, 0.99):
             through, direct = (
-                side.quantile(quantile, side.first_bytes if stream else side.latencies) * 1e3 for side in sides
+                side.quantile(quantile, side.first_bytes if stream else side.latencies) * 1e3 for side in found
             )
             figures[f"{name}, p{quantile * 100:.0f}"] = through - direct
+            if sides:
+                figures[f"{name}, p{quantile * 100:.0f}, through the gateway"] = through
+                figures[f"{name}, p{quantile * 100:.0f}, the mock alone"] = direct
 
     await added("added at concurrency 1", lambda target: run(target, connections=1, seconds=seconds, warmup=0.5))
     await added(
-        f"added at half load ({rate / 2:,.0f} a second)",
+        "added at half load",
         lambda target: run_at_rate(target, rate=rate / 2, seconds=seconds),
+        sides=True,
     )
+    figures["half load, requests a second"] = rate / 2
     await added(
         "added time to first token at concurrency 1",
         lambda target: run(target, connections=1, seconds=seconds, warmup=0.5),
@@ -206,7 +216,7 @@ async def peer(found: peers.Peer, mock: Mock, seconds: float) -> tuple[list[Row]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
-    parser.add_argument("--peers", action="store_true", help="also LiteLLM's proxy and smg, where installed")
+    parser.add_argument("--peers", action="store_true", help="also LiteLLM's proxy, Portkey and smg, where installed")
     parser.add_argument("--json", type=Path, help="writes the figures there too")
     asked = parser.parse_args()
     pin(os.getpid(), LOAD_CORE)
@@ -233,7 +243,7 @@ def main() -> int:
         print(f"The figures do not count. {reason}", file=sys.stderr)
         return 1
     for name, value in figures.items():
-        print(f"{value:9.2f}  {'' if 'iB' in name else 'ms '}{name}")
+        print(f"{value:9.2f}  {unit(name):2} {name}")
     if asked.json:
         asked.json.write_text(json.dumps({"rows": [asdict(row) for row in table], "figures": figures}, indent=2) + "\n")
     return 0

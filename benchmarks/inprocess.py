@@ -73,6 +73,9 @@ class Caller:
             self._talk.hear(b"".join(self._sent))
         self._sent.clear()
 
+    def scope(self) -> dict[str, object]:
+        return _scope(self._path, list(self._headers))
+
     async def _send(self, event: dict[str, object]) -> None:  # type: ignore[override]
         if event["type"] == "http.response.start":
             assert event["status"] == 200, event
@@ -128,12 +131,14 @@ def whole(app: App, keys: dict[str, str]) -> dict[str, list[Work]]:
         return [Caller(app, path, keys[tenant], talk()).ask for _ in range(TOGETHER)]
 
     plain, streamed = workload.openai(), workload.openai(stream=True)
+    apart = workload.openai(stream=True, apart=True)
     completions = "/v1/chat/completions"
     return {
         "/v1, everything on": calls(completions, "full", lambda: workload.Talk(plain)),
         "/v1, everything on, with a session": calls(completions, "full", lambda: workload.NamedSessions(plain)),
         "/api/chat, everything on (with a session)": calls("/api/chat", "full", workload.GivenSessions),
         "/v1, everything on, stream of 32 chunks": calls(completions, "full", lambda: workload.Talk(streamed)),
+        "/v1, everything on, 32 chunks one by one": calls(completions, "full", lambda: workload.Talk(apart)),
         "/v1, only key check, journal, metrics": calls(completions, "plain", lambda: workload.Talk(plain)),
         "/v1, the same, stream of 32 chunks": calls(completions, "plain", lambda: workload.Talk(streamed)),
     }

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import orjson
 
 BODY_BYTES = 330
+APART = 499  # max_tokens by which `benchmarks.canned` knows that the chunks are to come one by one
 TURNS = 6  # of a conversation; then the connection begins another one
 TEXTS = (
     "Where can I see the status of the order I placed last week, and whom do I write to when the parcel is late?",
@@ -35,9 +36,9 @@ def _body(number: int, fields: dict[str, object], message: Callable[[str], dict[
     return orjson.dumps({**fields, **message(text + padding)})
 
 
-def openai(model: str = "auto", *, stream: bool = False) -> Callable[[int], bytes]:
+def openai(model: str = "auto", *, stream: bool = False, apart: bool = False) -> Callable[[int], bytes]:
     """Bodies for `/v1/chat/completions`. They hold what the rules test."""
-    fields: dict[str, object] = {"model": model, "max_tokens": 500, "temperature": 0.5}
+    fields: dict[str, object] = {"model": model, "max_tokens": APART if apart else 500, "temperature": 0.5}
     if stream:
         fields["stream"] = True
     return lambda number: _body(number, fields, lambda text: {"messages": [{"role": "user", "content": text}]})

@@ -20,6 +20,7 @@ FIGURE = re.compile(r"\d[\d,.]*\s*(?:requests/s|µs|ms|%|MiB|GiB|KiB|turns/s|chu
 ROWS = [
     {"name": "/v1, everything on", "rate": 7000.0, "unit": "requests", "cpu": 100.0, "core": 0.9, "wait": 0.0},
     {"name": "/v1, with a session", "rate": 10.0, "unit": "requests", "cpu": 200.0, "core": 0.9, "wait": 0.0},
+    {"name": "Portkey, /v1", "rate": 3500.0, "unit": "requests", "cpu": 300.0, "core": 0.9, "wait": 0.0},
     {"name": "Other, /v1", "rate": 70.0, "unit": "requests", "cpu": 5000.0, "core": 0.9, "wait": 0.0},
 ]
 
@@ -70,13 +71,17 @@ def test_the_page_is_what_the_kept_runs_make():
 
 def test_a_table_says_what_was_aimed_at_and_how_much_others_take():
     rows = [{**row, "p50": 1.0, "p99": 2.0} for row in ROWS]
-    figures = {"rows": rows, "figures": {"added at concurrency 1, p50": 3.0, "MiB idle": 90.0}}
+    figures = {"rows": rows, "figures": {"added at concurrency 1, p50": 3.0, "added at half load, p99": 4.0}}
+    figures["figures"] |= {"MiB idle": 90.0, "half load, requests a second": 3500.0}
     text = page([run_of(BY_NAME["peers"], figures=figures)])
     assert "| 7,000 requests | 100 | 90% | 0% | 1.0 | 2.0 | 6,000: met |" in text
     assert "3,000: missed" in text
     assert "| added at concurrency 1, p50 | 3.00 ms | at most 1: missed |" in text
+    assert "| added at half load, p99 | 4.00 ms | at most 5: met |" in text
     assert "| MiB idle | 90.00 |  |" in text
-    assert "| Other, /v1 | 50.0 times ours | 100.0 |" in text
+    assert "| half load, requests a second | 3,500.00 |  |" in text
+    assert "| Other, /v1 | 50.0 times ours | 100.0 |  |" in text
+    assert "| Portkey, /v1 | 3.0 times ours | 2.0 | 8: missed |" in text
 
 
 def test_a_run_that_fails_is_called_so():
