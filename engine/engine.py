@@ -14,8 +14,6 @@ from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-import msgspec
-
 from engine import metadata
 from engine.aside import Aside, length, length_of
 from engine.bursts import singly
@@ -27,13 +25,13 @@ from engine.entries import Claim
 from engine.errors import EngineError
 from engine.folding import Fold, as_delta
 from engine.idempotency import Never, Once, Recorded, Repeats, embeddings_of, replayed
-from engine.ports import Answers, Guard, Journal, Limiter, Meter, PluginRun, Plugins, Privacy, Router, Sessions
+from engine.ports import Answers, Guard, Journal, Limiter, Meter, Plugins, Privacy, Router, Sessions
 from engine.privacy import OpenPrivacy
 from engine.rounds import Rounds
-from engine.spacing import Spaced
+from engine.spacing import Spaced, spaced
 from engine.tracing import NO_TRACER, Tracer, follow
 from engine.turn import Turn
-from engine.types import Burst, ChatRequest, Choice, Delta, Done, Embeddings, End, Event, Message, Principal, Start
+from engine.types import Burst, ChatRequest, Delta, Done, Embeddings, End, Event, Message, Principal, Start
 from engine.worker import Worker
 
 OPEN_PRIVACY: Final = OpenPrivacy()
@@ -196,7 +194,7 @@ class Engine:
                 pending = [as_delta(choice) for choice in turn.answered()]
             else:
                 watched = self.checkpoints.watch(turn)
-                events = self._spaced(turn, upstream)
+                events = spaced(turn, upstream, self._interval)
                 async with aclosing(events):
                     yield turn.start()
                     if turn.needs_full_response:
@@ -226,16 +224,6 @@ class Engine:
         finally:
             self.checkpoints.forget(watched)
             self.endings.release(turn)
-
-    def _spaced(self, turn: Turn, upstream: Upstream) -> Upstream | Spaced:
-        """What leaves in fewer pieces where that is wanted."""
-        request = turn.request
-        if not request.stream or turn.needs_full_response:
-            return upstream
-        wanted = request.stream_interval
-        if wanted is msgspec.UNSET:
-            wanted = self._interval(turn.principal.tenant_id)
-        return Spaced(upstream, wanted / 1000, turn.fold) if wanted else upstream
 
     def _find_language(self, turn: Turn, error: BaseException) -> None:
         """The language to tell the error in, where the turn does not say it: as a plugin found, or would have."""
@@ -398,17 +386,7 @@ class Engine:
         choices, usage = turn.choices(), turn.usage()
         run = turn.plugins
         if run is not None and (run.sees_end or run.metadata):
-            await self._hear(turn, run, choices)
+            await metadata.hear(self.guard, self._aside, turn, run, choices)
         await self.endings.complete(turn, choices, usage)
         self.caller.finish(turn)
         return turn.done(choices, usage)
-
-    async def _hear(self, turn: Turn, run: PluginRun, choices: list[Choice]) -> None:
-        """What plugins have to say beside the answer, unless that was blocked."""
-        if run.sees_end:
-            await run.observe(choices)
-        if run.metadata and not turn.blocked:
-            turn.metadata, found = await metadata.guarded(self.guard, self._aside, turn.principal, run.metadata)
-            assert turn.output is not None
-            if found:
-                turn.output.verdicts.extend(each for each in found if each not in turn.output.verdicts)

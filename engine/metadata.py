@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine.aside import Aside, length_of
-from engine.ports import Guard, OutputGuard
-from engine.types import Delta, Json, Principal, Verdict
+from engine.ports import Guard, OutputGuard, PluginRun
+from engine.turn import Turn
+from engine.types import Choice, Delta, Json, Principal, Verdict
 
 MOST_FACTS: Final = 32
 LONGEST_NAME: Final = 64  # characters
@@ -32,6 +33,17 @@ async def guarded(
         return passed
 
     return await aside.read(max(1, guard.weight(principal)) * length_of(metadata), read), found
+
+
+async def hear(guard: Guard, aside: Aside, turn: Turn, run: PluginRun, choices: list[Choice]) -> None:
+    """What plugins have to say beside the answer, unless that was blocked."""
+    if run.sees_end:
+        await run.observe(choices)
+    if run.metadata and not turn.blocked:
+        turn.metadata, found = await guarded(guard, aside, turn.principal, run.metadata)
+        assert turn.output is not None
+        if found:
+            turn.output.verdicts.extend(each for each in found if each not in turn.output.verdicts)
 
 
 def facts(features: Json) -> Json:

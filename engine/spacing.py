@@ -7,7 +7,7 @@ piece: 50 a second for who wants 20 ms, however fast the model is."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import coroutine
 from typing import Any, Final
 
@@ -15,12 +15,26 @@ import msgspec
 
 from engine.errors import EngineError
 from engine.folding import Fold
+from engine.tracing import Upstream
+from engine.turn import Turn
 from engine.types import Burst, Delta, End, Json
 
 LONGEST: Final = 50  # milliseconds
 MOST: Final = 256  # deltas that are held at once, where a source has them all already
 
 Pull = Generator[Any, Any, Delta | Burst | End]
+
+
+def spaced(turn: Turn, upstream: Upstream, interval: Callable[[int], int]) -> Upstream | Spaced:
+    """What leaves in fewer pieces where that is wanted. `interval`: the milliseconds a tenant wants where its request
+    does not say."""
+    request = turn.request
+    if not request.stream or turn.needs_full_response:
+        return upstream
+    wanted = request.stream_interval
+    if wanted is msgspec.UNSET:
+        wanted = interval(turn.principal.tenant_id)
+    return Spaced(upstream, wanted / 1000, turn.fold) if wanted else upstream
 
 
 class Spaced:

@@ -352,9 +352,8 @@ def test_lines_tell_whose_they_are(through: World):
 
 
 def test_lines_of_tasks_tell_which(through: World):
-    # The line that a task failed names it before the line that has it as a field is written: the file is read again.
-    def told() -> bool:
-        lines = [line for line in log_of(through, "worker").splitlines() if line.startswith("{") and line.endswith("}")]
+    def told() -> bool:  # that a task failed is said first, and its last line may be half written
+        lines = [line for line in log_of(through, "worker").splitlines() if line[:1] + line[-1:] == "{}"]
         return any(json.loads(line).get("task") for line in lines)
 
     until(told, "a line names its task")
@@ -380,24 +379,24 @@ def test_no_message_to_background_work_has_them(through: World):
 
 def test_no_answer_and_no_address_has_them(through: World):
     heard = "\n".join(through.heard).encode()
-    sent = {"link", "jwt", "key"}  # an own address may be told its caller again: in a page's form, or where to go next
-    assert set(found_in(through, heard, said=False)) - sent == set()
+    # An own address may be told its caller again: in a page's form, or where to go next.
+    assert set(found_in(through, heard, said=False)) - {"link", "jwt", "key"} == set()
 
 
 def test_nothing_else_that_is_written_has_them(through: World):
     """But where they belong: what the first start leaves its operator."""
     folder: Path = through.product.folder
-    own = {"bootstrap.json"}
     found = {
         str(file.relative_to(folder)): names
         for file in folder.rglob("*")
-        if file.is_file() and file.name not in own and (names := found_in(through, file.read_bytes(), said=False))
+        if file.is_file()
+        and file.name != "bootstrap.json"
+        and (names := found_in(through, file.read_bytes(), said=False))
     }
     assert found == {}
 
 
 def test_it_ends_well(through: World):
-    """Also what is said on the way out."""
     through.product.send(signal.SIGTERM)
     through.product.wait()
     assert found_in(through, logs(through).encode()) == []
