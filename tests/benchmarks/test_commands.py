@@ -20,7 +20,7 @@ def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
         env={**os.environ, "VAR_DIR": str(folder / "var")},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,  # beside suites that keep every core busy, a start alone can take a minute
     )
 
 

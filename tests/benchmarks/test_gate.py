@@ -90,6 +90,7 @@ def test_the_committed_file_is_readable_and_can_be_written_again(tmp_path):
 
 
 @pytest.mark.server
+@pytest.mark.timeout(300)
 def test_the_command_measures_and_judges_every_committed_row(tmp_path):
     plenty = {name: Figure(row.cpu, 1e6, row.calls * 9) for name, row in judging.read().rows.items()}
     file = tmp_path / "plenty.json"

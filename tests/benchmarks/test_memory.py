@@ -36,6 +36,7 @@ def test_the_slope_of_the_second_half_is_judged(slope, held):
 
 
 @pytest.mark.server
+@pytest.mark.timeout(300)
 def test_nothing_of_an_answered_turn_stays(tmp_path):
     ended = python("-m", "benchmarks.memory", "--objects", "--requests", "0", folder=tmp_path)
     assert ended.returncode == 0, ended.stderr
