@@ -129,6 +129,10 @@ class Context:
     async def read(self) -> Any:
         return await self.come.get()
 
+    def write_now(self, message: bytes) -> bool:
+        self.hear(message)
+        return True
+
     async def write(self, message: bytes) -> None:
         self.hear(message)
 
