@@ -30,6 +30,7 @@ ALLOWED = {
     "engine/http1.py": RULES,
     "tenants/webhooks.py": RULES,
     "tenants/valkey.py": RULES,
+    "access/edges/grpc/wire/server.py": "listens",
     "access/people/provider_calls.py": RULES,
     "access/people/adapters.py": PURE,
     "plugins/databases/connecting.py": RULES,
