@@ -27,7 +27,7 @@ EVERY = Exception
 
 class Methods:
     """`Echo` gives back what it is sent, `Wait` reads nothing until it is let go, `Pour` says 20 messages of 10,000
-    bytes, `Fail` raises."""
+    bytes, `Pour_and_fail` too and tires of it, `Whole` answers with one of 100,000, `Fail` raises."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -51,8 +51,25 @@ class Methods:
             self.running -= 1
 
     async def pour(self, _, context):
-        for number in range(20):
-            await context.write(b"%05d" % number * 2000)
+        self.running += 1
+        try:
+            for number in range(20):
+                await context.write(b"%05d" % number * 2000)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+
+    async def pour_and_fail(self, _, context):
+        try:
+            async with asyncio.timeout(0.1):
+                await self.pour(_, context)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "What was sent is not read.")
+
+    async def whole(self, _, context):
+        return b"w" * 100_000
 
     async def fail(self, _, context):
         raise EVERY("private")
@@ -62,6 +79,8 @@ class Methods:
             "Echo": grpc.stream_stream_rpc_method_handler(self.echo),
             "Wait": grpc.stream_unary_rpc_method_handler(self.wait),
             "Pour": grpc.stream_stream_rpc_method_handler(self.pour),
+            "Pour_and_fail": grpc.stream_stream_rpc_method_handler(self.pour_and_fail),
+            "Whole": grpc.stream_unary_rpc_method_handler(self.whole),
             "Fail": grpc.stream_stream_rpc_method_handler(self.fail),
         }
 

@@ -197,17 +197,24 @@ class Connection(Line):
         if flags & ACK:
             return
         self._bother()
+        window = self._stream_window
         for key, value in settings_in(payload):
             if key == 4:
                 if value > WIDEST:
                     raise Fault(FLOW_CONTROL_ERROR, "a window that is too wide")
-                more, self._stream_window = value - self._stream_window, value
-                for stream in self._streams.values():
-                    stream.window += more
+                window = value
             elif key == 5 and FRAME <= value < 1 << 24:
                 self.largest = min(value, HELD_UP)
         self._send(SETTINGS, ACK, 0, b"")
-        self._wake()
+        self._widen(window)
+
+    def _widen(self, window: int) -> None:
+        """All streams, once for all that a frame says of it."""
+        more, self._stream_window = window - self._stream_window, window
+        for stream in list(self._streams.values()) if more else ():
+            stream.widen(more)
+            if stream.window > WIDEST:
+                raise Fault(FLOW_CONTROL_ERROR, "a window that is too wide")
 
     def _on_push(self, flags: int, number: int, payload: bytes) -> None:
         raise Fault(PROTOCOL_ERROR, "a client that pushes")
@@ -227,20 +234,18 @@ class Connection(Line):
         more = int.from_bytes(payload, "big") & WIDEST
         if len(payload) != 4 or not more:
             raise Fault(FRAME_SIZE_ERROR if len(payload) != 4 else PROTOCOL_ERROR, "a window that does not grow")
+        self._bother()  # each message it is sent makes up for two
         if not number:
             self.window += more
             if self.window > WIDEST:
                 raise Fault(FLOW_CONTROL_ERROR, "a window that is too wide")
+            self._pump()
         elif (stream := self._streams.get(number)) is not None:
-            stream.window += more
+            stream.widen(more)
             if stream.window > WIDEST:
                 raise Fault(FLOW_CONTROL_ERROR, "a window that is too wide")
         elif number > self._last:
             raise Fault(PROTOCOL_ERROR, "a window of no stream")
-        if self._waiting:
-            self._wake()
-        else:
-            self._bother()
 
     def _bother(self, cost: float = 1.0) -> None:
         """Raises Fault: too many frames that bring nothing."""

@@ -46,6 +46,7 @@ class Bounds:
     pong_within: float = 20.0
     age: float = 3600.0
     idle: float = 600.0
+    patience: float = 35.0  # of one message to be read
 
 
 class Owner(Protocol):
@@ -81,7 +82,8 @@ class Line(asyncio.Protocol):
         self._block: tuple[int, int, bytes] | None = None  # headers that go on in the next frame: stream, flags, so far
         self._free = CONNECTION_WINDOW  # bytes the client may still send,
         self._owed = 0  # and those taken that it was not told of
-        self._waiting: list[asyncio.Future[None]] = []
+        self.patience = owner.limits.patience
+        self._held: dict[int, Stream] = {}  # those that wait for the connection's room, in their turn
         self._out: list[bytes] = []
         self._size = 0
         self._due = False
@@ -110,7 +112,6 @@ class Line(asyncio.Protocol):
         self._left = True
         for stream in list(self._streams.values()):
             stream.gone()
-        self._wake()
         self._owner.closed(self)
 
     def pause_writing(self) -> None:
@@ -118,7 +119,7 @@ class Line(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.room = True
-        self._wake()
+        self._pump()
 
     def eof_received(self) -> bool:
         return False
@@ -132,9 +133,10 @@ class Line(asyncio.Protocol):
             block, flags, kind = block[FRAME:], 0, CONTINUATION
         self._send(kind, flags | END_HEADERS, stream, block)
 
-    def data(self, stream: int, payload: bytes) -> None:
+    def data(self, stream: int, payload: bytes, *, worth: bool = True) -> None:
         self.window -= len(payload)
-        self._noise += 2.0  # who is sent much makes room for more, and measures the line
+        if worth:
+            self._noise += 2.0  # who is sent much makes room for more, and measures the line
         self._send(DATA, 0, stream, payload)
 
     def reset(self, stream: int, code: int) -> None:
@@ -150,22 +152,23 @@ class Line(asyncio.Protocol):
         if owed:
             self._send(WINDOW_UPDATE, 0, stream, owed.to_bytes(4, "big"))
 
-    def wait(self) -> asyncio.Future[None]:
-        """Done when more may be sent, perhaps."""
-        waiting = self.loop.create_future()
-        self._waiting.append(waiting)
-        return waiting
+    def hold(self, stream: Stream) -> None:
+        """Has it send when there is room, a frame in each turn."""
+        self._held[stream.number] = stream
+        self._pump()
 
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.done():
-                each.set_result(None)
+    def _pump(self) -> None:
+        held = self._held
+        while held and self.room and self.window > 0:
+            number = next(iter(held))
+            stream = held.pop(number)
+            if stream.push():
+                held[number] = stream
 
     def forget(self, stream: Stream) -> None:
         if self._streams.pop(stream.number, None) is not None:
+            self._held.pop(stream.number, None)
             self._owner.gave_back()
-            self._wake()  # what waits in it hears that it is over
             self._called = self.loop.time()
             if self._left:
                 self._end_if_idle()
