@@ -13,6 +13,7 @@ from access.edges.grpc.wire.frames import (
     HEADERS,
     PING,
     RST_STREAM,
+    SETTINGS,
     WINDOW_UPDATE,
     settings,
 )  # fmt: skip
@@ -95,3 +96,33 @@ async def test_streams_that_wait_for_the_connection_take_turns():
             elif kind == HEADERS and flags & END_STREAM:
                 told.add(number)
         assert got == {1: 20 * 10_005, 3: 20 * 10_005}
+
+
+async def test_room_given_byte_by_byte_is_noise():
+    async with served() as (server, _, connect):
+        peer = await connect(settings(((4, 0),)))
+        peer.call(1, "Whole")
+        assert (await peer.hear())[0] == HEADERS
+        for _ in range(1100):
+            peer.say(WINDOW_UPDATE, 0, 1, b"\0\0\0\x01")
+        assert await peer.ended() == CALM
+        await within(5, lambda: not server._calls)
+
+
+async def test_room_for_many_streams_given_in_one_frame_is_counted_once():
+    """Else a frame of a few bytes costs as many steps as it has settings, times the streams."""
+    async with served() as (_, _, connect):
+        peer = await connect(settings(((4, 0),)))
+        peer.call(1, "Pour")
+        assert (await peer.hear())[0] == HEADERS
+        peer.say(SETTINGS, 0, 0, settings(((4, 1), (4, 2**31 - 1), (4, 7))))
+        assert (await peer.hear())[3] == b"\0" + (10_000).to_bytes(4, "big") + b"00"
+        peer.say(SETTINGS, 0, 0, settings(((4, 2**31 - 1),)))
+        kind = DATA
+        got = 7
+        while kind == DATA:
+            kind, _, _, payload = await peer.hear()
+            got += len(payload) if kind == DATA else 0
+            if got >= 60_000:
+                break
+        assert got >= 60_000

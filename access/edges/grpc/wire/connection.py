@@ -64,6 +64,10 @@ class Connection(Line):
                 GOAWAY, 0, 0, self._last.to_bytes(4, "big") + fault.code.to_bytes(4, "big") + str(fault).encode()
             )
             self.close()
+            for stream in list(self._streams.values()):
+                stream.gone()
+        if self.transport.get_write_buffer_size() > DROWNED:
+            self.transport.abort()
 
     def _read(self, buffer: bytes) -> bytes:
         """What is left of it. Raises Fault."""
@@ -164,12 +168,15 @@ class Connection(Line):
             self._bother()
             self.reset(number, REFUSED_STREAM)
             return
+        if self.transport.get_write_buffer_size() > DROWNED:
+            raise Fault(CALM, "answers that are not read")
         self._last = number
         self._called = self._heard
-        stream = Stream(self, number, fields, window=self._stream_window, ended=ended, limit=self._owner.limits.message)
+        path = path_of(fields)
+        limit = self._owner.smaller.get(path or b"", self._owner.limits.message)
+        stream = Stream(self, number, fields, window=self._stream_window, ended=ended, limit=limit)
         self._streams[number] = stream
         taken = self._owner.take()
-        path = path_of(fields)
         if path is None:
             self.reset(number, PROTOCOL_ERROR)
             stream.gone()

@@ -32,16 +32,19 @@ CONNECTION_WINDOW: Final = 1 << 20  # bytes that may wait for all handlers toget
 BLOCK: Final = 16 * 1024  # bytes of headers
 HELD_UP: Final = 64 * 1024  # bytes the transport may have to send before calls wait
 NOISE: Final = 1000  # frames that bring nothing, at once; and half as many again a second
+GOODBYE: Final = 20.0  # seconds for the last bytes of a connection to be read
 ROUND: Final = 1.0  # seconds between announcing that no call is taken and taking none
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Seconds; `message` in bytes; `streams` of a connection, `calls` of the process at once."""
+    """Seconds; `message` in bytes, `beside` for methods with types of their own; `streams` of a connection, `calls` of
+    the process at once."""
 
     message: int
     streams: int
     calls: int
+    beside: int = 64 * 1024
     ping_after: float = 60.0
     pong_within: float = 20.0
     age: float = 3600.0
@@ -50,9 +53,10 @@ class Bounds:
 
 
 class Owner(Protocol):
-    """The server. `handlers` by path."""
+    """The server. `handlers` by path, and where their messages may have less than others' the bytes of these."""
 
     handlers: dict[bytes, Any]
+    smaller: dict[bytes, int]
     limits: Bounds
 
     def take(self) -> bool:
@@ -107,11 +111,11 @@ class Line(asyncio.Protocol):
         self._look()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
         self._left = True
         for stream in list(self._streams.values()):
             stream.gone()
+        if self._watch is not None:
+            self._watch.cancel()
         self._owner.closed(self)
 
     def pause_writing(self) -> None:
@@ -230,5 +234,9 @@ class Line(asyncio.Protocol):
             stream.cancel()
 
     def close(self) -> None:
+        """Once what was said is read, and soon in any case."""
         self.flush()
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self.loop.call_later(GOODBYE, self.transport.abort)
         self.transport.close()
