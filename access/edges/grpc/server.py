@@ -15,11 +15,13 @@ from access.edges.grpc.beside import Beside
 from access.edges.grpc.service import SERVICE, ChatService
 from access.edges.grpc.wire.line import Bounds
 from access.edges.grpc.wire.server import WireServer, secured
+from access.generations import STALLED
 from access.parts import Parts
 
 # Bytes the transport takes: what a tenant can be allowed and more; what is over a caller's limit we tell in our words.
 TRANSPORT_LIMIT: Final = bodies.LARGEST_BYTES + 1024 * 1024
-BOUNDS: Final = Bounds(message=TRANSPORT_LIMIT, streams=256, calls=4096)
+HEARS_OF_IT: Final = 5.0  # seconds in which who read too little can still hear that this was why its call ended
+BOUNDS: Final = Bounds(message=TRANSPORT_LIMIT, streams=256, calls=4096, patience=STALLED + HEARS_OF_IT)
 LAST_BYTES: Final = 0.5  # seconds for what is answered to leave
 LOOK_EVERY: Final = 1.0  # seconds between two looks at whether the process is ready
 OPTIONS: Final = (

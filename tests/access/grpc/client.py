@@ -20,12 +20,12 @@ async def yes() -> bool:
 
 
 @asynccontextmanager
-async def served(site: Any, ready: Any = yes):
-    """The server, and an insecure channel to it."""
+async def served(site: Any, ready: Any = yes, options: Any = ()):
+    """The server, and an insecure channel to it with `options`."""
     server = GrpcServer(site.parts, ready, kind=KIND)
     target = f"127.0.0.1:{server.listen('127.0.0.1:0')}"
     await server.start()
-    async with grpc.aio.insecure_channel(target) as channel:
+    async with grpc.aio.insecure_channel(target, options) as channel:
         channel.target = target
         try:
             yield server, channel

@@ -27,7 +27,8 @@ EVERY = Exception
 
 class Methods:
     """`Echo` gives back what it is sent, `Wait` reads nothing until it is let go, `Pour` says 20 messages of 10,000
-    bytes, `Fail` raises."""
+    bytes, `Pour_and_fail` too and tires of it, `Whole` answers with one of 100,000,
+    `Flood` pours without an end, `Fail` raises."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -51,8 +52,29 @@ class Methods:
             self.running -= 1
 
     async def pour(self, _, context):
-        for number in range(20):
-            await context.write(b"%05d" % number * 2000)
+        self.running += 1
+        try:
+            for number in range(20):
+                await context.write(b"%05d" % number * 2000)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+
+    async def pour_and_fail(self, _, context):
+        try:
+            async with asyncio.timeout(0.1):
+                await self.pour(_, context)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "What was sent is not read.")
+
+    async def whole(self, _, context):
+        return b"w" * 100_000
+
+    async def flood(self, _, context):
+        while True:
+            await context.write(b"f" * 10_000)
 
     async def fail(self, _, context):
         raise EVERY("private")
@@ -60,8 +82,12 @@ class Methods:
     def handlers(self):
         return {
             "Echo": grpc.stream_stream_rpc_method_handler(self.echo),
+            "Typed": grpc.stream_stream_rpc_method_handler(self.echo, bytes, bytes),
             "Wait": grpc.stream_unary_rpc_method_handler(self.wait),
             "Pour": grpc.stream_stream_rpc_method_handler(self.pour),
+            "Pour_and_fail": grpc.stream_stream_rpc_method_handler(self.pour_and_fail),
+            "Whole": grpc.stream_unary_rpc_method_handler(self.whole),
+            "Flood": grpc.stream_stream_rpc_method_handler(self.flood),
             "Fail": grpc.stream_stream_rpc_method_handler(self.fail),
         }
 

@@ -91,6 +91,23 @@ async def test_compressed_messages_are_read_within_the_limit(encoding, window):
         assert (await answer_of(connect, "Echo"))[1][b"grpc-status"] == b"0"
 
 
+async def test_compressed_messages_that_end_too_soon_are_not_read():
+    async with served() as (_, _, connect):
+        packing = zlib.compressobj(wbits=31)
+        whole = packing.compress(b"z" * 1000 + bytes(range(256))) + packing.flush()
+        peer = await connect()
+        peer.call(1, "Echo", end=False, grpc_encoding="gzip")
+        peer.say(DATA, END_STREAM, 1, enveloped(whole[:-20], 1))
+        said, told = await peer.answer(1)
+        assert not said and told[b"grpc-status"] == b"13"
+
+
+async def test_methods_beside_ours_take_small_messages():
+    async with served(replace(BOUNDS, beside=100)) as (_, _, connect):
+        assert (await answer_of(connect, "Typed", b"1" * 100))[0] == [b"1" * 100]
+        assert (await answer_of(connect, "Typed", b"1" * 101))[1][b"grpc-status"] == b"8"
+
+
 async def test_it_sends_no_more_than_its_client_has_room_for():
     async with served() as (_, _, connect):
         peer = await connect(settings(((4, 25_000),)))

@@ -64,6 +64,10 @@ class Connection(Line):
                 GOAWAY, 0, 0, self._last.to_bytes(4, "big") + fault.code.to_bytes(4, "big") + str(fault).encode()
             )
             self.close()
+            for stream in list(self._streams.values()):
+                stream.gone()
+        if self.transport.get_write_buffer_size() > DROWNED:
+            self.transport.abort()
 
     def _read(self, buffer: bytes) -> bytes:
         """What is left of it. Raises Fault."""
@@ -164,12 +168,15 @@ class Connection(Line):
             self._bother()
             self.reset(number, REFUSED_STREAM)
             return
+        if self.transport.get_write_buffer_size() > DROWNED:
+            raise Fault(CALM, "answers that are not read")
         self._last = number
         self._called = self._heard
-        stream = Stream(self, number, fields, window=self._stream_window, ended=ended, limit=self._owner.limits.message)
+        path = path_of(fields)
+        limit = self._owner.smaller.get(path or b"", self._owner.limits.message)
+        stream = Stream(self, number, fields, window=self._stream_window, ended=ended, limit=limit)
         self._streams[number] = stream
         taken = self._owner.take()
-        path = path_of(fields)
         if path is None:
             self.reset(number, PROTOCOL_ERROR)
             stream.gone()
@@ -197,17 +204,24 @@ class Connection(Line):
         if flags & ACK:
             return
         self._bother()
+        window = self._stream_window
         for key, value in settings_in(payload):
             if key == 4:
                 if value > WIDEST:
                     raise Fault(FLOW_CONTROL_ERROR, "a window that is too wide")
-                more, self._stream_window = value - self._stream_window, value
-                for stream in self._streams.values():
-                    stream.window += more
+                window = value
             elif key == 5 and FRAME <= value < 1 << 24:
                 self.largest = min(value, HELD_UP)
         self._send(SETTINGS, ACK, 0, b"")
-        self._wake()
+        self._widen(window)
+
+    def _widen(self, window: int) -> None:
+        """All streams, once for all that a frame says of it."""
+        more, self._stream_window = window - self._stream_window, window
+        for stream in list(self._streams.values()) if more else ():
+            stream.widen(more)
+            if stream.window > WIDEST:
+                raise Fault(FLOW_CONTROL_ERROR, "a window that is too wide")
 
     def _on_push(self, flags: int, number: int, payload: bytes) -> None:
         raise Fault(PROTOCOL_ERROR, "a client that pushes")
@@ -227,20 +241,18 @@ class Connection(Line):
         more = int.from_bytes(payload, "big") & WIDEST
         if len(payload) != 4 or not more:
             raise Fault(FRAME_SIZE_ERROR if len(payload) != 4 else PROTOCOL_ERROR, "a window that does not grow")
+        self._bother()  # each message it is sent makes up for two
         if not number:
             self.window += more
             if self.window > WIDEST:
                 raise Fault(FLOW_CONTROL_ERROR, "a window that is too wide")
+            self._pump()
         elif (stream := self._streams.get(number)) is not None:
-            stream.window += more
+            stream.widen(more)
             if stream.window > WIDEST:
                 raise Fault(FLOW_CONTROL_ERROR, "a window that is too wide")
         elif number > self._last:
             raise Fault(PROTOCOL_ERROR, "a window of no stream")
-        if self._waiting:
-            self._wake()
-        else:
-            self._bother()
 
     def _bother(self, cost: float = 1.0) -> None:
         """Raises Fault: too many frames that bring nothing."""

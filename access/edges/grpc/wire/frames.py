@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from access.edges.grpc.wire.hpack import Fields
@@ -16,6 +17,9 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME: Final = 16 * 1024  # bytes of a frame we take
 INITIAL: Final = 65_535  # bytes of a window until somebody says otherwise
 WIDEST: Final = 2**31 - 1
+NOT_IN_NAMES: Final = re.compile(rb"[^!#$%&'*+\-.^_`|~0-9a-z:]")
+NOT_IN_VALUES: Final = re.compile(rb"[\0\r\n]")
+CALLS: Final = re.compile(rb"application/grpc(?:[+; ].*)?", re.DOTALL)  # content types, of which grpc-web is none
 
 
 class Fault(Exception):
@@ -49,12 +53,13 @@ def unpadded(payload: bytes) -> bytes:
 
 
 def path_of(fields: Fields) -> bytes | None:
-    """None: it is no call of gRPC."""
+    """None: it is no call of gRPC, or its headers have other names and values than HTTP/2 allows."""
     found = dict(fields)
-    kind = found.get(b"content-type", b"")
-    if found.get(b":method") != b"POST" or not kind.startswith(b"application/grpc"):
+    if found.get(b":method") != b"POST" or CALLS.fullmatch(found.get(b"content-type", b"")) is None:
         return None
-    if any(name != name.lower() for name in found):
+    if b"" in found or NOT_IN_NAMES.search(b"".join(found)):
+        return None
+    if NOT_IN_VALUES.search(b"".join([value for _, value in fields])):
         return None
     return found.get(b":path")
 

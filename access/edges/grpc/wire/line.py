@@ -32,26 +32,31 @@ CONNECTION_WINDOW: Final = 1 << 20  # bytes that may wait for all handlers toget
 BLOCK: Final = 16 * 1024  # bytes of headers
 HELD_UP: Final = 64 * 1024  # bytes the transport may have to send before calls wait
 NOISE: Final = 1000  # frames that bring nothing, at once; and half as many again a second
+GOODBYE: Final = 20.0  # seconds for the last bytes of a connection to be read
 ROUND: Final = 1.0  # seconds between announcing that no call is taken and taking none
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Seconds; `message` in bytes; `streams` of a connection, `calls` of the process at once."""
+    """Seconds; `message` in bytes, `beside` for methods with types of their own; `streams` of a connection, `calls` of
+    the process at once."""
 
     message: int
     streams: int
     calls: int
+    beside: int = 64 * 1024
     ping_after: float = 60.0
     pong_within: float = 20.0
     age: float = 3600.0
     idle: float = 600.0
+    patience: float = 35.0  # of one message to be read
 
 
 class Owner(Protocol):
-    """The server. `handlers` by path."""
+    """The server. `handlers` by path, and where their messages may have less than others' the bytes of these."""
 
     handlers: dict[bytes, Any]
+    smaller: dict[bytes, int]
     limits: Bounds
 
     def take(self) -> bool:
@@ -81,7 +86,8 @@ class Line(asyncio.Protocol):
         self._block: tuple[int, int, bytes] | None = None  # headers that go on in the next frame: stream, flags, so far
         self._free = CONNECTION_WINDOW  # bytes the client may still send,
         self._owed = 0  # and those taken that it was not told of
-        self._waiting: list[asyncio.Future[None]] = []
+        self.patience = owner.limits.patience
+        self._held: dict[int, Stream] = {}  # those that wait for the connection's room, in their turn
         self._out: list[bytes] = []
         self._size = 0
         self._due = False
@@ -105,12 +111,11 @@ class Line(asyncio.Protocol):
         self._look()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
         self._left = True
         for stream in list(self._streams.values()):
             stream.gone()
-        self._wake()
+        if self._watch is not None:
+            self._watch.cancel()
         self._owner.closed(self)
 
     def pause_writing(self) -> None:
@@ -118,7 +123,7 @@ class Line(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.room = True
-        self._wake()
+        self._pump()
 
     def eof_received(self) -> bool:
         return False
@@ -132,9 +137,10 @@ class Line(asyncio.Protocol):
             block, flags, kind = block[FRAME:], 0, CONTINUATION
         self._send(kind, flags | END_HEADERS, stream, block)
 
-    def data(self, stream: int, payload: bytes) -> None:
+    def data(self, stream: int, payload: bytes, *, worth: bool = True) -> None:
         self.window -= len(payload)
-        self._noise += 2.0  # who is sent much makes room for more, and measures the line
+        if worth:
+            self._noise += 2.0  # who is sent much makes room for more, and measures the line
         self._send(DATA, 0, stream, payload)
 
     def reset(self, stream: int, code: int) -> None:
@@ -150,22 +156,23 @@ class Line(asyncio.Protocol):
         if owed:
             self._send(WINDOW_UPDATE, 0, stream, owed.to_bytes(4, "big"))
 
-    def wait(self) -> asyncio.Future[None]:
-        """Done when more may be sent, perhaps."""
-        waiting = self.loop.create_future()
-        self._waiting.append(waiting)
-        return waiting
+    def hold(self, stream: Stream) -> None:
+        """Has it send when there is room, a frame in each turn."""
+        self._held[stream.number] = stream
+        self._pump()
 
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.done():
-                each.set_result(None)
+    def _pump(self) -> None:
+        held = self._held
+        while held and self.room and self.window > 0:
+            number = next(iter(held))
+            stream = held.pop(number)
+            if stream.push():
+                held[number] = stream
 
     def forget(self, stream: Stream) -> None:
         if self._streams.pop(stream.number, None) is not None:
+            self._held.pop(stream.number, None)
             self._owner.gave_back()
-            self._wake()  # what waits in it hears that it is over
             self._called = self.loop.time()
             if self._left:
                 self._end_if_idle()
@@ -227,5 +234,9 @@ class Line(asyncio.Protocol):
             stream.cancel()
 
     def close(self) -> None:
+        """Once what was said is read, and soon in any case."""
         self.flush()
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self.loop.call_later(GOODBYE, self.transport.abort)
         self.transport.close()

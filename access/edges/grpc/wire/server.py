@@ -46,6 +46,7 @@ class WireServer:
     def __init__(self, limits: Bounds, *, interceptors: Sequence[Any] = (), shared: bool = False) -> None:
         self.limits = limits
         self.handlers: dict[bytes, Any] = {}
+        self.smaller: dict[bytes, int] = {}
         self._interceptors = interceptors
         self._shared = shared
         self._given: dict[str, Any] = {}
@@ -91,6 +92,8 @@ class WireServer:
 
     async def start(self) -> None:
         for path, handler in self._given.items():
+            if handler.request_deserializer is not None:  # a library's, for whoever asks
+                self.smaller[path.encode()] = self.limits.beside
             self.handlers[path.encode()] = await self._intercepted(path, handler)
         loop = asyncio.get_running_loop()
         make: Callable[[], Connection] = lambda: Connection(self)  # noqa: E731

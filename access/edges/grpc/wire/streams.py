@@ -1,61 +1,60 @@
-"""One call: what its handler reads and writes, under the names of `grpc.aio.ServicerContext`."""
+"""One call: what its handler reads and writes, under the names of `grpc.aio.ServicerContext`.
+
+A message that has begun to leave is sent to its end, whatever becomes of the call: what follows a part of one, a client
+takes for the rest of it. Its status then waits behind it, and both no longer than a client may take to read."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
-import zlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Protocol
 
 import grpc
 
-from access.edges.grpc.wire import hpack
-from access.edges.grpc.wire.frames import NO_ERROR
+from access.edges.grpc.wire import hpack, metadata
+from access.edges.grpc.wire.frames import CALM, NO_ERROR
 from access.edges.grpc.wire.hpack import Fields
+from access.edges.grpc.wire.metadata import COMPRESSED, Metadata
 
 log = logging.getLogger(__name__)
 
 EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
 WINDOW: Final = 64 * 1024 - 1  # bytes that may wait for a handler which does not read
 OWED: Final = WINDOW // 2  # bytes taken after which the client is told that it may send as much again
+SCRAP: Final = 1024  # bytes of a part of a message from which on it is worth its frame
 LATE: Final = 0.1  # seconds after a deadline in which the handler may say so itself
 HEAD: Final = b"\x88" + hpack.literal(b"content-type", b"application/grpc")
-COMPRESSED: Final = {b"gzip": 31, b"deflate": 15}  # zlib's window bits
 STATUSES: Final = {code: str(code.value[0]).encode() for code in grpc.StatusCode}
-DETAILS: Final = 4096  # bytes of a status's text
-UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 OURS: Final = frozenset({b"te", b"content-type"})  # headers that are the transport's
-
-Metadata = Iterable[tuple[str, str | bytes]]
 
 
 class Carrier(Protocol):
-    """What a stream needs of its connection. `window`: bytes it may still send; `room`: nothing is held up."""
+    """What a stream needs of its connection. `window`: bytes it may still send; `room`: nothing is held up; `patience`:
+    seconds a client may take for one message."""
 
     loop: asyncio.AbstractEventLoop
     window: int
     largest: int
     room: bool
     peer: str
+    patience: float
 
     def headers(self, stream: int, block: bytes, *, last: bool) -> None: ...
-    def data(self, stream: int, payload: bytes) -> None: ...
+    def data(self, stream: int, payload: bytes, *, worth: bool = True) -> None: ...
     def reset(self, stream: int, code: int) -> None: ...
     def taken(self, stream: int, size: int, owed: int) -> None: ...
-    def wait(self) -> asyncio.Future[None]: ...
+    def hold(self, stream: Stream) -> None: ...
     def forget(self, stream: Stream) -> None: ...
 
 
 class Stream:
-    """`over`: its last byte is written, or nobody is there to read it."""
+    """`over`: it has ended for its handler. Its connection forgets it with its last byte."""
 
     __slots__ = (
-        "_buffer", "_carrier", "_deadline", "_deserialize", "_ended", "_headers", "_inflate", "_initial", "_limit",
-        "_opened", "_owed", "_reader", "_serialize", "_timer", "_trailing", "_unread", "number", "over", "room", "task",
-        "window",
+        "_buffer", "_carrier", "_deadline", "_deserialize", "_ended", "_headers", "_inflate", "_initial", "_last",
+        "_limit", "_opened", "_owed", "_patience", "_reader", "_rest", "_serialize", "_timer", "_trailing", "_unread",
+        "_writer", "number", "over", "room", "task", "window",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier, number: int, headers: Fields, *, window: int, ended: bool, limit: int) -> None:
@@ -72,6 +71,10 @@ class Stream:
         self._inflate: int | None = None
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rest = memoryview(b"")  # of the message that has begun to leave,
+        self._last: bytes | None = None  # what is said after it and nothing more,
+        self._writer: asyncio.Future[None] | None = None  # who waits for its end,
+        self._patience: asyncio.TimerHandle | None = None  # and until when
         self._deserialize: Callable[[bytes], Any] | None = None
         self._serialize: Callable[[Any], bytes] | None = None
         self.number = number
@@ -84,20 +87,21 @@ class Stream:
 
     def begin(self, handler: grpc.RpcMethodHandler[Any, Any] | None, path: bytes) -> None:
         """Answers, in a task of its own where there is something to wait for."""
-        for name, value in self._headers:
-            if name == b"grpc-timeout":
-                seconds = _seconds(value)
-                if seconds is None:
-                    self.finish(grpc.StatusCode.INTERNAL, "grpc-timeout is no time.")
-                    return
-                self._deadline = self._carrier.loop.time() + seconds
-                self._timer = self._carrier.loop.call_later(seconds + LATE, self._expire)
-            elif name == b"grpc-encoding" and value != b"identity":
-                self._inflate = COMPRESSED.get(value)
-                if self._inflate is None:
-                    self._initial = (("grpc-accept-encoding", "identity,deflate,gzip"),)
-                    self.finish(grpc.StatusCode.UNIMPLEMENTED, "This compression is not supported.")
-                    return
+        said = dict(self._headers)  # of what is said twice, the last
+        timeout, encoding = said.get(b"grpc-timeout"), said.get(b"grpc-encoding", b"identity")
+        if timeout is not None:
+            seconds = metadata.seconds(timeout)
+            if seconds is None:
+                self.finish(grpc.StatusCode.INTERNAL, "grpc-timeout is no time.")
+                return
+            self._deadline = self._carrier.loop.time() + seconds
+            self._timer = self._carrier.loop.call_later(seconds + LATE, self._expire)
+        if encoding != b"identity":
+            self._inflate = COMPRESSED.get(encoding)
+            if self._inflate is None:
+                self._initial = (("grpc-accept-encoding", "identity,deflate,gzip"),)
+                self.finish(grpc.StatusCode.UNIMPLEMENTED, "This compression is not supported.")
+                return
         if handler is None:
             self.finish(grpc.StatusCode.UNIMPLEMENTED, f"There is no method {path.decode('latin-1')}.")
             return
@@ -118,6 +122,8 @@ class Stream:
             self.finish(grpc.StatusCode.OK, "")
         except grpc.aio.AbortError:
             pass
+        except grpc.aio.InternalError:  # it wrote when the call was over
+            self.finish(grpc.StatusCode.UNKNOWN, "Something went wrong.")
         except asyncio.CancelledError:
             self.finish(grpc.StatusCode.UNAVAILABLE, "The server ends.")
             raise
@@ -142,7 +148,7 @@ class Stream:
 
     def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         return tuple(
-            (name.decode("latin-1"), _binary(value) if name.endswith(b"-bin") else value.decode("latin-1"))
+            (name.decode("latin-1"), metadata.binary(value) if name.endswith(b"-bin") else value.decode("latin-1"))
             for name, value in self._headers
             if name not in OURS and not name.startswith((b":", b"grpc-"))
         )
@@ -182,7 +188,7 @@ class Stream:
         del buffer[: 5 + size]
         if not compressed:
             return message
-        plain = _inflated(message, self._inflate, self._limit + 1)
+        plain = metadata.inflated(message, self._inflate, self._limit + 1)
         if plain is None:
             await self.abort(grpc.StatusCode.INTERNAL, "A message cannot be decompressed.")
             return None
@@ -192,11 +198,35 @@ class Stream:
 
     def write_now(self, message: Any) -> bool:
         """`write` where that needs no waiting; False: it does. Raises grpc.aio.InternalError: the call is over."""
+        return self._leaves(self._serialized(message))
+
+    async def write(self, message: Any) -> None:
+        """One at a time. Raises grpc.aio.InternalError: the call is over. Who is cancelled has written it all the
+        same."""
+        raw = self._serialized(message)
+        while self._rest:  # of a message whose writer was cancelled
+            await self._sent()
+        if self._leaves(raw):
+            return
+        if not self._opened:
+            self._open()
+        self._rest = memoryview(b"\0" + len(raw).to_bytes(4, "big") + raw)
+        self._patience = self._carrier.loop.call_later(self._carrier.patience, self._lose_patience)
+        if self.window > 0:
+            self._carrier.hold(self)
+        if self._rest:
+            await self._sent()
+
+    def _serialized(self, message: Any) -> bytes:
         if self.over:
             raise grpc.aio.InternalError("The call is over.")
-        raw = message if self._serialize is None else self._serialize(message)
+        raw: bytes = message if self._serialize is None else self._serialize(message)
+        return raw
+
+    def _leaves(self, raw: bytes) -> bool:
+        """At once and whole, if there is room."""
         carrier, size = self._carrier, len(raw) + 5
-        if not carrier.room or size > self.window or size > carrier.window or size > carrier.largest:
+        if self._rest or not carrier.room or size > self.window or size > carrier.window or size > carrier.largest:
             return False
         if not self._opened:
             self._open()
@@ -204,32 +234,23 @@ class Stream:
         carrier.data(self.number, b"\0" + len(raw).to_bytes(4, "big") + raw)
         return True
 
-    async def write(self, message: Any) -> None:
-        """Raises grpc.aio.InternalError: the call is over."""
-        if self.write_now(message):
-            return
-        raw = message if self._serialize is None else self._serialize(message)
-        if not self._opened:
-            self._open()
-        data = b"\0" + len(raw).to_bytes(4, "big") + raw
-        carrier = self._carrier
-        while data:
-            while not (carrier.room and self.window > 0 and carrier.window > 0):
-                await carrier.wait()
-                if self.over:
-                    raise grpc.aio.InternalError("The call is over.")
-            size = min(len(data), self.window, carrier.window, carrier.largest)
-            self.window -= size
-            carrier.data(self.number, data[:size])
-            data = data[size:]
+    async def _sent(self) -> None:
+        """The message that has begun to leave has left."""
+        self._writer = self._carrier.loop.create_future()
+        try:
+            await self._writer
+        finally:
+            self._writer = None
+        if self.over:
+            raise grpc.aio.InternalError("The call is over.")
 
-    async def send_initial_metadata(self, metadata: Metadata) -> None:
-        self._initial = metadata
+    async def send_initial_metadata(self, given: Metadata) -> None:
+        self._initial = given
         if not self._opened and not self.over:
             self._open()
 
-    def set_trailing_metadata(self, metadata: Metadata) -> None:
-        self._trailing = metadata
+    def set_trailing_metadata(self, given: Metadata) -> None:
+        self._trailing = given
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Metadata = ()) -> Any:
         """Ends the call. Raises AbortError always."""
@@ -241,6 +262,9 @@ class Stream:
 
     def hear(self, payload: bytes, size: int) -> None:
         """`size` bytes of DATA came, and `payload` in them."""
+        if self.over:  # what it says last waits for room
+            self._carrier.taken(self.number, size, 0)
+            return
         self._buffer += payload
         self._unread += size
         reader = self._reader
@@ -269,31 +293,71 @@ class Stream:
     def ended(self) -> bool:
         return self._ended
 
+    def widen(self, more: int) -> bool:
+        """It may send so much more. Whether something waited for it."""
+        self.window += more
+        if self._rest and self.window > 0:
+            self._carrier.hold(self)
+            return True
+        return False
+
+    def push(self) -> bool:
+        """Sends what there is room for now. Whether there is more that waits for nothing but the connection."""
+        carrier, rest = self._carrier, self._rest
+        size = min(len(rest), self.window, carrier.window, carrier.largest)
+        if size <= 0:
+            return False
+        self._rest = rest[size:]
+        self.window -= size
+        carrier.data(self.number, bytes(rest[:size]), worth=size == len(rest) or size >= SCRAP)
+        if self._rest:
+            return self.window > 0
+        self._forget_rest()
+        if self._last is not None:
+            self._leave(self._last)
+        return False
+
+    def _lose_patience(self) -> None:
+        """Too little is read: what is left of the message and what was to follow it are kept no longer."""
+        self._carrier.reset(self.number, CALM)
+        self.gone()
+
     def gone(self) -> None:
         """Nobody is there any more."""
-        self._leave()
+        self._stop_hearing()
+        self._forget_rest()
+        self._carrier.forget(self)
         self.cancel()
 
     # Its end -----------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
         self._opened = True
-        self._carrier.headers(self.number, HEAD + _block(self._initial), last=False)
+        self._carrier.headers(self.number, HEAD + metadata.block(self._initial), last=False)
 
     def finish(self, code: grpc.StatusCode, details: str) -> None:
         """Says how it ended; does nothing a second time."""
         if self.over:
             return
-        block = b"" if self._opened else HEAD + _block(self._initial)
+        block = b"" if self._opened else HEAD + metadata.block(self._initial)
         block += hpack.literal(b"grpc-status", STATUSES[code])
         if details:
-            block += hpack.literal(b"grpc-message", _percent(details))
-        self._carrier.headers(self.number, block + _block(self._trailing), last=True)
+            block += hpack.literal(b"grpc-message", metadata.percent(details))
+        block += metadata.block(self._trailing)
+        self._stop_hearing()
+        if self._rest:
+            self._last = block
+            self._wake()
+        else:
+            self._leave(block)
+
+    def _leave(self, block: bytes) -> None:
+        self._carrier.headers(self.number, block, last=True)
         if not self._ended:
             self._carrier.reset(self.number, NO_ERROR)
-        self._leave()
+        self._carrier.forget(self)
 
-    def _leave(self) -> None:
+    def _stop_hearing(self) -> None:
         self.over = True
         if self._timer is not None:
             self._timer.cancel()
@@ -302,47 +366,14 @@ class Stream:
             self._carrier.taken(self.number, self._unread, 0)
             self._unread = 0
         self._buffer.clear()
-        self._carrier.forget(self)
 
+    def _forget_rest(self) -> None:
+        self._rest = memoryview(b"")
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        self._wake()
 
-def _inflated(message: bytes, how: int | None, most: int) -> bytes | None:
-    """At most `most` bytes. None: nothing says how, or it was done otherwise."""
-    try:
-        return None if how is None else zlib.decompressobj(how).decompress(message, most)
-    except zlib.error:
-        return None
-
-
-def _block(metadata: Metadata) -> bytes:
-    return b"".join([hpack.literal(name.encode("ascii"), _value(name, value)) for name, value in metadata])
-
-
-def _value(name: str, value: str | bytes) -> bytes:
-    raw = value if isinstance(value, bytes) else value.encode("latin-1", "replace")
-    return base64.b64encode(raw).rstrip(b"=") if name.endswith("-bin") else raw
-
-
-def _binary(value: bytes) -> bytes:
-    try:
-        return base64.b64decode(value + b"=" * (-len(value) % 4))
-    except binascii.Error:
-        return value
-
-
-def _percent(details: str) -> bytes:
-    """As gRPC writes texts: what is not printable ASCII, and `%`, in hexadecimal."""
-    raw = details.encode()
-    if details.isascii() and details.isprintable() and "%" not in details:
-        return raw[:DETAILS]
-    said = [
-        bytes((byte,)) if 0x20 <= byte < 0x7F and byte != 0x25 else b"%%%02X" % byte for byte in raw[: DETAILS // 3]
-    ]
-    return b"".join(said)
-
-
-def _seconds(value: bytes) -> float | None:
-    """Of a `grpc-timeout`: at most eight digits and a unit."""
-    number, unit = value[:-1], value[-1:]
-    if not number.isdigit() or len(number) > 8 or unit not in UNITS:
-        return None
-    return int(number) * UNITS[unit]
+    def _wake(self) -> None:
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
