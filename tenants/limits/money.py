@@ -52,6 +52,7 @@ class Purse:
         self._departure: asyncio.TimerHandle | None = None
         self.departures = 0  # so often charges have left
         self.noting: set[str] = set()  # hash tags
+        self.on_loss: Callable[[str], None] = lambda tag: None  # what was spent in this tag is not known any more
 
     def periods(self, scope: Scope) -> tuple[Period, Period]:
         return self._calendar.now(scope.zone)
@@ -83,8 +84,11 @@ class Purse:
                 scripts.EXTEND, self.keys(scope), self.rebuilder.era(scope), generation, amount, *scope.money
             )
             granted = int(reply[0])
+            if reply[2]:
+                self.rebuilder.again(scope, *self.periods(scope))
             if granted >= 0:
                 return hold(reply[1], generation), granted
+            self.on_loss(scope.tag)
             await self.rebuilder.known(scope, *self.periods(scope))
         raise StoreUnavailable(retry_after=1.0)
 
@@ -152,7 +156,12 @@ class Purse:
             if len(self._kept) == KEPT:
                 log.error("charges of %s are given up; they are on record", self._kept[0].scope.tag)
             self._kept.append(charges)
-        elif told := answer.result():
+            self.on_loss(charges.scope.tag)
+            return
+        lost, *told = answer.result()
+        if lost:
+            self.on_loss(charges.scope.tag)
+        if told:
             self._tell(charges.scope, told)
 
     def refusal(self, scope: Scope, subjects: list[Subject], reply: Reply, refused: Refused) -> BudgetExceeded:
