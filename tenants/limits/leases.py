@@ -277,9 +277,17 @@ class Leases:
     """One a process."""
 
     def __init__(
-        self, slots: Slots, corrections: Corrections, purse: Purse, name: str, clock: Callable[[], float]
+        self,
+        slots: Slots,
+        corrections: Corrections,
+        purse: Purse,
+        name: str,
+        clock: Callable[[], float],
+        *,
+        lends: bool = True,
     ) -> None:
         """`name` tells this process's slots from those of others; `clock` counts seconds."""
+        self._lends = lends
         self.store = purse.store
         self.purse = purse
         self.slots = slots
@@ -304,11 +312,13 @@ class Leases:
     def of_turn(self, scope: Scope) -> Share | None:
         """None: nothing is lent."""
         turn = scope.turn
-        return Share(self._of(scope), scope, turn) if turn.keys and min(turn.limits) >= LEAST_LIMIT else None
+        if not self._lends or not turn.keys or min(turn.limits) < LEAST_LIMIT:
+            return None
+        return Share(self._of(scope), scope, turn)
 
     def of_call(self, scope: Scope) -> Share | None:
         limits = [*scope.call.limits, *(limit for _, limit, _ in scope.buckets)]
-        if not scope.asks or min(limits, default=LEAST_LIMIT) < LEAST_LIMIT:
+        if not self._lends or not scope.asks or min(limits, default=LEAST_LIMIT) < LEAST_LIMIT:
             return None
         cash = Cash(self.purse, scope) if scope.spenders else None
         return Share(self._of(scope), scope, scope.call, scope.buckets, cash)

@@ -142,7 +142,7 @@ class Reserved:
 
 class Limits:
     """`answer_tokens` is what a request without `max_tokens` is expected to produce. `spending` has what was spent
-    before; where nobody can say money budgets refuse."""
+    before; where nobody can say money budgets refuse. `portions` False: every turn asks the store."""
 
     def __init__(
         self,
@@ -154,6 +154,7 @@ class Limits:
         lease: float = SLOT_LEASE,
         answer_tokens: int = DEFAULT_ANSWER_TOKENS,
         calendar: Calendar | None = None,
+        portions: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
@@ -169,7 +170,7 @@ class Limits:
         self.purse = Purse(store, rebuilder, self.calendar, Warner(store, tenants, self.calendar).tell)
         name = secrets.token_hex(6)
         self.corrections = Corrections(store)
-        self.leases = Leases(self.slots, self.corrections, self.purse, name, clock)
+        self.leases = Leases(self.slots, self.corrections, self.purse, name, clock, lends=portions)
         self._reserver = Reserver(self.leases, self.purse, name)
         self._visitors = VisitorLimits(store)
 

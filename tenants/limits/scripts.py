@@ -49,8 +49,10 @@ local function lost(day, month, era)
 end
 local function spare(day, month, held, generation, at)
   local name, left = ARGV[at], {false, false}
-  local aside = redis.call('HMGET', held, generation .. '/' .. name, (generation - 1) .. '/' .. name)
-  local taken = (aside[1] or 0) + (aside[2] or 0)
+  local taken = 0
+  for made = generation - 1, generation + 1 do  -- another worker's clock may be ahead
+    taken = taken + (redis.call('HGET', held, string.format('%d', made) .. '/' .. name) or 0)
+  end
   if ARGV[at + 1] ~= '' then left[1] = ARGV[at + 1] - (redis.call('HGET', day, name) or 0) - taken end
   if ARGV[at + 2] ~= '' then left[2] = ARGV[at + 2] - (redis.call('HGET', month, name) or 0) - taken end
   return left[1], left[2]

@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import BudgetExceeded, RateLimited
 from engine.types import Usage
-from tenants.limits import portions, waiting
+from tenants.limits import Limits, portions, scripts, waiting
 from tenants.limits.quotas import AllowanceTable, Quota
 from tenants.limits.subjects import REMEMBERED
 from tests.cast import ACME, ALICE, tenant_table
@@ -200,3 +200,24 @@ async def test_a_lease_that_is_held_is_known_however_many_tenants_there_are(limi
     limits.leases._of(limits.subjects.of_everybody() or type("Scope", (), {"tag": "new"}))
     assert limits.leases._known[TAG] is lease and len(limits.leases._known) == 2
     await asyncio.gather(*under_way)
+
+
+async def test_what_a_worker_whose_clock_is_ahead_has_set_aside_counts(stores, limits, tenants, spending):
+    tenants.swap(tenant_table(ACME.view(money_per_month=3 * CALL)))
+    ahead = Limits(stores, tenants, spending=spending)
+    now, stretch = limits.calendar._clock, scripts.HOLD_MS / 1000
+    noon = now() // 86_400 * 86_400 + 43_200 + stretch / 2
+    limits.calendar._clock = lambda: noon
+    ahead.calendar._clock = lambda: noon + stretch
+    kept = await pay(ahead, 2)
+    assert len(kept) == 2 and len(await pay(limits, 5)) == 1
+    ahead.close()
+
+
+async def test_nothing_is_lent_where_the_operator_does_not_want_it(stores, tenants):
+    tenants.swap(tenant_table(ACME.view(requests_per_minute=10_000, tokens_per_minute=10**6)))
+    limits = Limits(stores, tenants, portions=False)
+    await warm(limits, "t")
+    assert not limits.leases._known
+    assert (await limits.admit(ALICE.principal, REQUEST, "asks"))._logs
+    limits.close()
