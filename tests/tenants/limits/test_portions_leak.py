@@ -9,6 +9,7 @@ from engine.errors import BudgetExceeded, RateLimited
 from tenants.isolation import Stores
 from tenants.limits import Limits
 from tenants.limits.quotas import AllowanceTable, Quota
+from tenants.topology import slot
 from tests.cast import ACME, ALICE, tenant_table
 from tests.tenants.limits.test_limiter import REQUEST
 from tests.tenants.limits.test_money import CALL, DEAR, USED
@@ -33,12 +34,28 @@ async def turn(limits, chance, number, paid):
         admission.release()
 
 
+def watched(places):
+    """The slots of a cluster that each script's keys lie in."""
+    slots = []
+    for each in places:
+        store = each.platform()
+        run = store.run
+
+        def ran(script, keys, *arguments, run=run):
+            slots.append({slot(key) for key in keys})
+            return run(script, keys, *arguments)
+
+        store.run = ran
+    return slots
+
+
 async def test_nothing_stays_taken(valkey_url, tenants, allowances, spending):
     tenants.swap(tenant_table(ACME.view(requests_per_minute=3_000, concurrent_turns=500, money_per_month=5_000 * CALL)))
     models = {(ACME.id, name): PAID for name in MODELS}
     shared = Quota(turns=300, day=4_000 * CALL)
     allowances.swap(AllowanceTable(platform=PAID, members={ALICE.id: PAID}, models=models, shared={"two": shared}))
     places = [Stores([valkey_url], tenants) for _ in range(3)]
+    slots = watched(places)
     workers = [Limits(each, tenants, allowances, spending=spending) for each in places]
     chance, paid, tasks = random.Random(3), [], []
     for worker in workers:  # what was spent is known, and most turns find room
@@ -68,6 +85,7 @@ async def test_nothing_stays_taken(valkey_url, tenants, allowances, spending):
     month = [name async for names in store.scan(match=f"limits:{{{ACME.id}}}:month:*") for name in names]
     assert int(await store.call("HGET", month[0], "t")) == len(paid) * CALL
     assert len(paid) > 500
+    assert set(map(len, slots)) == {1}  # on a cluster a script's keys lie at one node
     for worker, each in zip(workers, places, strict=True):
         worker.close()
         await each.close()
