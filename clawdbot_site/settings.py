@@ -342,6 +342,7 @@ SIMPLE_JWT = {
 }
 
 STORE_PRIVATE = env.flag("STORE_PRIVATE", True)
+LIMIT_PORTIONS = env.flag("LIMIT_PORTIONS", True)
 WEBHOOK_PRIVATE = env.flag("WEBHOOK_PRIVATE", False)
 ALERT_SECONDS = env.seconds("ALERT_SECONDS", 60)
 ALERT_DAYS = env.whole("ALERT_DAYS", 90, low=1)

@@ -199,7 +199,9 @@ class Application:
         await self.journal.start()
         self.stores = Stores(settings.VALKEY_NODES, self.tenants)
         self.channels = Connection(settings.CHANNEL_URL)
-        self.limits = Limits(self.stores, self.tenants, self.allowances, spending=self.spending)
+        self.limits = Limits(
+            self.stores, self.tenants, self.allowances, spending=self.spending, portions=settings.LIMIT_PORTIONS
+        )
         self.bus = Bus(self.stores.platform(), *(numbered(node, PLATFORM_DATABASE) for node in settings.VALKEY_NODES))
         recovery = SessionRecovery(self.stores, self.past, archive=self.archive)
         await self.archive.warm()

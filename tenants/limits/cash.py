@@ -19,7 +19,7 @@ class Cash:
     """To the store it is one reservation: what calls take of it goes back as they are charged, the rest when the
     portion is over. It is good for nothing in another day or another life of the server."""
 
-    __slots__ = ("_era", "_hold", "_periods", "_purse", "_scope", "low", "rest", "until", "used")
+    __slots__ = ("_era", "_hold", "_periods", "_purse", "_scope", "_wanted", "low", "rest", "until", "used")
 
     def __init__(self, purse: Purse, scope: Scope) -> None:
         self._purse = purse
@@ -27,6 +27,7 @@ class Cash:
         self._hold = ""
         self._era = ""
         self._periods: object = None
+        self._wanted = False
         self.rest = 0
         self.low = 0
         self.until = 0.0
@@ -50,7 +51,7 @@ class Cash:
     def ask(self, stretches: float, until: float) -> None:
         """For a new portion."""
         purse, scope = self._purse, self._scope
-        used, self.used = self.used, 0
+        used, self.used, self._wanted = self.used, 0, True
         wanted = max(LEAST, int(used * stretches * AHEAD))
         periods, era, generation = purse.periods(scope), purse.rebuilder.era(scope), purse.generation
         answer = purse.store.run(LEND_MONEY, [*purse.keys(scope), scope.marks], era, generation, wanted, *scope.money)
@@ -62,8 +63,15 @@ class Cash:
             elif (granted := int(done.result()[0])) > 0:
                 self._hold, self._era, self._periods = hold(done.result()[1], generation), era, periods
                 self.rest, self.low, self.until = granted, granted // 4, until
+                if not self._wanted:
+                    self.surrender()
 
         answer.add_done_callback(answered)
+
+    def drop(self) -> None:
+        """Gives all back, with what may be on its way."""
+        self._wanted = False
+        self.surrender()
 
     def surrender(self) -> None:
         rest, self.rest, self.until = self.rest, 0, 0.0

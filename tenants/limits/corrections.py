@@ -55,11 +55,13 @@ class Corrections:
     def depart(self) -> None:
         """Sends what no script has taken along."""
         self._departure = None
-        leaving, self._owed = self._owed, defaultdict(dict)
-        for tag, buckets in leaving.items():
-            for key, (limit, owed) in buckets.items():
-                answer = self.send(tag, key, limit, owed)
-                answer.add_done_callback(partial(self.keep, tag, {key: (limit, owed)}))
+        for tag in [*self._owed]:
+            self.depart_of(tag)
+
+    def depart_of(self, tag: str) -> None:
+        for key, (limit, owed) in self._owed.pop(tag, {}).items():
+            answer = self.send(tag, key, limit, owed)
+            answer.add_done_callback(partial(self.keep, tag, {key: (limit, owed)}))
 
     def send(self, tag: str, key: str, limit: int, tokens: int) -> asyncio.Future[Reply]:
         """At once, once."""

@@ -18,20 +18,21 @@ the refill, and its money to the end of what it had set aside."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import msgspec
 
-from engine.types import Window
 from tenants.limits.cash import Cash
 from tenants.limits.corrections import Corrections, Owed
 from tenants.limits.money import Purse
 from tenants.limits.portions import MOST_SLOTS, Places, Portion
+from tenants.limits.shares import Share
 from tenants.limits.slots import Slots, failed, log_failure
-from tenants.limits.subjects import REMEMBERED, Counted, Scope, Subject, marks
+from tenants.limits.subjects import REMEMBERED, Scope, marks
 from tenants.limits.turn_scripts import LEND
+from tenants.limits.waiting import Line
 from tenants.resp import Reply
 
 LIFE: Final = 0.25
@@ -42,9 +43,6 @@ MOST_REQUESTS: Final = 20_000  # asked for at once
 MOST_TOKENS: Final = 10**9
 SHORTEST: Final = 0.002  # no use is extrapolated from less
 
-Taken = list[tuple[Places, int]]
-Buckets = Sequence[tuple[str, int, Subject]]
-
 
 class Order(msgspec.Struct):
     """What a script was sent for. `firsts` are the numbers of the first slots asked for."""
@@ -54,6 +52,7 @@ class Order(msgspec.Struct):
     slots: list[Places]
     buckets: list[Portion]
     firsts: list[int]
+    limits: list[int]  # of the logs and the buckets
 
 
 class Lease:
@@ -155,7 +154,7 @@ class Lease:
             places.surrender()
             del self.slots[places.key]
         for scope, cash in [(scope, cash) for scope, cash in self.cash.items() if not cash.used]:
-            cash.surrender()
+            cash.drop()
             del self.cash[scope]
 
     def _plan(self) -> None:
@@ -165,7 +164,8 @@ class Lease:
 
     def _ask(self, now: float) -> None:
         leases = self._leases
-        order = Order(now, list(self.logs.values()), list(self.slots.values()), list(self.buckets.values()), [])
+        logs, slots, buckets = list(self.logs.values()), list(self.slots.values()), list(self.buckets.values())
+        order = Order(now, logs, slots, buckets, [], [portion.limit for portion in (*logs, *buckets)])
         stretches = TICK / max(SHORTEST, now - self._asked)
         self._asking, self._asked = True, now
         for cash in self.cash.values():
@@ -176,7 +176,7 @@ class Lease:
         for places in order.slots:
             wanted, first = places.wanted(), leases.reserve_numbers()
             order.firsts.append(first)
-            words += (places.limit, wanted, first, leases.id(min(places.free)) if places.free else "")
+            words += (places.limit, wanted, first, leases.id(places.oldest) if places.known else "")
         owed: Owed = {}
         for bucket in order.buckets:
             tokens = leases.corrections.take(self.tag, bucket.key)
@@ -189,6 +189,7 @@ class Lease:
         answer.add_done_callback(partial(self._answered, order))
         if owed:
             answer.add_done_callback(partial(leases.corrections.keep, self.tag, owed))
+        leases.corrections.depart_of(self.tag)  # of buckets that no call asks for now
         self._plan()
 
     def _answered(self, order: Order, answer: asyncio.Future[Reply]) -> None:
@@ -209,13 +210,22 @@ class Lease:
             count, left, reset = (next(reply) for _ in range(3))
             self._swap_tokens(bucket, count, left, sent + reset / 1000, until)
         self._lends = all(portion.granted for portion in (*order.logs, *order.buckets))
-        if not self.held:
-            self._surrender(order.logs, order.slots, order.buckets)
+        self._return_unwanted(order)
+
+    def _return_unwanted(self, order: Order) -> None:
+        """What went out of use, or was limited otherwise, while the script was under way."""
+        portions = zip((*order.logs, *order.buckets), order.limits, strict=True)
+        changed = {portion.key for portion, limit in portions if portion.limit != limit}
+        self._surrender(
+            [log for log in order.logs if log.key in changed or log.key not in self.logs],
+            [places for places in order.slots if places.key not in self.slots],
+            [bucket for bucket in order.buckets if bucket.key in changed or bucket.key not in self.buckets],
+        )
 
     def _lent(self, places: Places, first: int, count: int, until: float) -> None:
         leases = self._leases
         if count == -2:
-            places.lost(first)
+            places.lost()
         elif count == -1:
             places.surrender()
         else:
@@ -230,11 +240,14 @@ class Lease:
             self._timer.cancel()
             self._timer = None
         self._surrender(list(self.logs.values()), list(self.slots.values()), list(self.buckets.values()))
-        for cash in self.cash.values():
-            cash.surrender()
+        self.give_up_money()
         self.logs, self.slots, self.buckets, self.cash = {}, {}, {}, {}
         self._turns, self._since = 0, 0.0
         self._leases.ended(self)
+
+    def give_up_money(self) -> None:
+        for cash in self.cash.values():
+            cash.drop()
 
     def _surrender(self, logs: list[Portion], slots: list[Places], buckets: list[Portion]) -> None:
         for log in logs:
@@ -260,67 +273,21 @@ class Lease:
         self._leases.slots.give_back(self.tag, key, self._leases.id(number))
 
 
-class Share:
-    """What a turn or a call takes of a lease: of all these counters, or nothing."""
-
-    __slots__ = ("buckets", "cash", "lease", "logs", "scope", "slots")
-
-    def __init__(
-        self, lease: Lease, scope: Scope, counted: Counted, buckets: Buckets = (), cash: Cash | None = None
-    ) -> None:
-        self.lease = lease
-        self.scope = scope
-        self.cash = cash
-        limits = dict(zip(counted.keys, counted.limits, strict=True))
-        self.logs = [lease.log(key, limits[key]) for key in counted.keys[: len(counted.logs)]]
-        self.slots = [lease.places(key, limits[key]) for key in counted.slot_keys]
-        self.buckets = [lease.bucket(key, limit) for key, limit, _ in buckets]
-
-    def ready(self, tokens: int, amount: int, now: float) -> bool:
-        """Whether all of them have it."""
-        for log in self.logs:
-            if log.rest <= 0 or log.until <= now:
-                return False
-        for places in self.slots:
-            if not places.free or places.until <= now:
-                return False
-        for bucket in self.buckets:
-            if bucket.rest < tokens or bucket.until <= now:
-                return False
-        return self.cash is None or self.cash.ready(amount, now)
-
-    def take(self, tokens: int, now: float) -> Taken:
-        """Only when it is `ready`. The slots, to be put back; the money is `cash` to be taken."""
-        low = False
-        for log in self.logs:
-            log.rest -= 1
-            log.used += 1
-            low = low or log.rest < log.low
-        for bucket in self.buckets:
-            bucket.rest -= tokens
-            bucket.used += tokens
-            low = low or bucket.rest < bucket.low
-        taken = [(places, places.take()) for places in self.slots]
-        if low or (self.cash is not None and self.cash.rest < self.cash.low):
-            self.lease.hurry(now)
-        return taken
-
-    def window(self, now: float) -> Window | None:
-        """Of the tightest log, or bucket where there is one."""
-        tightest = None
-        for portion in self.buckets or self.logs:
-            if tightest is None or portion.left + portion.rest < tightest.left + tightest.rest:
-                tightest = portion
-        return tightest.window(now) if tightest is not None else None
-
-
 class Leases:
     """One a process."""
 
     def __init__(
-        self, slots: Slots, corrections: Corrections, purse: Purse, name: str, clock: Callable[[], float]
+        self,
+        slots: Slots,
+        corrections: Corrections,
+        purse: Purse,
+        name: str,
+        clock: Callable[[], float],
+        *,
+        lends: bool = True,
     ) -> None:
         """`name` tells this process's slots from those of others; `clock` counts seconds."""
+        self._lends = lends
         self.store = purse.store
         self.purse = purse
         self.slots = slots
@@ -331,6 +298,8 @@ class Leases:
         self._name = f"{name}:"
         self._known: dict[str, Lease] = {}
         self._held: set[Lease] = set()
+        self._line = Line()
+        purse.on_loss = self.lose_money
 
     def id(self, number: int | str) -> str:
         return f"{self._name}{number}"
@@ -343,11 +312,13 @@ class Leases:
     def of_turn(self, scope: Scope) -> Share | None:
         """None: nothing is lent."""
         turn = scope.turn
-        return Share(self._of(scope), scope, turn) if turn.keys and min(turn.limits) >= LEAST_LIMIT else None
+        if not self._lends or not turn.keys or min(turn.limits) < LEAST_LIMIT:
+            return None
+        return Share(self._of(scope), scope, turn)
 
     def of_call(self, scope: Scope) -> Share | None:
         limits = [*scope.call.limits, *(limit for _, limit, _ in scope.buckets)]
-        if not scope.asks or min(limits, default=LEAST_LIMIT) < LEAST_LIMIT:
+        if not self._lends or not scope.asks or min(limits, default=LEAST_LIMIT) < LEAST_LIMIT:
             return None
         cash = Cash(self.purse, scope) if scope.spenders else None
         return Share(self._of(scope), scope, scope.call, scope.buckets, cash)
@@ -356,15 +327,23 @@ class Leases:
         lease = self._known.get(scope.tag)
         if lease is None:
             if len(self._known) >= REMEMBERED:
-                self._known.clear()
+                self._known = {lease.tag: lease for lease in self._held}
             lease = self._known[scope.tag] = Lease(self, scope.tag)
         return lease
 
-    def press(self, tag: str) -> None:
-        """Somebody was refused who may find room once nobody holds portions."""
+    async def all_back(self, tag: str, after: int) -> bool:
+        """Somebody was refused who may find room in so many ms, once nobody holds portions: this worker gives its own
+        back. Returns then; False: at once, too many wait already."""
         lease = self._known.get(tag)
         if lease is not None and lease.held:
             lease.end()
+        return await self._line.wait(tag, after)
+
+    def lose_money(self, tag: str) -> None:
+        """What was spent in the tag is not known any more."""
+        lease = self._known.get(tag)
+        if lease is not None:
+            lease.give_up_money()
 
     def began(self, lease: Lease) -> None:
         self._held.add(lease)

@@ -38,17 +38,19 @@ from tenants.directory import TenantTable, TenantView
 from tenants.handles import Store
 from tenants.isolation import Stores
 from tenants.limits.corrections import Corrections
-from tenants.limits.leases import Leases, Share
-from tenants.limits.leases import Taken as Held
+from tenants.limits.leases import Leases
 from tenants.limits.money import MOST, Purse
 from tenants.limits.notices import Warner
 from tenants.limits.periods import Calendar
 from tenants.limits.quotas import AllowanceTable
 from tenants.limits.rebuilding import Rebuilder, UnknownSpending
-from tenants.limits.reserving import Ask, Reserver, Taken, limited, until_all_is_back
+from tenants.limits.reserving import Ask, Reserver, Taken, limited
+from tenants.limits.shares import Share
+from tenants.limits.shares import Taken as Held
 from tenants.limits.slots import SLOT_LEASE, Slots
 from tenants.limits.subjects import Scope, Subjects
 from tenants.limits.turn_scripts import ADMIT
+from tenants.limits.waiting import due_back
 from tenants.resp import Reply
 from tenants.visitor_limits import VisitorLimits
 
@@ -140,7 +142,7 @@ class Reserved:
 
 class Limits:
     """`answer_tokens` is what a request without `max_tokens` is expected to produce. `spending` has what was spent
-    before; where nobody can say money budgets refuse."""
+    before; where nobody can say money budgets refuse. `portions` False: every turn asks the store."""
 
     def __init__(
         self,
@@ -152,6 +154,7 @@ class Limits:
         lease: float = SLOT_LEASE,
         answer_tokens: int = DEFAULT_ANSWER_TOKENS,
         calendar: Calendar | None = None,
+        portions: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
@@ -167,7 +170,7 @@ class Limits:
         self.purse = Purse(store, rebuilder, self.calendar, Warner(store, tenants, self.calendar).tell)
         name = secrets.token_hex(6)
         self.corrections = Corrections(store)
-        self.leases = Leases(self.slots, self.corrections, self.purse, name, clock)
+        self.leases = Leases(self.slots, self.corrections, self.purse, name, clock, lends=portions)
         self._reserver = Reserver(self.leases, self.purse, name)
         self._visitors = VisitorLimits(store)
 
@@ -219,12 +222,14 @@ class Limits:
             if verdict == b"ok":
                 admitted.took(scope, reply)
                 return
+            wait = reply[2] / 1000
             if again or not reply[3]:
                 break
-            self.leases.press(scope.tag)
-            await until_all_is_back(reply[3])
+            if not await self.leases.all_back(scope.tag, reply[3]):
+                wait = min(wait, due_back(reply[3]))
+                break
         kind = verdict.decode()
-        raise limited((turn.slots if kind == "turns" else turn.logs)[reply[1] - 1], kind, reply[2] / 1000)
+        raise limited((turn.slots if kind == "turns" else turn.logs)[reply[1] - 1], kind, wait)
 
     async def _ask(self, scope: Scope, turn_id: str) -> Reply:
         turn, slots = scope.turn, self.slots

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from tenants.handles import Store
 from tenants.limits import scripts
 from tenants.limits.periods import Calendar, Period
 from tenants.limits.rebuilding import Rebuilder, place
+from tenants.limits.slots import failed
 from tenants.limits.subjects import Scope, Subject, text_of
 from tenants.resp import Reply
 
@@ -52,6 +54,7 @@ class Purse:
         self._departure: asyncio.TimerHandle | None = None
         self.departures = 0  # so often charges have left
         self.noting: set[str] = set()  # hash tags
+        self.on_loss: Callable[[str], None] = lambda tag: None  # what was spent in this tag is not known any more
 
     def periods(self, scope: Scope) -> tuple[Period, Period]:
         return self._calendar.now(scope.zone)
@@ -79,14 +82,27 @@ class Purse:
         """What could be set aside beside, up to `amount`, and the generation in which. Raises StoreUnavailable."""
         for _ in range(2):
             generation = self.generation
-            reply = await self.store.run(
+            answer = self.store.run(
                 scripts.EXTEND, self.keys(scope), self.rebuilder.era(scope), generation, amount, *scope.money
             )
+            try:
+                reply = await asyncio.shield(answer)
+            except asyncio.CancelledError:
+                answer.add_done_callback(partial(self._refund, scope, generation))
+                raise
             granted = int(reply[0])
+            if reply[2]:
+                self.rebuilder.again(scope, *self.periods(scope))
             if granted >= 0:
                 return hold(reply[1], generation), granted
+            self.on_loss(scope.tag)
             await self.rebuilder.known(scope, *self.periods(scope))
         raise StoreUnavailable(retry_after=1.0)
+
+    def _refund(self, scope: Scope, generation: int, answer: asyncio.Future[Reply]) -> None:
+        """Its turn was gone before the answer came."""
+        if not failed(answer) and (granted := int(answer.result()[0])) > 0:
+            self.charge(scope, 0, [(hold(answer.result()[1], generation), granted)])
 
     def charge(self, scope: Scope, cost: int, holds: list[tuple[str, int]]) -> None:
         """A call is over. `holds` are amounts that were set aside for it, each by the name of `hold`."""
@@ -152,7 +168,12 @@ class Purse:
             if len(self._kept) == KEPT:
                 log.error("charges of %s are given up; they are on record", self._kept[0].scope.tag)
             self._kept.append(charges)
-        elif told := answer.result():
+            self.on_loss(charges.scope.tag)
+            return
+        lost, *told = answer.result()
+        if lost:
+            self.on_loss(charges.scope.tag)
+        if told:
             self._tell(charges.scope, told)
 
     def refusal(self, scope: Scope, subjects: list[Subject], reply: Reply, refused: Refused) -> BudgetExceeded:

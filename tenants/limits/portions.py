@@ -50,7 +50,7 @@ class Places:
     """Slots of turns at the same time, by numbers. They are handed out again as turns end; the store is told only when
     the worker wants more or fewer. `give_back` frees one there."""
 
-    __slots__ = ("_give_back", "_peak", "_running", "_valid", "free", "held", "key", "limit", "missed", "until", "used")
+    __slots__ = ("_give_back", "_peak", "_running", "free", "held", "key", "known", "limit", "missed", "until", "used")
 
     def __init__(self, key: str, limit: int, give_back: Callable[[str, int], None]) -> None:
         self.key = key
@@ -62,8 +62,13 @@ class Places:
         self.missed = 0  # of them found none free
         self._running = 0
         self._peak = 0
-        self._valid = 0  # the first number of those the store knows
+        self.known: dict[int, None] = {}  # numbers the store was told of, in their order
         self._give_back = give_back
+
+    @property
+    def oldest(self) -> int:
+        """The store forgets it before all others, in use or not."""
+        return next(iter(self.known))
 
     def take(self) -> int:
         self.used += 1
@@ -74,10 +79,10 @@ class Places:
     def put(self, number: int) -> None:
         """A turn is over."""
         self._running -= 1
-        if self.held and number >= self._valid:
+        if self.held and number in self.known:
             self.free.append(number)
         else:
-            self._give_back(self.key, number)
+            self._return(number)
 
     def wanted(self) -> int:
         """How many more; where there are many too many, some are given back."""
@@ -86,21 +91,27 @@ class Places:
         self._peak, self.used, self.missed = self._running, 0, 0
         if over * 4 > aim:
             for _ in range(min(over, len(self.free))):
-                self._give_back(self.key, self.free.pop())
+                self._return(self.free.pop())
         return min(MOST_SLOTS, max(0, -over))
 
     def lent(self, first: int, count: int, until: float) -> None:
-        self.free += range(first, first + count)
+        numbers = range(first, first + count)
+        self.free += numbers
+        self.known.update(dict.fromkeys(numbers))
         self.until = until
 
-    def lost(self, following: int) -> None:
-        """The store knows none below `following` any more."""
-        self._valid = following
+    def lost(self) -> None:
+        """The store has forgotten them."""
         self.surrender()
+        self.known.clear()
 
     def surrender(self) -> None:
         """Gives back what is free."""
         free, self.free = self.free, []
         self.until = 0.0
         for number in free:
-            self._give_back(self.key, number)
+            self._return(number)
+
+    def _return(self, number: int) -> None:
+        self.known.pop(number, None)
+        self._give_back(self.key, number)

@@ -10,21 +10,21 @@ from typing import Final
 
 import msgspec
 
-from engine.errors import RateLimited, StoreUnavailable
+from engine.errors import BudgetExceeded, RateLimited, StoreUnavailable
 from engine.types import Instance, RateLimits, Window
 from tenants.limits import scripts
 from tenants.limits.corrections import Owed
 from tenants.limits.leases import Leases
-from tenants.limits.leases import Taken as Held
 from tenants.limits.money import MOST, Purse, Refused, Word, hold
 from tenants.limits.periods import Period
+from tenants.limits.shares import Taken as Held
 from tenants.limits.slots import failed
 from tenants.limits.subjects import Scope, Subject
+from tenants.limits.waiting import due_back
 from tenants.resp import Reply
 
 MAX_RESERVED_MINUTES: Final = 2
 BUSY_RETRY_AFTER: Final = 1.0
-RETURNED_MS: Final = 50
 
 
 class Taken(msgspec.Struct):
@@ -78,6 +78,7 @@ class Reserver:
                     self._purse.rebuilder.again(scope, *self._purse.periods(scope))
                 return taken
             if verdict == b"era":
+                self._purse.on_loss(scope.tag)
                 await self._purse.rebuilder.known(scope, *self._lacking(scope, reply[1]))
                 continue
             if verdict == b"money":
@@ -85,22 +86,18 @@ class Reserver:
                     retried = True  # what ended a moment ago may leave room
                     self._purse.depart()
                     continue
-                if not waited and reply[2]:
-                    waited = True
-                    await self._all_back(scope, reply[2])
-                    continue
                 refused = Refused(ask.amount, ask.price, ask.cheaper)
-                raise self._purse.refusal(scope, scope.spenders, reply, refused)
-            if not waited and reply[3]:
-                waited = True
-                await self._all_back(scope, reply[3])
-                continue
-            raise self._refusal(scope, reply)
+                error: RateLimited | BudgetExceeded = self._purse.refusal(scope, scope.spenders, reply, refused)
+                after = reply[2]
+            else:
+                error, after = self._refusal(scope, reply), reply[3]
+            if waited or not after or error.retry_after is None:  # None: it is larger than the whole budget
+                raise error
+            waited = await self._leases.all_back(scope.tag, after)
+            if not waited:
+                error.retry_after = min(error.retry_after, due_back(after))
+                raise error
         raise StoreUnavailable(retry_after=BUSY_RETRY_AFTER)
-
-    async def _all_back(self, scope: Scope, after: int) -> None:
-        self._leases.press(scope.tag)
-        await until_all_is_back(after)
 
     def _lacking(self, scope: Scope, which: int) -> list[Period]:
         day, month = self._purse.periods(scope)
@@ -207,11 +204,6 @@ class Reserver:
             error.limit, error.limits = "tokens", RateLimits(tokens=Window(limit, 0, wait))
             return error
         return limited((scope.call.slots if verdict == "turns" else scope.call.logs)[reply[1] - 1], verdict, wait)
-
-
-async def until_all_is_back(after: int) -> None:
-    """Waits so many ms, and a moment for what is on its way."""
-    await asyncio.sleep((after + RETURNED_MS) / 1000)
 
 
 def limited(subject: Subject, verdict: str, wait: float) -> RateLimited:

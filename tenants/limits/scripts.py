@@ -49,8 +49,10 @@ local function lost(day, month, era)
 end
 local function spare(day, month, held, generation, at)
   local name, left = ARGV[at], {false, false}
-  local aside = redis.call('HMGET', held, generation .. '/' .. name, (generation - 1) .. '/' .. name)
-  local taken = (aside[1] or 0) + (aside[2] or 0)
+  local taken = 0
+  for made = generation - 1, generation + 1 do  -- another worker's clock may be ahead
+    taken = taken + (redis.call('HGET', held, string.format('%d', made) .. '/' .. name) or 0)
+  end
   if ARGV[at + 1] ~= '' then left[1] = ARGV[at + 1] - (redis.call('HGET', day, name) or 0) - taken end
   if ARGV[at + 2] ~= '' then left[2] = ARGV[at + 2] - (redis.call('HGET', month, name) or 0) - taken end
   return left[1], left[2]
@@ -153,22 +155,23 @@ return {'ok', limit, left, reset, stale, subjects > 0 and life(KEYS[cash + 3]) o
 )
 
 # Keys: day, month, held. Arguments: era, generation, amount wanted, for each subject name, day's limit, month's limit.
-# Returns what of it was set aside (all, or as much as there is; -1: what was spent is not known), the life of `held`.
+# Returns what of it was set aside (all, or as much as there is; -1: what was spent is not known), the life of `held`,
+# stale.
 EXTEND: Final = Script(
     NOW
     + MONEY
     + """
-if lost(KEYS[1], KEYS[2], ARGV[1]) > 0 then return {'-1', ''} end
-sweep(KEYS[3], ARGV[2])
+if lost(KEYS[1], KEYS[2], ARGV[1]) > 0 then return {'-1', '', 0} end
+local stale = sweep(KEYS[3], ARGV[2])
 local granted = tonumber(ARGV[3])
 for at = 4, #ARGV, 3 do
   local day, month = spare(KEYS[1], KEYS[2], KEYS[3], ARGV[2], at)
   granted = math.min(granted, day or granted, month or granted)
 end
-if granted <= 0 then return {'0', ''} end
+if granted <= 0 then return {'0', '', stale} end
 local amount = string.format('%.0f', granted)
 for at = 4, #ARGV, 3 do redis.call('HINCRBY', KEYS[3], ARGV[2] .. '/' .. ARGV[at], amount) end
-return {amount, life(KEYS[3])}
+return {amount, life(KEYS[3]), stale}
 """
 )
 
@@ -202,15 +205,16 @@ return {amount, life(KEYS[3])}
 # Keys: day, month, held, what comes in while the day and the month are rebuilt. Arguments: era, the ms since the
 # charges were made, how many subjects, for each name, cost, day's limit, month's limit or ''; then fields of `held`,
 # what is taken from each, and the life it was set aside in.
-# Returns for every limit that is used to four fifths or whole for the first time: name, 1 for the day or 2 for the
-# month, percent, spent, limit.
+# Returns 1 where the counts are of another life or missing, else 0; then for every limit that is used to four fifths or
+# whole for the first time: name, 1 for the day or 2 for the month, percent, spent, limit.
 CHARGE: Final = Script(
     NOW
     + """
-local made, told = now - ARGV[2], {}
+local made, told = now - ARGV[2], {0}
 for kind = 1, 2 do
   local key, late = KEYS[kind], KEYS[kind + 3]
   local facts = redis.call('HMGET', key, '!era', '!t0', '!b')
+  if facts[1] ~= ARGV[1] then told[1] = 1 end
   local counts = facts[1] == ARGV[1] and made >= (facts[2] or 0) - """
     + str(SETTLED_MS)
     + """

@@ -13,7 +13,7 @@ from tenants.directory import TenantView
 from tenants.limits.quotas import AllowanceTable, Quota
 
 if TYPE_CHECKING:
-    from tenants.limits.leases import Share
+    from tenants.limits.shares import Share
 
 PLATFORM: Final = "platform"
 NOTHING: Final = Quota()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from engine.errors import RateLimited
 from engine.types import Instance, Usage
 from tenants.isolation import Stores
-from tenants.limits import Limits, leases, limiter, reserving, scripts, turn_scripts
+from tenants.limits import Limits, leases, limiter, scripts, turn_scripts, waiting
 from tenants.resp import Script
 from tests.cast import ALICE
 from tests.tenants.limits.test_limiter import REQUEST
@@ -178,7 +178,7 @@ class Worker:
     async def admit(self):
         name = f"{id(self)}-{next(self._numbers)}"
         admission = await self.limits.admit(ALICE.principal, REQUEST, name)
-        self._world.lent += bool(admission._held)
+        self._world.lent += not (admission._logs or admission._taken)
         return admission
 
     def stop(self) -> None:
@@ -195,12 +195,11 @@ def simulate(monkeypatch) -> None:
     def by_clock(script: Script) -> Script:
         return Script(script.source.replace(turn_scripts.NOW, CLOCK))
 
-    async def at_once(after: int) -> None:
-        pass
+    async def at_once(line: waiting.Line, tag: str, after: int) -> bool:
+        return True
 
     monkeypatch.setattr(limiter, "ADMIT", by_clock(limiter.ADMIT))
     monkeypatch.setattr(leases, "LEND", by_clock(leases.LEND))
     monkeypatch.setattr(turn_scripts, "RENEW", by_clock(turn_scripts.RENEW))
     monkeypatch.setattr(scripts, "RESERVE", by_clock(scripts.RESERVE))
-    for module in (limiter, reserving):
-        monkeypatch.setattr(module, "until_all_is_back", at_once)
+    monkeypatch.setattr(waiting.Line, "wait", at_once)

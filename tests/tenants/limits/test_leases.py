@@ -10,7 +10,7 @@ import pytest
 from engine.errors import BudgetExceeded, RateLimited, StoreUnavailable
 from engine.types import Usage
 from tenants.isolation import Stores
-from tenants.limits import Limits
+from tenants.limits import Limits, waiting
 from tenants.limits.quotas import AllowanceTable, Quota
 from tests.cast import ACME, ALICE, tenant_table
 from tests.services.valkey import ValkeyServer
@@ -19,6 +19,13 @@ from tests.tenants.limits.test_money import CALL, DEAR, USED, spent
 from tests.tenants.test_valkey import until
 
 PREFIX = f"limits:{{{ACME.id}}}:"
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Who waits for what others hold waits so long that it is back on a slow machine too, where all workers of a test
+    share one loop."""
+    monkeypatch.setattr(waiting, "RETURNED_MS", 700)
 
 
 @pytest.fixture
@@ -82,7 +89,7 @@ async def test_who_is_idle_has_given_back_all_it_did_not_use(limits, tenants, st
     assert await store.call("ZCARD", f"{PREFIX}turns") == 0
 
 
-async def test_exactly_as_many_pass_as_there_is_room_for_however_it_was_lent(workers, tenants):
+async def test_exactly_as_many_pass_as_there_is_room_for_however_it_was_lent(workers, tenants, patient):
     tenants.swap(tenant_table(ACME.view(requests_per_minute=2_000)))
     used = sum(await asyncio.gather(*(warm(each, f"w{place}") for place, each in enumerate(workers))))
     first, _ = await admit_many(workers[0], 2_500, prefix="first")
@@ -91,7 +98,7 @@ async def test_exactly_as_many_pass_as_there_is_room_for_however_it_was_lent(wor
     assert len(first) >= 1_990 - used  # what others had been lent and not used was waited for
 
 
-async def test_exactly_as_many_run_as_there_are_slots_however_they_were_lent(workers, tenants):
+async def test_exactly_as_many_run_as_there_are_slots_however_they_were_lent(workers, tenants, patient):
     tenants.swap(tenant_table(ACME.view(concurrent_turns=300)))
     await asyncio.gather(*(warm(each, f"w{place}") for place, each in enumerate(workers)))
     passed, _ = await admit_many(workers[0], 400, prefix="all")
@@ -207,7 +214,7 @@ def leave(workers):
         worker.purse.depart()
 
 
-async def test_money_is_lent_and_never_more_than_there_is_and_all_of_it_is_spent(workers, tenants):
+async def test_money_is_lent_and_never_more_than_there_is_and_all_of_it_is_spent(workers, tenants, patient):
     tenants.swap(tenant_table(ACME.view(money_per_day=2_000 * CALL)))
     shares = 0
     for _ in range(4):

@@ -37,16 +37,19 @@ def simulated(monkeypatch):
     simulate(monkeypatch)
 
 
-def run(valkey_url, plan) -> World:
+ALL = {"requests_per_minute": REQUESTS, "concurrent_turns": TURNS, "tokens_per_minute": TOKENS}
+PLENTY = 10**12
+
+
+def run(valkey_url, plan, limits=ALL) -> World:
     async def play() -> World:
-        limits = {"requests_per_minute": REQUESTS, "concurrent_turns": TURNS, "tokens_per_minute": TOKENS}
         world = World(valkey_url, Cell(tenant_table(ACME.view(**limits))), WORKERS)
         await world.start()
         try:
             for step in plan:
                 kind, place, count = step
                 await getattr(world, kind)(place, count)
-                world.check(REQUESTS, TURNS, TOKENS)
+                world.check(REQUESTS, limits.get("concurrent_turns", PLENTY), limits.get("tokens_per_minute", PLENTY))
         finally:
             await world.close()
         return world
@@ -97,3 +100,9 @@ PLANS = {
 def test_in_a_corner(valkey_url, simulated, name):
     world = run(valkey_url, PLANS[name])
     assert world.lent
+
+
+def test_requests_lent_long_ago_are_good_for_nothing_where_nothing_else_is_limited(valkey_url, simulated):
+    late = [("traffic", 0, 3), ("stall", 0, 59_000), ("turns", 0, 30), ("end", 0, 30), ("flood", 1, 0)]
+    world = run(valkey_url, [*late, ("wait", 0, 1_400), ("flood", 1, 0)], {"requests_per_minute": REQUESTS})
+    assert world.lent and len(world.admitted) > REQUESTS

@@ -73,7 +73,7 @@ async def _turn(engine: Engine, chance: random.Random) -> str:
 
 
 async def test_it_charges_streams_that_break_off_what_they_produced(valkey_url, tenants):
-    budget = 100_000 * ROUNDS // 12
+    budget = 100_000 * ROUNDS // 12  # all of them would cost about 130,000
     tenants.swap(tenant_table(ACME.view(money_per_day=budget, tokens_per_minute=10**9)))
     records = Journalled()
     workers = [Worker(valkey_url, tenants, records) for _ in range(3)]
