@@ -64,7 +64,7 @@ class Load:
                 assert asked(text).status_code == 200
             for _ in range(2):  # the second is a kept answer
                 assert asked("The same", temperature=0).status_code == 200
-            assert asked("Hello", model="broken").status_code == 502
+            assert asked("Hello", model="broken").status_code in (502, 503)  # the second where its breaker has opened
             assert asked("Hello", model="nothing").status_code == 404
             assert asked("Stream", stream=True).status_code == 200
             once = {"Idempotency-Key": uuid.uuid4().hex}
