@@ -17,7 +17,7 @@ import msgspec
 
 from engine.fairness import DeficitRoundRobin
 
-LATELY: Final = 60.0  # seconds that a tenant counts as one of those who share
+LATELY: Final = 60.0  # seconds that a tenant counts as one of those who share, unless told
 LOOK: Final = 1.0  # seconds between two looks at who that is
 RESERVED: Final = 8  # one place of so many is kept for tenants below their share,
 SMALLEST: Final = 4  # where there are so many at least
@@ -60,8 +60,8 @@ class Places:
     `alone`: one tenant's own, nothing is kept for others."""
 
     __slots__ = (
-        "_alone", "_cost", "_held", "_looked", "_monotonic", "_recent", "_running", "_seconds", "_seen", "_used",
-        "_weights", "limit", "line", "promised",
+        "_alone", "_cost", "_held", "_lately", "_looked", "_monotonic", "_recent", "_running", "_seconds", "_seen",
+        "_used", "_weights", "limit", "line", "promised",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class Places:
         alone: bool = False,
         running: Callable[[], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        lately: float = LATELY,
     ) -> None:
         self.limit = limit
         self.promised = 0  # to those who waited and have not woken yet
@@ -84,6 +85,7 @@ class Places:
         self._weights = 0.0
         self._looked = 0.0
         self._monotonic = monotonic
+        self._lately = lately
         self._seconds = self._cost = 0.0  # of the usual call
 
     @property
@@ -188,7 +190,7 @@ class Places:
         recent = {
             tenant: seen
             for tenant, seen in self._recent.items()
-            if now - seen[0] < LATELY or tenant in self._held or self.line.waiting(tenant)
+            if now - seen[0] < self._lately or tenant in self._held or self.line.waiting(tenant)
         }
         recent.update((tenant, (now, weight)) for tenant, weight in self._seen.items())
         self._seen.clear()

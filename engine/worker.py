@@ -22,6 +22,7 @@ from engine.turn import Turn
 MAX_TURNS: Final = 2000
 MOST: Final = 64  # turns prepared at once
 LEAST: Final = 2
+CONTENDED: Final = 2.0  # seconds after its last turn that a tenant counts as one of several who want the processor
 ROUND: Final = 0.002  # seconds that a round of the event loop may take
 BACK: Final = 0.8  # what is left of the limit after a round that took longer
 PROBE: Final = 0.005  # seconds between two looks at the loop while somebody waits
@@ -88,7 +89,7 @@ class Worker:
     def __init__(self, queue: Queue | None = None, *, max_turns: int = MAX_TURNS) -> None:
         self.queue = queue or Queue()
         self.turns = Places(max_turns, monotonic=self.queue.monotonic)
-        self.preparing = Places(MOST, monotonic=self.queue.monotonic)
+        self.preparing = Places(MOST, monotonic=self.queue.monotonic, lately=CONTENDED)
         self._monotonic = self.queue.monotonic
         self.pace = Pace(self.preparing, self._monotonic)
 

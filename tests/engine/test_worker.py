@@ -8,7 +8,7 @@ import pytest
 from engine.errors import ContentBlocked, Overloaded, RateLimited, UpstreamError
 from engine.queueing import Patience, Queue
 from engine.types import Delta, End, Message, Usage
-from engine.worker import LEAST, MOST, Worker
+from engine.worker import CONTENDED, LEAST, MOST, Worker
 from tests.engine.parts import ALICE, Run, ScriptedModel, ask, build, nothing_left
 from tests.engine.simulated import simulated
 
@@ -135,6 +135,25 @@ async def test_the_pace_follows_the_loop_where_tenants_share_it():
     for _ in range(MOST):
         worker.pace.adapt(0.0001, step=1.0)
     assert places.limit == MOST
+
+
+def test_a_tenant_that_has_stopped_asking_slows_nobody_down():
+    now = 100.0
+    worker = Worker(Queue(monotonic=lambda: now))
+    places = worker.preparing
+    for owner in (1, 2):
+        places.take(owner)
+        places.leave(owner)
+    worker.pace.adapt(1.0)
+    assert places.limit < MOST
+    now += 3 * CONTENDED
+    for _ in range(2):
+        places.take(1)
+        places.leave(1)
+        now += CONTENDED
+    limit = places.limit
+    worker.pace.adapt(1.0)
+    assert places.limit > limit
 
 
 class Working:
