@@ -22,35 +22,16 @@ from django.views.decorators.csrf import csrf_exempt
 
 from benchmarks import workload
 from benchmarks.inprocess import TOGETHER, Caller, Figures, Work, nothing, prepared, sampled, started
-from benchmarks.layers import authenticator
 
 from access.asgi import App  # isort: skip  # after benchmarks.inprocess, which sets Django up
 from access.edges.rest import ChatView  # isort: skip
+from access.body_limits import BodyLimits
+
 from access.lean import JsonReply, LeanHandler  # isort: skip
-from access.parts import Parts  # isort: skip
-from access.tickets import Tickets  # isort: skip
 from clawdbot_site.wiring import Application  # isort: skip
 
 View = Callable[..., Awaitable[object]]
 BODY = b'{"session_id":"00000000000000000000000000000000"}'
-
-
-def parts(application: Application) -> Parts:
-    """As the wiring makes them."""
-    return Parts(
-        engine=application.engine,
-        authenticator=authenticator(application),
-        sessions=application.sessions,
-        versions=None,  # type: ignore[arg-type]  # a chat asks for none of these four
-        snapshots=None,  # type: ignore[arg-type]
-        summaries=application.summaries,
-        sight=None,  # type: ignore[arg-type]
-        answers=application.answers,
-        router=application.engine.caller.chooser.router,  # type: ignore[arg-type]
-        read_turn=application.reader.turn,
-        tickets=Tickets(application.stores.platform()),
-        metrics=application.metrics,
-    )
 
 
 def as_stock(view: View) -> View:
@@ -74,14 +55,14 @@ async def idle(request: object) -> JsonReply:
 
 async def measure(application: Application, key: str, rounds: int) -> Figures:
     async with started(application):
-        chat: View = ChatView.as_view(parts=parts(application))
+        chat: View = ChatView.as_view(parts=application.parts)
         lean = [re_path(r"^api/chat$", chat, name="/api/chat"), re_path(r"^idle$", idle, name="/idle")]
         stock = (re_path(r"^api/chat$", as_stock(chat)), re_path(r"^idle$", as_stock(idle)))
         with override_settings(ROOT_URLCONF=stock):
             with override_settings(MIDDLEWARE=[]):
                 bare = ASGIHandler()
             handlers: dict[str, App] = {
-                "lean handler": LeanHandler(lean, nothing),
+                "lean handler": LeanHandler(lean, nothing, BodyLimits(application.parts.authenticator)),
                 "Django's handler, no middleware": bare,
                 "Django's handler, the consoles' middleware": ASGIHandler(),
             }

@@ -32,6 +32,12 @@ def test_it_prints_what_metrics_cost(tmp_path):
 
 @pytest.mark.server
 @pytest.mark.server
+def test_it_prints_what_django_costs(tmp_path):
+    ended = python("-m", "benchmarks.handlers", "--rounds", "1", folder=tmp_path)
+    assert "/api/chat, lean handler" in ended.stdout, ended.stderr
+
+
+@pytest.mark.server
 def test_it_measures_turns_over_websocket(tmp_path):
     ended = python("-m", "benchmarks.websocket", "--seconds", "0.3", "--rounds", "1", folder=tmp_path)
     assert "/ws/chat, answers of 32 chunks, one each 5 ms" in ended.stdout, ended.stderr
