@@ -20,7 +20,7 @@ async def answering(
         async with aclosing(parts.engine.bursts(principal, request)) as turn:
             start = await anext(turn)
             assert type(start) is Start
-            running.started(start.id, start)
+            running.begun(start)
             yield start, _counted(running, turn)
 
 
@@ -31,9 +31,11 @@ async def _counted(running: Running, turn: AsyncGenerator[Event | Burst, None]) 
         yield event
 
 
-async def answered(parts: Parts, principal: Principal, request: ChatRequest) -> tuple[Start, Done]:
-    """The same turn for an answer that leaves in one piece."""
+async def answer_whole(parts: Parts, principal: Principal, request: ChatRequest) -> tuple[Start, Done]:
+    """The same turn for an answer that leaves in one piece. Who watches its session is told."""
     with parts.running.running(principal, request) as running:
         done = await parts.engine.complete(principal, request, running.begun)
-    assert running.start is not None
-    return running.start, done
+    start = running.start
+    assert start is not None
+    parts.watching.tell(principal, start)
+    return start, done

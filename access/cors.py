@@ -7,6 +7,7 @@ caller's own tenant allows, or one anybody allows where no caller is known."""
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from typing import Final
 
 from access import errors
@@ -26,20 +27,19 @@ VARY: Final = (b"vary", b"Origin")
 
 
 class CrossOrigin:
-    """For requests with an `Origin`; others need not come by."""
+    """Costs a request without an `Origin` one look at its headers."""
 
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
 
-    async def __call__(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, app: App, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serves with `app` what a page may ask; answers preflights itself."""
         origin = origin_of(scope["headers"])
         if origin is None or same_origin(origin, scope["headers"]):
-            await app(scope, receive, send)
-        elif scope["method"] == "OPTIONS" and _is_preflight(scope["headers"]):
-            await self._preflight(origin, scope, send)
-        else:
-            await app(scope, receive, self._marked(origin, scope, send))
+            return app(scope, receive, send)
+        if scope["method"] == "OPTIONS" and _is_preflight(scope["headers"]):
+            return self._preflight(origin, scope, send)
+        return app(scope, receive, self._marked(origin, scope, send))
 
     async def _preflight(self, origin: str, scope: Scope, send: Send) -> None:
         scope["route"] = "preflight"

@@ -94,7 +94,7 @@ class Generation:
                             if self.size > MAX_BYTES:
                                 raise UpstreamError("The answer is longer than can be sent.")
                         if type(event) is Start:
-                            running.started(event.id, event)
+                            running.begun(event)
                             self._open(event)
                         elif type(event) is Done:
                             self._end(b"done", orjson.dumps(events.done(event, self._source)))

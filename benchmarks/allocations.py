@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import shutil
 import sys
 import weakref
 from collections import Counter
@@ -17,7 +16,6 @@ from itertools import pairwise
 
 import orjson
 import uvloop
-from django.conf import settings
 
 from access.asgi import App
 from benchmarks import rows, workload
@@ -154,13 +152,8 @@ async def found(application: Application, keys: dict[str, str], requests: int) -
 
 def judged(requests: int) -> int:
     """Prints what is kept; 1 if anything is."""
-    application, keys, child = prepared()
-    try:
+    with prepared() as (application, keys):
         leaking = uvloop.run(found(application, keys, requests))
-    finally:
-        child.ask_to_stop()
-        child.wait(5.0)
-        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
     if leaking:
         print("Kept for ever:", orjson.dumps(leaking, option=orjson.OPT_INDENT_2).decode(), file=sys.stderr)
     return 1 if leaking else 0

@@ -13,14 +13,12 @@ from benchmarks import inprocess, workload  # first: they set Django up
 
 import argparse
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import grpc
 import orjson
 import uvloop
-from django.conf import settings
 
 from access.asgi import App, Event
 from access.edges.grpc.generated import chat_pb2 as pb
@@ -263,18 +261,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of a name")
     parser.add_argument("--profile", action="store_true", help="prints where the time goes, by function")
     asked = parser.parse_args()
-    application, keys, child = inprocess.prepared()
-    application.http = Answering()  # type: ignore[assignment]
-    try:
+    with inprocess.prepared() as (application, keys):
+        application.http = Answering()  # type: ignore[assignment]
         measuring = measure(application, keys, asked.rounds, asked.only, asked.batch)
-        figures = inprocess._profiled(measuring) if asked.profile else uvloop.run(measuring)
-    finally:
-        child.ask_to_stop()
-        child.wait(5.0)
-        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
-    print(f"{'median':>9} {'least':>9}  CPU µs")
-    for name, (median, least) in figures.items():
-        print(f"{median:9.1f} {least:9.1f}  {name}")
+        figures = inprocess.profiled(measuring) if asked.profile else uvloop.run(measuring)
+    inprocess.show(figures)
 
 
 if __name__ == "__main__":

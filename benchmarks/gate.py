@@ -13,7 +13,6 @@ import asyncio
 import gc
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -21,7 +20,6 @@ from types import FrameType
 from typing import Any, Final
 
 import uvloop
-from django.conf import settings
 
 from benchmarks import judging, workload
 from benchmarks.inprocess import TOGETHER, Work, cost, layers, nothing, prepared, started, whole
@@ -184,13 +182,8 @@ def main() -> int:
     if before and line != judging.LINE:
         print(f"Committed on {before.processor}, Python {before.python}: CPU is judged at {line:g} times.")
     logging.disable(logging.ERROR)  # a store that is out of reach for a moment on a full machine
-    application, keys, child = prepared()
-    try:
+    with prepared() as (application, keys):
         found, room = uvloop.run(measured(application, keys, asked, compared, line))
-    finally:
-        child.ask_to_stop()
-        child.wait(5.0)
-        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
     print(table(found, before))
     if asked.commit:
         kept = {

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from collections.abc import Awaitable, Callable
 
 import uvloop
-from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpResponse
 from django.test import override_settings
@@ -21,7 +19,7 @@ from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 
 from benchmarks import workload
-from benchmarks.inprocess import TOGETHER, Caller, Figures, Work, nothing, prepared, sampled, started
+from benchmarks.inprocess import TOGETHER, Caller, Figures, Work, nothing, prepared, sampled, show, started
 
 from access.asgi import App  # isort: skip  # after benchmarks.inprocess, which sets Django up
 from access.edges.rest import ChatView  # isort: skip
@@ -87,16 +85,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     asked = parser.parse_args()
-    application, keys, child = prepared()
-    try:
+    with prepared() as (application, keys):
         figures = uvloop.run(measure(application, keys["plain"], asked.rounds))
-    finally:
-        child.ask_to_stop()
-        child.wait(5.0)
-        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
-    print(f"{'median':>9} {'least':>9}  CPU µs")
-    for name, (median, least) in figures.items():
-        print(f"{median:9.1f} {least:9.1f}  {name}")
+    show(figures)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import pstats
 import shutil
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import uvloop
@@ -206,17 +206,30 @@ def start_valkey() -> Child:
     return child
 
 
-def prepared() -> tuple[Application, dict[str, str], Child]:
-    """An application that is not started, its keys, and the Valkey it will use."""
+@contextmanager
+def prepared() -> Iterator[tuple[Application, dict[str, str]]]:
+    """An application that is not started, and its keys. The Valkey it will use, and all it keeps, is there within the
+    block."""
     child = start_valkey()
-    rows.migrate()
-    keys = rows.fill(ENDPOINT)
-    application = create()
-    application.http = CannedHttp()  # type: ignore[assignment]
-    return application, keys, child
+    try:
+        rows.migrate()
+        keys = rows.fill(ENDPOINT)
+        application = create()
+        application.http = CannedHttp()  # type: ignore[assignment]
+        yield application, keys
+    finally:
+        child.ask_to_stop()
+        child.wait(5.0)
+        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
 
 
-def _profiled(measuring: Coroutine[object, object, Figures]) -> Figures:
+def show(figures: Figures) -> None:
+    print(f"{'median':>9} {'least':>9}  CPU µs")
+    for name, (median, least) in figures.items():
+        print(f"{median:9.1f} {least:9.1f}  {name}")
+
+
+def profiled(measuring: Coroutine[object, object, Figures]) -> Figures:
     """The same, with the functions that took longest; calls cost several times what they do otherwise."""
     profiler = cProfile.Profile(time.thread_time)
     with profiler:
@@ -233,17 +246,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--profile", action="store_true", help="prints where the time goes, by function")
     asked = parser.parse_args()
-    application, keys, child = prepared()
-    try:
+    with prepared() as (application, keys):
         measuring = measure(application, keys, asked.rounds, asked.only, asked.batch)
-        figures = _profiled(measuring) if asked.profile else uvloop.run(measuring)
-    finally:
-        child.ask_to_stop()
-        child.wait(5.0)
-        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
-    print(f"{'median':>9} {'least':>9}  CPU µs")
-    for name, (median, least) in figures.items():
-        print(f"{median:9.1f} {least:9.1f}  {name}")
+        figures = profiled(measuring) if asked.profile else uvloop.run(measuring)
+    show(figures)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import operator
 import os
-import shutil
 import statistics
 import sys
 import time
@@ -22,7 +21,6 @@ if "--journal-url" in sys.argv:  # before the settings are read
     os.environ["JOURNAL_URL"] = sys.argv[sys.argv.index("--journal-url") + 1]
 
 import uvloop
-from django.conf import settings
 
 from benchmarks import workload  # isort: skip
 from benchmarks.inprocess import TOGETHER, Caller, prepared, started  # isort: skip
@@ -134,13 +132,8 @@ def main() -> None:
     parser.add_argument("--journal-url", help="another database than SQLite in a temporary folder; it is migrated")
     parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args()
-    application, keys, child = prepared()
-    try:
+    with prepared() as (application, keys):
         uvloop.run(run(application, keys["full"], asked.rounds))
-    finally:
-        child.ask_to_stop()
-        child.wait(5.0)
-        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from benchmarks import inprocess, workload  # first: they set Django up
 import argparse
 import asyncio
 import gc
-import shutil
 import statistics
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -24,7 +23,6 @@ from typing import Any
 
 import orjson
 import uvloop
-from django.conf import settings
 from django.urls import re_path
 from rest_framework.request import Request
 
@@ -208,14 +206,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args()
-    application, keys, child = inprocess.prepared()
-    application.http = http = Http()  # type: ignore[assignment]
-    try:
+    with inprocess.prepared() as (application, keys):
+        application.http = http = Http()  # type: ignore[assignment]
         uvloop.run(measure(application, http, keys["full"], asked.rounds))
-    finally:
-        child.ask_to_stop()
-        child.wait(5.0)
-        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -129,8 +129,7 @@ class Engine:
             turn.release_rest(pending)
             return await self._finish(turn)
         except BaseException as error:
-            self._find_language(turn, error)
-            await self.endings.leave(turn, error)
+            await self._leave(turn, error)
             raise
         finally:
             self.checkpoints.forget(watched)
@@ -218,19 +217,19 @@ class Engine:
                 yield delta
             yield await self._finish(turn)
         except BaseException as error:
-            self._find_language(turn, error)
-            await self.endings.leave(turn, error)
+            await self._leave(turn, error)
             raise
         finally:
             self.checkpoints.forget(watched)
             self.endings.release(turn)
 
-    def _find_language(self, turn: Turn, error: BaseException) -> None:
-        """The language to tell the error in, where the turn does not say it: as a plugin found, or would have."""
-        if not isinstance(error, EngineError) or turn.request.language is not None:
-            return
-        found = turn.plugins.features.get("language") if turn.plugins is not None else None
-        error.language = found if isinstance(found, str) else self.plugins.spoken(turn.principal, turn.request)
+    async def _leave(self, turn: Turn, error: BaseException) -> None:
+        """Without an answer. Where the turn does not say in which language to tell the error: as a plugin found, or
+        would have."""
+        if isinstance(error, EngineError) and turn.request.language is None:
+            found = turn.plugins.features.get("language") if turn.plugins is not None else None
+            error.language = found if isinstance(found, str) else self.plugins.spoken(turn.principal, turn.request)
+        await self.endings.leave(turn, error)
 
     @asynccontextmanager
     async def rehearsed(self, principal: Principal, request: ChatRequest) -> AsyncIterator[Turn]:

@@ -13,7 +13,7 @@ import time
 import orjson
 
 from access import bodies, events, older_functions, schemas
-from access.answering import answered, answering
+from access.answering import answer_whole, answering
 from access.authentication import with_user
 from access.disconnects import Watcher
 from access.edges import embeddings
@@ -58,8 +58,7 @@ class OpenAIEdge(WireEdge):
             if request.stream:
                 await self._stream(call, watcher, principal, request, older)
                 return
-            start, done = await answered(self._parts, principal, request)
-            self._parts.watching.tell(principal, start)
+            start, done = await answer_whole(self._parts, principal, request)
             watcher.close()
             await call.answer(completion(done, older), call.about(start))
 

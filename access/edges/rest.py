@@ -8,14 +8,14 @@ from typing import Any
 from rest_framework.request import Request
 
 from access import events, schemas
-from access.answering import answered
+from access.answering import answer_whole
 from access.asgi import Event, RawHeaders, Send, turn_headers
 from access.authentication import with_user
 from access.disconnects import Watcher
 from access.lean import LeanRequest, Reply
 from access.parts import Parts
 from access.views import LeanView
-from engine.types import ChatRequest, Done, Principal, Start
+from engine.types import ChatRequest, Principal
 
 NO_STORE = (b"cache-control", b"no-store")
 
@@ -37,13 +37,8 @@ class ChatView(LeanView):
         principal = with_user(self.principal, chat.user)
         if chat.stream:
             return EventStream(self.parts, principal, chat, self.lean_request)
-        start, done = await self._answer(principal, chat)
+        start, done = await answer_whole(self.parts, principal, chat)
         return self.json(events.answer(done, start.source), headers=[NO_STORE, *turn_headers(start)])
-
-    async def _answer(self, principal: Principal, chat: ChatRequest) -> tuple[Start, Done]:
-        start, done = await answered(self.parts, principal, chat)
-        self.parts.watching.tell(principal, start)
-        return start, done
 
 
 class EventStream:

@@ -45,8 +45,7 @@ from tenants.limits.periods import Calendar
 from tenants.limits.quotas import AllowanceTable
 from tenants.limits.rebuilding import Rebuilder, UnknownSpending
 from tenants.limits.reserving import Ask, Reserver, Taken, limited
-from tenants.limits.shares import Share
-from tenants.limits.shares import Taken as Held
+from tenants.limits.shares import Held, Share
 from tenants.limits.slots import SLOT_LEASE, Slots
 from tenants.limits.subjects import Scope, Subjects
 from tenants.limits.turn_scripts import ADMIT

@@ -17,7 +17,7 @@ from tenants.limits.corrections import Owed
 from tenants.limits.leases import Leases
 from tenants.limits.money import MOST, Purse, Refused, Word, hold
 from tenants.limits.periods import Period
-from tenants.limits.shares import Taken as Held
+from tenants.limits.shares import Held
 from tenants.limits.slots import failed
 from tenants.limits.subjects import Scope, Subject
 from tenants.limits.waiting import due_back

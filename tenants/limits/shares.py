@@ -13,7 +13,7 @@ from tenants.limits.subjects import Counted, Scope, Subject
 if TYPE_CHECKING:
     from tenants.limits.leases import Lease
 
-Taken = list[tuple[Places, int]]
+Held = list[tuple[Places, int]]
 Buckets = Sequence[tuple[str, int, Subject]]
 
 
@@ -46,7 +46,7 @@ class Share:
                 return False
         return self.cash is None or self.cash.ready(amount, now)
 
-    def take(self, tokens: int, now: float) -> Taken:
+    def take(self, tokens: int, now: float) -> Held:
         """Only when it is `ready`. The slots, to be put back; the money is `cash` to be taken."""
         low = False
         for log in self.logs:

@@ -10,8 +10,7 @@ from typing import Any, Final
 import grpc
 
 from access import bodies, cache_control, events, idempotency_keys, schemas
-from access.answering import answered as whole_turn
-from access.answering import answering
+from access.answering import answer_whole, answering
 from access.authentication import with_user
 from access.edges.grpc import reading, writing
 from access.edges.grpc.calls import Call, Context, answered
@@ -101,8 +100,7 @@ class ChatService:
     async def _chat(self, call: Call, answers: list[bytes]) -> None:
         principal, request = await self._ask(call, stream=False)
         async with call.deadline():
-            start, done = await whole_turn(self._parts, principal, request)
-            self._parts.watching.tell(principal, start)
+            start, done = await answer_whole(self._parts, principal, request)
             answers.append(writing.response(events.answer(done, start.source)).SerializeToString())
         call.context.set_trailing_metadata(call.about(start))
 
