@@ -29,6 +29,7 @@ from rest_framework.request import Request
 from access import events, schemas
 from access.asgi import Send, turn_headers
 from access.authentication import with_user
+from access.body_limits import BodyLimits
 from access.disconnects import Watcher
 from access.edges.rest import ChatView
 from access.frames import frame
@@ -97,7 +98,7 @@ def straight(application: Application) -> Gateway:
         metrics_token="",
     )
     pattern = re_path(r"^api/chat/?\Z", StraightChat.as_view(parts=application.parts), name="/api/chat")  # type: ignore[arg-type]
-    gateway._lean = LeanHandler([pattern], inprocess.nothing)
+    gateway._lean = LeanHandler([pattern], inprocess.nothing, BodyLimits(application.parts.authenticator))
     return gateway
 
 

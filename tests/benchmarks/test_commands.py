@@ -32,6 +32,12 @@ def test_it_prints_what_metrics_cost(tmp_path):
 
 @pytest.mark.server
 @pytest.mark.server
+def test_it_measures_streams_that_can_be_resumed(tmp_path):
+    ended = python("-m", "benchmarks.resume", "--rounds", "1", folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.server
 def test_it_prints_what_django_costs(tmp_path):
     ended = python("-m", "benchmarks.handlers", "--rounds", "1", folder=tmp_path)
     assert "/api/chat, lean handler" in ended.stdout, ended.stderr

@@ -8,13 +8,11 @@ import asyncio
 import gzip
 import tracemalloc
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from engine.errors import UpstreamError
-from engine.http1 import DirectClient
-from engine.outbound import AiohttpClient, HttpClient, Timeouts
+from engine.outbound import HttpClient, Timeouts
 from tests.adapters import upstream as wire
 from tests.adapters.upstream import CUT, HANG, Upstream
 
@@ -25,19 +23,6 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n
 
 BARE_LINES = SIZED.replace(b"Content-Length: ", b"X-Empty:\r\ncONTENT-lENGTH:\t").replace(b"11\r\n", b"11 \t\r\n")
 CODED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
-
-
-@pytest.fixture(params=[DirectClient, AiohttpClient])
-async def http(request: pytest.FixtureRequest) -> Any:
-    client = request.param(private=True)
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-async def upstream() -> Any:
-    async with Upstream() as server:
-        yield server
 
 
 async def post(http: HttpClient, url: str, timeouts: Timeouts = PATIENT, body: bytes = b"x") -> bytes:

@@ -4,52 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.http1 import DirectClient
 from engine.outbound import UNREACHED, AiohttpClient, HttpClient, Timeouts
+from tests.services import certificates
+from tests.services.certificates import DAY
 
 PATIENT = Timeouts(connect=5, read=5)
-DAY = datetime.timedelta(days=1)
 LARGE = bytes(range(256)) * 8192
 
 
 def certificate(folder: Path, host: str, *, ends: datetime.timedelta = DAY) -> Path:
-    """One that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    try:
-        alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        alternative = x509.DNSName(host)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - 9 * DAY)
-        .not_valid_after(now + ends)
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
+    """And its key, in one file."""
     path = folder / f"{host}.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    path.write_bytes(b"".join(certificates.certificate(host, ends=ends)))
     return path
 
 

@@ -12,6 +12,7 @@ from engine.http1 import DirectClient
 from engine.outbound import Timeouts
 from tests.adapters import upstream as wire
 from tests.adapters.upstream import CUT, Upstream
+from tests.engine.test_client_conformance import post
 
 PATIENT = Timeouts(connect=5, read=5)
 CODED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -22,20 +23,6 @@ async def http() -> Any:
     client = DirectClient(private=True)
     yield client
     await client.close()
-
-
-@pytest.fixture
-async def upstream() -> Any:
-    async with Upstream() as server:
-        yield server
-
-
-async def post(http: DirectClient, url: str) -> bytes:
-    response = await http.post(url, headers={}, body=b"x", timeouts=PATIENT)
-    try:
-        return await response.read()
-    finally:
-        await response.close()
 
 
 async def test_it_never_takes_a_cut_packed_answer_for_a_whole_one(http: DirectClient, upstream: Upstream) -> None:

@@ -17,19 +17,6 @@ PATIENT = Timeouts(connect=5, read=5)
 SHORT = Timeouts(connect=5, read=0.1)
 
 
-@pytest.fixture(params=[DirectClient, AiohttpClient])
-async def http(request: pytest.FixtureRequest) -> Any:
-    client = request.param(private=True)
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-async def upstream() -> Any:
-    async with Upstream() as server:
-        yield server
-
-
 async def post(http: HttpClient, upstream: Upstream, timeouts: Timeouts = PATIENT, **headers: str) -> Any:
     return await http.post(upstream.url, headers=headers, body=b"ping", timeouts=timeouts)
 

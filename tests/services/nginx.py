@@ -8,13 +8,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.services.certificates import certificate
 
 SOURCE = Path(__file__).parents[2] / "deploy" / "nginx"
 START_TIMEOUT = 20.0
@@ -42,7 +38,8 @@ class Nginx:
     def _write(self, servers: Mapping[str, str]) -> None:
         shutil.copytree(SOURCE, self.folder)
         (self.folder / "tls" / "tls.conf.example").rename(self.folder / "tls" / "tls.conf")
-        _certify(self.folder / "tls")
+        for name, part in zip(("fullchain.pem", "privkey.pem"), certificate("localhost"), strict=True):
+            (self.folder / "tls" / name).write_bytes(part)
         replaced = {
             **{f"server {name} ": f"server {address} " for name, address in servers.items()},
             "/etc/nginx/clawdbot": f"{self.folder}/clawdbot",
@@ -96,27 +93,6 @@ class Nginx:
             self._process.terminate()
             self._process.wait(20)
         self._process = None
-
-
-def _certify(folder: Path) -> None:
-    """A certificate of its own for localhost."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "fullchain.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    kind, no = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "privkey.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, kind, no))
 
 
 def _free_ports(count: int) -> list[int]:
