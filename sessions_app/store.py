@@ -187,8 +187,6 @@ class SessionStore:
         model: str = "",
         request: ChatRequest | None = None,
     ) -> list[Message]:
-        if session is None and request is not None and self._windows.has_room(messages, instance, model, request):
-            return list(messages)
         fitted = await self._windows.fit(self._talk(session, messages), instance, model, request)
         if session is not None:
             session.crowded = self._windows.is_crowded(fitted, instance)

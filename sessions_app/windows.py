@@ -7,13 +7,12 @@ they look at every turn and every instance, and what a service reports replaces 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
 from engine import aside
 from engine.aside import Aside
-from engine.types import ChatRequest, Instance, Message
+from engine.types import ChatRequest, Instance
 from sessions_app import vocabularies
 from sessions_app.context import Fitted, Room, Talk
 from sessions_app.families import ANY, Family, family_of
@@ -48,8 +47,12 @@ class Windows:
         window = instance.context_window
         if window is None:
             return talk.everything()
-        rough, room = self._measures(window, instance, model, request)
-        family = rough.family
+        family = family_of(model or instance.upstream_model or instance.name)
+        rough = rough_counter(family)
+        wanted, tools = (request.max_tokens, rough.tools(request.tools)) if request is not None else (None, 0)
+        room = Room.of(window, wanted, tools)
+        if not family.vocabulary:
+            room = room._replace(answer=room.answer + window // SPARE)
         near = (0.0 if exact else NEAR) if family.vocabulary else 1.0
         most = None if exact else talk.most(family)
         if most is not None and most + room.taken <= min(near, self._share) * (room.window - room.answer):
@@ -63,28 +66,6 @@ class Windows:
         size = CHARACTERS * min(tokens, window) if vocabularies.is_loaded(family.vocabulary) else aside.LONG
         return await self._aside.read(size, lambda: talk.fit(room, counter))
 
-    def has_room(self, messages: Sequence[Message], instance: Instance, model: str, request: ChatRequest) -> bool:
-        """Whether `fit` would give just these messages for a conversation that nobody keeps, which then need not be
-        taken apart: an estimate is enough to say so."""
-        if any(message.passing for message in messages):
-            return False
-        window = instance.context_window
-        if window is None:
-            return True
-        rough, room = self._measures(window, instance, model, request)
-        tokens = sum(map(rough.message, messages)) + rough.family.reply
-        return tokens + room.taken <= (room.window - room.answer) * (NEAR if rough.family.vocabulary else 1.0)
-
-    @staticmethod
-    def _measures(window: int, instance: Instance, model: str, request: ChatRequest | None) -> tuple[Counter, Room]:
-        """How an estimate counts for this instance, and the room there is."""
-        rough = rough_counter(family_of(model or instance.upstream_model or instance.name))
-        wanted, tools = (request.max_tokens, rough.tools(request.tools)) if request is not None else (None, 0)
-        room = Room.of(window, wanted, tools)
-        if not rough.family.vocabulary:
-            room = room._replace(answer=room.answer + window // SPARE)
-        return rough, room
-
     def is_crowded(self, fitted: Fitted, instance: Instance) -> bool:
         window = instance.context_window
         return window is not None and (fitted.trimmed or fitted.tokens > self._share * window)
@@ -97,4 +78,4 @@ def rough_counter(family: Family) -> Counter:
 
 def least(talk: Talk) -> int:
     """The tokens of it that no model does without, whichever reads it."""
-    return int(LEAST * talk.least(Counter(ANY, exact=False).message))
+    return int(LEAST * talk.least(rough_counter(ANY).message))
