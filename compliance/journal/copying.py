@@ -43,6 +43,7 @@ _INSERT_KEY: Final = (
 )
 _BAD_VALUES: Final = (TypeError, ValueError, OverflowError, struct.error, AttributeError)
 
+MONTH_PAUSES: Final = (0.0, 0.01, 0.1)  # seconds before each further try at a month that was missing
 UNSURE: Final = 600.0  # seconds in which a commit whose answer was lost may still be seen
 
 Key = tuple[str, str, int]
@@ -78,13 +79,7 @@ class Entries:
             denied = self._grant(rows, claims) if claims else {}
         else:
             with self._sent(rows):
-                try:
-                    denied = self._copy(rows, keys, claims)
-                except psycopg.errors.CheckViolation as error:
-                    if error.diag.constraint_name is not None:
-                        raise
-                    self._make_months(rows)
-                    denied = self._copy(rows, keys, claims)
+                denied = self._copy_into_months(rows, keys, claims)
         self._uncertain.difference_update(map(_key, rows))
         return denied
 
@@ -171,6 +166,19 @@ class Entries:
         except StoreAway:
             self._uncertain.update(map(_key, rows))
             raise
+
+    def _copy_into_months(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
+        """Makes a month that is missing. One that another writer has made can be seen a moment before PostgreSQL tells
+        this connection that the table has it (a transaction is visible before its invalidations are sent)."""
+        for pause in MONTH_PAUSES:
+            try:
+                return self._copy(rows, keys, claims)
+            except psycopg.errors.CheckViolation as error:
+                if error.diag.constraint_name is not None:
+                    raise
+                time.sleep(pause)
+                self._make_months(rows)
+        return self._copy(rows, keys, claims)
 
     def _copy(self, rows: Sequence[Row], keys: Sequence[KeyRow], claims: Sequence[ClaimRow]) -> Denials:
         database = self.database()

@@ -124,6 +124,23 @@ def test_two_writers_make_the_same_month_at_once(journal_database):
         store.close(finished=True)
 
 
+def test_a_month_that_another_has_just_made_is_tried_again(journal_database, monkeypatch):
+    store = PostgresStore(journal_database, "w1")
+    store.beat("")
+    copy, stale = store._entries._copy, [1, 2]
+
+    def copied(*given):
+        if stale:
+            stale.pop()
+            raise psycopg.errors.CheckViolation("no partition found for row")
+        return copy(*given)
+
+    monkeypatch.setattr(store._entries, "_copy", copied)
+    store.append([intent_row(intent(new_turn_id(1_600_000_000)), store.worker)])
+    assert len(rows(journal_database)) == 1 and not stale
+    store.close(finished=True)
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [
