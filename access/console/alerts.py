@@ -92,7 +92,7 @@ class AlertAdmin(ReadOnlyAdmin):
     actions_detail = ["acknowledge"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["name", "owner", "subject", "standing", "measured", "threshold", "began", "fired", "ended", "told",
+        return ["name", "owner", "subject", "state", "measured", "limit_then", "began", "fired", "ended", "told",
                 "last_error", "known_to"]  # fmt: skip
 
     @display(description=_("What"), ordering="kind")
@@ -106,6 +106,10 @@ class AlertAdmin(ReadOnlyAdmin):
     @display(description=_("Measured"))
     def measured(self, alert: Alert) -> str:
         return telling.figure(alert, alert.value) or "—"
+
+    @display(description=_("Threshold"))
+    def limit_then(self, alert: Alert) -> str:
+        return telling.figure(alert, alert.threshold) or "—"
 
     @display(description=_("Since"), ordering="since")
     def began(self, alert: Alert) -> str:

@@ -29,7 +29,7 @@ class InvitationAdmin(ReadOnlyAdmin):
         "email",
         "owner",
         "role",
-        "state",
+        "standing",
         "invited_by",
         "created_at",
         "expires_at",
@@ -49,6 +49,11 @@ class InvitationAdmin(ReadOnlyAdmin):
         if invitation.withdrawn_at is not None:
             return "withdrawn", _("withdrawn")
         return ("expired", _("expired")) if invitation.expires_at <= timezone.now() else ("open", _("open"))
+
+    @display(description=_("State"))
+    def standing(self, invitation: Invitation) -> Any:
+        """The same for the page of one, where there are no labels."""
+        return self.state(invitation)[1]
 
     @admin.action(description=_("Withdraw the chosen invitations"), permissions=["withdraw"])
     def withdraw(self, request: HttpRequest, invitations: ScopedQuerySet[Invitation]) -> None:

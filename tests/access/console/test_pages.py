@@ -33,6 +33,8 @@ from tests.access.console.screens import (
 from tests.cast import ALICE
 
 CHANGE = re.compile(r'href="(/admin/[a-z_/]+/[0-9a-f]+/change/)')
+# A tuple where its label belongs, an object without a name.
+PYTHON = re.compile(r"""\((?:&#x27;|')\w+(?:&#x27;|'), (?:&#x27;|')[^)]*\)</|object at 0x""")
 PAGES = [
     "",
     "store/",
@@ -50,6 +52,7 @@ def page(client: Client, path: str, status: int = 200) -> str:
     text = answer.content.decode()
     assert "<script>alert(1)" not in text, path
     assert "<img src=x" not in text, path
+    assert not PYTHON.search(text), path
     return text
 
 
