@@ -28,6 +28,8 @@ ALSO: Final = ("/console/", "/console/tenants/apikey/", "/console/playground/") 
 SIGNED_OUT: Final = ("/accounts/login/",)
 DESK, PHONE, TALLEST = 1280, 390, 1800
 QUALITY: Final = 55
+# What a background task does once a minute.
+COUNTED: Final = "from compliance.tasks import analyse_journal\nanalyse_journal()\nvalue = None"
 SAID: Final = [
     ("alice", "When does the museum open?"),
     ("alice", "Which plants grow in the shade?"),
@@ -62,6 +64,7 @@ def furnish(product: Product) -> None:
     for user, text in SAID:
         product.ask(text, user=user)
     product.operate(VISIT.format(tenant=product.access["tenant"]))
+    product.operate(COUNTED)
 
 
 def walked(product: Product, browser: Browser, place: str) -> list[tuple[str, str, str]]:
