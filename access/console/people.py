@@ -23,6 +23,11 @@ from tenants import membership, services
 from tenants.models import AtLimit, IpRule, Job, Member, Tenant
 
 FORGETTING = 60.0  # seconds
+STREAMS = _(
+    "Milliseconds, 1 to 50. What a model says within that time leaves as one event, which spares callers "
+    "and workers most of the cost of fast streams. The first piece is never held. A request may ask "
+    "for another interval. Empty: every piece leaves as it comes."
+)
 DEFAULTED = {"at_limit": AtLimit.REFUSE, "share": 1, "time_zone": "UTC"}  # what an empty field means
 
 
@@ -104,11 +109,7 @@ class TenantForm(PlatformForm):
                 "Identical requests of this tenant that run at the same time share one call to the model. Each still "
                 "has its own guard and its own entry in the journal."
             ),
-            "stream_interval": _(
-                "Milliseconds, 1 to 50. What a model says within that time leaves as one event, which spares callers "
-                "and workers most of the cost of fast streams. The first piece is never held. A request may ask "
-                "for another interval. Empty: every piece leaves as it comes."
-            ),
+            "stream_interval": STREAMS,
             "retention_days": _(
                 "Days. Older turns are then removed from the journal for good. 0: they are kept; empty: as the "
                 "platform says (JOURNAL_RETENTION_DAYS)."

@@ -22,6 +22,7 @@ TenantName = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00
 ZoneName = Annotated[str, Meta(min_length=1, max_length=64)]
 AtLimitName = Literal["refuse", "cheaper"]
 Address = Annotated[str, Meta(max_length=500)]
+Milliseconds = Annotated[int, Meta(ge=1, le=50)]
 
 
 class TenantPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -31,11 +32,12 @@ class TenantPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     time_zone: ZoneName | UnsetType = UNSET
     at_limit: AtLimitName | UnsetType = UNSET
     budget_webhook: Address | UnsetType = UNSET
+    stream_interval: Milliseconds | None | UnsetType = UNSET
 
 
 class TenantAnswer(msgspec.Struct, kw_only=True):
     """A tenant. Limits that are null are none; `null` of the others: as the platform says. `body_limit`
-    is in MiB; `budget_webhook` is shown to those who may change it."""
+    is in MiB; `budget_webhook` is shown to those who may change it; `stream_interval` is milliseconds, null: 0."""
 
     slug: str
     name: str
@@ -43,6 +45,7 @@ class TenantAnswer(msgspec.Struct, kw_only=True):
     time_zone: str
     at_limit: AtLimitName
     budget_webhook: str | None
+    stream_interval: int | None
     requests_per_minute: int | None
     tokens_per_minute: int | None
     concurrent_turns: int | None

@@ -17,7 +17,7 @@ from access import schemas
 from access.lean import JsonReply
 from access.management.limit_bodies import Count, LimitsBody, LimitsPatch
 from access.management.operators import OperatorView
-from access.management.own_tenant import AtLimitName, TenantName, ZoneName
+from access.management.own_tenant import AtLimitName, Milliseconds, TenantName, ZoneName
 from access.management.paging import Line, Page, cut, number, one_of, page_of
 from engine.errors import Conflict, NotFound
 from engine.types import Json
@@ -33,7 +33,6 @@ Share = Annotated[int, Meta(ge=1, le=100)]
 Email = Annotated[str, Meta(min_length=3, max_length=254)]
 ModelName = Annotated[str, Meta(max_length=200)]
 Mebibytes = Annotated[int, Meta(ge=2, le=20)]
-Milliseconds = Annotated[int, Meta(ge=1, le=50)]
 
 
 class TenantBody(LimitsBody, kw_only=True, forbid_unknown_fields=True):

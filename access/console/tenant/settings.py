@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from access.console.people import STREAMS
 from access.console.screen import ConsoleForm
 from access.console.tenant.scoped import OnlyRow, here
 from tenants.models import Tenant
@@ -31,12 +32,18 @@ class ZoneInput(UnfoldAdminTextInputWidget):
 class SettingsForm(ConsoleForm):
     class Meta:
         model = Tenant
-        fields = ["name", "time_zone", "at_limit", "budget_webhook"]
-        labels = {"time_zone": _("Time zone"), "at_limit": _("At the limit"), "budget_webhook": _("Budget webhook")}
+        fields = ["name", "time_zone", "at_limit", "budget_webhook", "stream_interval"]
+        labels = {
+            "time_zone": _("Time zone"),
+            "at_limit": _("At the limit"),
+            "budget_webhook": _("Budget webhook"),
+            "stream_interval": _("Events of a stream apart"),
+        }
         help_texts = {
             "time_zone": _("Days and months of budgets and reports, and times in this console."),
             "at_limit": _("What becomes of a turn its budget has no room for."),
             "budget_webhook": _("Told when a budget is used up to four fifths, and when it is used up."),
+            "stream_interval": STREAMS,
         }
         widgets = {"time_zone": ZoneInput(attrs={"autocomplete": "off"})}
 
@@ -50,6 +57,7 @@ class OwnSettings(OnlyRow):
     fieldsets = [
         (None, {"fields": ["name", "slug", "time_zone"]}),
         (_("Budgets"), {"fields": ["at_limit", "budget_webhook"]}),
+        (_("Streams"), {"fields": ["stream_interval"]}),
         (_("Set by the platform"), {"fields": ["retention", "session_life", "legal_hold", "created_at"]}),
     ]
     change_form_outer_after_template = "tenant/settings_after.html"

@@ -26,7 +26,16 @@ PRIVILEGED = frozenset(
      "result_name", "subject", "requested_by", "erased_at", "accepted_at"}
 )  # fmt: skip
 OF_ITSELF = frozenset(
-    {"name", "time_zone", "at_limit", "budget_webhook", "language", "summary_model", "profile_template"}
+    {
+        "name",
+        "time_zone",
+        "at_limit",
+        "budget_webhook",
+        "stream_interval",
+        "language",
+        "summary_model",
+        "profile_template",
+    }
 )
 TENANTS = frozenset(field.name for field in Tenant._meta.concrete_fields) - OF_ITSELF
 SITE = tenant_site()

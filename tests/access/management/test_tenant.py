@@ -14,7 +14,7 @@ async def test_it_shows_and_changes_the_callers_tenant(site):
     shown = (await site.alice.get("/api/tenant")).json
     assert (shown["slug"], shown["name"], shown["time_zone"], shown["at_limit"]) == ("acme", "Acme", "UTC", "refuse")
     change = {"name": "Acme & Söhne", "time_zone": "Asia/Shanghai", "at_limit": "cheaper",
-              "budget_webhook": "https://example.com/hook?token=s3cret"}  # fmt: skip
+              "budget_webhook": "https://example.com/hook?token=s3cret", "stream_interval": 20}  # fmt: skip
     for _ in range(2):
         assert (await site.alice.request("PATCH", "/api/tenant", change)).json == {**shown, **change}
     assert (await site.rows(acme)).time_zone == "Asia/Shanghai"
@@ -34,6 +34,9 @@ async def test_it_shows_and_changes_the_callers_tenant(site):
         ({"at_limit": "never"}, "at_limit"),
         ({"budget_webhook": "javascript:alert(1)"}, "budget_webhook"),
         ({"budget_webhook": None}, "budget_webhook"),
+        ({"stream_interval": 0}, "stream_interval"),
+        ({"stream_interval": 51}, "stream_interval"),
+        ({"stream_interval": "20"}, "stream_interval"),
         ({"slug": "globex"}, "slug"),
         ({"is_active": False}, "is_active"),
         ({"money_per_day": 1e6}, "money_per_day"),

@@ -272,6 +272,8 @@ def test_it_saves_the_web_chat_and_previews_it(cast: SimpleNamespace, alice: Cli
         ({"time_zone": "../../etc/passwd"}, "time_zone"),
         ({"at_limit": "explode"}, "at_limit"),
         ({"budget_webhook": "javascript:alert(1)"}, "budget_webhook"),
+        ({"stream_interval": "0"}, "stream_interval"),
+        ({"stream_interval": "51"}, "stream_interval"),
     ],
 )
 def test_it_refuses_wrong_settings_at_the_field(
@@ -286,14 +288,16 @@ def test_it_saves_its_settings_and_nothing_the_platform_decides(
 ) -> None:
     page = f"/console/tenants/tenant/{cast.acme.pk}/change/"
     posted = {"name": NAUGHTY, "time_zone": "Asia/Shanghai", "at_limit": "cheaper", "budget_webhook": "https://a.example/b",
+              "stream_interval": "20", "coalesce": "on",
               "slug": "other", "is_active": "", "requests_per_minute": 9, "money_per_day": 9, "share": 100,
               "body_limit": 20, "store_url": "redis://x", "retention_days": 1, "legal_hold": "on"}  # fmt: skip
     before = Tenant.objects.get(pk=cast.acme.pk)
     assert alice.post(page, posted).status_code == 302
     now = Tenant.objects.get(pk=cast.acme.pk)
     assert (now.name, now.time_zone, now.at_limit) == (NAUGHTY, "Asia/Shanghai", "cheaper")
+    assert now.stream_interval == 20
     for name in ("slug", "is_active", "requests_per_minute", "money_per_day", "share", "store_url", "retention_days",
-                 "legal_hold", "body_limit"):  # fmt: skip
+                 "legal_hold", "body_limit", "coalesce"):  # fmt: skip
         assert getattr(now, name) == getattr(before, name), name
     assert "https://a.example/b" in alice.get(page).content.decode()
     assert "https://a.example/b" not in as_role("auditor").get(page).content.decode()
