@@ -318,6 +318,7 @@ class StreamedAnswer(Answer):
             return None
         if len(chunks) != number:
             return None
+        self._parser.passed()
         deltas = []
         for chunk in chunks:
             if chunk.usage is not None:
