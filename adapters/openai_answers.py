@@ -350,16 +350,11 @@ class StreamedAnswer(Answer):
                 self._note(chunk)
         self._done = done
         if self.verbatim is not None:
-            self._keep(lines.split(b"\n"), chunks)
+            if number == 1:
+                self.verbatim.add(lines, bool(deltas))
+            else:
+                self.verbatim.add_lines(lines, [bool(one.choices and one.choices[0].delta.content) for one in chunks])
         return deltas
-
-    def _keep(self, lines: list[bytes], chunks: list[_TextChunk]) -> None:
-        assert self.verbatim is not None
-        if len(lines) != len(chunks):
-            self.verbatim.spoil()
-            return
-        for line, chunk in zip(lines, chunks, strict=True):
-            self.verbatim.add(line, bool(chunk.choices and chunk.choices[0].delta.content))
 
     def finish(self) -> Iterator[Delta]:
         """Raises UpstreamError when the stream was cut off: neither a finish reason nor the end was said."""

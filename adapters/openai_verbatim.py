@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
@@ -23,6 +24,7 @@ from engine.types import Delta, Json
 OWN: Final = frozenset({"id", "object", "created", "model", "usage", "error", "clawdbot"})
 REASONS: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
 ENDED_OR_NOT: Final = REASONS | {None}
+STRING_OR_NONE: Final = (str, type(None))
 SPOKEN: Final = ("content", "reasoning_content", "refusal")
 GROWING: Final = (b'"content":', b'"reasoning_content":', b'"arguments":')  # a stream's texts
 PADDING: Final = b'"obfuscation":'  # OpenAI's, so that nobody tells tokens by the sizes of events
@@ -30,7 +32,10 @@ TEXT: Final = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+')  # wit
 PAD: Final = re.compile(rb"[A-Za-z0-9]*+")
 MOST_SILENT: Final = 256  # events that say nothing are kept for the next one that does
 
+INDEX: Final = attrgetter("index")
+
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -81,25 +86,67 @@ class Verbatim:
 
     def add(self, data: bytes, spoke: bool) -> None:
         """An event that was read, as it came; `spoke`: something was said in it."""
-        if self._pieces is None:
+        pieces, shape = self._pieces, self._shape
+        if pieces is None:
             return
-        piece = self._alike(data) if self._shape is not None else None
-        if piece is not None:
-            self._pieces.append(piece)
+        if shape is not None and data.startswith(shape.head) and (piece := self._alike(shape, data)) is not None:
+            pieces.append(piece)
+            if spoke:
+                return
         elif not self._look(data, spoke):
             self._pieces = None
-        if self._pieces is not None and len(self._pieces) > MOST_SILENT and not spoke:
+        if not spoke and self._pieces is not None and len(self._pieces) > MOST_SILENT:
             self._pieces = None
+
+    def add_lines(self, lines: bytes, spoke: Sequence[bool]) -> None:
+        """The same for events that are a line each, as many as there are in `spoke`."""
+        found = lines.split(b"\n")
+        if len(found) != len(spoke):
+            self._pieces = None
+            return
+        number = tries = 0
+        while number < len(found):
+            taken = 0
+            if self._shape is not None and tries < 2:  # each may look at all of them
+                tries += 1
+                taken = self._add_alike(found, number)
+            if not taken:
+                self.add(found[number], spoke[number])
+            number += taken or 1
+
+    def _add_alike(self, found: Sequence[bytes], number: int) -> int:
+        """Takes the events from that one on that differ in their texts alone, all at once; how many."""
+        shape, pieces = self._shape, self._pieces
+        if shape is None or pieces is None or shape.padded or self._alike(shape, found[number]) is None:
+            return 0
+        stop = len(found)
+        while not (found[stop - 1].startswith(shape.head) and found[stop - 1].endswith(shape.tail)):
+            stop -= 1  # to that one at the latest
+        begin, end = len(shape.head), -len(shape.tail)
+        texts = [line[begin:end] for line in found[number:stop]]
+        between = shape.tail + b"\n" + shape.head
+        if shape.head + between.join(texts) + shape.tail != b"\n".join(found[number:stop]):
+            return 0
+        together = b'"'.join(texts)  # no sign of UTF-8 goes across a quotation mark
+        if not _is_utf8(together):
+            return 0
+        if (b"\\" in together or together.count(b'"') != len(texts) - 1) and not all(map(TEXT.fullmatch, texts)):
+            return 0
+        pieces += [shape.before + text + shape.after for text in texts]
+        return len(texts)
 
     def burst(self, deltas: Sequence[Delta]) -> list[bytes] | None:
         """The members of the events since the last call, in which this was said."""
         pieces, self._pieces = self._pieces, []
-        said = {delta.index for delta in deltas}
+        if pieces is not None and not self._roles and len(deltas) == 1 and deltas[0].index in self._begun:
+            return pieces  # as nearly always
+        said = set(map(INDEX, deltas))
         if pieces is None or not said <= self._begun | self._roles:  # the first of a choice says its role
             self._begun |= said
             self._roles.clear()
             return None
         self._begun |= self._roles
+        self._roles.clear()
         return pieces
 
     def end(self, choices: Collection[int]) -> list[bytes] | None:
@@ -139,7 +186,9 @@ class Verbatim:
             return False
         if not self._is_discreet(body, members, [choice["delta"] for choice in choices]):
             return False
-        self._roles |= {choice["index"] for choice in choices if choice["delta"].get("role")}
+        roles = {choice["index"] for choice in choices if choice["delta"].get("role")}
+        first = not roles <= self._roles | self._begun  # nothing else of these choices is like it
+        self._roles |= roles
         ended = {choice["index"] for choice in choices if choice.get("finish_reason")}
         if ended and (spoke or len(ended) != len(choices)):
             return False  # what was said leaves at once, its end not before it is on record
@@ -149,32 +198,34 @@ class Verbatim:
             return len(self._ends) <= MOST_SILENT
         assert self._pieces is not None
         self._pieces.append(members)
-        self._shape = _shape(data, members)
+        self._shape = None if first else _shape(data, members)
         return True
 
-    def _alike(self, data: bytes) -> bytes | None:
-        """An event that differs in its text alone from one that was fit."""
-        assert self._shape is not None
-        head, tail, before, after, padded = self._shape
-        pad = b""
+    @staticmethod
+    def _alike(shape: _Shape, data: bytes) -> bytes | None:
+        """An event that differs in its text alone from one that was fit; it may, by its head."""
+        head, tail, before, after, padded = shape
+        stop, pad = len(data) - len(tail), b""
         if padded:
             stop = data.rfind(tail, len(head))
-            pad = data[stop + len(tail) :]
-            if stop < 0 or not pad.endswith(b'"}') or not PAD.fullmatch(pad, 0, len(pad) - 2):
+            pad = data[stop + len(tail) : -1]
+            if stop < 0 or not data.endswith(b'"}') or not PAD.fullmatch(pad, 0, len(pad) - 1):
                 return None
-            pad = pad[:-1]
-        else:
-            stop = len(data) - len(tail)
-        if not data.startswith(head) or not data.endswith(tail, stop, stop + len(tail)):
+        elif not data.endswith(tail):
             return None
-        if not TEXT.fullmatch(data, len(head), stop):
+        if stop < len(head):
             return None
         text = data[len(head) : stop]
-        return before + text + after + pad if _is_utf8(text) else None
+        if (b"\\" in text or b'"' in text) and not TEXT.fullmatch(text):
+            return None
+        return before + text + after + pad if text.isascii() or _is_utf8(text) else None
 
     def _fit(self, data: bytes) -> tuple[Json, bytes] | None:
         """A body and its members that may go on; None where no two readers need agree on what it says."""
         try:
+            body = _decode(data)
+            if _encode(body) == data:  # as most services spell: then so are its parts, and none was lost
+                return body, _encode({name: value for name, value in body.items() if name not in OWN})[1:-1]
             body, members = _strict(data.decode()), _members(data)
         except (ValueError, RecursionError):
             return None
@@ -202,12 +253,13 @@ def _is_piece(choice: Any) -> bool:
         isinstance(choice, dict)
         and type(choice.get("index")) is int
         and isinstance(choice.get("delta"), dict)
-        and choice.keys().isdisjoint(("message", "text"))
+        and "message" not in choice
+        and "text" not in choice
         and choice.get("usage") is None
         and choice.get("finish_reason", "none") in ENDED_OR_NOT
         and choice["delta"].get("role", "assistant") in ("assistant", None)
         and _is_said(choice["delta"])
-        and all(map(_is_fragment, choice["delta"].get("tool_calls") or ()))
+        and (not (calls := choice["delta"].get("tool_calls")) or all(map(_is_fragment, calls)))
     )
 
 
@@ -228,8 +280,11 @@ def _is_whole(choice: Any) -> bool:
 
 def _is_said(said: Json) -> bool:
     """Content in parts, reasoning by another name and the one call of the older form are told in one form to all."""
-    return all(isinstance(said.get(name), str | None) for name in SPOKEN) and not (
-        said.get("reasoning") or said.get("function_call")
+    return (
+        isinstance(said.get("content"), STRING_OR_NONE)
+        and isinstance(said.get("reasoning_content"), STRING_OR_NONE)
+        and isinstance(said.get("refusal"), STRING_OR_NONE)
+        and not (said.get("reasoning") or said.get("function_call"))
     )
 
 

@@ -10,6 +10,7 @@ this format too and nothing between changes the answer, its own members go on as
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 
 import orjson
 
@@ -27,6 +28,7 @@ COMPLETIONS = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
 MODEL = "/v1/models/{id}"
+INDEX = attrgetter("index")
 STREAM_END = b"data: [DONE]\n\n"
 
 
@@ -155,9 +157,9 @@ class ChunkStream:
     def together(self, burst: Burst) -> bytes:
         if burst.verbatim is None or self._older:
             return b"".join(map(self.chunk, burst.deltas))
-        for delta in burst.deltas:
-            if delta.index not in self._text_before:
-                self._begin(delta.index)
+        if len(burst.deltas) > 1 or burst.deltas[0].index not in self._text_before:
+            for index in set(map(INDEX, burst.deltas)).difference(self._text_before):
+                self._begin(index)
         return self._passed_on(burst.verbatim)
 
     def _passed_on(self, events: list[bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -165,3 +166,14 @@ def test_silent_events_are_kept_for_a_while_only() -> None:
         verbatim.add(role, spoke=False)
     assert verbatim._pieces is None
     assert verbatim.burst([Delta("a")]) is None and verbatim.burst([Delta("b")]) == []
+
+
+def test_many_events_that_differ_take_time_by_their_number_alone() -> None:
+    """Each is looked at closely; looking for others like it does not begin again with each."""
+    event = '{"choices":[{"index":0,"delta":{"role":"assistant","content":"a"},"finish_reason":null}],"x":%d}'
+    lines = "\n".join(event % (number % 2) for number in range(20_000)).encode()
+    verbatim = Verbatim("shown", (), streamed=True)
+    began = time.process_time()
+    verbatim.add_lines(lines, [True] * 20_000)
+    assert time.process_time() - began < 20
+    assert len(verbatim.burst([Delta("a")]) or ()) == 20_000
