@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.logprobs import Token
+from adapters.openai_verbatim import Verbatim
 from adapters.refusals import broken_stream, refused_in_body
 from adapters.sse import EventParser, as_lines
 from engine.errors import UpstreamError
@@ -288,14 +289,28 @@ class Answer:
 
 
 class StreamedAnswer(Answer):
-    """An answer that arrives as server-sent events: `feed` each piece as it comes, `finish` when no more does."""
+    """An answer that arrives as server-sent events: `feed` each piece as it comes, `finish` when no more does; or in
+    one piece, for `read`. `verbatim` keeps its bytes, where they may go on."""
 
-    __slots__ = ("_parser", "_size")
+    __slots__ = ("_parser", "_size", "verbatim")
 
-    def __init__(self, secret: str = "") -> None:
+    def __init__(self, secret: str = "", verbatim: Verbatim | None = None) -> None:
         super().__init__(secret)
         self._parser = EventParser()
         self._size = 0
+        self.verbatim = verbatim
+
+    def read(self, data: bytes) -> list[Delta]:
+        deltas = super().read(data)
+        if self.verbatim is not None:
+            self.verbatim.whole(data)
+        return deltas
+
+    def end(self) -> End:
+        end = super().end()
+        if self.verbatim is None or (kept := self.verbatim.end(end.finish_reasons)) is None:
+            return end
+        return msgspec.structs.replace(end, verbatim=kept)
 
     def feed(self, piece: bytes) -> Iterable[Delta]:
         self._size += len(piece)
@@ -318,6 +333,7 @@ class StreamedAnswer(Answer):
             return None
         if len(chunks) != number:
             return None
+        self._parser.passed()
         deltas = []
         for chunk in chunks:
             if chunk.usage is not None:
@@ -333,12 +349,20 @@ class StreamedAnswer(Answer):
             if (chunk.id, chunk.model, chunk.system_fingerprint) != (self._id, self._model, self._fingerprint):
                 self._note(chunk)
         self._done = done
+        if self.verbatim is not None:
+            if number == 1:
+                self.verbatim.add(lines, bool(deltas))
+            else:
+                self.verbatim.add_lines(lines, [bool(one.choices and one.choices[0].delta.content) for one in chunks])
         return deltas
 
     def finish(self) -> Iterator[Delta]:
         """Raises UpstreamError when the stream was cut off: neither a finish reason nor the end was said."""
         if not self.finished:
-            yield from self._read_all(self._parser.rest())
+            for delta in self._read_all(self._parser.rest()):
+                if self.verbatim is not None:
+                    self.verbatim.spoil()  # nobody asks for a burst any more
+                yield delta
         if not self.finished:
             raise UpstreamError("The model's service ended its answer without finishing it.")
 
@@ -346,7 +370,10 @@ class StreamedAnswer(Answer):
         for data in events:
             if self.done:
                 return
-            yield from self.read(data)
+            deltas = super().read(data)
+            if self.verbatim is not None and not self._done:
+                self.verbatim.add(data, bool(deltas))
+            yield from deltas
 
 
 def _spelled(value: Any) -> str:

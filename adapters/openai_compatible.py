@@ -9,11 +9,13 @@ from adapters import openai_embeddings, openai_requests
 from adapters.base import AdapterConfig
 from adapters.openai_answers import StreamedAnswer
 from adapters.openai_requests import Options
+from adapters.openai_verbatim import Verbatim
 from adapters.service import AnswerReader, HttpAdapter, Outgoing, address, options_of, sendable
 from engine.outbound import HttpClient
-from engine.types import EmbedCall, Embedded, ModelCall
+from engine.types import Burst, Delta, EmbedCall, Embedded, ModelCall
 
 SUFFIXES: Final = ("/chat/completions", "/chat", "/completions", "/embeddings")
+SPOKEN_AT: Final = "openai"  # the edge whose callers are answered in this format
 CREDENTIALS: Final = {
     "bearer": ("Authorization", "Bearer "),
     "api-key": ("api-key", ""),
@@ -60,7 +62,16 @@ class OpenAICompatibleAdapter(HttpAdapter):
         return Outgoing(self._url, self._headers, self._body(call))
 
     def _answer(self, call: ModelCall) -> AnswerReader:
-        return StreamedAnswer(self.config.api_key)
+        asked = call.request
+        if not call.shown_as or asked.edge != SPOKEN_AT or not self._options.verbatim:
+            return StreamedAnswer(self.config.api_key)
+        hidden = (self.config.api_key, call.model)
+        return StreamedAnswer(self.config.api_key, Verbatim(call.shown_as, hidden, asked.stream))
+
+    def _together(self, answer: AnswerReader, deltas: list[Delta]) -> Delta | Burst:
+        verbatim = answer.verbatim if isinstance(answer, StreamedAnswer) else None
+        kept = verbatim.burst(deltas) if verbatim is not None else None
+        return super()._together(answer, deltas) if kept is None else Burst(deltas, verbatim=kept)
 
     def _body(self, call: ModelCall) -> bytes:
         return openai_requests.body(call, self._options)

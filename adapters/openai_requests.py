@@ -27,7 +27,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     (`FOREIGN`) are; `instructions`: whose a developer's messages are
     said to be; `omit`: wishes that this service does not know, left out; `refuse`: what it cannot do, refused before it
     is asked; `rename`: parameters by other names; `call_id_length`: ids of calls are so many letters and digits;
-    `fields`: more of the body."""
+    `fields`: more of the body; `verbatim`: callers of this format are given an answer's own bytes (see
+    `adapters.openai_verbatim`)."""
 
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     send_reasoning: bool | Literal["open_turn"] = False
@@ -43,6 +44,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rename: dict[str, str] = {}
     call_id_length: Annotated[int, Meta(ge=8, le=64)] | None = None
     fields: Json = {}
+    verbatim: bool = True
 
 
 def body(call: ModelCall, options: Options) -> bytes:

@@ -123,7 +123,7 @@ class HttpAdapter(BaseModelAdapter):
                 async for chunk in chunks:
                     deltas, failure = _taken(answer, chunk)
                     if deltas:
-                        yield deltas[0] if len(deltas) == 1 else Burst(deltas)
+                        yield self._together(answer, deltas)
                     if failure is not None:
                         raise failure
                     if answer.done:
@@ -146,6 +146,10 @@ class HttpAdapter(BaseModelAdapter):
             yield answer.end()
         finally:
             await response.close()
+
+    def _together(self, answer: AnswerReader, deltas: list[Delta]) -> Delta | Burst:
+        """What arrived together. A format that may hand on bytes does it here."""
+        return deltas[0] if len(deltas) == 1 else Burst(deltas)
 
     async def _whole(self, url: str, body: bytes, max_bytes: int = MAX_BODY) -> bytes:
         """The body of an answer in one piece."""

@@ -219,7 +219,7 @@ class Caller:
             size, lambda: self._privacy.mask(turn.principal, messages, asked)
         )
         turn.personal = turn.restorer.counts if turn.restorer is not None else {}
-        return ModelCall(route.upstream_model, masked, request)
+        return ModelCall(route.upstream_model, masked, request, route.model if turn.passes else "")
 
     # 8 to 10 -----------------------------------------------------------------------------------------------------
 

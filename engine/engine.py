@@ -28,7 +28,7 @@ from engine.idempotency import Never, Once, Recorded, Repeats, embeddings_of, re
 from engine.ports import Answers, Guard, Journal, Limiter, Meter, Plugins, Privacy, Router, Sessions
 from engine.privacy import OpenPrivacy
 from engine.rounds import Rounds
-from engine.spacing import Spaced, spaced
+from engine.spacing import Spaced, spaced, spacing
 from engine.tracing import NO_TRACER, Tracer, follow
 from engine.turn import Turn
 from engine.types import Burst, ChatRequest, Delta, Done, Embeddings, End, Event, Message, Principal, Start
@@ -193,7 +193,7 @@ class Engine:
                 pending = [as_delta(choice) for choice in turn.answered()]
             else:
                 watched = self.checkpoints.watch(turn)
-                events = spaced(turn, upstream, self._interval)
+                events = spaced(turn, upstream)
                 async with aclosing(events):
                     yield turn.start()
                     if turn.needs_full_response:
@@ -327,6 +327,7 @@ class Engine:
         """Up to the first event of the model, with the intent durable. Without that event: it is to be asked for.
         (None, None): a plugin answered."""
         turn.output = self.guard.output(turn.principal)
+        turn.spaced = spacing(turn, self._interval)
         if turn.answered():
             turn.source = "plugin"
             turn.refused = {"features": found} if (found := metadata.facts(turn.features)) else {}

@@ -25,16 +25,19 @@ MOST: Final = 256  # deltas that are held at once, where a source has them all a
 Pull = Generator[Any, Any, Delta | Burst | End]
 
 
-def spaced(turn: Turn, upstream: Upstream, interval: Callable[[int], int]) -> Upstream | Spaced:
-    """What leaves in fewer pieces where that is wanted. `interval`: the milliseconds a tenant wants where its request
-    does not say."""
+def spacing(turn: Turn, interval: Callable[[int], int]) -> int:
+    """The milliseconds between two pieces of the turn's answer, 0: as they come. `interval`: those a tenant wants where
+    its request does not say."""
     request = turn.request
     if not request.stream or turn.needs_full_response:
-        return upstream
+        return 0
     wanted = request.stream_interval
-    if wanted is msgspec.UNSET:
-        wanted = interval(turn.principal.tenant_id)
-    return Spaced(upstream, wanted / 1000, turn.fold) if wanted else upstream
+    return interval(turn.principal.tenant_id) if wanted is msgspec.UNSET else wanted
+
+
+def spaced(turn: Turn, upstream: Upstream) -> Upstream | Spaced:
+    """What leaves in fewer pieces where that is wanted."""
+    return Spaced(upstream, turn.spaced / 1000, turn.fold) if turn.spaced else upstream
 
 
 class Spaced:

@@ -55,7 +55,7 @@ class Turn:
         "cut", "cuts", "decided", "end", "ended", "entered", "expected", "fold", "id", "intended", "keep", "messages",
         "metadata", "output", "over_budget", "parent", "personal", "plugins", "policy", "principal", "refused",
         "request", "reservation", "restorer", "retries", "retrying", "room", "rounds", "route", "session", "source",
-        "stage", "started", "time", "trace", "tries", "ttft", "unanswered", "vectors", "verdicts", "waited",
+        "spaced", "stage", "started", "time", "trace", "tries", "ttft", "unanswered", "vectors", "verdicts", "waited",
     )  # fmt: skip
 
     def __init__(
@@ -77,8 +77,7 @@ class Turn:
         self.cuts = Cuts() if request.resumable else None
         self.constraints = Constraints()
         self.source: Source = "model"
-        self.tries = 0  # instances asked, one way or another,
-        self.attempts = 0  # and calls of its own among them
+        self.tries = self.attempts = 0  # instances asked, one way or another, and calls of its own among them
         self.retries: list[Retry] = []
         self.retrying = False
         self.policy: CachePolicy | None = None  # of kept answers and shared calls, where the request may be repeated
@@ -93,6 +92,7 @@ class Turn:
         self.room = NO_END  # bytes of an answer that what is set aside is enough for,
         self.over_budget: BudgetExceeded | None = None  # why a cheaper instance is looked for,
         self.cheaper = 0  # and how often it was
+        self.spaced = 0  # milliseconds between two pieces of its stream
         self.cut = False  # where the answer ended since a budget had no more
         self.unanswered = Usage()  # what has to be paid for a call that was left before its first token
         self.output: OutputGuard | None = None
@@ -139,6 +139,19 @@ class Turn:
         return self.parent is None and not self.needs_full_response and not self.sees_deltas
 
     @property
+    def passes(self) -> bool:
+        """Whether nobody changes its answer or looks at it: no words, no plugins, no personal data, nobody who keeps or
+        shares it, and it leaves as it comes."""
+        return (
+            self.takes_bursts
+            and self.policy is None
+            and self.restorer is None
+            and not self.spaced
+            and self.output is not None
+            and self.output.held is None
+        )
+
+    @property
     def sees_deltas(self) -> bool:
         return self.plugins is not None and self.plugins.sees_deltas
 
@@ -166,6 +179,8 @@ class Turn:
             return self.release(event)
         assert type(event) is Burst
         said = self.release_whole(event.deltas[0]) if event.last else self.release_all(event.deltas)
+        if said is event.deltas:  # untouched, and so are its bytes
+            return event
         if len(said) > 1:
             return Burst(said)
         return said[0] if said else None
@@ -275,6 +290,7 @@ class Turn:
             ended=self.ended,
             stop_sequence=self.end.stop_sequence if self.end else None,
             metadata=self.metadata,
+            verbatim=self.end.verbatim if self.end and not (self.blocked or self.cut) else None,
         )
 
     def intent(self) -> Intent:

@@ -188,11 +188,14 @@ class Constraints(msgspec.Struct):
 
 class ModelCall(msgspec.Struct, frozen=True):
     """What an adapter is given: the final upstream request. `messages` are trimmed and filtered, `model` is the name
-    the model's service knows; sampling parameters are read from `request`."""
+    the model's service knows; sampling parameters are read from `request`. `shown_as`: the model's public name, where
+    nothing between adapter and edge is going to change the answer or look at it; then its bytes may go through as they
+    came."""
 
     model: str
     messages: list[Message]
     request: ChatRequest
+    shown_as: str = ""
 
 
 class EmbedCall(msgspec.Struct, frozen=True):
@@ -227,16 +230,20 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Burst(msgspec.Struct, frozen=True):
-    """Two or more deltas that arrived together, in their order; or the `last` one, which only the End follows."""
+    """Two or more deltas that arrived together, in their order; or the `last` one, which only the End follows; or one
+    and more with their bytes. `verbatim` says the same in the caller's own format, as it came: an event's members, with
+    the commas between them, but for those that are the gateway's. Whoever makes other deltas of these drops it."""
 
     deltas: list[Delta]
     last: bool = False
+    verbatim: list[bytes] | None = None
 
 
 class End(msgspec.Struct, frozen=True):
     """The last an adapter yields: a finish reason a choice (`stop length tool_calls content_filter`), the usage.
     `stop_sequence`: the one of the request's that ended the answer, where the service says so, `model` the one that
-    answered."""
+    answered. `verbatim`: as in a Burst, of all that followed the last of them and ends every choice; or of a whole
+    answer."""
 
     finish_reasons: dict[int, str]
     usage: Usage | None = None
@@ -244,6 +251,7 @@ class End(msgspec.Struct, frozen=True):
     system_fingerprint: str | None = None
     stop_sequence: str | None = None
     model: str | None = None
+    verbatim: list[bytes] | None = None
 
 
 # What the engine yields -------------------------------------------------------------------------------------------
@@ -287,7 +295,8 @@ class Done(msgspec.Struct, frozen=True):
     """The terminal event: everything the client was sent, folded. Its completion entry is durable.
 
     `route` is `{"instance", "rules", "decision"}`; `decision` is the turn's id. `ended`: when the answer was complete.
-    `usage` is that of all rounds with the model, `metadata` what plugins have to say, by their names.
+    `usage` is that of all rounds with the model, `metadata` what plugins have to say, by their names. `verbatim`: the
+    End's, where the answer ended with it.
     """
 
     id: str
@@ -301,6 +310,7 @@ class Done(msgspec.Struct, frozen=True):
     ended: float = 0.0
     stop_sequence: str | None = None
     metadata: Json = {}
+    verbatim: list[bytes] | None = None
 
     @property
     def message(self) -> Message:

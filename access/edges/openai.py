@@ -3,12 +3,14 @@ callable.
 
 Source: OpenAI's API reference (chat completions, their chunks, models, errors). What its clients need beyond that:
 `finish_reason` before every end of a stream, one id for all chunks, `logprobs`, `refusal` and `error.param` present
-even where they are null. The frequent bytes are templates around one encoded string.
+even where they are null. The frequent bytes are templates around one encoded string. Where the model's service speaks
+this format too and nothing between changes the answer, its own members go on as they came (`engine.types.Burst`).
 """
 
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 
 import orjson
 
@@ -26,6 +28,7 @@ COMPLETIONS = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
 MODEL = "/v1/models/{id}"
+INDEX = attrgetter("index")
 STREAM_END = b"data: [DONE]\n\n"
 
 
@@ -60,7 +63,10 @@ class OpenAIEdge(WireEdge):
                 return
             start, done = await answer_whole(self._parts, principal, request)
             watcher.close()
-            await call.answer(completion(done, older), call.about(start))
+            if older or done.verbatim is None:
+                await call.answer(completion(done, older), call.about(start))
+            else:
+                await call.answer(passed_on(done, done.verbatim), call.about(start))
 
     async def _stream(
         self, call: Call, watcher: Watcher, principal: Principal, request: ChatRequest, older: bool
@@ -72,7 +78,7 @@ class OpenAIEdge(WireEdge):
                 if type(event) is Delta:
                     await call.write(stream.chunk(event))
                 elif type(event) is Burst:
-                    await call.write(b"".join(map(stream.chunk, event.deltas)))
+                    await call.write(stream.together(event))
                 elif type(event) is Done:
                     self._parts.watching.tell(principal, start)
                     watcher.close()
@@ -122,7 +128,7 @@ class ChunkStream:
     """The chunks of one stream. The role comes with the first delta of each choice. `older`: see
     `access.older_functions`."""
 
-    __slots__ = ("_after", "_before", "_include_usage", "_older", "_text_after", "_text_before")
+    __slots__ = ("_after", "_before", "_head", "_include_usage", "_older", "_tail", "_text_after", "_text_before")
 
     def __init__(self, start: Start, include_usage: bool, older: bool = False) -> None:
         head = orjson.dumps(
@@ -133,7 +139,9 @@ class ChunkStream:
                 "model": start.model,
             }
         )
-        self._before = b"data: " + head[:-1] + b',"choices":['
+        self._head = b"data: " + head[:-1] + b","
+        self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
+        self._before = self._head + b'"choices":['
         self._after = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage
         self._older = older
@@ -146,10 +154,25 @@ class ChunkStream:
             return before + orjson.dumps(delta.content) + self._text_after
         return self._whole(delta.index, self._delta(delta), delta.logprobs, None)
 
+    def together(self, burst: Burst) -> bytes:
+        if burst.verbatim is None or self._older:
+            return b"".join(map(self.chunk, burst.deltas))
+        if len(burst.deltas) > 1 or burst.deltas[0].index not in self._text_before:
+            for index in set(map(INDEX, burst.deltas)).difference(self._text_before):
+                self._begin(index)
+        return self._passed_on(burst.verbatim)
+
+    def _passed_on(self, events: list[bytes]) -> bytes:
+        """Events as they came, around which is what the gateway says of them."""
+        return self._head + (self._tail + self._head).join(events) + self._tail
+
+    def _begin(self, index: int) -> None:
+        self._text_before[index] = b'%b{"index":%d,"delta":{"content":' % (self._before, index)
+
     def _delta(self, delta: Delta) -> Json:
         body: Json = {}
         if delta.index not in self._text_before:
-            self._text_before[delta.index] = b'%b{"index":%d,"delta":{"content":' % (self._before, delta.index)
+            self._begin(delta.index)
             body = {"role": "assistant", "content": delta.content, "refusal": delta.refusal}
         elif delta.content is not None:
             body["content"] = delta.content
@@ -171,15 +194,20 @@ class ChunkStream:
         """Every choice's finish reason, with the last what plugins have to say; the usage where it was asked for, and
         the end mark."""
         pieces = []
-        for choice in done.choices:
-            first = {} if choice.index in self._text_before else {"role": "assistant", "content": "", "refusal": None}
-            pieces.append(self._whole(choice.index, first, None, choice.finish_reason))
+        if done.verbatim is not None and not self._older:
+            pieces.append(self._passed_on(done.verbatim))
+        else:
+            pieces += map(self._ended, done.choices)
         if done.metadata:
             pieces[-1] = b'%b,"clawdbot":%b}\n\n' % (pieces[-1][:-3], orjson.dumps(events.vendor(done)))
         if self._include_usage:
             usage = orjson.dumps(events.usage(done.usage))
             pieces.append(b'%b],"usage":%b}\n\n' % (self._before, usage))
         return b"".join([*pieces, STREAM_END])
+
+    def _ended(self, choice: Choice) -> bytes:
+        first = {} if choice.index in self._text_before else {"role": "assistant", "content": "", "refusal": None}
+        return self._whole(choice.index, first, None, choice.finish_reason)
 
 
 def _only_content(delta: Delta) -> bool:
@@ -194,19 +222,31 @@ def _only_content(delta: Delta) -> bool:
 
 def completion(done: Done, older: bool = False) -> Json:
     """The whole answer, a `chat.completion`."""
-    body: Json = {
-        "id": f"chatcmpl-{done.id}",
-        "object": "chat.completion",
-        "created": done.created,
-        "model": done.model,
-        "choices": [_choice(choice, older) for choice in done.choices],
-        "usage": events.usage(done.usage),
-    }
+    body = _head(done)
+    body["choices"] = [_choice(choice, older) for choice in done.choices]
+    body["usage"] = events.usage(done.usage)
     if done.system_fingerprint is not None:
         body["system_fingerprint"] = done.system_fingerprint
     if done.metadata:
         body["clawdbot"] = events.vendor(done)
     return body
+
+
+def passed_on(done: Done, members: list[bytes]) -> bytes:
+    """The whole answer as it came, with what the gateway says of it around."""
+    tail: Json = {"usage": events.usage(done.usage)}
+    if done.metadata:
+        tail["clawdbot"] = events.vendor(done)
+    return b",".join([orjson.dumps(_head(done))[:-1], *members, orjson.dumps(tail)[1:]])
+
+
+def _head(done: Done) -> Json:
+    return {
+        "id": f"chatcmpl-{done.id}",
+        "object": "chat.completion",
+        "created": done.created,
+        "model": done.model,
+    }
 
 
 def _choice(choice: Choice, older: bool) -> Json:

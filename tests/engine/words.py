@@ -17,7 +17,7 @@ class WordsOutput:
         self.words = words
         self.verdicts: list[Verdict] = []
         self.blocked = False
-        self.held: tuple[int, float] | None = None
+        self.held: tuple[int, float] | None = (0, 0.0) if words else None
 
     def feed(self, delta: Delta) -> Delta | None:
         for word in self.words:
@@ -32,6 +32,8 @@ class WordsOutput:
         return [safe] if safe is not None else []
 
     def feed_all(self, deltas: list[Delta]) -> list[Delta]:
+        if not self.words:
+            return deltas
         return [safe for delta in deltas if not self.blocked and (safe := self.feed(delta)) is not None]
 
     def flush(self) -> list[Delta]:
