@@ -7,20 +7,18 @@ what others say at that level holds bodies, frames and parameters of queries.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
-
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from clawdbot_site import redaction
 from engine.context import CONTEXT
@@ -35,6 +33,8 @@ MOST_CAUSES: Final = 8
 EXPORT_PAUSE: Final = 60.0  # seconds between two lines about traces that could not be sent
 _OF_THE_CONTEXT: Final = ("request_id", "tenant", "turn", "task", "job")
 _OF_TASKS: Final = frozenset({"args", "kwargs", "exc", "traceback", "return_value"})  # what a task was given and gave
+
+Event = dict[str, Any]
 
 log = logging.getLogger("clawdbot.process")
 
@@ -61,17 +61,19 @@ def logging_config(level: str, form: str, secrets: Iterable[str] = ()) -> dict[s
 
 
 def formatter(form: str, secrets: Iterable[str] = ()) -> logging.Formatter:
-    redact = _Redaction(secrets)
-    shared: list[Processor] = [_about, _exception, redact]
-    if form == "json":
-        return _Formatter(processors=[*shared, structlog.processors.JSONRenderer(default=str)])
-    return _Formatter(processors=[*shared, _text])
+    return _Formatter(_json if form == "json" else _text, redaction.redactor(secrets))
 
 
-class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """What a record was given is made harmless before it becomes a text."""
+class _Formatter(logging.Formatter):
+    """`render` makes a line of the fields of an event, `redact` is applied to every text in them."""
+
+    def __init__(self, render: Callable[[Event], str], redact: Callable[[str], str]) -> None:
+        super().__init__()
+        self._render = render
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
+        """What a record was given is made harmless before it becomes a text."""
         record = logging.makeLogRecord(record.__dict__)
         args = record.args
         if isinstance(args, dict):
@@ -84,7 +86,16 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         if isinstance(record.msg, BaseException):
             record.msg = redaction.told(record.msg)
         _spare(record)
-        return super().format(record)
+        return self._render({name: self._clean(value) for name, value in _about(record).items()})
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._redact(value)
+        if isinstance(value, list):
+            return [self._clean(each) for each in value]
+        if isinstance(value, dict):
+            return {name: self._clean(each) for name, each in value.items()}
+        return value
 
 
 def _spare(record: logging.LogRecord) -> None:
@@ -101,15 +112,12 @@ def _spare(record: logging.LogRecord) -> None:
             record.args = tuple(shown if value == path else value for value in record.args)
 
 
-def _about(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    record: logging.LogRecord = event.pop("_record")
-    event.pop("_from_structlog")
-    event.pop("stack_info", None)
-    found: EventDict = {
+def _about(record: logging.LogRecord) -> Event:
+    found: Event = {
         "timestamp": _timestamp(record.created),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "event": str(event["event"]),
+        "event": record.getMessage(),
         "process": process_name(os.getpid()),
         "pid": os.getpid(),
     }
@@ -117,23 +125,15 @@ def _about(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     if context is not None:
         found.update((name, value) for name in _OF_THE_CONTEXT if (value := getattr(context, name)))
     found.update(getattr(record, "fields", {}))
-    if event.get("exc_info"):
-        found["exc_info"] = event["exc_info"]
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        found["exception"] = described(error)
     return found
 
 
 def _timestamp(seconds: float) -> str:
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
-
-
-def _exception(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """`exc_info` as `exception`: a list of the exception and its causes, the last one first, without any value."""
-    given = event.pop("exc_info", None)
-    error = given[1] if isinstance(given, tuple) else given
-    if isinstance(error, BaseException):
-        event["exception"] = described(error)
-    return event
 
 
 def described(error: BaseException) -> list[dict[str, Any]]:
@@ -168,24 +168,11 @@ def _short(file: str) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
 
 
-class _Redaction:
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self._redact = redaction.redactor(secrets)
-
-    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        return {name: self._clean(value) for name, value in event.items()}
-
-    def _clean(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._redact(value)
-        if isinstance(value, list):
-            return [self._clean(each) for each in value]
-        if isinstance(value, dict):
-            return {name: self._clean(each) for name, each in value.items()}
-        return value
+def _json(event: Event) -> str:
+    return json.dumps(event, default=str)
 
 
-def _text(logger: WrappedLogger, method: str, event: EventDict) -> str:
+def _text(event: Event) -> str:
     """`time LEVEL logger: event name=value …`; what follows of an exception is indented."""
     line = redaction.one_line
     head = f"{event.pop('timestamp')} {event.pop('level').upper()} {event.pop('logger')}: {line(event.pop('event'))}"

@@ -175,7 +175,7 @@ INSTALLED_APPS = [
     "clawdbot_site",  # before staticfiles: its runserver, daphne's, is the development server
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # both consoles are sites of their own (`clawdbot_site/urls.py`)
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

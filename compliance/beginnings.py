@@ -6,7 +6,7 @@ never misses a beginning, so what it lets through is looked up exactly, and what
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 _ROOM: Final = 4  # times as many values as beginnings: one in four of other letters is let through, at most
@@ -14,17 +14,17 @@ _LEAST: Final = 1 << 10
 
 
 class Beginnings:
-    """Of all words: each is given with the least and the greatest length that a beginning of it has."""
+    """Of all words: each is given with the least and the greatest length that a beginning of it has. `words` gives them
+    twice."""
 
     __slots__ = ("mask", "values")
 
-    def __init__(self, words: Iterable[tuple[str, int, int]]) -> None:
-        given = list(words)
-        count = sum(most - least + 1 for _, least, most in given if most >= least)
+    def __init__(self, words: Callable[[], Iterable[tuple[str, int, int]]]) -> None:
+        count = sum(most - least + 1 for _, least, most in words() if most >= least)
         size = max(_LEAST, 1 << (_ROOM * count - 1).bit_length()) if count else _LEAST
         values = bytearray(size)
         self.mask = mask = size - 1
-        for word, least, most in given:
+        for word, least, most in words():
             for length in range(least, most + 1):
                 values[hash(word[:length]) & mask] = 1
         self.values = bytes(values)

@@ -55,10 +55,16 @@ def _in_word(character: str) -> bool:
     return character.isalnum() and (character < "\u0e00" or not _UNSPACED(character))
 
 
-@lru_cache(maxsize=65_536)
+@cache
+def _edged() -> bytes:
+    """For each character whether it belongs to a word that has edges."""
+    return bytes(map(_in_word, map(chr, range(PLANES))))
+
+
+@lru_cache(maxsize=1024)  # those of the texts of a while, and not every one that a list of words has
 def in_word(character: str) -> bool:
-    """Whether the character belongs to a word that has edges: a letter or digit of a script with spaces."""
-    return _in_word(character)
+    """Whether it belongs to a word that has edges: a letter or digit of a script with spaces; "" does not."""
+    return character != "" and (bool(_edged()[ord(character)]) if ord(character) < PLANES else _in_word(character))
 
 
 @cache
@@ -72,7 +78,6 @@ def _unseen() -> frozenset[int]:
     return frozenset(codes)
 
 
-@cache
 def _symbols() -> tuple[frozenset[int], frozenset[int]]:
     """Characters that are no letters: those that also part words (space, apostrophes), and all others."""
     soft, hard = set(map(ord, _APOSTROPHES)), set()
@@ -86,11 +91,11 @@ def _symbols() -> tuple[frozenset[int], frozenset[int]]:
 
 
 @cache
-def _plain() -> list[int]:
-    return list(range(PLANES))
+def _letters() -> list[int | None]:
+    """Letters and digits as themselves, for all tables; what else one has is its own: most have little."""
+    return [code if chr(code).isalnum() else None for code in range(PLANES)]
 
 
-@cache
 def symbols() -> frozenset[int]:
     """Characters that are no letters."""
     soft, hard = _symbols()
@@ -106,11 +111,9 @@ class Characters:
         self.switches = switches
         self.symbols = "symbols" in switches
         self._drops_far = bool(switches & {"invisible", "symbols"})
-        self.table: list[int | str | None] = [*_plain()]
-        kinds = bytearray(PLANES)
-        for code in range(PLANES):
-            if _in_word(chr(code)):
-                kinds[code] = LETTER
+        letters = _letters()
+        self.table: list[int | str | None] = [code if each is None else each for code, each in enumerate(letters)]
+        kinds = bytearray(_edged())  # `LETTER` is 1
         self._read_letters(kinds)
         self._drop(kinds)
         self.kinds = bytes(kinds)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
-from compliance.words import TELLING, Hit, WordMatcher
+from compliance.words import TELLING, TELLING_HAN, Hit, WordMatcher
 
 MASK: Final = "*"
+_FIRST, _END = TELLING_HAN
 
 
 class Channel:
@@ -71,7 +72,8 @@ class Channel:
                 return shown[begin : words.read(text[: stop - 1], begin)[1]], found
         if over:
             return shown[begin:], found
-        known = words.brief if text[free - 1 : free] in TELLING else words.context
+        last = text[free - 1 : free]
+        known = words.brief if last in TELLING or _FIRST <= last < _END else words.context
         self._before = text[max(0, free - known) : free]
         self._held, self._shown = text[free:], shown[free:]
         return shown[begin:free], found

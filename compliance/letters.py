@@ -7,9 +7,10 @@ at most eight characters of the text may follow that are no further letter of it
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, repeat
 from operator import add
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from compliance.beginnings import Beginnings
 from compliance.characters import LETTER, SPACE, Characters, in_word
+from compliance.packed import SortedTexts
 from compliance.readings import REACH, Reading, runs_of
 
 # Of words that share a beginning, how many are measured before one of them is taken to be possible.
@@ -66,28 +68,39 @@ class LettersView:
             several = [Spelling(None, before)] if isinstance(before, int) else before or []
             if Spelling(lengths, word) not in several:
                 spellings[key] = [*several, Spelling(lengths, word)]
-        self._keys = sorted(spellings)
-        self._spellings = [spellings[key] for key in self._keys]
-        self._index_beginnings()
+        keys = sorted(spellings)
+        self._keys = SortedTexts(keys)
+        # By key its word, or minus one and less: the place in `_several` of what else it may be.
+        self._words = array("i", bytes(4 * len(keys)))
+        self._several: list[list[Spelling]] = []
+        for place, key in enumerate(keys):
+            found = spellings[key]
+            if isinstance(found, int):
+                self._words[place] = found
+            else:
+                self._several.append(found)
+                self._words[place] = -len(self._several)
         self._automaton = AhoCorasick(
-            self._keys, matchkind=MatchKind.Standard, store_patterns=False, implementation=Implementation.ContiguousNFA
+            keys, matchkind=MatchKind.Standard, store_patterns=False, implementation=Implementation.ContiguousNFA
         )
 
-    def _index_beginnings(self) -> None:
-        """By first letter, how long its run may be at least, in words of one run and in others; by the first two runs,
-        how long a beginning may be."""
+    def index(self) -> None:
+        """To be called once, before anything is asked: by first letter, how long its run may be at least, in words of
+        one run and in others; by the first two runs, how long a beginning may be.
+
+        It makes the only small objects that stay, so it comes when those are gone that words are made of on the way."""
         self._alone: dict[str, int] = {}
         self._firsts: dict[str, int] = {}
         self._spaced: dict[str, int] = {}  # of words with a space after their first letter
         self._heads: dict[str, int] = {}
         self.longest = self._most = 1
         self.reach = REACH  # how much of a text one word can cover, at most
-        begun: list[tuple[str, int, int]] = []
-        for key, spellings in zip(self._keys, self._spellings, strict=True):
+        reaches = array("i")
+        for key, word in zip(self._keys, self._words, strict=True):
             several = len(key) > 1
             first, last, size = 1, 1, len(key)
-            if not isinstance(spellings, int):
-                lengths = [each.lengths for each in spellings if each.lengths is not None]
+            if word < 0:
+                lengths = [each.lengths for each in self._several[-1 - word] if each.lengths is not None]
                 first = max((each[0] for each in lengths), default=1)
                 last = max((each[-1] for each in lengths), default=1)
                 self._most = max(self._most, *map(max, lengths)) if lengths else self._most
@@ -99,12 +112,16 @@ class LettersView:
             if first > counted.get(key[0], 0):
                 counted[key[0]] = first
             reach = len(key) - (last == 1)
-            begun.append((key, 2, reach))
+            reaches.append(reach)
             if several and reach > self._heads.get(key[:2], 1):
                 self._heads[key[:2]] = reach
                 self.longest = max(self.longest, reach)
-        self._pairs = frozenset(self._heads)
-        self._beginnings = Beginnings(begun)
+        self._pairs = self._heads.keys()
+        self._beginnings = Beginnings(lambda: zip(self._keys, repeat(2), reaches, strict=False))
+
+    def _spelled(self, key: int) -> Sequence[Spelling]:
+        word = self._words[key]
+        return (Spelling(None, word),) if word >= 0 else self._several[-1 - word]
 
     # What is there --------------------------------------------------------------------------------------------------
 
@@ -118,8 +135,7 @@ class LettersView:
         if not reading.loose:
             matches = self._whole(matches, reading.runs)
         for key, start, end in matches:
-            spellings = self._spellings[key]
-            for spelling in (Spelling(None, spellings),) if isinstance(spellings, int) else spellings:
+            for spelling in self._spelled(key):
                 for hit in self._found(reading, start, end, spelling, begin):
                     if hit.decided <= len(reading.text) or over:
                         hits.append(hit)
@@ -289,21 +305,21 @@ class LettersView:
         one character of the text, and no word goes on there that began before `start`."""
         text = reading.runs[start:]
         keys = self._keys
-        place = bisect_left(keys, text)
-        if place == len(keys) or not keys[place].startswith(text):
+        found = keys.beginning(text)
+        if found is None:
             return None
-        if exact and len(keys[place]) > len(text) and isinstance(self._spellings[place], int):
+        place, key = found
+        if exact and len(key) > len(text) and self._words[place] >= 0:
             return start if start >= begin else None  # nothing to measure
         origins, starts = reading.places()
         anchors = self._anchors(reading, start, len(reading.runs))
         several = starts[start + 1] - starts[start] > 1
         best: int | None = None
         for tried in range(place, place + _MEASURED):
-            if tried == len(keys) or not keys[tried].startswith(text):
+            if tried > place and (tried == len(keys) or not (key := keys[tried]).startswith(text)):
                 return best
-            spellings = self._spellings[tried]
-            for spelling in (Spelling(None, spellings),) if isinstance(spellings, int) else spellings:
-                held = self._begun_as(reading, anchors, spelling.lengths, begin, keys[tried][len(text) :])
+            for spelling in self._spelled(tried):
+                held = self._begun_as(reading, anchors, spelling.lengths, begin, key[len(text) :])
                 if held is not None and not several:
                     return held
                 best = held if best is None or (held is not None and held < best) else best

@@ -51,12 +51,15 @@ class SyllablesView:
         self._keys = sorted(spellings)
         self._spellings = [spellings[key] for key in self._keys]
         self._written = sorted({each.characters for several in self._spellings for each in several})
-        self._may_begin = Beginnings((key, 1, len(key) - 1) for key in self._keys).may_hold
         self.longest = max(map(len, self._keys))
         self.reach = REACH * self.longest
         self._automaton = AhoCorasick(
             self._keys, matchkind=MatchKind.Standard, store_patterns=False, implementation=Implementation.ContiguousNFA
         )
+
+    def index(self) -> None:
+        """To be called once, before anything is asked."""
+        self._may_begin = Beginnings(lambda: ((key, 1, len(key) - 1) for key in self._keys)).may_hold
 
     def hits(self, reading: Reading, begin: int, over: bool) -> tuple[list[Hit], int]:
         """The hits that start at `begin` or later, unsorted; and where the first begins that only more text decides."""

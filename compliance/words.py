@@ -17,6 +17,7 @@ import msgspec
 from compliance.characters import SPACE, Characters, in_word
 from compliance.letters import Hit
 from compliance.normalising import DEFAULT_SWITCHES, normalise
+from compliance.packed import Texts
 from compliance.readings import REACH, Reading
 from compliance.spellings import View, views_of
 from compliance.syllables import SyllablesView
@@ -26,8 +27,10 @@ __all__ = ["Action", "Entry", "Explanation", "Hit", "Rule", "Scan", "WordMatcher
 Action = Literal["block", "mask", "record"]
 Scope = Literal["tenant", "platform"]
 
-# Seen by everybody, so that whether a word goes on after it needs nothing before it.
-TELLING: Final = frozenset(string.ascii_letters + string.digits + SPACE + "".join(map(chr, range(0x4E00, 0xA000))))
+# Seen by everybody, so that whether a word goes on after it needs nothing before it: these, and all from the first of
+# `TELLING_HAN` up to the second.
+TELLING: Final = frozenset(string.ascii_letters + string.digits + SPACE)
+TELLING_HAN: Final = ("\u4e00", "\ua000")
 _ORDINARY: Final = 64  # letters: the longest word there is
 _MUCH: Final = 64  # characters: of a longer text only the end is read again for what it may become, if that is enough
 
@@ -81,6 +84,21 @@ class WordMatcher:
     def __init__(
         self, lists: Iterable[tuple[Rule, Sequence[str], frozenset[str]]], exceptions: Iterable[str] = ()
     ) -> None:
+        groups = self._compiled(lists, exceptions)
+        for group in groups:
+            for view in (*group.views, *group.exceptions):
+                view.index()
+        self._search(group for group in groups if group.views)
+        self._spared = max((view.reach for group in groups for view in group.exceptions), default=0)
+        # How much of what left must be known to read on after it.
+        self.context: int = REACH + (self._spared + REACH if self._spared else 0)
+        # The same where its last character is `TELLING`: whether a word goes on after that is seen at once.
+        self.brief: int = self.context if self._spared else 1
+
+    def _compiled(
+        self, lists: Iterable[tuple[Rule, Sequence[str], frozenset[str]]], exceptions: Iterable[str]
+    ) -> list[Group]:
+        """The views, without their indexes. What the words are made of on the way is gone when it returns."""
         by_switches: dict[frozenset[str], dict[str, tuple[Rule, ...]]] = {}
         self._written: dict[str, str] = {}
         for rule, words, switches in lists:
@@ -92,25 +110,19 @@ class WordMatcher:
                 rules[normal] = alone if others is None else others if rule in others else (*others, rule)
                 if normal != word:
                     self._written.setdefault(normal, word)
-        self.words: list[str] = []
         self.entries: list[Entry] = []
         spared = [normalise(exception)[0] for exception in exceptions]
         groups = []
         for switches, rules in by_switches.items():
             entries = {each: _entry(each) for each in set(rules.values())}
-            views = views_of(list(rules), len(self.words), switches, together=not spared)
+            views = views_of(list(rules), len(self.entries), switches, together=not spared)
             groups.append(Group(tuple(views), tuple(views_of(spared, 0, switches, together=False))))
-            self.words += rules
             self.entries += (entries[each] for each in rules.values())
-        self._search(group for group in groups if group.views)
+        self.words = Texts(word for rules in by_switches.values() for word in rules)
         # How many times as long as with ordinary words a text takes to be read at worst, about.
         self.weight = max((_nesting(rules) for rules in by_switches.values()), default=1)
         self.weight *= (4 if spared else 1) * (4 if any(switches - DEFAULT_SWITCHES for switches in by_switches) else 1)
-        self._spared = max((view.reach for group in groups for view in group.exceptions), default=0)
-        # How much of what left must be known to read on after it.
-        self.context: int = REACH + (self._spared + REACH if self._spared else 0)
-        # The same where its last character is one of `TELLING`: whether a word goes on after that is seen at once.
-        self.brief: int = self.context if self._spared else 1
+        return groups
 
     @classmethod
     def joined(cls, parts: Iterable[WordMatcher]) -> WordMatcher:
@@ -122,7 +134,7 @@ class WordMatcher:
             assert not part._spared
             first = len(whole.words)
             groups += (group._replace(first=group.first + first) for group in part._groups)
-            whole.words = [*whole.words, *part.words]
+            whole.words = Texts([*whole.words, *part.words])
             whole.entries = [*whole.entries, *part.entries]
             whole._written = {**part._written, **whole._written}
             whole.weight = max(whole.weight, part.weight)

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 CHANNEL = "clawdbot:config"
 BUS_TIMEOUT = 0.25  # seconds a saving request may lose to a bus that hangs
-NAP = 0.2  # seconds between two looks at the stop flag
+NAP = 0.5  # seconds between two looks at the stop flag
 STOP_TIMEOUT = 5.0  # seconds; a database that hangs must not keep the process
 BUS_AWAY = (redis.RedisError, OSError, UnicodeError)  # UnicodeError: a host name that cannot be one
 

@@ -26,7 +26,7 @@ PURE = "types, errors or formats of it: nothing is opened"
 
 ALLOWED = {
     "engine/addresses.py": RULES,
-    "engine/outbound.py": RULES,
+    "engine/aiohttp_client.py": RULES,
     "engine/http1.py": RULES,
     "tenants/webhooks.py": RULES,
     "tenants/valkey.py": RULES,

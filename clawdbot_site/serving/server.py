@@ -32,6 +32,7 @@ log = logging.getLogger("clawdbot.server")
 
 REPLACED = signal.SIGUSR1
 LAST_WORDS = 5.0  # seconds cancelled requests get to write their journal entries
+DATE_EVERY = 1.0  # seconds
 
 
 class Served(Protocol):
@@ -104,6 +105,8 @@ class DrainingServer(uvicorn.Server):
         self._drain = drain or Drain()
         self._started = started
         self._replaced = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = asyncio.Event()  # that it is to stop
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A second signal changes nothing: who is in a hurry kills. uvicorn would cut all streams at a second SIGINT,
@@ -114,6 +117,16 @@ class DrainingServer(uvicorn.Server):
             self._drain = Drain(timeout=self._drain.timeout)
         self._replaced = sig == REPLACED
         self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        """Wakes once a second for the date of answers, and when it is told to stop; uvicorn's looks ten times."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DATE_EVERY):
+                    await self._told.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Raises CannotListen."""

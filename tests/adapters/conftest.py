@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from engine.aiohttp_client import AiohttpClient
 from engine.http1 import DirectClient
-from engine.outbound import AiohttpClient
 from tests.adapters.upstream import Upstream
 
 

@@ -15,7 +15,7 @@ from adapters.gemini_generate import GeminiOptions
 from adapters.ollama_chat import OllamaOptions
 from adapters.openai_completions import TextOptions
 from adapters.openai_requests import Options
-from engine.outbound import AiohttpClient
+from engine.aiohttp_client import AiohttpClient
 from tests.adapters import upstream as wire
 from tests.adapters.test_openai_conformance import FAILURES
 from tests.adapters.upstream import CUT, HANG, Upstream

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from adapters.base import AdapterConfig
 from adapters.openai_compatible import OpenAICompatibleAdapter
+from engine.aiohttp_client import AiohttpClient
 from engine.errors import EngineError
 from engine.http1 import DirectClient
-from engine.outbound import AiohttpClient, HttpClient
+from engine.outbound import HttpClient
 from engine.types import Delta, End
 from tests.adapters import upstream as wire
 from tests.adapters.replay import ReplayClient

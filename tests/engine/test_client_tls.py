@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from engine.aiohttp_client import AiohttpClient
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.http1 import DirectClient
-from engine.outbound import UNREACHED, AiohttpClient, HttpClient, Timeouts
+from engine.outbound import UNREACHED, HttpClient, Timeouts
 from tests.services import certificates
 from tests.services.certificates import DAY
 

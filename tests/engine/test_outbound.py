@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from engine.aiohttp_client import AiohttpClient
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.http1 import DirectClient
-from engine.outbound import SILENT, UNBEGUN, UNFINISHED, UNREACHED, AiohttpClient, HttpClient, Timeouts
+from engine.outbound import SILENT, UNBEGUN, UNFINISHED, UNREACHED, HttpClient, Timeouts
 from tests.adapters import upstream as wire
 from tests.adapters.upstream import CUT, HANG, RESET, Upstream
 

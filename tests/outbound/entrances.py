@@ -10,8 +10,9 @@ from access.people import provider_calls
 from adapters.base import AdapterConfig
 from adapters.ollama_chat import OllamaChatAdapter
 from adapters.openai_compatible import OpenAICompatibleAdapter
+from engine.aiohttp_client import AiohttpClient
 from engine.http1 import DirectClient
-from engine.outbound import AiohttpClient, Timeouts
+from engine.outbound import Timeouts
 from engine.types import ChatRequest, EmbedCall, Message, ModelCall
 from plugins.databases.catalogue import Source
 from plugins.databases.connecting import engine_of

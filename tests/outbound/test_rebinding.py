@@ -16,9 +16,10 @@ import pytest
 from access.people import provider_calls
 from engine import addresses
 from engine.addresses import AddressRefused
+from engine.aiohttp_client import AiohttpClient
 from engine.errors import UpstreamError, UpstreamTimeout
 from engine.http1 import DirectClient
-from engine.outbound import NOT_ALLOWED, UNREACHED, AiohttpClient, Timeouts
+from engine.outbound import NOT_ALLOWED, UNREACHED, Timeouts
 from tenants import webhooks
 from tests.outbound.network import NameServer, Trap, forbidden, listening, told, watched
 
