@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -15,6 +16,12 @@ from engine.types import Json, Message, ModelCall
 FOREIGN: Final = frozenset({"thinking", "top_k"})  # of the Messages format
 CACHE: Final = "cache_control"
 LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+_ROLE: Final = attrgetter("role")
+_CONTENT: Final = attrgetter("content")
+_CALLS: Final = attrgetter("tool_calls")
+_BESIDE: Final = attrgetter("reasoning_content", "tool_call_id", "extra_content")
+_NOTHING: Final = (None, None, None)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -89,7 +96,7 @@ def _without_foreign(params: Json, options: Options) -> Json:
 
 def messages(said: list[Message], options: Options) -> list[Message]:
     """Without what this service did not say itself and could refuse. The same list where there is nothing such."""
-    if all(map(_plain, said)):
+    if _all_plain(said):
         return said
     since = _open_turn(said) if options.send_reasoning == "open_turn" else 0
     return [
@@ -147,6 +154,16 @@ def _short(call_id: str, length: int) -> str:
         number, rest = divmod(number, len(LETTERS))
         signs += LETTERS[rest]
     return signs
+
+
+def _all_plain(said: Sequence[Message]) -> bool:
+    """As `_plain` of each, without a call for each: most conversations are nothing but texts."""
+    return (
+        list(map(_BESIDE, said)).count(_NOTHING) == len(said)
+        and not any(map(_CALLS, said))
+        and "developer" not in map(_ROLE, said)
+        and list not in map(type, map(_CONTENT, said))
+    )
 
 
 def _plain(message: Message) -> bool:

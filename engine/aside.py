@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from engine.types import Message
@@ -13,6 +14,11 @@ R = TypeVar("R")
 
 LONG: Final = 8_192  # characters of ordinary words; fewer are read in a few milliseconds at worst
 THREADS: Final = 2  # they share one lock with the event loop
+_TEXT: Final = frozenset({str})
+_CONTENT: Final = attrgetter("content")
+_CALLS: Final = attrgetter("tool_calls")
+_REASONING: Final = attrgetter("reasoning_content")
+_REFUSAL: Final = attrgetter("refusal")
 
 
 class Aside:
@@ -29,17 +35,16 @@ class Aside:
 
 
 def length(messages: Iterable[Message]) -> int:
-    """About how many characters a guard reads of them."""
-    size = 0
-    for message in messages:
-        content = message.content
-        size += len(content) if type(content) is str else length_of(content)  # no call: most are nothing but a text
-        if message.tool_calls:
-            size += length_of(message.tool_calls)
-        if message.reasoning_content:
-            size += len(message.reasoning_content)
-        if message.refusal:
-            size += len(message.refusal)
+    """About how many characters a guard reads of them. Most are nothing but a text: of those nothing is called message
+    by message."""
+    messages = list(messages)
+    contents = list(map(_CONTENT, messages))
+    size: int = sum(map(len if _TEXT.issuperset(map(type, contents)) else length_of, contents))
+    if any(map(_CALLS, messages)):
+        size += sum([length_of(message.tool_calls) for message in messages])
+    for beside in (_REASONING, _REFUSAL):
+        if any(map(beside, messages)):
+            size += sum(map(length_of, map(beside, messages)))
     return size
 
 

@@ -7,6 +7,7 @@ A byte-pair token of the usual vocabularies covers about four bytes of UTF-8, in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from engine.types import Choice, Message, Usage
 
@@ -15,11 +16,15 @@ TOKENS_PER_MESSAGE = 4
 TOKENS_PER_IMAGE = 765
 ANSWER_TOKENS = 256  # where the request names no limit
 MAX_ANSWER_TOKENS = 32_768
+_ROUNDED_UP = BYTES_PER_TOKEN - 1
+_TEXT = frozenset({str})
+_CONTENT = attrgetter("content")
+_CALLS = attrgetter("tool_calls")
 
 
 def text_tokens(text: str) -> int:
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return (size + BYTES_PER_TOKEN - 1) // BYTES_PER_TOKEN
+    return (size + _ROUNDED_UP) // BYTES_PER_TOKEN
 
 
 def message_tokens(message: Message) -> int:
@@ -37,7 +42,12 @@ def message_tokens(message: Message) -> int:
 
 
 def messages_tokens(messages: Sequence[Message]) -> int:
-    return sum(map(message_tokens, messages))
+    """Every turn asks, of the whole conversation: where all of it is texts, nothing is called message by message."""
+    texts = list(map(_CONTENT, messages))
+    if not _TEXT.issuperset(map(type, texts)) or any(map(_CALLS, messages)):
+        return sum(map(message_tokens, messages))
+    sizes = [len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts]
+    return sum([(size + _ROUNDED_UP) // BYTES_PER_TOKEN for size in sizes]) + TOKENS_PER_MESSAGE * len(texts)
 
 
 def usage(prompt_tokens: int, choices: Sequence[Choice]) -> Usage:

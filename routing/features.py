@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Final
 
 from engine import estimating
@@ -24,6 +25,7 @@ KEYS: Final = 64  # entries of the request's metadata on record,
 ITEMS: Final = 64  # members of a list in it,
 HEADERS: Final = 16  # headers on record,
 ROOM: Final = 8192  # characters of either, unless a rule reads more
+_CONTENT: Final = attrgetter("content")
 NAMED: Final = 8  # of either that a record has no room for but for their names
 LARGEST: Final = 2**63  # numbers beyond are no longer exact everywhere a record goes
 KEPT: Final = 0.75  # of what was before, by a message with a subject of its own
@@ -230,6 +232,8 @@ def _how(found: Json, tag: str | None) -> Json:
 
 
 def _have_images(messages: Sequence[Message]) -> bool:
+    if list not in map(type, map(_CONTENT, messages)):
+        return False
     for message in messages:
         content = message.content
         if isinstance(content, list) and any(part.get("type") in _IMAGE_PARTS for part in content):

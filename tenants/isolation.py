@@ -125,6 +125,7 @@ class Stores:
         self._tenants = tenants
         self._max_open = max_open
         self._open: OrderedDict[str, _Own | _Shared] = OrderedDict()
+        self._found: dict[int, tuple[TenantView, str, Store]] = {}  # of tenants as they are now, of what is open
         self._closing: set[asyncio.Task[None]] = set()
 
     def platform(self) -> Store:
@@ -148,7 +149,13 @@ class Stores:
         view = self._tenants.value.by_id.get(tenant_id)
         if view is None:
             raise TenantSuspended
-        return self.at(view).store
+        known = self._found.get(tenant_id)
+        if known is not None and known[0] is view:
+            self._open.move_to_end(known[1])
+            return known[2]
+        store = self.at(view).store
+        self._found[tenant_id] = (view, address(view), store)
+        return store
 
     async def servers(self, tenant_id: int) -> list[Connection]:
         """A connection to each server that holds keys of the tenant, replicas too: for what its operator does, not for
@@ -197,7 +204,9 @@ class Stores:
             return
         *older, _ = self._open
         for place in [place for place in older if self._open[place].store.idle][:spare]:
-            task = asyncio.get_running_loop().create_task(self._open.pop(place).close())
+            gone = self._open.pop(place)
+            self._found = {tenant: each for tenant, each in self._found.items() if each[1] != place}
+            task = asyncio.get_running_loop().create_task(gone.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
@@ -205,6 +214,7 @@ class Stores:
         """Ends every connection once it has its answers, at most two seconds."""
         found = list(self._open.values())
         self._open.clear()
+        self._found.clear()
         await asyncio.gather(*(each.close() for each in found), *self._closing)
         await self._deployment.close()
 

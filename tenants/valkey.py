@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from typing import Final
+from typing import ClassVar, Final
 
 from engine.addresses import AddressRefused, connect, is_public
 from engine.errors import StoreUnavailable
@@ -38,6 +38,8 @@ class Connection:
     away every command fails at once with StoreUnavailable. A command that was under way when the connection broke fails
     too, though it may have been carried out: nothing is sent twice. Belongs to the event loop that first uses it."""
 
+    link_type: ClassVar[type[Link]] = Link
+
     def __init__(self, url: str | Address, *, max_waiting: int = MAX_WAITING, prepare: Prepare | None = None) -> None:
         """`prepare` is awaited before each introduction and may name another user and password than the address.
         Raises ValueError for an address that is none."""
@@ -51,6 +53,7 @@ class Connection:
         self._entries: list[Entry] = []
         self._unsent = 0
         self._scheduled = False
+        self._room = 0  # commands that may be queued in this tick
         self._closed = False
         self._failures = 0
         self._retry_at = 0.0
@@ -70,7 +73,7 @@ class Connection:
     def send(self, *words: Word) -> asyncio.Future[Reply]:
         """Sends a command with the others of this tick. The future holds the reply (bytes, int, list, None) or fails
         with StoreUnavailable; CommandRefused if the server objects. A failure nobody waits for is not reported."""
-        future = self._own_loop().create_future()
+        future = (self._loop if self._scheduled else self._own_loop()).create_future()  # type: ignore[union-attr]
         self.enqueue(pack(words), future, None)
         return future
 
@@ -80,7 +83,7 @@ class Connection:
 
     def run(self, script: Script, keys: Sequence[Word], *arguments: Word) -> asyncio.Future[Reply]:
         """Runs a script as `send` sends a command."""
-        future = self._own_loop().create_future()
+        future = (self._loop if self._scheduled else self._own_loop()).create_future()  # type: ignore[union-attr]
         rest = (len(keys), *keys, *arguments)
         whole = ("EVAL", script.source, *rest)
         self.enqueue(pack(("EVALSHA", script.digest, *rest)), future, whole)
@@ -120,22 +123,25 @@ class Connection:
         """Told of a socket that was lost and of one that could not be made."""
 
     def enqueue(self, payload: bytes, future: asyncio.Future[Reply], again: Again | None) -> None:
-        self._own_loop()
-        if not self._accepts(len(payload)):
+        if not self._scheduled:
+            self._begin_tick()
+        size = self._unsent + len(payload)
+        if len(self._entries) >= self._room or size > MAX_UNSENT_BYTES:
             fail(future, StoreUnavailable())
             return
         self._payloads.append(payload)
         self._entries.append((future, again))
-        self._unsent += len(payload)
-        if not self._scheduled:
-            self._scheduled = True
-            assert self._loop is not None
-            self._loop.call_soon(self._flush_tick)
+        self._unsent = size
+
+    def _begin_tick(self) -> None:
+        """What holds for every command of the tick is asked once: which loop runs, which is a system call (getpid) each
+        time, and how many may be waiting."""
+        loop = self._own_loop()
+        self._room = self._places(loop)
+        self._scheduled = True
+        loop.call_soon(self._flush_tick)
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:
-        """Checked once a tick: asking asyncio which loop runs is a system call (getpid) each time."""
-        if self._scheduled and self._loop is not None:
-            return self._loop
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
@@ -143,17 +149,14 @@ class Connection:
             self._loop = loop
         return loop
 
-    def _accepts(self, size: int) -> bool:
+    def _places(self, loop: asyncio.AbstractEventLoop) -> int:
         if self._closed:
-            return False
-        waiting = len(self._entries)
+            return 0
         if self._link is not None:
-            waiting += len(self._link.waiting)
-        elif self._connecting is None and self._failures:
-            assert self._loop is not None
-            if self._loop.time() < self._retry_at:
-                return False
-        return waiting < self._max_waiting and self._unsent + size <= MAX_UNSENT_BYTES
+            return self._max_waiting - len(self._link.waiting)
+        if self._connecting is None and self._failures and loop.time() < self._retry_at:
+            return 0
+        return self._max_waiting
 
     def _flush_tick(self) -> None:
         self._scheduled = False
@@ -167,6 +170,7 @@ class Connection:
             if not self._link.paused:
                 payloads, entries = self._payloads, self._entries
                 self._payloads, self._entries, self._unsent = [], [], 0
+                self._room -= len(entries)
                 self._link.write(payloads, entries)
         elif self._connecting is None:
             assert self._loop is not None
@@ -183,6 +187,7 @@ class Connection:
             if link is not None:
                 link.abort()
             self._failures += 1
+            self._room = 0
             low, high = BACK_OFF
             self._retry_at = self._loop.time() + min(high, low * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311  # jitter
             if self._failures == 1:
@@ -205,10 +210,12 @@ class Connection:
         if address.private is not None:
             return await self._open_pinned(address.private)
         if address.path:
-            _, link = await loop.create_unix_connection(lambda: Link(self), address.path)
+            _, link = await loop.create_unix_connection(lambda: self.link_type(self), address.path)
         else:
             context = address.tls_context()
-            _, link = await loop.create_connection(lambda: Link(self), address.host, address.port, ssl=context)
+            _, link = await loop.create_connection(
+                lambda: self.link_type(self), address.host, address.port, ssl=context
+            )
         return link
 
     async def _open_pinned(self, private: bool) -> Link:
@@ -217,14 +224,16 @@ class Connection:
         if address.path:
             if not private:
                 raise AddressRefused("a socket of this machine")
-            _, link = await loop.create_unix_connection(lambda: Link(self), address.path)
+            _, link = await loop.create_unix_connection(lambda: self.link_type(self), address.path)
             return link
         context = address.tls_context()
         name = address.host if context is not None else None
         plain = await connect(address.host, address.port, private=private)
         self.inside = not is_public(ip_address(plain.getpeername()[0]))
         try:
-            _, link = await loop.create_connection(lambda: Link(self), sock=plain, ssl=context, server_hostname=name)
+            _, link = await loop.create_connection(
+                lambda: self.link_type(self), sock=plain, ssl=context, server_hostname=name
+            )
         except BaseException:
             plain.close()
             raise
@@ -296,6 +305,7 @@ class Connection:
     def abort(self) -> None:
         """Ends it at once; whoever waits is told."""
         self._closed = True
+        self._room = 0
         self._fail_queued()
         if self._connecting is not None:
             self._connecting.cancel()
@@ -306,6 +316,7 @@ class Connection:
         """Waits (at most 2 s) for what was sent, then closes; from then on every command fails."""
         self.flush()
         self._closed = True
+        self._room = 0
         if self._connecting is not None:
             await asyncio.wait([self._connecting])
         self._fail_queued()

@@ -4,7 +4,7 @@ import threading
 import msgspec
 import pytest
 
-from engine.aside import LONG
+from engine.aside import LONG, length, length_of
 from engine.types import Message
 from tests.engine.parts import ALICE, ScriptedModel, ask, build
 
@@ -55,3 +55,26 @@ async def test_texts_nobody_reads_for_words_stay_where_they_are():
     parts.guard.input = here
     await engine.complete(ALICE, msgspec.structs.replace(ask(), messages=[Message("user", "x" * 2 * LONG)]))
     assert threads == {threading.main_thread()}
+
+
+TEXTS = [Message("user", "Hi, 世界"), Message("assistant", "Hello")]
+CALLS = [{"id": "c", "function": {"name": "f"}}]
+
+
+@pytest.mark.parametrize(
+    ("more", "size"),
+    [
+        ([], 0),
+        ([Message("user", [{"type": "text", "text": "abc"}])], 15),
+        ([Message("assistant", None, tool_calls=CALLS)], 16),
+        ([Message("assistant", "ab", tool_calls=CALLS, reasoning_content="abcd", refusal="no")], 24),
+        ([Message("assistant", "", reasoning_content="abcd")], 4),
+        ([Message("assistant", None, refusal="never")], 5),
+    ],
+)
+def test_what_is_read_of_a_conversation_counts_wherever_it_stands(more, size):
+    assert length(TEXTS) == 11
+    assert length(iter([*TEXTS, *more, *TEXTS])) == 22 + size
+    assert size == sum(
+        length_of(each) for m in more for each in (m.content, m.tool_calls, m.reasoning_content, m.refusal)
+    )

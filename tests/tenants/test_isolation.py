@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import StoreUnavailable, TenantSuspended
 from engine.snapshots import Cell
-from tenants.directory import TenantView
+from tenants.directory import TenantTable, TenantView
 from tenants.isolation import Stores
 from tests.cast import ACME, GLOBEX, tenant_table
 from tests.services.valkey import ValkeyServer
@@ -105,3 +105,20 @@ async def test_turns_wait_while_a_tenants_store_is_moved(stores, tenants, monkey
     tenants.swap(tenant_table(ACME.view(store_moving=True)))
     with pytest.raises(StoreUnavailable):
         await stores.settled(ACME.id)
+
+
+async def test_what_was_found_for_a_tenant_is_no_longer_good_once_it_changed(valkey_url, tenants):
+    stores = Stores([valkey_url], tenants, max_open=1)
+    here = stores.tenant(ACME.id)
+    assert stores.tenant(ACME.id) is here
+    stores.tenant(GLOBEX.id)  # there is room for one
+    await asyncio.sleep(0.05)
+    again = stores.tenant(ACME.id)
+    assert again is not here and await again.call("PING") == b"PONG"
+    tenants.swap(tenant_table(ACME.view(store_url=f"{valkey_url}?db=77"), GLOBEX.view()))
+    moved = stores.tenant(ACME.id)
+    assert moved is not again and await moved.call("SET", "moved", 1) == b"OK"
+    tenants.swap(TenantTable({GLOBEX.id: GLOBEX.view()}))
+    with pytest.raises(TenantSuspended):
+        stores.tenant(ACME.id)
+    await stores.close()
