@@ -1,31 +1,27 @@
 """Sockets that see every turn of a session live, whichever edge and worker answers it.
 
-They watch a group of the channel layer; whoever begins a turn of a session tells its group the turn's id, and nothing
+They join a group of the channel layer; whoever begins a turn of a session tells its group the turn's id, and nothing
 else: what is asked and answered the sockets read like any reader who comes back. A group is a user's session: nobody
-else can watch it."""
+else can join it."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import logging
-import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
-import msgspec
+from channels.layers import get_channel_layer
+from redis import RedisError
 
 from engine.errors import InvalidRequest, StoreUnavailable
 from engine.types import Principal, Start
-from tenants.subscribing import Subscriber
 
 log = logging.getLogger(__name__)
 
 TURN: Final = "session.turn"
 MOST: Final = 32  # sessions a socket watches
-GROUP: Final = "asgi__group__"  # before the names of groups, as the layer of Channels has it
-
-Heard = Callable[[str, str], None]  # a session and a turn
 
 
 class Publisher(Protocol):
@@ -34,140 +30,101 @@ class Publisher(Protocol):
     def send(self, *words: Any) -> object: ...
 
 
-class Told(msgspec.Struct):
-    """A message as the channel layer of Channels packs it. `worker` is where the turn is; told by an older worker, it
-    is empty."""
-
-    type: str
-    turn_id: str
-    session_id: str
-    worker: str = ""
-
-
-_pack: Final = msgspec.msgpack.Encoder().encode
-_unpack: Final = msgspec.msgpack.Decoder(Told).decode
-
-
 class Watching:
-    """One a process. It speaks to the groups of Channels' layer, `channels_redis.pubsub`, over connections of its own:
-    every turn of a session pays for that. Watchers in this process are told at once, those of others by a message,
-    which this process knows for its own when it comes back. Without a publisher only this process is told, without a
-    subscriber nothing of others is heard."""
+    """One a process. It publishes what the layer's `group_send` would, with the other commands of the tick, at a
+    twentieth of its price: every turn of a session pays it. Without a publisher nobody is told."""
 
-    def __init__(self, publisher: Publisher | None = None, subscribed: str | None = None) -> None:
-        """`subscribed`: the address of the database that the publisher writes to."""
-        self.worker: Final = os.urandom(8).hex()
-        self._mine: Final = self.worker.encode()
+    def __init__(self, publisher: Publisher | None = None) -> None:
         self._publisher = publisher
-        self._audiences: dict[str, dict[Audience, None]] = {}  # by channel
-        self._subscriber = (
-            Subscriber(subscribed, wanted=self._audiences.keys, heard=self._come) if subscribed is not None else None
-        )
 
     def tell(self, principal: Principal, start: Start) -> None:
         """A turn of a session has begun, or is over already. Waits for nothing and may get lost."""
         session_id, turn_id = start.session_id, start.id
-        if session_id is None or start.replayed:
+        if session_id is None or start.replayed or self._publisher is None:
             return
-        channel = group(principal, session_id)
-        if channel in self._audiences:
-            self._pass_on(channel, session_id, turn_id)
-        if self._publisher is not None:
-            self._publisher.send("PUBLISH", channel, _pack(Told(TURN, turn_id, session_id, self.worker)))
-
-    def _come(self, channel: bytes, message: bytes) -> None:
-        if message.endswith(self._mine):
-            return
-        try:
-            told = _unpack(message)
-        except msgspec.DecodeError:
-            log.warning("the channel layer brought a message that is none of ours")
-            return
-        if told.type == TURN:
-            self._pass_on(channel.decode(), told.session_id, told.turn_id)
-
-    def _pass_on(self, channel: str, session_id: str, turn_id: str) -> None:
-        for audience in list(self._audiences.get(channel, ())):
-            audience.heard(session_id, turn_id)
-
-    async def add(self, channel: str, audience: Audience) -> None:
-        """It is told of every turn from now on. Raises StoreUnavailable: then it is told nothing."""
-        self._audiences.setdefault(channel, {})[audience] = None
-        if self._subscriber is None:
-            return
-        try:
-            await self._subscriber.subscribe(channel)  # also where another one has: that may not be answered yet
-        except BaseException:
-            self.discard(channel, audience)
-            raise
-
-    def discard(self, channel: str, audience: Audience) -> None:
-        audiences = self._audiences.get(channel)
-        if audiences is None:
-            return
-        audiences.pop(audience, None)
-        if not audiences:
-            del self._audiences[channel]
-            if self._subscriber is not None:
-                self._subscriber.unsubscribe(channel)
-
-    @property
-    def watched(self) -> int:
-        """How many sessions are, here."""
-        return len(self._audiences)
-
-    async def close(self) -> None:
-        if self._subscriber is not None:
-            await self._subscriber.close()
+        layer = get_channel_layer()
+        if layer is not None:
+            said = layer.serialize({"type": TURN, "turn_id": turn_id, "session_id": session_id})
+            self._publisher.send("PUBLISH", f"{layer.prefix}__group__{group(principal, session_id)}", said)
 
 
 def group(principal: Principal, session_id: str) -> str:
-    """The channel of a user's session."""
+    """The channel layer's name for a user's session."""
     whose = f"{principal.tenant_id} {principal.user} {session_id}"
-    return f"{GROUP}session.{hashlib.sha256(whose.encode()).hexdigest()[:40]}"
+    return f"session.{hashlib.sha256(whose.encode()).hexdigest()[:40]}"
+
+
+Heard = Callable[[str, str], None]  # a session and a turn
 
 
 class Audience:
-    """The sessions one socket watches. `heard` is told of their turns on the event loop, once or more, and must not
-    raise."""
+    """The sessions one socket watches. Its channel of the layer is made for the first of them. `heard` is told of their
+    turns on the event loop."""
 
-    def __init__(self, watching: Watching, heard: Heard) -> None:
-        self.heard: Final = heard
-        self._watching = watching
-        self._channels: dict[str, None] = {}
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+        self._groups: dict[str, None] = {}
+        self._layer: Any = None
+        self._channel = ""
+        self._listening: asyncio.Task[None] | None = None
         self._joining = asyncio.Lock()
 
-    def __contains__(self, channel: str) -> bool:
-        return channel in self._channels
+    def __contains__(self, name: str) -> bool:
+        return name in self._groups
 
-    async def join(self, channel: str, *, push: bool = False) -> None:
+    async def join(self, name: str, *, push: bool = False) -> None:
         """Raises InvalidRequest: it watches as many as it may; with `push` the first one has to go instead. Raises
         StoreUnavailable."""
-        async with self._joining:
-            if channel in self._channels:
+        try:
+            async with self._joining:
+                await self._join(name, push)
+        except (RedisError, OSError) as error:
+            log.warning("a socket could not join a group of the channel layer: %s", error)
+            raise StoreUnavailable from None
+
+    async def _join(self, name: str, push: bool) -> None:
+        if name in self._groups:
+            return
+        if len(self._groups) >= MOST:
+            if not push:
+                raise InvalidRequest(f"At most {MOST} sessions can be watched on one socket.", param="session_id")
+            await self._leave(next(iter(self._groups)))
+        if self._listening is None:
+            self._layer = get_channel_layer()
+            if self._layer is None:
                 return
-            if len(self._channels) >= MOST:
-                if not push:
-                    raise InvalidRequest(f"At most {MOST} sessions can be watched on one socket.", param="session_id")
-                self._leave(next(iter(self._channels)))
-            try:
-                await self._watching.add(channel, self)
-            except StoreUnavailable as error:
-                log.warning("a socket could not join a group of the channel layer: %r", error)
-                raise
-            self._channels[channel] = None
+            self._channel = await self._layer.new_channel()
+            self._listening = asyncio.get_running_loop().create_task(self._listen())
+        await self._layer.group_add(name, self._channel)
+        self._groups[name] = None
 
-    async def leave(self, channel: str) -> None:
+    async def leave(self, name: str) -> None:
         async with self._joining:
-            self._leave(channel)
+            await self._leave(name)
 
-    def _leave(self, channel: str) -> None:
-        if channel in self._channels:
-            del self._channels[channel]
-            self._watching.discard(channel, self)
+    async def _leave(self, name: str) -> None:
+        if name in self._groups:
+            del self._groups[name]
+            await self._layer.group_discard(name, self._channel)
 
     async def close(self) -> None:
-        """The socket is gone."""
+        """The socket is gone; never raises."""
         async with self._joining:
-            for channel in list(self._channels):
-                self._leave(channel)
+            for name in list(self._groups):
+                await _quietly(self._leave(name))
+            if self._listening is not None:
+                self._listening.cancel()
+                await asyncio.wait([self._listening])
+
+    async def _listen(self) -> None:
+        while True:
+            message = await self._layer.receive(self._channel)
+            if message.get("type") == TURN:
+                self._heard(message["session_id"], message["turn_id"])
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001  # the border: the layer's own errors are of many kinds
+        log.info("a socket could not leave a group of the channel layer: %s", error)

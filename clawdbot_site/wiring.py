@@ -237,7 +237,7 @@ class Application:
         self.summaries = Summaries(finder, changes, self.engine.complete)
         self.sessions.after_append = _each(self.snapshots.after_append, self.summaries.after_append)
         running = RunningTurns()
-        self.watching = watching = Watching(self.channels, settings.CHANNEL_URL)
+        watching = Watching(self.channels)
         self.generations = Generations(
             self.engine,
             running,
@@ -371,7 +371,6 @@ class Application:
         self.limits.close()
         self.sessions.stop()
         await self.http.close()
-        await self.watching.close()
         await self.channels.close()
         await self.stores.close()
         await self.journal.stop()

@@ -57,7 +57,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._turns: dict[object, Shown] = {}  # by ref; a turn leaves by `_forget`
         self._known: dict[str, None] = {}  # turns by id, the last one last
         self._others: set[asyncio.Task[None]] = set()  # which show turns of watched sessions, or join them
-        self._audience = Audience(parts.watching, self._heard)
+        self._audience = Audience(self._heard)
         self._answering = 0
         self._retired = False
         self._code: int | None = None  # it was open, and this is why it is over
@@ -326,8 +326,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def _heard(self, session_id: str, turn_id: str) -> None:
         if turn_id in self._known or self._over or len(self._others) >= SHOWN_AT_ONCE:
             return
-        if any(shown.generation is not None and shown.generation.id == turn_id for shown in self._turns.values()):
-            return  # it has begun this very moment
         self._know(turn_id)
         self._beside(partial(self._show, session_id, turn_id))
 

@@ -20,7 +20,6 @@ from tests.access.parts import Recorded, build
 from tests.cast import ALICE, BOB, CHARLIE, tenant_table
 from tests.conformance.edges import FRAGMENTS, HI, within
 from tests.engine.parts import ScriptedModel
-from tests.services.valkey import ValkeyServer
 
 ANSWER = ["Hel", Delta(reasoning="嗯"), "世界", *FRAGMENTS, Delta(), "!"]
 
@@ -35,29 +34,32 @@ class OneSession:
 
 
 @pytest.fixture
-async def workers(valkey_url):
+async def workers(valkey_url, settings):
     """Two of them, one store, journal, bus and channel layer; the first one's model is asked."""
+    settings.CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [{"address": f"{valkey_url}?db=2"}]},
+        }
+    }
     stores = Stores([valkey_url], Cell(tenant_table()))
-    layer = f"{valkey_url}?db=2"
-    publishers = [Connection(layer), Connection(layer)]
-    watchings = [Watching(publisher, layer) for publisher in publishers]
+    publisher = Connection(f"{valkey_url}?db=2")
 
     def make(*models):
-        shared = {"shelf": EventStore(stores), "grace": 5}
-        first = build(*models, watching=watchings[0], **shared)
+        shared = {"shelf": EventStore(stores), "watching": Watching(publisher), "grace": 5}
+        first = build(*models, **shared)
 
         def tell(kind, text):
             {"reader": first.parts.generations.heard, "cancel": first.parts.canceller.heard}[kind](text)
 
-        second = build(read_turn=Recorded(first.behind.journal), tell=tell, watching=watchings[1], **shared)
+        second = build(read_turn=Recorded(first.behind.journal), tell=tell, **shared)
         for site in (first, second):
             object.__setattr__(site.parts, "sessions", OneSession())
         return first, second
 
     yield make
-    assert not any(each.watched for each in watchings), "a socket that is gone leaves no group"
-    for each in (*watchings, *publishers):
-        await each.close()
+    await get_channel_layer().flush()
+    await publisher.close()
     await stores.close()
 
 
@@ -213,7 +215,7 @@ async def test_who_uses_a_session_watches_it_and_is_shown_nothing_twice(workers)
     one, two = await opened(first), await opened(first)
     one.send({"type": "chat", "ref": 1, "messages": HI})
     session_id = (await one.until("done"))[0]["session_id"]
-    await joined(first, session_id)
+    await joined(session_id)
     two.send({"type": "chat", "ref": 2, "messages": HI, "session_id": session_id})
     assert {frame["ref"] for frame in await two.until("done")} == {2}
     assert [frame["type"] for frame in await one.until("done")] == ["turn", "start", "delta", "done"]
@@ -229,13 +231,13 @@ async def test_who_uses_a_session_watches_it_and_is_shown_nothing_twice(workers)
         await socket.leave()
 
 
-async def joined(site, session_id):
-    """Until somebody there watches Alice's session, and is heard to."""
-    name = group(ALICE.key_principal, session_id)
+async def joined(session_id):
+    """Until the channel layer knows of somebody in the session's group."""
+    layer = get_channel_layer()
+    name = layer._get_group_channel_name(group(ALICE.key_principal, session_id))
     async with asyncio.timeout(3):
-        while name not in site.parts.watching._audiences:
+        while name not in layer.groups:
             await asyncio.sleep(0.005)
-        await site.parts.watching._subscriber.subscribe(name)
 
 
 async def test_it_watches_so_many_sessions_and_no_more(workers):
@@ -249,13 +251,13 @@ async def test_it_watches_so_many_sessions_and_no_more(workers):
 
 
 async def test_a_socket_that_is_gone_leaves_no_group(workers):
-    first, _ = workers()
-    socket = await opened(first)
+    socket = await opened(workers()[0])
     socket.send({"type": "watch", "session_id": "s1"})
     await socket.frame()
-    assert first.parts.watching.watched == 1
+    layer = get_channel_layer()
+    assert layer.groups and layer.channels
     await socket.leave()
-    assert first.parts.watching.watched == 0
+    assert not layer.groups and not layer.channels
 
 
 async def test_what_it_was_sent_is_plain_json(workers):
@@ -266,120 +268,3 @@ async def test_what_it_was_sent_is_plain_json(workers):
     assert frames[1] == {"type": "delta", "ref": '"\\\n', "event_id": f"{frames[0]['id']}.1"}
     json.dumps(frames)
     await socket.leave()
-
-
-async def turn_of(site, watchers):
-    """One of the session that all of them watch; what each was shown first."""
-    body = {"messages": HI, "session_id": "s1"}
-    assert (await site.alice.post("/api/chat", body)).status == 200
-    return [(await watcher.until("done"))[0]["turn_id"] for watcher in watchers]
-
-
-async def watching_s1(*sites):
-    """A socket at each that watches it."""
-    sites[0].behind.sessions.kept["s1"] = await sites[0].behind.sessions.open(None, _asked(), "")
-    watchers = [await opened(site) for site in sites]
-    for watcher in watchers:
-        watcher.send({"type": "watch", "session_id": "s1"})
-        assert (await watcher.frame())["type"] == "watching"
-    return watchers
-
-
-async def test_each_device_is_told_once_wherever_the_turn_is(workers):
-    first, second = workers(*(ScriptedModel(["Hello"]) for _ in range(3)))
-    watchers = await watching_s1(first, first, second)
-    heard = []
-    subscriber = first.parts.watching._subscriber
-    before = subscriber.heard
-    subscriber.heard = lambda *said: (heard.append(said), before(*said))
-    told = await turn_of(first, watchers)
-    assert len(set(told)) == 1
-    await until_heard(heard, 1)  # the worker's own word came back, and is nothing new to anybody
-    for watcher in watchers:
-        watcher.send({"type": "ping"})
-        assert (await watcher.frame())["type"] == "pong"
-    await watchers[1].leave()  # one of two devices at the same worker
-    again = await turn_of(first, [watchers[0], watchers[2]])
-    assert len(set(again)) == 1 and again != told[:2]
-    for watcher in (watchers[0], watchers[2]):
-        await watcher.leave()
-
-
-async def until_heard(heard, count):
-    async with asyncio.timeout(3):
-        while len(heard) < count:
-            await asyncio.sleep(0.005)
-
-
-async def test_devices_of_one_worker_hear_each_other_while_the_channel_layer_is_away(tmp_path_factory):
-    server = ValkeyServer(tmp_path_factory.mktemp("v"))
-    server.start()
-    publisher = Connection(server.url)
-    watching = Watching(publisher, server.url)
-    site = build(ScriptedModel(["Hello"]), watching=watching, grace=5)
-    object.__setattr__(site.parts, "sessions", OneSession())
-    (watcher,) = await watching_s1(site)
-    server.kill()
-    assert len(await turn_of(site, [watcher])) == 1
-    other = await opened(site)
-    async with asyncio.timeout(5):  # who comes now is told that it cannot hear of others, and is not kept
-        while True:
-            other.send({"type": "watch", "ref": 5, "session_id": "2"})
-            answer = await other.frame()
-            if answer["type"] == "error":
-                break
-    assert (answer["ref"], answer["code"], watching.watched) == (5, "store_unavailable", 1)
-    for each in (watcher, other):
-        await each.leave()
-    await watching.close()
-    await publisher.close()
-
-
-async def test_a_worker_that_died_leaves_the_others_watching(workers, valkey_url):
-    first, second = workers(ScriptedModel(["Hello"]))
-    died = Watching(None, f"{valkey_url}?db=2")
-    lost = build(read_turn=Recorded(first.behind.journal), watching=died)
-    object.__setattr__(lost.parts, "sessions", OneSession())
-    watchers = await watching_s1(first, second, lost)
-    died._subscriber.abort()
-    assert len(set(await turn_of(first, watchers[:2]))) == 1
-    for watcher in watchers:
-        await watcher.leave()
-
-
-async def test_the_layer_of_channels_reads_what_is_told_and_is_read(workers, valkey_url, settings):
-    """A worker of an earlier release, which has it, goes on beside this one."""
-    settings.CHANNEL_LAYERS = {
-        "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [{"address": f"{valkey_url}?db=2"}]},
-        }
-    }
-    layer = get_channel_layer()
-    first, second = workers(ScriptedModel(["Hello"]))
-    name = group(ALICE.key_principal, "s1").removeprefix("asgi__group__")
-    channel = await layer.new_channel()
-    await layer.group_add(name, channel)
-    (watcher,) = await watching_s1(first)
-    (turn_id,) = await turn_of(first, [watcher])
-    told = await asyncio.wait_for(layer.receive(channel), 3)
-    assert told.items() >= {"type": "session.turn", "turn_id": turn_id, "session_id": "s1"}.items()
-    await watcher.leave()
-    (other,) = await watching_s1(second)
-    await layer.group_send(name, {"type": "other"})
-    await layer.group_send(name, {"type": "session.turn", "turn_id": turn_id, "session_id": "s1"})
-    shown = await other.until("done")
-    assert (shown[0]["type"], shown[0]["turn_id"]) == ("turn", turn_id)
-    await other.leave()
-    await layer.flush()
-
-
-async def test_what_is_no_message_of_ours_is_passed_over(workers, valkey_url):
-    first, _ = workers(ScriptedModel(["Hello"]))
-    (watcher,) = await watching_s1(first)
-    stranger = Connection(f"{valkey_url}?db=2")
-    for said in (b"", b"\xc1", b"\x80", b"{}"):
-        assert await stranger.call("PUBLISH", group(ALICE.key_principal, "s1"), said) == 1
-    assert len(await turn_of(first, [watcher])) == 1
-    await stranger.close()
-    await watcher.leave()
