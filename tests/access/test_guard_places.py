@@ -51,7 +51,6 @@ KNOWN = {
     "console/charts.py:lines": "what was drawn here before",
     "heartbeats.py:listed": "what workers say of themselves",
     "turns.py:heard": "what workers tell each other",
-    "watching.py:module": "what workers tell each other",
     "journal_events.py:_session": "an entry of the journal",
     "journal_events.py:_change": "an entry of the journal",
     "offboarding/deleting.py:verified": "a certificate, by an operator's command line",
