@@ -18,7 +18,6 @@ from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 from compliance.beginnings import Beginnings
 from compliance.characters import LETTER, SPACE, Characters, in_word
-from compliance.packed import SortedTexts
 from compliance.readings import REACH, Reading, runs_of
 
 # Of words that share a beginning, how many are measured before one of them is taken to be possible.
@@ -68,8 +67,7 @@ class LettersView:
             several = [Spelling(None, before)] if isinstance(before, int) else before or []
             if Spelling(lengths, word) not in several:
                 spellings[key] = [*several, Spelling(lengths, word)]
-        keys = sorted(spellings)
-        self._keys = SortedTexts(keys)
+        self._keys = keys = sorted(spellings)
         # By key its word, or minus one and less: the place in `_several` of what else it may be.
         self._words = array("i", bytes(4 * len(keys)))
         self._several: list[list[Spelling]] = []
@@ -305,21 +303,20 @@ class LettersView:
         one character of the text, and no word goes on there that began before `start`."""
         text = reading.runs[start:]
         keys = self._keys
-        found = keys.beginning(text)
-        if found is None:
+        place = bisect_left(keys, text)
+        if place == len(keys) or not keys[place].startswith(text):
             return None
-        place, key = found
-        if exact and len(key) > len(text) and self._words[place] >= 0:
+        if exact and len(keys[place]) > len(text) and self._words[place] >= 0:
             return start if start >= begin else None  # nothing to measure
         origins, starts = reading.places()
         anchors = self._anchors(reading, start, len(reading.runs))
         several = starts[start + 1] - starts[start] > 1
         best: int | None = None
         for tried in range(place, place + _MEASURED):
-            if tried > place and (tried == len(keys) or not (key := keys[tried]).startswith(text)):
+            if tried == len(keys) or not keys[tried].startswith(text):
                 return best
             for spelling in self._spelled(tried):
-                held = self._begun_as(reading, anchors, spelling.lengths, begin, key[len(text) :])
+                held = self._begun_as(reading, anchors, spelling.lengths, begin, keys[tried][len(text) :])
                 if held is not None and not several:
                     return held
                 best = held if best is None or (held is not None and held < best) else best

@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from typing import ClassVar, Final
+from typing import Final
 
 from engine.addresses import AddressRefused, connect, is_public
 from engine.errors import StoreUnavailable
@@ -37,8 +37,6 @@ class Connection:
     """One database. Connects when first used and again after a loss, with a growing pause between failures; while it is
     away every command fails at once with StoreUnavailable. A command that was under way when the connection broke fails
     too, though it may have been carried out: nothing is sent twice. Belongs to the event loop that first uses it."""
-
-    link_type: ClassVar[type[Link]] = Link
 
     def __init__(self, url: str | Address, *, max_waiting: int = MAX_WAITING, prepare: Prepare | None = None) -> None:
         """`prepare` is awaited before each introduction and may name another user and password than the address.
@@ -210,12 +208,10 @@ class Connection:
         if address.private is not None:
             return await self._open_pinned(address.private)
         if address.path:
-            _, link = await loop.create_unix_connection(lambda: self.link_type(self), address.path)
+            _, link = await loop.create_unix_connection(lambda: Link(self), address.path)
         else:
             context = address.tls_context()
-            _, link = await loop.create_connection(
-                lambda: self.link_type(self), address.host, address.port, ssl=context
-            )
+            _, link = await loop.create_connection(lambda: Link(self), address.host, address.port, ssl=context)
         return link
 
     async def _open_pinned(self, private: bool) -> Link:
@@ -224,16 +220,14 @@ class Connection:
         if address.path:
             if not private:
                 raise AddressRefused("a socket of this machine")
-            _, link = await loop.create_unix_connection(lambda: self.link_type(self), address.path)
+            _, link = await loop.create_unix_connection(lambda: Link(self), address.path)
             return link
         context = address.tls_context()
         name = address.host if context is not None else None
         plain = await connect(address.host, address.port, private=private)
         self.inside = not is_public(ip_address(plain.getpeername()[0]))
         try:
-            _, link = await loop.create_connection(
-                lambda: self.link_type(self), sock=plain, ssl=context, server_hostname=name
-            )
+            _, link = await loop.create_connection(lambda: Link(self), sock=plain, ssl=context, server_hostname=name)
         except BaseException:
             plain.close()
             raise
