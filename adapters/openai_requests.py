@@ -51,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rename: dict[str, str] = {}
     call_id_length: Annotated[int, Meta(ge=8, le=64)] | None = None
     fields: Json = {}
-    verbatim: bool = True
+    verbatim: bool = False
 
 
 def body(call: ModelCall, options: Options) -> bytes:

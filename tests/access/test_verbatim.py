@@ -60,7 +60,7 @@ async def site_of(upstream: Upstream) -> AsyncIterator[Any]:
     http = DirectClient(private=True)
 
     def made(options: dict[str, Any] | None = None, shown: str = DEPLOYMENT, **parts: Any) -> Site:
-        config = AdapterConfig(endpoint=upstream.url, api_key=KEY, options=options or {})
+        config = AdapterConfig(endpoint=upstream.url, api_key=KEY, options={"verbatim": True} if options is None else options)
         site = build(registry.build("openai_compatible", config, http), **parts)
         choose = site.behind.router.choose
 
@@ -195,8 +195,9 @@ async def test_plugins_that_see_the_answer_keep_it(site_of: Any, upstream: Upstr
     await encoded(site_of(run=Run(sees_deltas=True)), upstream)
 
 
-async def test_an_instance_may_be_told_to_keep_it(site_of: Any, upstream: Upstream) -> None:
-    await encoded(site_of({"verbatim": False}), upstream)
+@pytest.mark.parametrize("options", [{}, {"verbatim": False}])
+async def test_instances_that_do_not_say_so_keep_it(site_of: Any, upstream: Upstream, options: dict[str, Any]) -> None:
+    await encoded(site_of(options), upstream)
 
 
 async def test_kept_answers_are_for_all_alike(site_of: Any, upstream: Upstream) -> None:
