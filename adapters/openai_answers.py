@@ -263,7 +263,7 @@ class Answer:
     def _only_call(self, choice: int, said: _Said) -> list[_ToolCall] | None:
         """The one call of the older form, which has no id: its name begins it."""
         function = said.function_call
-        if function is None:
+        if function is None or not (function.name or function.arguments):
             return None
         begins = bool(function.name) and choice not in self._calls
         return [_ToolCall(index=0, id=f"call_{choice}" if begins else None, function=function)]

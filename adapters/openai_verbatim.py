@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -31,6 +31,9 @@ PADDING: Final = b'"obfuscation":'  # OpenAI's, so that nobody tells tokens by t
 TEXT: Final = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+')  # within its quotes
 PAD: Final = re.compile(rb"[A-Za-z0-9]*+")
 MOST_SILENT: Final = 256  # events that say nothing are kept for the next one that does
+MOST_NAMES: Final = 16  # a service that answers as ever another model is not followed
+LARGE: Final = 64 * 1024
+MOST_VALUES: Final = 50_000  # of what is large: to look at each of millions takes seconds, in which nobody is served
 
 INDEX: Final = attrgetter("index")
 
@@ -50,6 +53,7 @@ def _no_number(spelling: str) -> NoReturn:
     raise ValueError(f"{spelling} is no JSON")
 
 
+_dumps = json.JSONEncoder(ensure_ascii=False).encode
 _strict = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number).decode
 
 
@@ -80,7 +84,7 @@ class Verbatim:
         self._shape: _Shape | None = None
         self._pieces: list[bytes] | None = []  # since the last burst
         self._ends: list[bytes] = []  # events that end choices: they wait for the end of all
-        self._ended: set[int] = set()
+        self._ended: dict[int, str] = {}  # choice: the reason in those
         self._roles: set[int] = set()  # choices whose role is among the pieces,
         self._begun: set[int] = set()  # or has left
 
@@ -113,6 +117,8 @@ class Verbatim:
             if not taken:
                 self.add(found[number], spoke[number])
             number += taken or 1
+        if self._pieces is not None and len(self._pieces) > MOST_SILENT and not any(spoke):
+            self._pieces = None
 
     def _add_alike(self, found: Sequence[bytes], number: int) -> int:
         """Takes the events from that one on that differ in their texts alone, all at once; how many."""
@@ -149,9 +155,9 @@ class Verbatim:
         self._roles.clear()
         return pieces
 
-    def end(self, choices: Collection[int]) -> list[bytes] | None:
-        """The members of what ends these choices, all there are."""
-        if self._pieces is None or not (self._ended == set(choices) <= self._begun | self._roles):
+    def end(self, reasons: Mapping[int, str]) -> list[bytes] | None:
+        """The members of what ends these choices, all there are, for these reasons."""
+        if self._pieces is None or self._ended != reasons or not reasons.keys() <= self._begun | self._roles:
             return None
         return [*self._pieces, *self._ends]
 
@@ -169,9 +175,12 @@ class Verbatim:
         choices = body.get("choices")
         if not isinstance(choices, list) or not choices or not all(map(_is_whole, choices)):
             return
+        ended = {choice["index"]: choice["finish_reason"] for choice in choices}
+        if len(ended) < len(choices) or not self._hides(body.get("model")):
+            return
         if self._is_discreet(body, members, [choice["message"] for choice in choices]):
             self._pieces = [members]
-            self._ended = self._roles = {choice["index"] for choice in choices}
+            self._ended, self._roles = ended, set(ended)
 
     def _look(self, data: bytes, spoke: bool) -> bool:
         """Takes an event that is fit to go on, or need not."""
@@ -179,6 +188,8 @@ class Verbatim:
         if found is None:
             return False
         body, members = found
+        if not self._hides(body.get("model")):
+            return False
         choices = body.get("choices")
         if not choices and not spoke:
             return True  # callers index into choices: an event without any is for those who asked for the usage
@@ -189,16 +200,16 @@ class Verbatim:
         roles = {choice["index"] for choice in choices if choice["delta"].get("role")}
         first = not roles <= self._roles | self._begun  # nothing else of these choices is like it
         self._roles |= roles
-        ended = {choice["index"] for choice in choices if choice.get("finish_reason")}
-        if ended and (spoke or len(ended) != len(choices)):
-            return False  # what was said leaves at once, its end not before it is on record
+        ended = {choice["index"]: choice["finish_reason"] for choice in choices if choice.get("finish_reason")}
+        if ended and (spoke or len(ended) != len(choices) or not self._ended.keys().isdisjoint(ended)):
+            return False  # what was said leaves at once, its end, of which there is one, not before it is on record
         if ended:
             self._ended |= ended
             self._ends.append(members)
             return len(self._ends) <= MOST_SILENT
         assert self._pieces is not None
         self._pieces.append(members)
-        self._shape = None if first else _shape(data, members)
+        self._shape = None if first else _shape(data, members, choices)
         return True
 
     @staticmethod
@@ -222,6 +233,8 @@ class Verbatim:
 
     def _fit(self, data: bytes) -> tuple[Json, bytes] | None:
         """A body and its members that may go on; None where no two readers need agree on what it says."""
+        if len(data) > LARGE and data.count(b",") + data.count(b"{") > MOST_VALUES:
+            return None
         try:
             body = _decode(data)
             if _encode(body) == data:  # as most services spell: then so are its parts, and none was lost
@@ -232,17 +245,27 @@ class Verbatim:
         kept = [b"%b:%b" % (_encode(name), bytes(value)) for name, value in members.items() if name not in OWN]
         return body, b",".join(kept)
 
+    def _hides(self, own: Any) -> bool:
+        """The service's own name for the model, from here on to the answer's end."""
+        if isinstance(own, str) and own and own != self._shown_as and own not in self._hidden:
+            if len(self._hidden) >= MOST_NAMES:
+                return False
+            self._hidden.append(own)
+        return True
+
     def _is_discreet(self, body: Json, members: bytes, said: Sequence[Json]) -> bool:
         """Whether no name that is not for callers is in it, but in what the model says."""
-        own = body.get("model")
-        names = [*self._hidden, own] if isinstance(own, str) and own and own != self._shown_as else self._hidden
-        text = members.decode()
-        if "\\" in text:  # a name may be spelled in other ways
-            text = json.dumps({name: value for name, value in body.items() if name not in OWN}, ensure_ascii=False)
-        for name in names:
-            if name in text:
+        text, escaped = members.decode(), b"\\" in members
+        if escaped:  # a name may be spelled in other ways
+            try:
+                text = _dumps({name: value for name, value in body.items() if name not in OWN})
+            except RecursionError:
+                return False
+        for name in self._hidden:
+            spelled = _dumps(name)[1:-1] if escaped else name
+            if spelled in text:
                 spoken = [value for one in said for key in SPOKEN if isinstance(value := one.get(key), str)]
-                if text.count(name) != sum(value.count(name) for value in spoken):
+                if text.count(spelled) != sum(value.count(name) for value in spoken):
                     return False
         return True
 
@@ -274,7 +297,7 @@ def _is_whole(choice: Any) -> bool:
         and choice["message"].get("role") == "assistant"
         and "content" in choice["message"]
         and _is_said(choice["message"])
-        and all(map(_is_call, choice["message"].get("tool_calls") or ()))
+        and all(_is_call(call, number) for number, call in enumerate(choice["message"].get("tool_calls") or ()))
     )
 
 
@@ -297,18 +320,19 @@ def _is_fragment(call: Any) -> bool:
     )
 
 
-def _is_call(call: Any) -> bool:
+def _is_call(call: Any, number: int) -> bool:
     function = call.get("function") if isinstance(call, dict) else None
     return (
         isinstance(function, dict)
         and bool(call.get("id"))
+        and call.get("index") in (None, number)
         and call.get("type") == "function"
         and isinstance(function.get("name"), str)
         and isinstance(function.get("arguments"), str)
     )
 
 
-def _shape(data: bytes, members: bytes) -> _Shape | None:
+def _shape(data: bytes, members: bytes, choices: list[Json]) -> _Shape | None:
     """What events like this one have in common, where it has one text that others may differ in."""
     for name in GROWING:
         if data.count(name) != 1 or members.count(name) != 1:
@@ -319,11 +343,35 @@ def _shape(data: bytes, members: bytes) -> _Shape | None:
         text = TEXT.match(data, len(head))
         assert text is not None
         tail, after = data[text.end() :], members[len(before) + len(text.group()) :]
-        if tail.count(PADDING) == 1 and (padded := _until(tail, PADDING)) and (ends := _until(after, PADDING)):
+        if not _is_said_there(choices, before + text.group(), after):
+            continue
+        if (
+            tail.count(PADDING) == after.count(PADDING) == 1
+            and (padded := _until(tail, PADDING))
+            and (ends := _until(after, PADDING))
+        ):
             if PAD.fullmatch(tail, len(padded), len(tail) - 2) and after.endswith(tail[len(padded) : -1]):
                 return _Shape(head, padded, before, ends, True)
         return _Shape(head, tail, before, after, False)
     return None
+
+
+def _is_said_there(choices: list[Json], before: bytes, after: bytes) -> bool:
+    """Whether the text between is something of what the model says, and no other member of that name: a longer one
+    says something else."""
+    try:
+        longer = _decode(b"{%b.%b}" % (before, after))["choices"]
+    except (ValueError, RecursionError):
+        return False
+    return list(_growing(choices)) != list(_growing(longer))
+
+
+def _growing(choices: list[Json]) -> Iterable[Any]:
+    for choice in choices:
+        delta = choice["delta"]
+        yield delta.get("content"), delta.get("reasoning_content")
+        for call in delta.get("tool_calls") or ():
+            yield call["function"].get("arguments")
 
 
 def _until(data: bytes, name: bytes) -> bytes | None:

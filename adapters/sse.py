@@ -30,7 +30,10 @@ def as_lines(chunk: bytes) -> tuple[bytes, int, bool] | None:
         return None
     said = whole[6:-2]
     lines = said.replace(BETWEEN, APART)
-    return lines, 1 + (len(said) - len(lines)) // (len(BETWEEN) - len(APART)), done
+    apart = (len(said) - len(lines)) // (len(BETWEEN) - len(APART))
+    if lines.count(b"\n") != apart:  # an object on several lines: those behind the first are other fields
+        return None
+    return lines, 1 + apart, done
 
 
 class EventParser:

@@ -177,3 +177,126 @@ def test_many_events_that_differ_take_time_by_their_number_alone() -> None:
     verbatim.add_lines(lines, [True] * 20_000)
     assert time.process_time() - began < 20
     assert len(verbatim.burst([Delta("a")]) or ()) == 20_000
+
+
+# What looked fit and was not ------------------------------------------------------------------------------------------
+
+BEGUN = b'{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}'
+SPOKE = b'"choices":[{"index":0,"delta":{"content":"y"},"finish_reason":null}]'
+ENDED = b'{"choices":[{"index":0,"delta":{},"finish_reason":"%b"}]}'
+
+
+def passed(*events: bytes, together: bool = False, hidden: tuple[str, ...] = ("sk-key",)) -> tuple[bytes, Any]:
+    """What went on of a stream, one event a line, and its end. Nothing but what a service may be told fails it."""
+    verbatim = Verbatim("m", hidden, streamed=True)
+    answer = StreamedAnswer("sk-key", verbatim)
+    kept: list[bytes] = []
+    sent = [b"data: %b\n\n" % event for event in events]
+    for piece in [b"".join(sent)] if together else sent:
+        if deltas := list(answer.feed(piece)):
+            pieces = verbatim.burst(deltas)
+            told(pieces)
+            kept += pieces or [b"encoded"]
+    assert not list(answer.finish())
+    return b"\n".join(kept), answer.end()
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"choices":[{"index":0,"delta":{"reasoning_content":"y"},"finish_reason":null}],"x":{"content":"%b"}}',
+        b'{"choices":[{"index":0,"delta":{"content" :"y"},"finish_reason":null}],"x":{"content":"%b"}}',
+        b'{"choices":[{"index":0,"delta":{"cont\\u0065nt":"y"},"finish_reason":null}],"content":"%b"}',
+        b'{"usage":{"content":"%b"},"content" :"b",'
+        b'"choices":[{"index":0,"delta":{"content" :"y"},"finish_reason":null}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"y"},"finish_reason":null,"x":{"arguments":"%b"}}]}',
+    ],
+)
+def test_another_member_of_a_texts_name_is_no_text(event: bytes, together: bool) -> None:
+    kept, _ = passed(BEGUN, event % b"some", event % b"Bearer sk-key", ENDED % b"stop", together=together)
+    assert b"sk-key" not in kept
+
+
+def test_padding_may_be_where_nothing_goes_on() -> None:
+    event = b'{%b,"usage":{"obfuscation":"ab"}}' % SPOKE
+    kept, _ = passed(BEGUN, event, event, ENDED % b"stop")
+    assert kept.count(SPOKE) == 2 and b"obfuscation" not in kept
+
+
+def test_a_hidden_name_may_have_signs_that_json_escapes() -> None:
+    for name, spelled in (("C:\\models\\llama", b"C:\\\\models\\\\llama"), ('a"b', b'a\\"b'), ('a"b', b"a\\u0022b")):
+        kept, _ = passed(BEGUN, b'{%b,"x":"%b"}' % (SPOKE, spelled), ENDED % b"stop", hidden=(name,))
+        assert kept == b"encoded"
+        said = SPOKE.replace(b'"y"', b'"%b"' % spelled)
+        assert said in passed(BEGUN, b"{%b}" % said, ENDED % b"stop", hidden=(name,))[0]
+
+
+def test_a_services_own_name_for_its_model_is_hidden_in_later_events_too() -> None:
+    for first in (b'{"model":"own-7",%b}' % SPOKE, b'{"model":"own-7","choices":[]}'):
+        kept, end = passed(BEGUN, first, b'{%b,"served":"own-7"}' % SPOKE, ENDED % b"stop")
+        assert b"own-7" not in kept and end.verbatim is not None
+    names = [b'{"model":"own-%d",%b,"x":"own-%d"}' % (number, SPOKE, number) for number in range(100)]
+    assert b"own-" not in passed(BEGUN, *names, ENDED % b"stop")[0]
+
+
+def test_a_choice_ends_once_and_as_it_is_on_record() -> None:
+    text = b"{%b}" % SPOKE
+    for ends in ((b"stop", b"length"), (b"stop", b"max_tokens"), (b"stop", b"stop")):
+        for more in ((), (text,)):
+            kept, end = passed(BEGUN, text, *(ENDED % reason for reason in ends), *more)
+            finishes = [choice["finish_reason"] for choice in told(end.verbatim) if choice.get("finish_reason")]
+            assert finishes in ([], [end.finish_reasons[0]])
+
+
+def test_no_call_is_on_record_that_nobody_made() -> None:
+    event = b"{%b}" % SPOKE.replace(b'"y"', b'"y","function_call":{}')
+    answer = StreamedAnswer()
+    assert list(answer.feed(b"data: %b\n\n" % event)) == [Delta("y")]
+    assert list(answer.feed(b"data: [DONE]\n\n")) == [] and answer.end().finish_reasons == {0: "stop"}
+
+
+def test_no_depth_fails_but_as_no_answer() -> None:
+    outcomes = set()
+    for depth in range(800, 1000):
+        event = b'{%b,"x":%b"\\n"%b}' % (SPOKE, b"[" * depth, b"]" * depth)
+        try:
+            outcomes.add(passed(BEGUN, event, event, ENDED % b"stop")[0] == b"encoded")
+        except EngineError:
+            outcomes.add(True)
+    assert True in outcomes
+
+
+@pytest.mark.parametrize("values", [b'{"a":{}},', b"1,", b'{ "a":"\\/"},'])
+def test_what_holds_millions_of_values_is_not_looked_at(values: bytes) -> None:
+    event = b'{%b,"x":[%b1]}' % (SPOKE, values * (8_000_000 // len(values) - 100))
+    verbatim = Verbatim("m", (), streamed=True)
+    began = time.process_time()
+    verbatim.add(event, spoke=True)
+    assert time.process_time() - began < 0.1 and verbatim.burst([Delta("y")]) is None
+
+
+def test_a_large_text_goes_on() -> None:
+    event = b'"choices":[{"index":0,"delta":{"role":"assistant","content":"y","image":"%b"}}]' % (b"A" * 4_000_000)
+    event = event.replace(b"}}]", b'},"finish_reason":null}]')
+    assert passed(b"{%b}" % event, ENDED % b"stop")[0] == event
+
+
+def test_silent_events_that_come_together_are_kept_for_a_while_only() -> None:
+    verbatim = Verbatim("m", (), streamed=True)
+    answer = StreamedAnswer("", verbatim)
+    silent = b"data: {%b}\n\n" % SPOKE.replace(b'"y"', b'""')
+    for _ in range(100):
+        assert not list(answer.feed(silent * 100))
+    assert verbatim._pieces is None
+
+
+def test_a_whole_answer_with_a_number_twice_is_made_anew() -> None:
+    call = '{"index":%d,"id":"c","type":"function","function":{"name":"f","arguments":""}}'
+    choice = '{"index":%d,"message":{"role":"assistant","content":"a","tool_calls":[%s]},"finish_reason":"stop"}'
+    for calls, choices, goes_on in (((0, 1), (0, 1), True), ((0, 0), (0, 1), False), ((0, 1), (0, 0), False)):
+        asked = ",".join(call % number for number in calls)
+        body = f'{{"choices":[{",".join(choice % (number, asked) for number in choices)}]}}'
+        answer = StreamedAnswer("", Verbatim("m", (), streamed=False))
+        answer.read(body.encode())
+        assert (answer.end().verbatim is not None) is goes_on

@@ -135,3 +135,13 @@ def test_what_it_takes_apart_are_the_events(values: list[Any]) -> None:
     lines, number, done = found
     assert [json.loads(line) for line in lines.split(b"\n") if line] == objects
     assert (number, done) == (len(objects), True)
+
+
+@pytest.mark.parametrize("place", [b',"usage"', b'"finish_reason"', b'"choices"'])
+def test_lines_behind_the_first_of_an_object_are_other_fields(place: bytes) -> None:
+    """What comes of a stream does not hang on how it is cut."""
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}],"usage":null}\n\n'
+    stream = event + event.replace(place, b"\n" + place) + wire.DONE
+    assert as_lines(stream) is None
+    whole = hear(StreamedAnswer(), [stream])
+    assert whole == hear(Careful(), [stream]) and whole[0] == [Delta("a")] and isinstance(whole[1], str)
