@@ -60,7 +60,8 @@ async def site_of(upstream: Upstream) -> AsyncIterator[Any]:
     http = DirectClient(private=True)
 
     def made(options: dict[str, Any] | None = None, shown: str = DEPLOYMENT, **parts: Any) -> Site:
-        config = AdapterConfig(endpoint=upstream.url, api_key=KEY, options={"verbatim": True} if options is None else options)
+        options = {"verbatim": True} if options is None else options
+        config = AdapterConfig(endpoint=upstream.url, api_key=KEY, options=options)
         site = build(registry.build("openai_compatible", config, http), **parts)
         choose = site.behind.router.choose
 
