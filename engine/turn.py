@@ -141,9 +141,10 @@ class Turn:
     @property
     def passes(self) -> bool:
         """Whether nobody changes its answer or looks at it: no words, no plugins, no personal data, nobody who keeps or
-        shares it, and it leaves as it comes."""
+        shares it, and it leaves as it comes. Who may ask again with a key gets the same then: it is encoded."""
         return (
             self.takes_bursts
+            and not self.request.idempotency
             and self.policy is None
             and self.restorer is None
             and not self.spaced

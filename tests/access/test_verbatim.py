@@ -201,6 +201,16 @@ async def test_instances_that_do_not_say_so_keep_it(site_of: Any, upstream: Upst
     await encoded(site_of(options), upstream)
 
 
+async def test_whoever_may_ask_again_gets_the_same(site_of: Any, upstream: Upstream) -> None:
+    site = site_of()
+    upstream.answers(wire.answer(200, WHOLE), stream_of(*EVENTS), choose=wire.by_stream)
+    whole = await site.alice.request("POST", PATH, {"messages": HI}, {"Idempotency-Key": "one"})
+    assert whole.status == 200 and "citations" not in whole.json
+    pieces = await site.alice.request("POST", PATH, {"messages": HI, "stream": True}, {"Idempotency-Key": "two"})
+    assert pieces.status == 200 and b"service_tier" not in pieces.body
+    assert "citations" in (await site.alice.post(PATH, {"messages": HI})).json
+
+
 async def test_kept_answers_are_for_all_alike(site_of: Any, upstream: Upstream) -> None:
     for policy in CachePolicy(ttl=60, sampled=True), CachePolicy(coalesce=True, sampled=True):
         site = site_of()
