@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -10,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Final
+
+from clawdbot_site.serving.orphans import die_with_parent
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_TIME: Final = 180.0
@@ -50,6 +53,8 @@ class Instance:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # A job that starts one may be killed; the instance would go on for ever.
+                preexec_fn=functools.partial(die_with_parent, os.getpid()),  # noqa: PLW1509  # no locks in there
             )
         until = time.monotonic() + START_TIME
         while UP not in self.log.read_text(errors="replace"):

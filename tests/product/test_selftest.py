@@ -1,13 +1,15 @@
 """`manage.py selftest audit`, in its smallest form on each database, and that it can say no."""
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from clawdbot_site.selftest import audit
 from clawdbot_site.selftest.ledger import Ledger, Line, Verdict
-from tests.product.running import ROOT
+from tests.product.running import ROOT, until
 
 
 @pytest.mark.parametrize("options", [["postgresql"], ["postgresql", "--spool"], ["sqlite"]], ids=" ".join)
@@ -46,3 +48,30 @@ def test_it_says_that_it_could_not_run(monkeypatch):
     monkeypatch.setattr(audit, "_play", play)
     assert audit.run(audit.Plan(database="sqlite"), said.append) == 2
     assert any("no port" in line for line in said)
+
+
+STARTED = """
+import sys, time
+from pathlib import Path
+from clawdbot_site.selftest.instance import Instance
+instance = Instance(Path(sys.argv[1]) / "var", LOCAL_MODEL="off", WORKERS="1", GRPC_PORT="0", DRAIN_TIMEOUT="1")
+instance.start()
+print(instance.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_an_instance_ends_with_whoever_started_it(tmp_path):
+    command = [sys.executable, "-c", STARTED, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+        pid = int(starter.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        starter.send_signal(signal.SIGKILL)
+    until(lambda: not _runs(pid), "the instance is gone", 60)
+
+
+def _runs(pid):
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
