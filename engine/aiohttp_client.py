@@ -30,6 +30,7 @@ from engine.outbound import (
     UNREACHED,
     HttpResponse,
     Timeouts,
+    gathered,
 )
 from engine.patience import Patience
 
@@ -111,15 +112,7 @@ class AiohttpResponse:
         self.headers: Mapping[str, str] = response.headers
 
     async def read(self, limit: int = MAX_BODY) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        async for part in self:
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                await self.close()
-                raise UpstreamError("The model's service answered with too much.")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return await gathered(self, limit)
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self

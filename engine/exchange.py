@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Protocol
 
 from engine.errors import UpstreamError, UpstreamTimeout
-from engine.outbound import MAX_BODY, SILENT, UNBEGUN, UNFINISHED, Timeouts
+from engine.outbound import MAX_BODY, SILENT, UNBEGUN, UNFINISHED, Timeouts, gathered
 from engine.patience import Patience
 
 HIGH_WATER: Final = 256 * 1024  # bytes of a body nobody has read yet before the socket is left alone
@@ -83,15 +83,7 @@ class Exchange:
     async def read(self, limit: int = MAX_BODY) -> bytes:
         if self.over and self._error is None and self._inflate is None and self._size <= limit:
             return self._taken() if self._buffer else b""
-        parts: list[bytes] = []
-        size = 0
-        async for part in self.chunks():
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                await self.close()
-                raise UpstreamError("The model's service answered with too much.")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return await gathered(self, limit)
 
     def expect_by(self, at: float, late: str) -> None:
         self._silence = None

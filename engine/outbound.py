@@ -12,6 +12,8 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from engine.errors import UpstreamError
+
 MAX_BODY: Final = 16 * 1024 * 1024
 RESENDS: Final = 3
 OK: Final = 200  # below are interim answers
@@ -56,6 +58,19 @@ class HttpResponse(Protocol):
 
     async def close(self) -> None:
         """Gives the connection back when the body was read to its end, else closes it at once. Safe to call twice."""
+
+
+async def gathered(response: HttpResponse, limit: int) -> bytes:
+    """The body of its chunks; what `HttpResponse.read` is to do. The response is closed where there is too much."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.chunks():
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            await response.close()
+            raise UpstreamError("The model's service answered with too much.")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class HttpClient(Protocol):
