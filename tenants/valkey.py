@@ -71,7 +71,7 @@ class Connection:
     def send(self, *words: Word) -> asyncio.Future[Reply]:
         """Sends a command with the others of this tick. The future holds the reply (bytes, int, list, None) or fails
         with StoreUnavailable; CommandRefused if the server objects. A failure nobody waits for is not reported."""
-        future = (self._loop if self._scheduled else self._own_loop()).create_future()  # type: ignore[union-attr]
+        future = self._future()
         self.enqueue(pack(words), future, None)
         return future
 
@@ -81,7 +81,7 @@ class Connection:
 
     def run(self, script: Script, keys: Sequence[Word], *arguments: Word) -> asyncio.Future[Reply]:
         """Runs a script as `send` sends a command."""
-        future = (self._loop if self._scheduled else self._own_loop()).create_future()  # type: ignore[union-attr]
+        future = self._future()
         rest = (len(keys), *keys, *arguments)
         whole = ("EVAL", script.source, *rest)
         self.enqueue(pack(("EVALSHA", script.digest, *rest)), future, whole)
@@ -138,6 +138,10 @@ class Connection:
         self._room = self._places(loop)
         self._scheduled = True
         loop.call_soon(self._flush_tick)
+
+    def _future(self) -> asyncio.Future[Reply]:
+        loop = self._loop if self._scheduled else None
+        return (loop or self._own_loop()).create_future()
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
