@@ -264,11 +264,16 @@ class Product:
             yield until(lambda: self._reached(stack), "every worker takes connections", 60.0)
 
     def _reached(self, stack: contextlib.ExitStack) -> list[http.client.HTTPConnection] | None:
-        """None while one of them is on its way out, as after a test that replaced it."""
+        """None while one of them is on its way out, as after a test that replaced it: it may still answer."""
+        workers = self.workers()
+        if len(workers) != int(self.environment.get("WORKERS", len(workers))):
+            return None
         with contextlib.ExitStack() as opened:
             try:
-                connections = [opened.enter_context(self.at_worker(pid)) for pid in self.workers()]
+                connections = [opened.enter_context(self.at_worker(pid)) for pid in workers]
             except (TimeoutError, ProcessLookupError):
+                return None
+            if self.workers() != workers:
                 return None
             stack.push(opened.pop_all())
         return connections
