@@ -43,6 +43,7 @@ WORKERS = env.whole("WORKERS", 1, low=1, high=64)
 MAX_TURNS = env.whole("MAX_TURNS", 2000, low=1)
 MAX_WAIT = env.seconds("MAX_WAIT", 10)
 MAX_WAITING = env.whole("MAX_WAITING", 1000, low=0)
+STREAM_KEEPALIVE = env.seconds("STREAM_KEEPALIVE", 15)
 DRAIN_DELAY = env.seconds("DRAIN_DELAY", 5)
 DRAIN_TIMEOUT = env.seconds("DRAIN_TIMEOUT", 75)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]") + [HOST]

@@ -24,6 +24,9 @@ REMEMBERED: Final = 1000
 CHUNKED: Final = b"transfer-encoding: "
 LENGTH: Final = b"content-length: "
 CONNECTION: Final = b"connection: "
+TYPE: Final = b"content-type: "
+EVENTS: Final = b"text/event-stream"
+COMMENT: Final = b"3\r\n:\n\n\r\n"  # an empty one, in a chunk of its own
 _CLOSE: Final = re.compile(rb"(?:^|,)\s*close\s*(?:,|$)", re.IGNORECASE)
 
 
@@ -103,6 +106,7 @@ class Cycle(RequestResponseCycle):
         self.response_complete = False
         self.chunked_encoding: bool | None = None
         self.expected_content_length = 0
+        self._events = False
         self._head = b""  # what waits for its body
         self._task: asyncio.Task[None] | None = None
 
@@ -173,11 +177,22 @@ class Cycle(RequestResponseCycle):
             self.chunked_encoding = False
         elif self.scope["method"] != "HEAD" and status not in (204, 304):
             self.chunked_encoding = True
+            self._events = said.get(TYPE, b"").startswith(EVENTS)
             lines.append(b"transfer-encoding: chunked\r\n")
         if CONNECTION in said and _CLOSE.search(said[CONNECTION]):
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
+
+    @property
+    def is_open_stream(self) -> bool:
+        """Whether this is a stream of server-sent events that goes on. What is sent of it are whole events."""
+        return self._events and not self.response_complete and not self.disconnected
+
+    def sign_of_life(self) -> None:
+        """Sends a comment between two events, unless what was sent still waits for the client."""
+        if not self.transport.get_write_buffer_size() and not self.transport.is_closing():
+            self.transport.write_last(COMMENT)
 
     def _go_on(self, message: Any) -> None:
         if message["type"] != "http.response.body":

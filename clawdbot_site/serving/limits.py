@@ -42,6 +42,7 @@ class Limits(msgspec.Struct, frozen=True):
     body_idle: float = 30.0
     body_time: float = 300.0  # for all of a body; what waits for its reader here does not count
     write_idle: float = WRITE_IDLE
+    event_silence: float = 15.0  # of a stream of events, before it gets a sign of life; 0: never
     keep_alive: int = 75
     websocket_message: int = 256 * 1024
     websocket_message_time: float = 30.0

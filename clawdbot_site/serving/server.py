@@ -26,6 +26,7 @@ import msgspec
 import uvicorn
 
 from clawdbot_site.serving.limits import ConnectionState, LimitedHttpProtocol, Limits
+from clawdbot_site.serving.silences import Silences
 from clawdbot_site.serving.sockets import SocketProtocol
 
 log = logging.getLogger("clawdbot.server")
@@ -101,6 +102,7 @@ class DrainingServer(uvicorn.Server):
             )
         )
         self.server_state: ConnectionState = ConnectionState(limits)
+        self._silences = Silences(limits.event_silence)
         self._served = served
         self._drain = drain or Drain()
         self._started = started
@@ -121,9 +123,11 @@ class DrainingServer(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._told.set)
 
     async def main_loop(self) -> None:
-        """Wakes once a second for the date of answers, and when it is told to stop; uvicorn's looks ten times."""
+        """Wakes once a second for the date of answers and for streams on which nothing comes, and when it is told to
+        stop; uvicorn's looks ten times."""
         self._loop = asyncio.get_running_loop()
         while not await self.on_tick(0):
+            self._silences.look(self.server_state.connections, self._loop.time())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DATE_EVERY):
                     await self._told.wait()

@@ -12,6 +12,7 @@ from access.metrics.machine import kept
 from clawdbot_site import checks
 from clawdbot_site.asgi import create
 from clawdbot_site.serving import listening, webserver
+from clawdbot_site.serving.limits import Limits
 from clawdbot_site.serving.server import CannotListen, Drain
 
 
@@ -34,6 +35,7 @@ class Command(BaseCommand):
                     create,
                     listener,
                     workers=settings.WORKERS,
+                    limits=Limits(event_silence=settings.STREAM_KEEPALIVE),
                     drain=Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT),
                     all_ready=lambda: self._ready(options["ready_fd"]),
                 )

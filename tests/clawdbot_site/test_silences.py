@@ -1,0 +1,89 @@
+"""Streams on which nothing comes for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from clawdbot_site.serving.limits import LimitedHttpProtocol
+from clawdbot_site.serving.silences import Silences
+from tests.clawdbot_site.test_cycles import GET, Recording, connected, settled
+
+EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+COMMENT = b"3\r\n:\n\n\r\n"
+
+
+class Streaming:
+    """An answer of which pieces are sent when the test says so."""
+
+    def __init__(self, *headers: tuple[bytes, bytes]) -> None:
+        self._headers = headers
+        self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": list(self._headers)})
+        while piece := await self._pieces.get():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def say(self, piece: bytes) -> None:
+        self._pieces.put_nowait(piece)
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+
+async def begun(*headers: tuple[bytes, bytes]) -> tuple[Streaming, LimitedHttpProtocol, Recording]:
+    streaming = Streaming(*headers)
+    protocol, transport = connected(streaming)
+    protocol.data_received(GET)
+    await streaming.say(b"data: 1\n\n")
+    return streaming, protocol, transport
+
+
+async def test_a_silent_stream_gets_a_comment_until_it_goes_on() -> None:
+    streaming, protocol, transport = await begun(EVENTS)
+    silences, sent = Silences(15), len(transport.pieces)
+    for second in range(0, 15):
+        silences.look([protocol], 100.0 + second)
+    assert len(transport.pieces) == sent
+    silences.look([protocol], 115.0)
+    assert transport.pieces[sent:] == [COMMENT]
+    silences.look([protocol], 130.0)
+    assert transport.pieces[sent:] == [COMMENT] * 2
+    await streaming.say(b"data: 2\n\n")
+    silences.look([protocol], 145.0)
+    assert transport.pieces[sent:] == [COMMENT] * 2 + [b"9\r\ndata: 2\n\n\r\n"]
+    await streaming.say(b"")
+    await settled(protocol)
+    ended = len(transport.pieces)
+    for each in (160.0, 175.0, 190.0):
+        silences.look([protocol], each)
+    assert len(transport.pieces) == ended
+
+
+@pytest.mark.parametrize("headers", [(), ((b"content-type", b"text/csv"),), ((b"content-type", b"application/json"),)])
+async def test_nothing_else_gets_one(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    _, protocol, transport = await begun(*headers)
+    silences, sent = Silences(15), len(transport.pieces)
+    for each in (100.0, 115.0, 130.0):
+        silences.look([protocol, object()], each)
+    assert len(transport.pieces) == sent
+
+
+async def test_nor_does_who_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, protocol, transport = await begun(EVENTS)
+    silences, sent = Silences(15), len(transport.pieces)
+    monkeypatch.setattr(Recording, "get_write_buffer_size", lambda self: 10)
+    for each in (100.0, 115.0, 130.0):
+        silences.look([protocol], each)
+    assert len(transport.pieces) == sent
+
+
+async def test_nor_anybody_where_it_is_off() -> None:
+    _, protocol, transport = await begun(EVENTS)
+    silences, sent = Silences(0), len(transport.pieces)
+    for each in (100.0, 115.0, 130.0):
+        silences.look([protocol], each)
+    assert len(transport.pieces) == sent
