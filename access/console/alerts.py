@@ -15,6 +15,7 @@ from unfold.decorators import action, display
 from access.alerting import telling
 from access.alerting.knowing import acknowledge
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOnlyAdmin
+from access.console.texts import short_address
 from tenants import webhooks
 from tenants.models import Alert, AlertRule
 from tenants.models.alerts import DEFAULTS
@@ -54,7 +55,7 @@ class AlertRuleForm(PlatformForm):
 
 class AlertRuleAdmin(PlatformAdmin):
     form = AlertRuleForm
-    list_display = ["name", "owner", "limit_now", "minutes", "mail", "url", "enabled"]
+    list_display = ["name", "owner", "limit_now", "minutes", "mail", "address", "enabled"]
     list_filter = ["enabled", "kind", BY_TENANT]
     list_select_related = ["tenant"]
     search_fields = ["kind", "url", "tenant__slug", "tenant__name"]
@@ -75,6 +76,10 @@ class AlertRuleAdmin(PlatformAdmin):
     @display(description=_("Threshold"))
     def limit_now(self, rule: AlertRule) -> str:
         return telling.figure(Alert(kind=rule.kind), rule.limit) if rule.kind in DEFAULTS else "—"
+
+    @display(description=_("To an address"), ordering="url")
+    def address(self, rule: AlertRule) -> str:
+        return short_address(rule.url) or "—"
 
     @display(description=_("Signed with"))
     def signed_with(self, rule: AlertRule) -> str:

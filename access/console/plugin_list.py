@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from access.console.reach import PLATFORM, Reach
 from access.console.setting_fields import summary
+from access.console.texts import with_code
 from engine.types import Json
 from plugins import registry
 from plugins.describing import traits_of
@@ -68,7 +69,7 @@ def plugins_view(request: HttpRequest, here: PluginPlace) -> Json | HttpResponse
 def about(name: str) -> str:
     """The first paragraph of what its author wrote of it."""
     traits = traits_of(name)
-    return _(summary(traits.about)) if traits is not None and traits.about else ""
+    return with_code(_(summary(traits.about))) if traits is not None and traits.about else ""
 
 
 def end_of(tenant: Tenant) -> int:

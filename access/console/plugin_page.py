@@ -17,6 +17,7 @@ from access.console.plugin_list import AREA, PluginPlace, end_of
 from access.console.plugin_states import states_table
 from access.console.plugin_trial import TrialForm, tried
 from access.console.setting_forms import SettingsForm
+from access.console.texts import with_code
 from engine.types import Json
 from plugins import registry
 from plugins.describing import Traits, traits_of
@@ -86,7 +87,7 @@ def plugin_view(request: HttpRequest, here: PluginPlace, name: str) -> Json | Ht
     return {
         "title": _(registry.get(name).label or name),
         "whose": here.tenant if here.reach.tenant is None else None,
-        "about": [_(each) for each in traits.about.split("\n\n") if each],
+        "about": [with_code(_(each)) for each in traits.about.split("\n\n") if each],
         "facts": _facts(name, traits),
         "use": use,
         "form": form,

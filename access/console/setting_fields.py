@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from django import forms
 from django.core.validators import RegexValidator
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import override
 from msgspec import inspect
@@ -28,6 +29,7 @@ from unfold.widgets import (
 
 from access.console.json_field import JsonField
 from access.console.lines import LinesField
+from access.console.texts import with_code
 from plugins.settings_types import CHOICES, LONG, SECRET
 
 LONGEST: Final = 100_000  # characters of a text no bound is said for
@@ -47,6 +49,10 @@ class Setting(msgspec.Struct, frozen=True):
     secret: bool = False
     long: bool = False
     choices: dict[str, str] | None = None  # what a list of text may hold, and what people call it
+
+    @property
+    def help_shown(self) -> SafeString:
+        return with_code(self.help)
 
     @property
     def rows(self) -> type[msgspec.Struct] | None:
@@ -84,7 +90,7 @@ def said(cls: type[msgspec.Struct]) -> Iterator[str]:
 
 def field_of(setting: Setting) -> forms.Field:
     """Raises nothing: what has no better form is JSON."""
-    shared: dict[str, Any] = {"label": setting.label, "help_text": setting.help, "required": False}
+    shared: dict[str, Any] = {"label": setting.label, "help_text": setting.help_shown, "required": False}
     if setting.secret:
         widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
         return forms.CharField(**shared, widget=widget, strip=False, max_length=LONGEST)

@@ -19,6 +19,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOnlyAdmin
+from access.console.texts import short_address
 from plugins.models import HeldEvent, SinkState, Webhook
 from plugins.outbox import holding, places, signing
 from plugins.outbox.declared import forget_webhook
@@ -26,7 +27,6 @@ from plugins.outbox.delivering import attempts_of
 from plugins.outbox.events import CHOICES, sorted_types
 
 SHOWN: Final = 20  # attempts
-LONGEST_ADDRESS: Final = 60  # characters
 
 
 class WebhookForm(PlatformForm):
@@ -77,9 +77,7 @@ class WebhookAdmin(PlatformAdmin):
 
     @display(description=_("Address"), ordering="url")
     def address(self, webhook: Webhook) -> str:
-        """Without its query, in which there may be a password, and no longer than a column."""
-        place = webhook.url.partition("?")[0]
-        return place if len(place) <= LONGEST_ADDRESS else f"{place[:LONGEST_ADDRESS]}…"
+        return short_address(webhook.url)
 
     @display(description=_("State"), label={"on": "success", "off": "danger", "failing": "warning"})
     def standing(self, webhook: Webhook) -> tuple[str, Any]:

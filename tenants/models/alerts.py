@@ -86,8 +86,7 @@ class AlertRule(TenantScopedModel):
         ]
 
     def __str__(self) -> str:
-        """The same in every language: it is put on record."""
-        return self.kind
+        return str(self.get_kind_display())
 
     def clean(self) -> None:
         if self.tenant_id is not None and self.kind in PLATFORM_ONLY:
@@ -146,7 +145,7 @@ class Alert(TenantScopedModel):
         indexes = [models.Index(fields=["tenant", "-id"], name="alert_by_tenant")]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.subject}".strip()
+        return f"{self.get_kind_display()} {self.subject}".strip()
 
 
 class ServiceObjective(TenantScopedModel):

@@ -7,6 +7,7 @@ import threading
 import msgspec
 import pytest
 from django.db import transaction
+from django.utils import translation
 
 from compliance import changes
 from compliance.changes import LONGEST
@@ -16,7 +17,7 @@ from engine.entries import Change
 from tenants import actors, membership, services
 from tenants.actors import Actor, acting
 from tenants.changes import HIDDEN, RENEWED
-from tenants.models import Tenant
+from tenants.models import AlertRule, Tenant
 from tenants.scoping import Unscoped
 from tests.access.console.screens import word_list
 
@@ -36,6 +37,14 @@ def cleared() -> None:
 def rows(cast):
     cleared()
     return cast
+
+
+def test_what_a_row_is_called_is_on_record_in_one_language(rows):
+    with translation.override("zh-hans"):
+        rule = AlertRule.objects.create(tenant=rows.acme, kind="completion_rate")
+        assert str(rule) != "Completion rate (%) below"
+    [change] = told()
+    assert (change.model, change.label) == ("tenants.alertrule", "Completion rate (%) below")
 
 
 def test_it_says_who_changed_what_and_how_it_was_before(rows):
