@@ -18,8 +18,9 @@ import orjson
 import uvloop
 
 from access.asgi import App
-from benchmarks import rows, workload
+from benchmarks import workload
 from benchmarks.inprocess import Caller, Work, cost, prepared, started, whole
+from benchmarks.listed import words
 from clawdbot_site.wiring import Application
 
 TIMES = 3
@@ -32,7 +33,7 @@ REST = 1.5  # seconds in which what was begun meanwhile ends
 
 def forbidden() -> Callable[[int], bytes]:
     """Questions with a word that blocks."""
-    body, word = workload.openai(), rows.words()[-1]
+    body, word = workload.openai(), words()[-1]
     return lambda number: body(number).replace(b"Request", word.encode(), 1)
 
 

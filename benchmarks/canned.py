@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 from collections.abc import AsyncIterator, Mapping
 
 from benchmarks import workload
-from benchmarks.mock_upstream import JSON_ANSWER, STREAM
+from benchmarks.mock_upstream import CHUNKS, JSON_ANSWER, STREAM, said
+from benchmarks.spoken import answers
 from engine.outbound import MAX_BODY, Timeouts
 
 ENDPOINT = "http://mock.invalid/v1"
 WHOLE = JSON_ANSWER.partition(b"\r\n\r\n")[2]
-EVENTS = [piece.split(b"\r\n", 1)[1].split(b"\r\n")[0] for piece in STREAM]
+
+
+def _events(stream: list[bytes]) -> list[bytes]:
+    return [piece.split(b"\r\n", 1)[1].split(b"\r\n")[0] for piece in stream]
+
+
+@functools.cache
+def _spoken(number: int) -> list[bytes]:
+    return _events(said(number, CHUNKS))
+
+
+EVENTS = _events(STREAM)
 STREAMED = b"".join(EVENTS)
+_answers = itertools.count()
 APART = b'"max_tokens":%d' % workload.APART
 
 
@@ -30,7 +45,7 @@ class CannedResponse:
         if not self._apart:
             yield STREAMED
             return
-        for event in EVENTS:
+        for event in _spoken(next(_answers) % len(answers())):
             yield event
             await asyncio.sleep(0)  # the next one comes in another step of the loop
 
@@ -43,6 +58,9 @@ class CannedResponse:
 
 class CannedHttp:
     """`engine.outbound.HttpClient`."""
+
+    def __init__(self) -> None:
+        answers()  # made now: it takes seconds
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> CannedResponse:
         return CannedResponse(b'"stream":true' in body, APART in body)

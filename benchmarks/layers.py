@@ -17,10 +17,11 @@ from adapters.openai_answers import Answer, StreamedAnswer
 from adapters.openai_compatible import OpenAICompatibleAdapter
 from benchmarks import workload
 from benchmarks.canned import ENDPOINT, STREAMED, WHOLE, CannedHttp
+from benchmarks.spoken import answers
 from clawdbot_site.wiring import Application
 from engine.folding import Fold
 from engine.turn import Turn
-from engine.types import Answerer, ChatRequest, Done, ModelCall, Principal, Start, Usage
+from engine.types import Answerer, ChatRequest, Delta, Done, ModelCall, Principal, Start, Usage
 
 Work = Callable[[int], Awaitable[object]]
 USAGE = Usage(prompt_tokens=70, completion_tokens=80)
@@ -61,6 +62,7 @@ class Layers:
         self._adapter = OpenAICompatibleAdapter(AdapterConfig(endpoint=ENDPOINT, api_key="sk-mock"), CannedHttp())  # type: ignore[arg-type]
         self._whole = Answer().read(WHOLE)[0]
         streamed = StreamedAnswer()
+        self._spoken = [[Delta(piece) for piece in said] for said in answers()]
         self._deltas = [*streamed.feed(STREAMED), *streamed.finish()]
         fold = Fold()
         fold.add(self._whole)
@@ -135,7 +137,7 @@ class Layers:
 
     async def _guard_chunks(self, number: int) -> None:
         guard = self._engine.guard.output(self._principal)
-        for delta in self._deltas:
+        for delta in self._spoken[number % len(self._spoken)]:
             guard.feed(delta)
         guard.flush()
 

@@ -1,7 +1,8 @@
 """A mock of an OpenAI-compatible service, as cheap as Python allows: one protocol, canned bytes.
 
 `python -m benchmarks.mock_upstream PORT [--delay SECONDS] [--pace SECONDS]` answers `POST …/chat/completions` with 600
-bytes of JSON, or with 32 server-sent chunks when the body asks for a stream: in one write, or one each `pace` seconds.
+bytes of JSON, or with 32 server-sent chunks when the body asks for a stream: in one write, always the same, or one each
+`pace` seconds, other ones for everybody, as models say them (`benchmarks.spoken`).
 `GET /count` answers how many completions were asked for: load generators compare it with the answers they got.
 `GET /set/DELAY/PACE/CHUNKS` changes both, and how many chunks of the 32 an answer has."""
 
@@ -11,7 +12,10 @@ import argparse
 import asyncio
 import json
 
+import orjson
 import uvloop
+
+from benchmarks import spoken
 
 CHUNKS = 32
 ANSWER_TEXT = "The quick brown fox jumps over the lazy dog near the river bank today. " * 5
@@ -55,6 +59,8 @@ def _chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
+FIRST, _ = _event({"role": "assistant", "content": "@"}).split(b'"@"')
+BEFORE, AFTER = _event({"content": "@"}).split(b'"@"')
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 PIECES = [ANSWER_TEXT[i * 11 : i * 11 + 11] for i in range(CHUNKS)]
 USAGE = (
@@ -68,11 +74,18 @@ WHOLE_STREAM = STREAM_HEAD + b"".join(STREAM)
 JSON_ANSWER = _json_answer()
 
 
+def said(number: int, pieces: int) -> list[bytes]:
+    """The chunks of one answer, other ones for each number."""
+    answers = spoken.answers()
+    first, *rest = map(orjson.dumps, answers[number % len(answers)][:pieces])
+    return [_chunk(FIRST + first + AFTER), *(_chunk(BEFORE + piece + AFTER) for piece in rest), STREAM[-1]]
+
+
 class Mock(asyncio.Protocol):
     count = 0
+    pieces = CHUNKS
     delay = 0.0
     pace = 0.0
-    stream = STREAM
     whole = WHOLE_STREAM
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -103,7 +116,8 @@ class Mock(asyncio.Protocol):
         Mock.count += 1
         stream = b'"stream":true' in body or b'"stream": true' in body
         if stream and Mock.pace:
-            asyncio.get_running_loop().call_later(Mock.delay, self.paced, 0)
+            stream = said(Mock.count, Mock.pieces)
+            asyncio.get_running_loop().call_later(Mock.delay, self.paced, stream, 0)
         elif Mock.delay:
             asyncio.get_running_loop().call_later(Mock.delay, self.write, Mock.whole if stream else JSON_ANSWER)
         else:
@@ -113,11 +127,11 @@ class Mock(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.write(data)
 
-    def paced(self, place: int) -> None:
+    def paced(self, stream: list[bytes], place: int) -> None:
         """One chunk, and the next one in its time."""
-        self.write(STREAM_HEAD + Mock.stream[0] if place == 0 else Mock.stream[place])
-        if place + 1 < len(Mock.stream) and not self.transport.is_closing():
-            asyncio.get_running_loop().call_later(Mock.pace, self.paced, place + 1)
+        self.write(STREAM_HEAD + stream[0] if place == 0 else stream[place])
+        if place + 1 < len(stream) and not self.transport.is_closing():
+            asyncio.get_running_loop().call_later(Mock.pace, self.paced, stream, place + 1)
 
 
 def _plain(text: str) -> bytes:
@@ -128,8 +142,10 @@ def _page(path: str) -> int:
     """`/count`, and `/set/DELAY/PACE/CHUNKS`, which answers the same."""
     if path.startswith("/set/"):
         Mock.delay, Mock.pace, pieces = map(float, path.removeprefix("/set/").split("/"))
-        Mock.stream = [*STREAM[: int(pieces)], STREAM[-1]]
-        Mock.whole = STREAM_HEAD + b"".join(Mock.stream)
+        Mock.pieces = int(pieces)
+        Mock.whole = STREAM_HEAD + b"".join([*STREAM[: Mock.pieces], STREAM[-1]])
+        if Mock.pace:
+            spoken.answers()
     return Mock.count
 
 

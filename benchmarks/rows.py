@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import sys
 import tempfile
 from pathlib import Path
@@ -24,32 +23,18 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
+from benchmarks.listed import words  # noqa: E402
 from compliance.wordlists import replace_words  # noqa: E402
 from routing.models import ModelInstance, RoutingRule  # noqa: E402
 from routing.services import save_instance  # noqa: E402
 from tenants.models import Tenant  # noqa: E402
 from tenants.services import create_api_key, create_tenant  # noqa: E402
 
-WORDS = 60_000
-CHINESE = 2 / 3  # of them; the others are of Latin letters
 PLENTY = 100_000_000
-SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
 RULES = (
     ("gpt-3.5-turbo", 60, ["max_tokens < 2000", "temperature <= 0.7"]),
     ("llama2-70b", 40, ["complexity_score > 0.8"]),
 )
-
-
-def words(count: int = WORDS) -> list[str]:
-    """The same ones every time: of two to six Chinese characters, or of three to five syllables."""
-    chance = random.Random(60_000)
-    made: set[str] = set()
-    while len(made) < count:
-        if chance.random() < CHINESE:
-            made.add("".join(chr(chance.randrange(0x4E00, 0x9FA5)) for _ in range(chance.randint(2, 6))))
-        else:
-            made.add("".join(chance.choices(SYLLABLES, k=chance.randint(3, 5))))
-    return sorted(made)
 
 
 def migrate() -> None:

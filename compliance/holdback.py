@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
 
+from compliance.quiet import LONGEST, NEAR, Decided
 from compliance.words import TELLING, TELLING_HAN, Hit, WordMatcher
 
 MASK: Final = "*"
@@ -17,13 +18,14 @@ class Channel:
 
     What leaves, and what is found, depends on the text alone and not on how it was cut, but for `pause`."""
 
-    __slots__ = ("_before", "_gone", "_held", "_shown", "_words")
+    __slots__ = ("_before", "_ends", "_gone", "_held", "_shown", "_words")
 
     def __init__(self, words: WordMatcher) -> None:
         self._words = words
+        self._ends = words.quiet.ends
         self._before = ""  # the last of what left
         self._held = ""  # the end that is still undecided, as it came
-        self._shown = ""  # the same with masks applied
+        self._shown = ""  # the same with masks applied; the same object where there are none
         self._gone = 0  # how much of it left all the same, in a pause
 
     @property
@@ -42,6 +44,15 @@ class Channel:
         """What may leave now, and the words that were found (places in `WordMatcher.words`)."""
         if not piece and not self._held:
             return "", ()
+        begin = len(self._before)
+        if begin < NEAR and not over:
+            text = self._before + self._held + piece
+            known = self._ends[begin].get(text)
+            if known is not None and self._shown is self._held and not self._gone:
+                self._before, held = known
+                leaves = text[begin : len(text) - len(held)] if held or self._held else piece
+                self._held = self._shown = held
+                return leaves, ()
         text, found = self._decided(piece, over)
         if not self._gone:
             return text, found
@@ -57,7 +68,7 @@ class Channel:
         words = self._words
         begin = len(self._before)
         text = shown = self._before + self._held + piece
-        if self._held:
+        if self._shown is not self._held:
             shown = self._before + self._shown + piece
         hits: Sequence[Hit]
         hits, free = (words.find(text, begin), len(text)) if over else words.read(text, begin)
@@ -72,11 +83,28 @@ class Channel:
                 return shown[begin : words.read(text[: stop - 1], begin)[1]], found
         if over:
             return shown[begin:], found
-        last = text[free - 1 : free]
-        known = words.brief if last in TELLING or _FIRST <= last < _END else words.context
-        self._before = text[max(0, free - known) : free]
-        self._held, self._shown = text[free:], shown[free:]
-        return shown[begin:free], found
+        before = text[free - 1 : free]
+        if words.spares or not (before in TELLING or _FIRST <= before < _END):
+            before = text[_needed(text, free, words) : free]
+        self._before = before
+        self._held = self._shown = held = text[free:]
+        leaves = shown[begin:free]
+        if shown is not text:
+            self._shown = shown[free:]
+        elif not hits and begin < NEAR and len(text) <= LONGEST:
+            words.quiet.note(begin, text, Decided(before, held))
+        return leaves, found
+
+
+def _needed(text: str, free: int, words: WordMatcher) -> int:
+    """From where on what leaves must be known to read on after it."""
+    least = max(0, free - words.context)
+    if words.spares:
+        return least
+    for place in range(free - 1, least, -1):
+        if text[place] in TELLING or _FIRST <= text[place] < _END:
+            return place
+    return least
 
 
 def masked(shown: str, hits: Sequence[Hit], words: WordMatcher) -> str:

@@ -18,6 +18,7 @@ from compliance.characters import SPACE, Characters, in_word
 from compliance.letters import Hit
 from compliance.normalising import DEFAULT_SWITCHES, normalise
 from compliance.packed import Texts
+from compliance.quiet import Quiet
 from compliance.readings import REACH, Reading
 from compliance.spellings import View, views_of
 from compliance.syllables import SyllablesView
@@ -90,10 +91,11 @@ class WordMatcher:
                 view.index()
         self._search(group for group in groups if group.views)
         self._spared = max((view.reach for group in groups for view in group.exceptions), default=0)
-        # How much of what left must be known to read on after it.
+        # How much of what left must be known to read on after it; without exceptions, what comes after the last
+        # character that is `TELLING` is enough.
         self.context: int = REACH + (self._spared + REACH if self._spared else 0)
-        # The same where its last character is `TELLING`: whether a word goes on after that is seen at once.
-        self.brief: int = self.context if self._spared else 1
+        self.spares: bool = self._spared > 0  # whether there are exceptions
+        self.quiet = Quiet()
 
     def _compiled(
         self, lists: Iterable[tuple[Rule, Sequence[str], frozenset[str]]], exceptions: Iterable[str]
