@@ -21,8 +21,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks.mock_upstream import CHUNKS
-from benchmarks.processes import GATEWAY_CORE, LOAD_CORE, children, free_port, pin, wait_for_port
+from benchmarks.processes import GATEWAY_CORE, LOAD_CORE, children, pin, wait_for_port
 from clawdbot_site import databases
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.serving import listening, valkey
 from clawdbot_site.serving.processes import Child
 

@@ -26,7 +26,8 @@ from benchmarks.callers import Ask, saturated
 from benchmarks.environment import READY_TIME, Environment, _end
 from benchmarks.gateway import CHUNKS, HEAD, Row, Server
 from benchmarks.http2 import Connection
-from benchmarks.processes import GATEWAY_CORE, LOAD_CORE, free_port, pin
+from benchmarks.processes import GATEWAY_CORE, LOAD_CORE, pin
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.serving.processes import Child
 
 CALLERS = 48

@@ -20,7 +20,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from benchmarks.processes import GATEWAY_CORE, free_port, pin
+from benchmarks.processes import GATEWAY_CORE, pin
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.serving.processes import Child
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,12 +15,6 @@ GATEWAY_CORE = {CORES[0]}
 LOAD_CORE = {CORES[-1]}  # with one core only, both are it
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def wait_for_port(port: int, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while True:

@@ -31,8 +31,9 @@ django.setup()
 from django.conf import settings  # noqa: E402
 
 from benchmarks.load import Result, Target, run_at_rate  # noqa: E402
-from benchmarks.processes import free_port, wait_for_port  # noqa: E402
+from benchmarks.processes import wait_for_port  # noqa: E402
 from clawdbot_site.selftest.instance import Instance  # noqa: E402
+from clawdbot_site.selftest.ports import free_port  # noqa: E402
 from engine.snapshots import Cell  # noqa: E402
 from engine.types import Message  # noqa: E402
 from sessions_app.layout import Home, idle_member  # noqa: E402

@@ -23,10 +23,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from benchmarks.balancer import Balancer, Check
 from benchmarks.fleet import Fleet, until
-from benchmarks.processes import free_port
 from benchmarks.rolling_clients import QUICK_RECONNECT, Load
 from clawdbot_site.selftest.instance import Instance
 from clawdbot_site.selftest.model import _event
+from clawdbot_site.selftest.ports import free_port
 
 WHOLE = "All at once."
 PACE = 0.25  # seconds between two pieces of a stream

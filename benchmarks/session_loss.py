@@ -141,12 +141,12 @@ class Loss:
 
     async def _read(self, session_id: str) -> tuple[int, dict[str, Any]]:
         """A worker that has not found the store again yet says 503, for a few seconds at most."""
-        for _ in range(20):
+        until = time.monotonic() + BACK
+        while True:
             status, held = await self._call("GET", f"/api/sessions/{session_id}")
-            if status != 503:
-                break
+            if status != 503 or time.monotonic() > until:
+                return status, held
             await asyncio.sleep(0.5)
-        return status, held
 
     async def _back(self) -> None:
         """Waits until the store is there again, as the workers see it."""

@@ -24,7 +24,8 @@ from typing import Final
 import uvloop
 
 from benchmarks import rows  # first: it sets Django up
-from benchmarks.processes import free_port, wait_for_port
+from benchmarks.processes import wait_for_port
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.serving import valkey
 from clawdbot_site.serving.processes import Child
 from engine.snapshots import Cell

@@ -23,11 +23,11 @@ from pathlib import Path
 
 from benchmarks.balancer import Balancer
 from benchmarks.fleet import until
-from benchmarks.processes import free_port
 from benchmarks.rolling import checks
 from clawdbot_site.selftest import ledger
 from clawdbot_site.selftest.instance import ROOT, Instance, children, name
 from clawdbot_site.selftest.model import Model
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.selftest.postgres import PostgresServer
 
 BACK = 20  # commits, where there is no tag

@@ -29,7 +29,7 @@ from django.contrib.contenttypes.models import ContentType  # noqa: E402
 from django.core.management.commands import flush  # noqa: E402
 from django.db import connections  # noqa: E402
 
-from tenants import keys  # noqa: E402
+from tenants import keys, valkey  # noqa: E402
 from tenants.models import ApiKey, Member, Tenant, User  # noqa: E402
 from tests import cast as people  # noqa: E402
 from tests.services.objects import ObjectServer  # noqa: E402
@@ -39,11 +39,17 @@ from tests.services.valkey import ValkeyServer  # noqa: E402
 hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("shared")
 
+# A second is enough for a server that answers; here both may wait for a core. Tests of silent servers set their own.
+valkey.CONNECT_TIMEOUT = 10.0
+
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the safe ones cost 0.5 s a person
 
 # After a test that commits Django empties all tables and then makes content types and permissions anew, for every
 # model; what is asked for is made when it is asked for.
 flush.emit_post_migrate_signal = lambda *args, **options: ContentType.objects.clear_cache()
+
+# Seconds after which a test that starts whole products is taken for hanging: with all they start, beside other work.
+SERVER_TIME = 1200
 
 DATABASE_FIXTURES = {"db", "transactional_db", "cast"}
 
@@ -70,11 +76,15 @@ LONGEST = (
 )
 
 
+@pytest.hookimpl(trylast=True)  # folders' own say first which tests need a server
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that may use the database may use the journal's too; the longest files come first."""
     rank = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
     for item in items:
+        limit = item.get_closest_marker("timeout")
+        if item.get_closest_marker("server") and (limit is None or limit.args[0] < SERVER_TIME):
+            item.add_marker(pytest.mark.timeout(SERVER_TIME), append=False)
         marker = item.get_closest_marker("django_db")
         fixtures = set(getattr(item, "fixturenames", ()))
         if marker is None and not fixtures & DATABASE_FIXTURES:

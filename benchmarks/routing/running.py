@@ -15,10 +15,11 @@ from urllib.request import urlopen
 from benchmarks import workload
 from benchmarks.environment import ROOT, Environment, _end
 from benchmarks.load import Connection, Result, Target
-from benchmarks.processes import CORES, LOAD_CORE, free_port, pin, wait_for_port
+from benchmarks.processes import CORES, LOAD_CORE, pin, wait_for_port
 from benchmarks.routing.shares import Shares
 from benchmarks.routing.upstreams import MEDIAN
 from benchmarks.routing.usage import Meter, Usage, complaints, disturbance
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.serving.processes import Child
 
 UPSTREAMS: Final = 11

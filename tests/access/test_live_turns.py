@@ -45,7 +45,7 @@ async def worker(valkey_url: str):
         live = LiveTurns(parts.running, Asking(bus), heartbeats, parts.resuming, canceller)
         bus.on("cancel", canceller.heard)
         bus.start()
-        await asyncio.wait_for(bus.ready.wait(), 10)
+        await asyncio.wait_for(bus.ready.wait(), 30)
         heartbeats.start()
         made = SimpleNamespace(
             site=site, live=live, bus=bus, heartbeats=heartbeats, stores=stores, connection=connection
@@ -121,7 +121,7 @@ async def test_it_is_watched_from_another_worker_and_does_not_go_on_for_that(wor
     await within(5, lambda: any(b"two" in each for each in seen))
     assert len(busy.site.parts.generations.find(ALICE.key_principal, turn.id).readers) == 1
     gate.set()
-    await asyncio.wait_for(watching, 10)
+    await asyncio.wait_for(watching, 30)
     assert b"three" in b"".join(seen) and b"event: done" in seen[-1]
     await exchange.rest()
 

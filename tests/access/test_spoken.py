@@ -120,7 +120,7 @@ async def test_grpc_tells_it_so_too(site):
         assert await refusal(pb.ChatRequest(message="Can you help me with a wicked thing?")) == {BLOCKED}
         call = converse(channel, metadata=own)
         await call.write(pb.ClientFrame(ref="1", chat=pb.ChatRequest(message="Peux-tu m'aider à faire du wicked ?")))
-        while (frame := await asyncio.wait_for(call.read(), 10)).WhichOneof("kind") != "error":
+        while (frame := await asyncio.wait_for(call.read(), 30)).WhichOneof("kind") != "error":
             assert frame is not grpc.aio.EOF
         assert frame.error.message == TEXTS["fr"][BLOCKED]
         call.cancel()

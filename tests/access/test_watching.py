@@ -235,7 +235,7 @@ async def joined(session_id):
     """Until the channel layer knows of somebody in the session's group."""
     layer = get_channel_layer()
     name = layer._get_group_channel_name(group(ALICE.key_principal, session_id))
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         while name not in layer.groups:
             await asyncio.sleep(0.005)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import time
 import tracemalloc
 from contextlib import aclosing
 from typing import Any
@@ -110,7 +109,7 @@ def adapter_for(upstream: Upstream, http: HttpClient, timeout: float = 0.5) -> O
 async def heard_of(adapter: OpenAICompatibleAdapter, stream: bool = True) -> tuple[list[Any], UpstreamError]:
     said: list[Any] = []
     with pytest.raises(UpstreamError) as caught:
-        async with asyncio.timeout(10), aclosing(adapter.stream(call(stream=stream))) as deltas:
+        async with asyncio.timeout(30), aclosing(adapter.stream(call(stream=stream))) as deltas:
             async for delta in deltas:
                 said.append(delta)
     assert caught.value.retryable
@@ -164,9 +163,8 @@ async def test_it_needs_little_memory_for_an_answer_without_end(
 
 async def test_it_takes_finish_reasons_for_the_end(http: HttpClient, upstream: Upstream) -> None:
     upstream.answers([*wire.streamed(wire.events("a", usage=None)[:-1])[:-1], CUT])
-    began = time.monotonic()
-    with pytest.raises(UpstreamError):  # the transfer itself was cut off
-        await listen(adapter_for(upstream, http, 5), call())
-    upstream.answers([wire.head_of_stream(), *wire.events("a", usage=None)[:-1], CUT])
-    assert (await listen(adapter_for(upstream, http, 5), call())).ends[0].finish_reasons == {0: "stop"}
-    assert time.monotonic() - began < 4
+    async with asyncio.timeout(30):
+        with pytest.raises(UpstreamError):  # the transfer itself was cut off
+            await listen(adapter_for(upstream, http, 60), call())
+        upstream.answers([wire.head_of_stream(), *wire.events("a", usage=None)[:-1], CUT])
+        assert (await listen(adapter_for(upstream, http, 60), call())).ends[0].finish_reasons == {0: "stop"}

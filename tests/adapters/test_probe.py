@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,12 +47,11 @@ async def test_it_is_content_with_any_body(body: bytes, adapter: Any, upstream: 
     await adapter().probe()
 
 
-@pytest.mark.parametrize("script", [[SILENCE], [step for _ in range(99) for step in (b"x", 0.02)]])
+@pytest.mark.parametrize("script", [[SILENCE], [step for _ in range(99) for step in (b"x", 0.5)]])
 async def test_it_is_content_with_a_head(script: Any, adapter: Any, upstream: Upstream) -> None:
     upstream.answers([b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", *script])
-    began = time.monotonic()
-    await adapter().probe()
-    assert time.monotonic() - began < 5
+    async with asyncio.timeout(30):
+        await adapter(timeout=60).probe()
     await upstream.closed(1)
 
 
@@ -90,10 +89,9 @@ async def test_it_says_when_there_is_no_answer(script: Any, adapter: Any, upstre
 
 async def test_it_waits_no_longer_than_for_a_first_token(adapter: Any, upstream: Upstream) -> None:
     upstream.answers([SILENCE])
-    began = time.monotonic()
     with pytest.raises(UpstreamTimeout):
-        await adapter(timeout=60, first_token_timeout=0.2).probe()
-    assert time.monotonic() - began < 4
+        async with asyncio.timeout(30):
+            await adapter(timeout=60, first_token_timeout=0.2).probe()
     await upstream.closed(1)
 
 

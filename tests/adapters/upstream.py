@@ -88,7 +88,7 @@ class Upstream:
         await self._until(lambda: [what for what, _ in self.log].count("left") >= count)
 
     async def _until(self, true: Any) -> None:
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(true)
 
     async def _note(self, what: str, connection: int) -> None:

@@ -22,13 +22,6 @@ from tests.services.browser import chromium
 STATIC = ROOT / "access" / "static"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first of them starts the product and the browser, beside whatever else the machine does."""
-    for item in items:
-        if "tests/chat/" in item.path.as_posix() and item.get_closest_marker("server"):
-            item.add_marker(pytest.mark.timeout(300))
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:

@@ -245,7 +245,7 @@ def test_it_replaces_a_worker_that_crashed():
         pids = {server.get()[1]["pid"] for _ in range(20)}
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         status, body = server.get()  # waits in the shared socket's queue, is not refused
         assert status == 200
         assert body["pid"] not in pids
@@ -256,7 +256,7 @@ def test_it_replaces_its_workers_one_by_one_on_sighup():
     with running("1") as server:
         first = server.get()[1]["pid"]
         server.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while server.get()[1]["pid"] == first:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -314,7 +314,7 @@ def test_its_workers_end_when_the_supervisor_is_killed():
         pids = {server.get()[1]["pid"] for _ in range(20)}
         server.process.kill()
         server.process.wait()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while any(Path(f"/proc/{pid}").exists() and "Z" not in state(pid) for pid in pids):
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -104,10 +104,10 @@ def test_it_masks_any_number_of_words_in_linear_time():
     asked = [Message(role="user", content="maskme " * 40_000)]
 
     def seconds(words):
-        started = time.perf_counter()
+        started = time.process_time()
         (checked,), _ = words.input(ALICE.principal, asked)
         assert checked.content.count("*") in (0, 240_000)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     recording, masking = guard(record=["maskme"]), guard(mask=["maskme"])
     assert min(seconds(masking) for _ in range(3)) < 8 * min(seconds(recording) for _ in range(3))

@@ -222,7 +222,7 @@ def test_it_gives_up_a_server_that_does_not_answer(journal_database):
         began = time.monotonic()
         with pytest.raises(StoreAway):
             store.append([intent_row(intent(), "w1")])
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
     store.append([intent_row(intent(), "w1")])
     assert len(rows(journal_database)) == 1
     store.close(finished=True)

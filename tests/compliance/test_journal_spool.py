@@ -79,7 +79,7 @@ async def spooled(place, folder):
     await writer.stop()
 
 
-async def until(condition, seconds=10.0):
+async def until(condition, seconds=30.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came true"

@@ -17,6 +17,9 @@ from tests.cast import ALICE
 from tests.conformance.badinput import CORPUS, HI, TOO_LARGE
 from tests.engine.parts import ScriptedModel
 
+LOOK = 0.002  # seconds between two looks
+LEAST = 1.0  # seconds: fewer looks say nothing of what needs another thread or another process
+
 TOOL_CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
 FRAGMENTS = [
     Delta(
@@ -59,10 +62,13 @@ def merged(fragments: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 async def within(seconds: float, condition: Any) -> None:
-    """Waits until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)
+    """Waits until the condition holds. The seconds are this process's own: a look counts as long as the pause before it
+    was to be, however late a busy machine let it come."""
+    for _ in range(round(max(seconds, LEAST) / LOOK)):
+        if condition():
+            return
+        await asyncio.sleep(LOOK)
+    raise AssertionError(f"not within {seconds} s")
 
 
 class EdgeSuite:

@@ -102,7 +102,7 @@ class GarbageConformance(ABC):
     async def _fails(self, adapter: BaseModelAdapter, stream: bool) -> list[Any]:
         said: list[Any] = []
         with pytest.raises(UpstreamError) as caught:
-            async with asyncio.timeout(10), aclosing(adapter.stream(call(stream=stream))) as deltas:
+            async with asyncio.timeout(30), aclosing(adapter.stream(call(stream=stream))) as deltas:
                 async for delta in deltas:
                     said.append(delta)
         assert caught.value.retryable

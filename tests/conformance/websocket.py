@@ -212,7 +212,7 @@ class WebSocketSuite:
                         pass
                 assert refused.value.status == 401
                 await place.revoke()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     assert await code_of(line) == 4401
 
     @holds("A refused handshake is", "A key, a JWT or a visitor's ticket in the query")
@@ -244,7 +244,7 @@ class WebSocketSuite:
             await line.send({"type": "chat", "message": "Hi"})
             await until(line, "delta")
             await place.revoke()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await code_of(line) == 4401
 
     # Frames ----------------------------------------------------------------------------------------------------------

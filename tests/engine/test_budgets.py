@@ -93,7 +93,7 @@ async def test_it_refuses_where_the_budget_has_room_for_nobody(policy):
 async def leave(engine, request, when):
     """A turn that is cancelled as soon as `when()` holds."""
     task = asyncio.ensure_future(engine.complete(ALICE, request))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not when():
             await asyncio.sleep(0)
     task.cancel()

@@ -257,7 +257,7 @@ async def test_it_retries_nothing_else(error):
 async def left(engine, parts, when, request=None):
     """A turn that is cancelled as soon as `when()` holds."""
     turn = asyncio.ensure_future(engine.complete(ALICE, request or ask()))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not when():
             await asyncio.sleep(0)
     turn.cancel()

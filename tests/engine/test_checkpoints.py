@@ -51,7 +51,7 @@ async def test_it_writes_what_a_stalled_stream_was_sent(monkeypatch):
     for _ in range(3):
         await anext(events)
     waiting = asyncio.ensure_future(anext(events))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not parts.journal.partials:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)

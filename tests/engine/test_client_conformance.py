@@ -371,6 +371,6 @@ async def test_a_caller_that_leaves_while_it_is_sent_closes_the_connection(http:
     with pytest.raises(asyncio.CancelledError):
         await task
     left.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await closed.wait()
     server.close()

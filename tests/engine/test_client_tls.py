@@ -160,7 +160,7 @@ async def test_a_handshake_without_end_is_given_up(kind: Any, mute: tuple[str, a
     http: HttpClient = kind(private=True)
     with pytest.raises(UpstreamTimeout, match=UNREACHED):
         await http.post(mute[0], headers={}, body=b"", timeouts=Timeouts(connect=0.2, read=5))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await mute[1].wait()
     await http.close()
 
@@ -174,7 +174,7 @@ async def test_a_caller_that_leaves_a_handshake_closes_the_connection(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await mute[1].wait()
     await http.close()
 

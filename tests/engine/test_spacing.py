@@ -45,7 +45,7 @@ class Clock:
         return Cancelling(self, entry)
 
     async def until_asked(self) -> None:
-        await asyncio.wait_for(self.waiting.wait(), 5)
+        await asyncio.wait_for(self.waiting.wait(), 30)
 
     def passes(self, seconds: float) -> None:
         self.now += seconds

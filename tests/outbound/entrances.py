@@ -30,7 +30,7 @@ def loop(work: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[[str], None]
     """On an event loop of its own, whose clients are closed."""
 
     async def run(authority: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await work(authority)
 
     return lambda authority: asyncio.run(run(authority))

@@ -327,7 +327,7 @@ async def test_it_cancels_a_hook_with_its_turn():
     turn.cancel()
     with pytest.raises(asyncio.CancelledError):
         await turn
-    await asyncio.wait_for(ended.wait(), 10)
+    await asyncio.wait_for(ended.wait(), 30)
 
 
 async def test_it_refuses_a_coroutine_nobody_declared():

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from clawdbot_site.selftest.ports import free_port
 from tests.adapters.upstream import Upstream
-from tests.product.running import Product, free_port
+from tests.product.running import Product
 from tests.product.upstreams import reset, upstream_in_thread
 
 

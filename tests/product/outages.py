@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.selftest.proxy import Proxy
 from tests.adapters.upstream import Upstream
-from tests.product.running import Product, free_port
+from tests.product.running import Product
 from tests.product.upstreams import upstream_in_thread
 from tests.services.postgres import PostgresServer
 from tests.services.valkey import ValkeyServer

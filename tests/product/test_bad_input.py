@@ -175,13 +175,13 @@ LAST = HOST + b"Connection: close\r\n"
 
 
 def exchange(product: Product, data: bytes) -> bytes:
-    """Everything that comes back until the server closes, or says no more for a while."""
-    with socket.create_connection(("127.0.0.1", product.port), timeout=10) as connection:
+    """Everything that comes back until the server closes, or says no more for a while once it began."""
+    with socket.create_connection(("127.0.0.1", product.port), timeout=60) as connection:
         received = b""
         try:
             connection.sendall(data)
-            connection.settimeout(5)
             while piece := connection.recv(65536):
+                connection.settimeout(5)
                 received += piece
                 head, found, body = received.partition(b"\r\n\r\n")
                 length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]

@@ -23,15 +23,14 @@ from websockets.exceptions import WebSocketException
 
 from access.edges.grpc.generated import chat_pb2 as pb
 from access.edges.grpc.service import SERVICE
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.selftest.proxy import Proxy
 from tests.adapters.upstream import CUT, HANG, Upstream, answer, error, head_of_stream, whole
-from tests.product.running import Product, free_port, until
+from tests.product.running import Product, until
 from tests.product.upstreams import upstream_in_thread
 from tests.services.collector import Collector
 from tests.services.postgres import PostgresServer
 from tests.services.valkey import ValkeyServer
-
-pytestmark = pytest.mark.timeout(300)
 
 SECRETS = {
     "MASTER_KEY": "mk7Fq0canaryMASTERkey0xVb4Nn81-8f3kQz",
@@ -262,7 +261,7 @@ def stores_go_away(world: World) -> None:
         world.http("POST" if path == "/api/chat" else "GET", path, json={"message": PROMPT})
     port = int(world.valkey.options[1])
     started(world.valkey, port)
-    until(lambda: world.http("POST", "/api/chat", json={"message": PROMPT}).status_code == 200, "Valkey is back", 60)
+    until(lambda: world.http("POST", "/api/chat", json={"message": PROMPT}).status_code == 200, "Valkey is back")
 
 
 def work_fails(world: World) -> None:

@@ -85,7 +85,6 @@ def opened(browser: Browser, *cookies: dict[str, str]) -> Iterator[tuple[Page, l
     context.close()
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("place", PLACES)
 def test_every_page_fits_and_can_be_used_by_everybody(
     quiet: Product, browser: Browser, cookie: dict[str, str], axe: str, place: str
@@ -130,7 +129,6 @@ def test_no_markup_that_gets_into_a_page_runs(quiet: Product, browser: Browser, 
             assert len(complaints) >= 3, (address, complaints)
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("place", PLACES)
 def test_every_page_is_in_chinese(quiet: Product, browser: Browser, cookie: dict[str, str], place: str) -> None:
     english = translated()

@@ -12,7 +12,7 @@ from openai import OpenAI
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.product.running import Product, events_of
+from tests.product.running import COMMAND_TIME, Product, events_of
 
 SHORT = 12  # tokens: a small model on a busy machine
 
@@ -61,7 +61,7 @@ def test_it_prints_addresses_name_password_key_and_progress(local: Product):
 
 def test_its_printed_line_works_as_printed(local: Product):
     (line,) = re.findall(r"^  (curl .*)$", local.said(), re.MULTILINE)
-    ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=100)
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=COMMAND_TIME)
     answer = json.loads(ended.stdout)
     assert {"id", "session_id", "model", "message", "usage", "finish_reason", "route"} <= set(answer), answer
     assert answer["message"]["role"] == "assistant"

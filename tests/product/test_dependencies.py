@@ -33,7 +33,7 @@ CLEAR = {(503, "audit_unavailable"), (503, "store_unavailable"), (200, "")}
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     with standing(tmp_path_factory.mktemp("outages")) as started:
-        until(lambda: readiness(started.product) == (200, []), "it is ready", 60)
+        until(lambda: readiness(started.product) == (200, []), "it is ready")
         yield started
     assert started.product.processes() == []
 
@@ -46,7 +46,7 @@ def _whole(place: Place):
         proxy.delay = 0.0
         proxy.mend()
     reset(place.upstream)
-    until(lambda: readiness(place.product)[0] == 200, "it is ready again", 60)
+    until(lambda: readiness(place.product)[0] == 200, "it is ready again")
 
 
 def readiness(product: Product) -> tuple[int, list[str]]:
@@ -97,11 +97,11 @@ def test_it_runs_on_postgresql(place: Place):
 def test_it_is_unready_while_what_it_needs_is_away_and_stays_alive(place: Place, name, how):
     proxy = getattr(place, name)
     proxy.cut() if how == "gone" else setattr(proxy, "delay", 60.0)
-    until(lambda: readiness(place.product) == (503, [name]), f"{name} is missed", 30)
+    until(lambda: readiness(place.product) == (503, [name]), f"{name} is missed")
     assert alive(place.product)
     proxy.delay = 0.0
     proxy.mend()
-    until(lambda: readiness(place.product) == (200, []), f"{name} is back", 30)
+    until(lambda: readiness(place.product) == (200, []), f"{name} is back")
 
 
 def test_it_is_unready_while_no_model_can_be_asked(place: Place):
@@ -111,10 +111,10 @@ def test_it_is_unready_while_no_model_can_be_asked(place: Place):
         place.product.ask()
         return readiness(place.product) == (503, ["models"])
 
-    until(missed, "no model is left", 30)
+    until(missed, "no model is left")
     assert alive(place.product)
     reset(place.upstream)
-    until(lambda: {place.product.ask().status_code for _ in range(4)} == {200}, "the breaker is closed again", 60)
+    until(lambda: {place.product.ask().status_code for _ in range(4)} == {200}, "the breaker is closed again")
     assert readiness(place.product) == (200, [])
 
 
@@ -153,7 +153,7 @@ def asked_all_the_time(place: Place, clients: int = 4):
     for thread in threads:
         thread.start()
     try:
-        until(lambda: answers.ended > 4 and refused[200, ""], "the load runs", 60)
+        until(lambda: answers.ended > 4 and refused[200, ""], "the load runs")
         yield answers, refused
     finally:
         stop.set()
@@ -182,7 +182,7 @@ def nothing_is_lost(place: Place, answers: ledger.Ledger) -> None:
 
 
 def holds(place: Place) -> None:
-    until(lambda: place.product.operate(BALANCE), "the balance holds and nothing is open", 60)
+    until(lambda: place.product.operate(BALANCE), "the balance holds and nothing is open")
 
 
 RECORDED = """
@@ -210,8 +210,8 @@ def test_an_outage_is_refused_clearly_lost_nowhere_and_over_when_it_is_over(plac
         ended, good = answers.ended, refused[200, ""]
         until(lambda: answers.ended > ended + 20 and refused[200, ""] > good + 20, "it answers as before", BACK)
         began = refused.total(), answers.refused
-        time.sleep(0.5)
-        assert refused.total() > began[0] and answers.refused == began[1]
+        until(lambda: refused.total() > began[0] + 4, "more are answered")
+        assert answers.refused == began[1]
     assert set(refused) <= CLEAR, refused
     assert place.product.workers() == workers  # nothing crashed
     if name == "journal":
@@ -224,11 +224,11 @@ def test_callers_it_knows_go_on_without_the_main_database(place: Place):
     assert product.ask().status_code == 200
     nobodys = new_key()
     place.database.cut()
-    until(lambda: told(product.ask(key=nobodys)) == (503, "store_unavailable"), "it cannot say", 30)
+    until(lambda: told(product.ask(key=nobodys)) == (503, "store_unavailable"), "it cannot say")
     assert product.ask().status_code == 200
     assert readiness(product) == (200, [])
     place.database.mend()
-    until(lambda: product.ask(key=nobodys).status_code == 401, "it can say again", 30)
+    until(lambda: product.ask(key=nobodys).status_code == 401, "it can say again")
 
 
 def token(product: Product) -> str:
@@ -250,7 +250,7 @@ def test_work_for_later_is_refused_without_the_broker_and_turns_go_on(place: Pla
         job = client.post("/api/audit/exports", json={})
         assert job.status_code == 202, job.text
         path = f"/api/jobs/{job.json()['id']}"
-        until(lambda: client.get(path).json()["state"] == "done", "the worker is back too", 60)
+        until(lambda: client.get(path).json()["state"] == "done", "the worker is back too")
 
 
 def test_a_job_whose_worker_is_killed_is_done_by_the_next_one(place: Place):
@@ -258,12 +258,12 @@ def test_a_job_whose_worker_is_killed_is_done_by_the_next_one(place: Place):
     with product.http(token(product)) as client:
         place.journal.delay = 60.0  # it hangs where it reads
         job = f"/api/jobs/{client.post('/api/audit/exports', json={}).json()['id']}"
-        until(lambda: client.get(job).json()["state"] == "running", "a worker has begun it", 60)
+        until(lambda: client.get(job).json()["state"] == "running", "a worker has begun it")
         before = product.child("replays")
         os.kill(before, signal.SIGKILL)
-        until(lambda: product.child("replays") not in (0, before), "another worker has started", 60)
+        until(lambda: product.child("replays") not in (0, before), "another worker has started")
         place.journal.delay = 0.0
-        until(lambda: client.get(job).json()["state"] == "done", "it is done after all", 90)
+        until(lambda: client.get(job).json()["state"] == "done", "it is done after all", 120)
 
 
 def test_turns_go_on_without_object_storage(place: Place):
@@ -392,9 +392,9 @@ def test_the_databases_of_the_next_release_serve_this_one(place: Place):
             "value = services.create_api_key(tenant=Tenant.objects.get(slug='demo'), name='later')[1]\n"
             "[row.save() for row in ModelInstance.objects.everywhere()]"
         )
-        until(lambda: place.product.ask(key=key).status_code == 200, "a key made afterwards works", 30)
+        until(lambda: place.product.ask(key=key).status_code == 200, "a key made afterwards works")
         ended = answers.ended
-        until(lambda: answers.ended > ended + 20, "it goes on", 60)
+        until(lambda: answers.ended > ended + 20, "it goes on")
     assert set(refused) == {(200, "")} and answers.refused == 0
     nothing_is_lost(place, answers)
     assert readiness(place.product) == (200, [])

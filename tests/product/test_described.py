@@ -43,8 +43,6 @@ ALERT = (
     "value = Alert.objects.create(tenant=described, kind='error_rate', since=1.0, state='firing').pk"
 )
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture(scope="module")
 def described(gateway: Product):

@@ -3,8 +3,9 @@
 import pytest
 
 from benchmarks.journal_kill import journalled, keys_in
+from clawdbot_site.selftest.ports import free_port
 from tests.adapters.upstream import CUT, HANG, Upstream, by_stream, chunk, error, head_of_stream, streamed, whole
-from tests.product.running import Product, chat_on, events_of, free_port, until
+from tests.product.running import Product, chat_on, events_of, until
 
 SCRIPTED = "scripted"  # by name: `auto` would fall back to another instance
 
@@ -66,7 +67,7 @@ def test_it_says_gateway_timeout_after_model_timeout(gateway, upstream: Upstream
     upstream.answers([HANG])
     refused = gateway.ask(model=SCRIPTED)
     assert told(refused) == (504, "upstream_timeout")
-    assert 2.5 < refused.elapsed.total_seconds() < 15  # MODEL_TIMEOUT is 3
+    assert 2.5 < refused.elapsed.total_seconds() < 30  # MODEL_TIMEOUT is 3, and would be 30
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_a_reader_that_leaves_frees_the_service(gateway, upstream: Upstream):
     with gateway.http() as client, client.stream("POST", "/v1/chat/completions", json=body) as response:
         turn = response.headers["x-clawdbot-decision"]
         next(response.iter_lines())
-    until(lambda: [what for what, _ in upstream.log].count("left") > left, "the call is given up", 5)
+    until(lambda: [what for what, _ in upstream.log].count("left") > left, "the call is given up")
     with gateway.http() as client:
         until(lambda: client.get(f"/api/turns/{turn}").json()["state"] == "cancelled", "the journal says so")
 

@@ -123,7 +123,7 @@ def test_who_hangs_up_stops_the_model(gateway: Product, upstream: Upstream, chan
     turn_id = next(call).start.id
     call.cancel()
     with gateway.http(cast["alice"]) as client:
-        until(lambda: client.get(f"/api/turns/{turn_id}").json()["state"] == "cancelled", "the turn is cancelled", 5)
+        until(lambda: client.get(f"/api/turns/{turn_id}").json()["state"] == "cancelled", "the turn is cancelled")
 
 
 # Its own life ---------------------------------------------------------------------------------------------------------
@@ -148,12 +148,12 @@ def test_it_comes_back_after_kill_9_and_the_journal_balances(tmp_path):
                 askers = [threading.Thread(target=ask) for _ in range(8)]
                 for asker in askers:
                     asker.start()
-                until(lambda: len(answered) > 16, "calls are answered", 60)
+                until(lambda: len(answered) > 16, "calls are answered")
                 first = product.child("gRPC server")
                 os.kill(first, signal.SIGKILL)
-                until(lambda: product.child("gRPC server") not in (0, first), "another server", 60)
+                until(lambda: product.child("gRPC server") not in (0, first), "another server")
                 before = len(answered)
-                until(lambda: len(answered) > before + 16, "calls are answered again", 60)
+                until(lambda: len(answered) > before + 16, "calls are answered again")
                 over.set()
                 for asker in askers:
                     asker.join()
@@ -162,7 +162,7 @@ def test_it_comes_back_after_kill_9_and_the_journal_balances(tmp_path):
             with product.http() as client:
                 states = {client.get(f"/api/turns/{turn}").json()["state"] for turn in answered[-30:]}
             assert states == {"completed"}
-            until(lambda: product.manage("audit", "balance").returncode == 0, "the journal balances", 60)
+            until(lambda: product.manage("audit", "balance").returncode == 0, "the journal balances")
 
 
 def test_it_says_in_one_line_that_the_port_is_taken(tmp_path):
@@ -198,6 +198,6 @@ def test_it_finishes_streams_whatever_asks_it_to_end(tmp_path):
                     assert next(call).WhichOneof("kind") == "start"
                     end()
                     assert list(call)[-1].done.message.content == "".join(words)
-                until(lambda: product.child("gRPC server") != first, "it has ended", 60)
+                until(lambda: product.child("gRPC server") != first, "it has ended")
             assert product.wait() == 0
         assert product.processes() == []

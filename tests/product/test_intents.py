@@ -21,7 +21,6 @@ def keys(gateway: Product, _scripted: Upstream):
     return made
 
 
-@pytest.mark.timeout(300)  # a product starts, and trains beside whatever else the machine does
 def test_it_learns_without_a_restart_and_routes_by_it(gateway: Product, upstream, keys):
     alice, charlie = keys
     with gateway.http(alice) as http:

@@ -27,7 +27,6 @@ from tests.product.isolation.rows import (
 from tests.product.running import Product, until
 
 __all__ = ["cast"]
-pytestmark = pytest.mark.timeout(300)  # the cast takes its time to come together
 
 
 def test_every_route_has_a_row():
@@ -131,7 +130,7 @@ def finished(gateway: Product, key: str, answer):
     assert answer.status_code == 202, answer.text
     path = f"/api/jobs/{answer.json()['id']}"
     with gateway.http(key) as client:
-        until(lambda: client.get(path).json()["state"] == "done", "the job is done", 60)
+        until(lambda: client.get(path).json()["state"] == "done", "the job is done")
         return client.get(f"{path}/result")
 
 

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from collections import Counter
 
-import pytest
-
 from access.edges import websocket
 from access.urls import ROUTES
 from clawdbot_site.selftest.instance import ROOT
@@ -16,13 +14,12 @@ from clawdbot_site.selftest.isolation import attack, pages, running, sockets, su
 from clawdbot_site.selftest.isolation.report import Finding, Report
 from clawdbot_site.selftest.isolation.surface import Door
 from clawdbot_site.selftest.isolation.world import World
-
-pytestmark = pytest.mark.timeout(900)  # whole instances, one after the other
+from tests.product.running import SELFTEST_TIME
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "manage.py", "selftest", "isolation", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SELFTEST_TIME)
 
 
 def test_tenants_are_kept_apart():

@@ -51,7 +51,7 @@ def keeping(gateway: Product, keys) -> dict[str, str]:
         choose(gateway, slug, cache_ttl=300)
         with gateway.at_every_worker() as workers:
             for connection in workers:
-                until(lambda c=connection, k=key: served(c, k) == "cache", "answers are kept", 10)
+                until(lambda c=connection, k=key: served(c, k) == "cache", "answers are kept")
     return keys
 
 
@@ -168,7 +168,7 @@ def test_a_word_that_is_listed_later_counts_for_what_was_kept(gateway, upstream:
         with gateway.at_every_worker() as workers:
             for connection in workers:
                 told = lambda c=connection: chat_on(c, key, message=text, temperature=0)[1]  # noqa: E731
-                until(lambda told=told: word not in told()["message"]["content"], "the word counts", 10)
+                until(lambda told=told: word not in told()["message"]["content"], "the word counts")
         last = ask(gateway, key, text)
         assert last.headers[HEADER] == "hit" and word not in last.text
         assert last.json()["finish_reason"] == ("content_filter" if action == "block" else "stop")
@@ -198,7 +198,7 @@ def test_the_switch_is_live(gateway, upstream: Upstream, keeping):
         for ttl, source in ((None, "model"), (300, "cache")):
             choose(gateway, "keeper", cache_ttl=ttl)
             for connection in workers:
-                until(lambda c=connection, s=source: served(c, key, text) == s, f"the switch is at {ttl}", 10)
+                until(lambda c=connection, s=source: served(c, key, text) == s, f"the switch is at {ttl}")
 
 
 def stream_on(connection, key: str, text: str) -> tuple[str | None, list]:

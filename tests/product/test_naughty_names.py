@@ -7,8 +7,6 @@ from tests.naughty import FORMULAS, SCRIPTS, TEMPLATES
 from tests.product.running import Product
 from tests.services.browser import chromium
 
-pytestmark = pytest.mark.timeout(600)  # a hundred pages in a browser
-
 FILL = """
 from itertools import cycle
 from django.db import models

@@ -15,7 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import redis
 
-from tests.product.running import Product, free_port, until
+from clawdbot_site.selftest.ports import free_port
+from tests.product.running import Product, until
 from tests.services.valkey import ValkeyServer
 
 ROUNDS = int(os.environ.get("OUTBOX_ROUNDS", "2"))

@@ -18,8 +18,6 @@ AXE = ROOT / "tests" / "chat" / "node_modules" / "axe-core" / "axe.min.js"
 RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.map(
     (each) => [each.id, each.nodes.map((node) => node.target.join(" ") + ": " + node.failureSummary)])"""
 
-pytestmark = pytest.mark.timeout(400)
-
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:

@@ -39,7 +39,7 @@ def key(gateway: Product, upstream: Upstream, keys) -> str:
     """Of `private`, once its recognisers are live in every worker."""
     with gateway.at_every_worker() as workers:
         for connection in workers:
-            until(lambda c=connection: "[PHONE_1]" in sent_on(c, upstream, keys["private"]), "it masks", 10)
+            until(lambda c=connection: "[PHONE_1]" in sent_on(c, upstream, keys["private"]), "it masks")
     upstream.answers(whole(ANSWER), streamed(events(*PIECES)), choose=by_stream)
     return keys["private"]
 
@@ -231,4 +231,4 @@ def test_it_is_switched_off_again(gateway: Product, upstream: Upstream, key):
         assert client.patch("/api/privacy", json={"recognisers": []}).status_code == 200
     with gateway.at_every_worker() as workers:
         for connection in workers:
-            until(lambda c=connection: MOBILE in sent_on(c, upstream, key), "it masks no longer", 10)
+            until(lambda c=connection: MOBILE in sent_on(c, upstream, key), "it masks no longer")

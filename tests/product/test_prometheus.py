@@ -15,8 +15,9 @@ import httpx2
 import pytest
 import yaml
 
+from clawdbot_site.selftest.ports import free_port
 from tests.product.load import Load
-from tests.product.running import Product, free_port, until
+from tests.product.running import Product, until
 from tests.product.upstreams import upstream_in_thread
 from tools import dashboards
 
@@ -80,9 +81,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             load.prepare()
             load.run()
             with _running(folder, product.port) as found:
-                until(lambda: found.ask("clawdbot_turns_total"), "it was scraped", 30)
+                until(lambda: found.ask("clawdbot_turns_total"), "it was scraped")
                 load.run()
-                until(lambda: found.ask("max_over_time(clawdbot_outbox_lag_seconds[1m])"), "the publisher spoke", 20)
+                until(lambda: found.ask("max_over_time(clawdbot_outbox_lag_seconds[1m])"), "the publisher spoke")
                 time.sleep(3)  # scraped and its rules evaluated: each second
                 found.load = load
                 yield found
@@ -112,7 +113,7 @@ class _running:
         self._log = (self._folder / "log").open("wb")
         self._process = subprocess.Popen(command, cwd=self._folder, stdout=self._log, stderr=self._log)
         found = Prometheus(self._port)
-        until(found.ready, "Prometheus is up", 40)
+        until(found.ready, "Prometheus is up")
         return found
 
     def __exit__(self, *_: object) -> None:
@@ -178,7 +179,7 @@ def test_the_products_own_alert_fires_without_it(prometheus: Prometheus) -> None
     assert prometheus.load is not None
     with prometheus.load.http() as client:
         fired = lambda: [each for each in client.get("/api/alerts").json()["alerts"] if each["state"] == "firing"]  # noqa: E731
-        (alert,) = until(fired, "it fires", 30)
+        (alert,) = until(fired, "it fires")
         assert alert["kind"] == "error_rate" and alert["value"] > 1
 
 

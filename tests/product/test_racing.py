@@ -29,4 +29,4 @@ async def test_racing_turns_come_one_after_the_other_though_a_worker_dies(gatewa
     assert seen.faults(recorded(gateway.environment, list(seen.answered))) == []
     assert seen.turns + sum(map(len, seen.cut.values())) == SESSIONS * TURNS
     assert seen.busy
-    until(lambda: len(gateway.workers()) == 2, "both workers are there again", 30)
+    until(lambda: len(gateway.workers()) == 2, "both workers are there again")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.product.running import ROOT, Product
+from tests.product.running import COMMAND_TIME, ROOT, Product
 from tests.test_docs import code_blocks
 
 README = ["README.md", "README.zh-CN.md"]
@@ -28,7 +28,7 @@ def here(product: Product, text: str) -> str:
 def run(product: Product, *command: str) -> str:
     environment = {**product.environment, "NO_PROXY": "127.0.0.1", "PYTHONIOENCODING": "utf-8"}
     environment["PYTHONPATH"] = str(ROOT / "sdk/python")  # in place of installing it
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=COMMAND_TIME)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

@@ -55,7 +55,7 @@ def replayed(product: Product, key: str, body: dict[str, Any]) -> tuple[int, dic
             assert job["state"] != "failed", job
             return job if job["state"] == "done" else None
 
-        job = until(done, "the replay is done", 60)
+        job = until(done, "the replay is done")
         return number, client.get(job["result_url"]).json()
 
 

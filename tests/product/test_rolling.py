@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
 from benchmarks.rolling import placed, roll
 from benchmarks.rolling_clients import Load
+from clawdbot_site.selftest.ports import free_port
 from tests.adapters.upstream import Upstream, by_stream, events, streamed, whole
-from tests.product.running import Product, free_port
+from tests.product.running import Product
 
 PIECES = [f"piece {number}, " for number in range(50)]
 
 
-@pytest.mark.timeout(300)
 async def test_nobody_notices_rolling_restarts(gateway: Product, upstream: Upstream, tmp_path):
     """Requests, streams of six seconds, sockets that break off and resume elsewhere, and gRPC calls."""
     upstream.answers(whole("All at once."), streamed(events(*PIECES), 0.12), choose=by_stream)

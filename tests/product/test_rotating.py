@@ -24,7 +24,7 @@ ROUNDS = int(os.environ.get("ROTATION_ROUNDS", "1"))
 KEYS = [f"{letter}-7Kq2xVr9-Lm4w-{letter * 2}Zt8-{number}-8fHs6Yd3" for number, letter in enumerate("ABCDE")]
 LEARNT = 2.5  # seconds within which every process has read a file again
 
-pytestmark = pytest.mark.timeout(300 + 60 * ROUNDS)
+pytestmark = pytest.mark.timeout(1200 + 60 * ROUNDS)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ class Load:
 
     def more(self, number: int) -> None:
         seen = len(self.turns)
-        until(lambda: len(self.turns) > seen + number or self.failures, "the load runs on", 60)
+        until(lambda: len(self.turns) > seen + number or self.failures, "the load runs on")
 
 
 @contextmanager

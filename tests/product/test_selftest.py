@@ -9,13 +9,13 @@ import pytest
 
 from clawdbot_site.selftest import audit
 from clawdbot_site.selftest.ledger import Ledger, Line, Verdict
-from tests.product.running import ROOT, until
+from tests.product.running import ROOT, SELFTEST_TIME, until
 
 
 @pytest.mark.parametrize("options", [["postgresql"], ["postgresql", "--spool"], ["sqlite"]], ids=" ".join)
 def test_it_finds_every_answer_after_kill_9(options):
     command = [sys.executable, "manage.py", "selftest", "audit", "--rounds", "2", "--clients", "8", "--database"]
-    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=110)
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=SELFTEST_TIME)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Nothing is missing." in done.stdout
     assert done.stdout.count(": killed") == 2
@@ -67,7 +67,7 @@ def test_an_instance_ends_with_whoever_started_it(tmp_path):
         pid = int(starter.stdout.readline())
         assert Path(f"/proc/{pid}").exists()
         starter.send_signal(signal.SIGKILL)
-    until(lambda: not _runs(pid), "the instance is gone", 60)
+    until(lambda: not _runs(pid), "the instance is gone")
 
 
 def _runs(pid):

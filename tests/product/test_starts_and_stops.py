@@ -62,7 +62,7 @@ def test_it_says_in_one_line_why_it_does_not_start(tmp_path):
         assert product.ask().status_code == 200  # the first one noticed nothing
         os.kill(product.process.pid, signal.SIGKILL)
         product.wait()
-        until(lambda: left(product), "no process is left after kill -9 of the launcher", 30)
+        until(lambda: left(product), "no process is left after kill -9 of the launcher")
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", product.port))
@@ -90,7 +90,7 @@ def test_it_says_what_is_wrong_with_the_endpoint(tmp_path):
 def test_it_stops_while_it_is_starting(tmp_path):
     with Product(tmp_path / "var") as product:
         product.launch()
-        until(lambda: "Loading the local model" in product.said(), "the start is under way", 60)
+        until(lambda: "Loading the local model" in product.said(), "the start is under way")
         product.send(signal.SIGINT)
         assert product.wait() == 0
         assert product.processes() == []

@@ -47,14 +47,14 @@ def test_it_keeps_sessions_over_a_kill_of_valkey(gateway: Product, upstream: Ups
     os.kill(before, signal.SIGKILL)
     meanwhile = gateway.ask("Number 5.", model="scripted")
     assert meanwhile.status_code == 200, meanwhile.text
-    until(lambda: gateway.child("valkey-server") not in (0, before), "Valkey is started again", 30)
+    until(lambda: gateway.child("valkey-server") not in (0, before), "Valkey is started again")
     with gateway.at_every_worker() as workers:
         for connection in workers:
-            until(lambda c=connection: ready(c), "every worker has its store again", 30)
+            until(lambda c=connection: ready(c), "every worker has its store again")
     with gateway.http() as client:
         for number, session in enumerate([*sessions, meanwhile.json()["session_id"]]):
             path = f"/api/sessions/{session}"
-            until(lambda p=path: client.get(p).status_code == 200, "the session is readable", 30)
+            until(lambda p=path: client.get(p).status_code == 200, "the session is readable")
             assert client.get(path).json()["context_stack"][0]["content"] == f"Number {number}."
 
 

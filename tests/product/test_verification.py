@@ -33,10 +33,10 @@ def test_it_folds_signs_and_exports_what_it_records(tmp_path):
             return max((int(path.stem) for path in folder.glob("*.json")), default=0)
 
         assert product.ask("Hello").status_code == 200
-        until(lambda: recorded(product, tenant) == signed() > 2, "the first turn is signed", 30)
+        until(lambda: recorded(product, tenant) == signed() > 2, "the first turn is signed")
         before = signed()
         assert product.ask("Hello again").status_code == 200
-        until(lambda: recorded(product, tenant) == signed() == before + 2, "both turns are signed", 30)
+        until(lambda: recorded(product, tenant) == signed() == before + 2, "both turns are signed")
         code, told = audit("verify")
         assert (code, told.splitlines()[-1]) == (0, "the journal holds"), told
         assert re.search(r"entries +(\d+)\nleaves +\1\n", told)

@@ -210,7 +210,7 @@ def test_the_journal_names_the_visitor_who_can_be_erased(gateway: Product, upstr
     with gateway.http(cast.manager) as client:
         job = client.post("/api/erasures", json={"user": user})
         assert job.status_code == 202
-        until(lambda: client.get(f"/api/jobs/{job.json()['id']}").json()["state"] == "done", "they are erased", 60)
+        until(lambda: client.get(f"/api/jobs/{job.json()['id']}").json()["state"] == "done", "they are erased")
     with gateway.http(cast.auditor) as client:
         until(lambda: client.get(f"/api/audit/{turn}").json()["erased"], "the record is erased")
 

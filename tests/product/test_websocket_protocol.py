@@ -51,7 +51,7 @@ class Stuck(Line):
 
     async def dropped(self) -> None:
         count = lambda: closed(self.product, "slow") > self.before  # noqa: E731
-        await asyncio.to_thread(wait_until, count, "the slow reader is dropped", 60.0)
+        await asyncio.to_thread(wait_until, count, "the slow reader is dropped")
 
     async def rest(self) -> tuple[list[dict[str, Any]], int]:
         had: list[dict[str, Any]] = []

@@ -7,7 +7,7 @@ import pytest
 
 from tests.adapters.upstream import Upstream, by_stream, streamed, whole
 from tests.product.running import Product, chat_on, until
-from tests.product.test_live_changes import SOON, code, everywhere
+from tests.product.test_live_changes import code, everywhere
 
 CHINESE = {"language": "zh-CN"}
 
@@ -109,7 +109,7 @@ def test_hits_of_all_workers_add_up_and_name_the_journals_list(gateway, upstream
         return seen(status, answer)
 
     for connection in workers:
-        until(lambda connection=connection: counted(*chat_on(connection, key, message="Hello.")), "it is found", SOON)
+        until(lambda connection=connection: counted(*chat_on(connection, key, message="Hello.")), "it is found")
     answer = chat_on(workers[0], key, message=f"You say {word}?")[1]
     turn = manager.get(f"/api/turns/{answer['id']}").json()
     assert turn["intent"]["verdicts"] == [

@@ -131,7 +131,7 @@ async def test_it_polls_and_stops(workers):
     second.board.start()
     for _ in range(3):
         first.call(UpstreamError())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not second.health().breaker.is_open:
             await asyncio.sleep(0.01)
     await second.board.stop()

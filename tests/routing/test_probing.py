@@ -192,7 +192,7 @@ async def test_it_runs_until_it_is_stopped_and_tells_the_others(worker, valkey_u
     boards = [NoticeBoard(each.store, each.cell, monotonic=each.clock) for each in (one, other)]
     one.prober = Prober(one.store, one.cell, tell=boards[0].tell, monotonic=asyncio.get_running_loop().time)
     one.prober.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not other.cell.value.entries[1].health.breaker.is_open:
             await boards[1].read()
             await asyncio.sleep(0.01)

@@ -94,7 +94,7 @@ async def test_what_is_lost_before_it_begins_is_asked_again():
         await within(5, lambda: model.calls)
         wire.cut()
         hold.set()
-        events = await asyncio.wait_for(asked, 10)
+        events = await asyncio.wait_for(asked, 30)
     assert events[-1].text == "Hello"
     assert {call.request.idempotency for call in model.calls} == {model.calls[0].request.idempotency}
     assert model.calls[0].request.idempotency

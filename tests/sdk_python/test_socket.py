@@ -59,7 +59,7 @@ async def test_an_error_ends_its_turn_alone():
 async def test_what_no_frame_may_hold_is_refused(text):
     async with listening(build()) as port, Socket(f"http://127.0.0.1:{port}", ALICE.key) as socket:
         with pytest.raises(ClawdbotError) as refused:
-            await asyncio.wait_for(collected(socket.chat(text)), 5)
+            await asyncio.wait_for(collected(socket.chat(text)), 30)
     assert refused.value.code == "invalid_request"
 
 
@@ -131,7 +131,7 @@ async def test_what_is_lost_before_it_begins_goes_on(fields):
         wire.cut()
         await within(5, lambda: wire.made == 2)
         hold.set()
-        events = await asyncio.wait_for(asked, 10)
+        events = await asyncio.wait_for(asked, 30)
     assert events[-1].text == "one two" and len(model.calls) == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from clawdbot_site.selftest.ports import free_port
 from tests.services.valkey import ValkeyServer
 
 SLOTS = 16_384
@@ -71,8 +71,8 @@ class ValkeyCluster:
 
     def start_node(self) -> ClusterNode:
         """One that belongs to nothing yet."""
-        port = _free_port()
-        node = ClusterNode(self._folder / str(port), port, [*self._options, "--cluster-port", str(_free_port())])
+        port = free_port()
+        node = ClusterNode(self._folder / str(port), port, [*self._options, "--cluster-port", str(free_port())])
         node.start()
         return node
 
@@ -135,8 +135,3 @@ def _holds(node: ClusterNode, count: int) -> bool:
 
 def _follows(node: ClusterNode) -> bool:
     return node.info("replication").get("master_link_status") == "up"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from clawdbot_site.selftest.ports import free_port
 from tests.services.certificates import certificate
 
 SOURCE = Path(__file__).parents[2] / "deploy" / "nginx"
@@ -23,7 +24,7 @@ class Nginx:
 
     def __init__(self, folder: Path, *, web: int, grpc: int) -> None:
         self.folder = folder
-        self.http, self.https, self.grpc = _free_ports(3)
+        self.http, self.https, self.grpc = (free_port() for _ in range(3))
         self._write({"web:8000": f"127.0.0.1:{web}", "grpc:8001": f"127.0.0.1:{grpc}"})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -93,12 +94,3 @@ class Nginx:
             self._process.terminate()
             self._process.wait(20)
         self._process = None
-
-
-def _free_ports(count: int) -> list[int]:
-    """Different ones: all are held until the last is found."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in held]
-    for each in held:
-        each.close()
-    return ports

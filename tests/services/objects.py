@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,26 +13,20 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from clawdbot_site.selftest.ports import LAST, claimed, free_port
+
 START_TIMEOUT = 60
 ACCESS, SECRET = "tests", "tests-secret"
+ABOVE = 10_000
 PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 
 
 def free_ports(count: int) -> list[int]:
-    """Below 55,536, since each server takes the port 10,000 above as well."""
+    """Each server takes the port `ABOVE` as well."""
     found: list[int] = []
     while len(found) < count:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        port = 15_000 + port % 30_000
-        with socket.socket() as first, socket.socket() as second:
-            try:
-                first.bind(("127.0.0.1", port))
-                second.bind(("127.0.0.1", port + 10_000))
-            except OSError:
-                continue
-        if port not in found:
+        port = free_port()
+        if port + ABOVE <= LAST and claimed(port + ABOVE):
             found.append(port)
     return found
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import kombu
+
+from clawdbot_site.selftest.ports import free_port
 
 # not Debian's wrapper, which goes on as another user
 RABBITMQ = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin:/usr/local/sbin:/usr/local/bin")
@@ -18,15 +19,15 @@ START_TIME = 180.0
 class RabbitServer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        port = _free_port()
+        port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{port}"
         self._environment = {
             "PATH": "/usr/sbin:/usr/bin:/bin", "HOME": str(folder), "RABBITMQ_NODENAME": f"test{port}@localhost",
             "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_DIST_PORT": str(_free_port()),
+            "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(folder / "data"), "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"), "RABBITMQ_PID_FILE": str(folder / "pid"),
-            "ERL_EPMD_PORT": str(_free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1",
         }  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -56,8 +57,3 @@ class RabbitServer:
             self._process.wait(60)
             subprocess.run(["epmd", "-kill"], env=self._environment, capture_output=True, check=False)
             self._process = None
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

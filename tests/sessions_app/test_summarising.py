@@ -136,7 +136,7 @@ async def test_a_turn_does_not_wait_for_it(scene):
     gate = asyncio.Event()
     scene = scene([gate, "Late."])
     for _ in range(8):
-        await asyncio.wait_for(scene.say(), 5)
+        await asyncio.wait_for(scene.say(), 30)
     assert await scene.layers() == [] and len(scene.model.read) == 1, "one at a time"
     gate.set()
     await scene.settled()
@@ -327,7 +327,7 @@ async def test_it_can_be_given_up(scene):
     for _ in range(6):
         await scene.say()
     assert scene.summaries._running
-    await asyncio.wait_for(scene.summaries.stop(), 5)
+    await asyncio.wait_for(scene.summaries.stop(), 30)
     await scene.settled()
     assert scene.journal.states[-1] == "cancelled" and await scene.layers() == []
     await scene.say()

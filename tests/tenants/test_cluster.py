@@ -256,14 +256,15 @@ async def test_it_tells_another_era_when_a_primary_is_promoted_again(use, replic
     assert len(set(eras)) == 3 and "" not in eras
 
 
-async def test_it_fails_at_once_while_no_node_answers(tmp_path):
+async def test_it_fails_at_once_while_no_node_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr("tenants.cluster.PATIENCE", 60.0)  # which a command has that a node would not carry out yet
     deployment = Deployment(["redis://127.0.0.1:1", "redis://127.0.0.1:2"])
     store = deployment.database(3)
     for _ in range(3):
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
             await store.call("GET", "a")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30
         assert store.era("a") == ""
     await store.close()
     await deployment.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
+from clawdbot_site.selftest.ports import free_port
 from tenants import prefixed
 from tenants.isolation import Deployment
 from tenants.resp import CommandRefused
@@ -52,9 +53,7 @@ class TestDatabaseOverTcp(StoreSuite):
 
     @pytest.fixture
     def layout(self, tmp_path):
-        from tests.services.cluster import _free_port
-
-        port = _free_port()
+        port = free_port()
         server = ValkeyServer(tmp_path, options=["--port", str(port), "--requirepass", "open sesame"])
         server.start()
         yield Layout(nodes=[f"redis://:open%20sesame@127.0.0.1:{port}"], shards=[lambda: []])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import socket
 import tempfile
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from clawdbot_site.selftest.isolation import attack, pages, procedures, sockets,
 from clawdbot_site.selftest.isolation.report import Finding, Report
 from clawdbot_site.selftest.isolation.surface import Door
 from clawdbot_site.selftest.isolation.world import World, enter
+from clawdbot_site.selftest.ports import free_port
 from clawdbot_site.selftest.postgres import PostgresServer
 
 Say = Callable[[str], None]
@@ -65,7 +65,7 @@ def _run(plan: Plan, folder: Path, say: Say, progress: Callable[[int], None]) ->
     with contextlib.ExitStack() as stack:
         settings = {
             "LOCAL_MODEL": "off",
-            "GRPC_PORT": str(_free_port()),
+            "GRPC_PORT": str(free_port()),
             "DJANGO_SETTINGS_MODULE": plan.settings_module,
         }
         # its turns go on for long, and nobody waits for them in the end
@@ -163,8 +163,3 @@ def _databases(server: PostgresServer) -> dict[str, str]:
             admin.execute(f"CREATE DATABASE {name} OWNER {ROLE}".encode())
             found[setting] = server.url.replace("clawdbot@", f"{ROLE}@").removesuffix("/postgres") + f"/{name}"
     return found
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

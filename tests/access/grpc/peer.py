@@ -110,7 +110,7 @@ class Peer:
     async def hear(self):
         """The next frame that is not of the connection's beginning: kind, flags, stream, payload."""
         while True:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 head = await self.reader.readexactly(9)
                 payload = await self.reader.readexactly(int.from_bytes(head[:3], "big"))
             kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")

@@ -24,7 +24,7 @@ def asking(text="Hi", ref="", **fields):
 
 async def heard(call):
     """The next frame, and of which kind it is."""
-    frame = await asyncio.wait_for(call.read(), 5)
+    frame = await asyncio.wait_for(call.read(), 30)
     assert frame is not grpc.aio.EOF
     return frame, frame.WhichOneof("kind")
 
@@ -177,7 +177,7 @@ async def test_it_runs_eight_turns_at_once():
 async def ended(call):
     """How the call ends, whatever is still said before."""
     with pytest.raises(grpc.aio.AioRpcError) as error:
-        while await asyncio.wait_for(call.read(), 5) is not grpc.aio.EOF:
+        while await asyncio.wait_for(call.read(), 30) is not grpc.aio.EOF:
             pass
     return error.value.code(), dict(error.value.trailing_metadata()).get("clawdbot-code")
 

@@ -78,7 +78,7 @@ class Stage:
                 upstream.answers(*vendor.scripts[feature.name], choose=vendor.by)
             body = self.form.body(feature.asked, feature.messages, stream)
             if feature.leaves:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     await self.form.leave(self._site, body, lambda: upstream.asked(1))
                     await suite.released()
                 return CARRIED

@@ -8,7 +8,7 @@ import time
 import pymysql
 import pytest
 
-from clawdbot_site.serving.listening import free_port
+from clawdbot_site.selftest.ports import free_port
 from plugins.databases.checking import Checked, check
 from plugins.databases.connecting import engine_of
 from plugins.databases.failures import QueryFailed, Refused
@@ -35,7 +35,7 @@ USE shop;
 @pytest.fixture(scope="module")
 def maria(tmp_path_factory):
     """The port of a server that is stopped afterwards."""
-    home, port = tmp_path_factory.mktemp("maria"), free_port("127.0.0.1")
+    home, port = tmp_path_factory.mktemp("maria"), free_port()
     data, socket, user = f"--datadir={home}/data", str(home / "s"), f"--user={getpass.getuser()}"
     subprocess.run(
         ["mariadb-install-db", "--no-defaults", data, user, "--auth-root-authentication-method=normal"],

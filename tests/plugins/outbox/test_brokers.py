@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import kombu
 import pytest
 import redis
 
+from clawdbot_site.selftest.ports import free_port
 from plugins import registry
 from plugins.outbox import brokers
 from plugins.outbox.brokers import KombuSink, opened, parsed
@@ -21,12 +21,6 @@ from tests.services.valkey import ValkeyServer
 
 EVENT = made("test-1", "acme", 0.0)
 PASSWORD = "pass-wörd/1"
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -207,18 +208,19 @@ async def test_it_knows_no_tenant_that_is_gone(limits, tenants):
 
 async def test_it_gives_back_though_no_other_turn_comes(limits, tenants, stores):
     tenants.swap(tenant_table(ACME.view(concurrent_turns=2, tokens_per_minute=1000)))
+    began = time.monotonic()
     admission = await limits.admit(ALICE.principal, REQUEST, "turn")
     reservation = await limits.reserve(ALICE.principal, INSTANCE, 100, 800)
     reservation.settle(Usage(prompt_tokens=10, completion_tokens=10))
     admission.release()
     store, kept = stores.platform(), []
-    for _ in range(100):
+    for _ in range(1_000):
         await asyncio.sleep(0.01)
         kept = [await store.call("ZCARD", f"limits:{{{ACME.id}}}:turns"), await _level(store)]
         if kept[0] == 0 and kept[1] > 900:
             break
     assert kept[0] == 0
-    assert 975 < kept[1] < 985
+    assert 975 < kept[1] < 985 + (time.monotonic() - began) * 1000 / 60  # what came in meanwhile
 
 
 async def _level(store):

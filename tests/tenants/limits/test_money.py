@@ -32,6 +32,15 @@ async def reserve_many(limits, count, **more):
     return passed, refused
 
 
+async def told(*workers):
+    """Returns when the store has heard of all these have charged, and they of all they had asked for."""
+    async with asyncio.timeout(30):
+        while any(each.purse.waits or not each.store.idle for each in workers):
+            for each in workers:
+                each.purse.depart()
+                await each.store.call("PING")
+
+
 async def spent(limits, name="t", tag=str(ACME.id)):
     """What the day's and the month's counts say, and what is set aside."""
     limits.purse.depart()
@@ -60,10 +69,7 @@ async def test_it_lets_exactly_ten_of_five_hundred_first_calls_pass(limits, tena
     for each in passed:
         each.settle(USED)
         each.settle(Usage())
-    for worker in workers:
-        worker.purse.depart()
-    await others[0].platform().call("PING")
-    await asyncio.sleep(0.02)
+    await told(*workers)
     assert await spent(limits) == (10 * CALL, 10 * CALL, 0)
     refused = [error for _, errors in results for error in errors]
     assert all(0 < error.retry_after <= 86_400 for error in refused) and not refused[0].retryable

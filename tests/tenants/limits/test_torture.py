@@ -15,7 +15,7 @@ from tenants.isolation import Stores
 from tenants.limits import Limits
 from tests.cast import ACME, ALICE, tenant_table
 from tests.engine.parts import ScriptedModel, ask, build
-from tests.tenants.limits.test_money import spent
+from tests.tenants.limits.test_money import spent, told
 
 ROUNDS = int(os.environ.get("BUDGET_ROUNDS", "12"))
 SEED = int(os.environ.get("BUDGET_SEED", "7"))
@@ -81,12 +81,7 @@ async def test_it_charges_streams_that_break_off_what_they_produced(valkey_url, 
     ends: list[str] = []
     for _ in range(ROUNDS):
         ends += await asyncio.gather(*(_turn(chance.choice(workers).engine, chance) for _ in range(30)))
-    for worker in workers:
-        await worker.engine.drain()
-        worker.limits.leases.close()
-        worker.limits.purse.depart()
-        await worker.stores.platform().call("PING")
-    await asyncio.sleep(0.05)
+    await _all_over(workers)
     money = _recorded(workers)
     counted = await spent(workers[0].limits)
     assert counted == (money, money, 0)
@@ -108,15 +103,18 @@ async def test_it_agrees_with_the_record_after_the_store_was_emptied_under_strea
             await workers[0].stores.platform().call("FLUSHALL")
         await asyncio.gather(*running)
     await _turn(workers[0].engine, chance)
-    for worker in workers:
-        await worker.engine.drain()
-        worker.limits.leases.close()
-        worker.limits.purse.depart()
-        await worker.stores.platform().call("PING")
+    await _all_over(workers)
     money = _recorded(workers)
     assert (await spent(workers[0].limits)) == (money, money, 0)
     for worker in workers:
         await worker.close()
+
+
+async def _all_over(workers) -> None:
+    for worker in workers:
+        await worker.engine.drain()
+        worker.limits.leases.close()
+    await told(*(worker.limits for worker in workers))
 
 
 def _recorded(workers) -> int:
