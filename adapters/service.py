@@ -113,6 +113,7 @@ class HttpAdapter(BaseModelAdapter):
         begin_by = min(began + limits.first_token, end_by) if streams else end_by
         url, headers, body = self._outgoing(call)
         response = await by(begin_by, self.http.post(url, headers=headers, body=body, timeouts=self._timeouts))
+        del url, headers, body  # the whole conversation: not for as long as its answer takes
         try:
             if not 200 <= response.status < 300:
                 raise await self._refusal(response, begin_by)
