@@ -133,6 +133,7 @@ class HttpAdapter(BaseModelAdapter):
                     if deltas:
                         next_by = clock() + limits.idle
                         response.expect_by(*((next_by, SILENT) if next_by < end_by else (end_by, UNFINISHED)))
+                    del chunk, deltas  # they are gone on their way before the next one comes
                 for delta in answer.finish():
                     yield delta
             else:
