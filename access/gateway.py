@@ -52,14 +52,13 @@ class Gateway:
             "/startupz": health,
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         kind = scope["type"]
         if kind == "http":
-            await self._http(scope, receive, send)
-        elif kind == "websocket":
-            await self._socket(scope, receive, send)
-        else:
-            await self._lifespan(scope, receive, send)
+            return self._http(scope, receive, send)
+        if kind == "websocket":
+            return self._socket(scope, receive, send)
+        return self._lifespan(scope, receive, send)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].rstrip("/")

@@ -129,7 +129,7 @@ async def _serve(match: ResolverMatch, scope: Scope, receive: Receive, send: Sen
         await _send(errors.response(error, number, language), number, send)
         return
     request = LeanRequest(scope, body, headers, number, match)
-    with Watcher(receive) as watcher:
+    with Watcher(receive, scope) as watcher:
         reply = await match.func(request, *match.args, **match.kwargs)
         if not isinstance(reply, HttpResponse):
             try:

@@ -113,6 +113,7 @@ class HttpAdapter(BaseModelAdapter):
         begin_by = min(began + limits.first_token, end_by) if streams else end_by
         url, headers, body = self._outgoing(call)
         response = await by(begin_by, self.http.post(url, headers=headers, body=body, timeouts=self._timeouts))
+        del url, headers, body  # the whole conversation: not for as long as its answer takes
         try:
             if not 200 <= response.status < 300:
                 raise await self._refusal(response, begin_by)
@@ -132,6 +133,7 @@ class HttpAdapter(BaseModelAdapter):
                     if deltas:
                         next_by = clock() + limits.idle
                         response.expect_by(*((next_by, SILENT) if next_by < end_by else (end_by, UNFINISHED)))
+                    del chunk, deltas  # they are gone on their way before the next one comes
                 for delta in answer.finish():
                     yield delta
             else:

@@ -9,7 +9,7 @@ await application.drain(); await application.shutdown()
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from django.conf import settings
@@ -330,9 +330,9 @@ class Application:
         view = self.tenants.value.by_id.get(tenant_id)
         return view.stream_interval if view is not None else 0
 
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI callable."""
-        await self._serve(scope, receive, send)
+    def app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """The ASGI callable. No coroutine of its own: a stream would keep it as long as it lasts."""
+        return self._serve(scope, receive, send)
 
     def ready(self) -> bool:
         """Whether work may be sent to where this process listens: while it drains it may where others take it over."""

@@ -21,12 +21,15 @@ class Findings:
         self.blocking = False
         self._words = words
         self._where = where
-        self._reported: set[int] = set()
+        self._reported: set[int] | None = None  # places, once there are any
 
     def add(self, found: Sequence[int]) -> None:
+        if self._reported is None:
+            self._reported = set()
+        reported = self._reported
         for place in found:
-            if place not in self._reported:
-                self._reported.add(place)
+            if place not in reported:
+                reported.add(place)
                 word, entry = self._words.words[place], self._words.entries[place]
                 self.blocking = self.blocking or entry.block
                 self.verdicts.extend(

@@ -28,7 +28,7 @@ from engine.estimating import BYTES_PER_TOKEN
 from engine.fencing import Fence
 from engine.ports import Answers, Journal, Limiter, Meter, Privacy, Route, Router, Sessions
 from engine.privacy import restored
-from engine.turn import NO_END, Turn
+from engine.turn import NO_END, NOTHING, Turn
 from engine.types import Burst, CachePolicy, ChatRequest, Delta, End, Message, ModelCall, Source, StoredAnswer, Usage
 from engine.worker import Worker
 
@@ -95,7 +95,7 @@ class Caller:
             except EngineError as error:
                 self._give_up(turn, asked, failure or error)
             if retry is not None:
-                turn.retries.append(retry)
+                turn.retries = [*turn.retries, retry]
             if intent is None:
                 turn.intended = True
                 intent = self._journal.intent(turn.intent(), turn.claim)
@@ -218,7 +218,10 @@ class Caller:
         masked, request, turn.restorer = await self._aside.read(
             size, lambda: self._privacy.mask(turn.principal, messages, asked)
         )
-        turn.personal = turn.restorer.counts if turn.restorer is not None else {}
+        if turn.restorer is not None:
+            turn.personal = turn.restorer.counts
+        else:
+            turn.personal = NOTHING
         return ModelCall(route.upstream_model, masked, request, route.model if turn.passes else "")
 
     # 8 to 10 -----------------------------------------------------------------------------------------------------
@@ -244,10 +247,10 @@ class Caller:
             if turn.reservation is not None:
                 turn.reservation.settle(turn.unanswered)
             raise
-        turn.ttft = time.monotonic() - turn.began
-        turn.trace.event("first_token")
-        assert turn.route is not None
-        turn.route.first_token()
+        turn.first_token()
+        if not (turn.retries or isinstance(turn.route, BorrowedRoute | LentRoute)):  # else the completion tells it, too
+            assert turn.route is not None
+            turn.route.decision = NOTHING
         return upstream, first
 
     async def _upstream(self, turn: Turn, call: ModelCall) -> Upstream:

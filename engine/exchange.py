@@ -11,6 +11,7 @@ from engine.errors import UpstreamError, UpstreamTimeout
 from engine.outbound import MAX_BODY, SILENT, UNBEGUN, UNFINISHED, Timeouts, gathered
 from engine.patience import Patience
 
+NO_FIELDS: Final[list[tuple[bytes, bytes]]] = []
 HIGH_WATER: Final = 256 * 1024  # bytes of a body nobody has read yet before the socket is left alone
 UNPACKED: Final = 64 * 1024  # bytes unpacked at a time
 ENCODINGS: Final = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
@@ -54,7 +55,7 @@ class Exchange:
     whole; that then serves others."""
 
     __slots__ = (
-        "_buffer", "_connection", "_deadline", "_error", "_loop", "_patience", "_silence", "_inflate", "_size",
+        "_buffer", "_connection", "_deadline", "_ends", "_error", "_loop", "_patience", "_silence", "_inflate", "_size",
         "_waiter", "answered", "fields", "headers", "over", "status",
     )  # fmt: skip
 
@@ -74,6 +75,7 @@ class Exchange:
         self._deadline = deadline
         self._buffer: list[bytes] = []
         self._size = 0
+        self._ends: bool | None = None  # what `bounded` was
         self._inflate: zlib._Decompress | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: UpstreamError | None = None
@@ -83,7 +85,11 @@ class Exchange:
     async def read(self, limit: int = MAX_BODY) -> bytes:
         if self.over and self._error is None and self._inflate is None and self._size <= limit:
             return self._taken() if self._buffer else b""
-        return await gathered(self, limit)
+        fields, headers = self.fields, self.headers
+        try:
+            return await gathered(self, limit)
+        finally:
+            self.fields, self.headers = fields, headers
 
     def expect_by(self, at: float, late: str) -> None:
         self._silence = None
@@ -91,6 +97,8 @@ class Exchange:
             self._patience.until(at, late)
 
     def chunks(self) -> AsyncIterator[bytes]:
+        self._ends = self.bounded
+        self.fields, self.headers = NO_FIELDS, {}  # not for as long as a stream lasts
         return self
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -233,6 +241,8 @@ class Exchange:
     def bounded(self) -> bool:
         """Whether the answer says itself where it ends, or ends with the connection."""
         coded = self._field(b"transfer-encoding") or ""
+        if self._ends is not None:
+            return self._ends
         return self._field(b"content-length") is not None or "chunked" in coded.lower()
 
     def body(self, data: bytes) -> bool:

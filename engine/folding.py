@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from engine.types import Choice, Delta, Json, Message
 
 Given = tuple[int, int, int, dict[int, tuple[int, int]]]
+
+NO_CALLS: Final[dict[int, tuple[int, int]]] = {}
+JOINED: Final = 4096  # characters of a text from which on what comes next is kept beside it
 
 
 def _size(text: str) -> int:
@@ -20,13 +23,14 @@ class ChoiceFold:
 
     def __init__(self) -> None:
         self.size = 0  # of all text, in bytes at most
-        self.given: Given = (0, 0, 0, {})  # how much of each text `increment` has given
+        self.given: Given = (0, 0, 0, NO_CALLS)  # how much of each text `increment` has given
         self.content: list[str] = []
-        self.reasoning: list[str] = []
-        self.refusal: list[str] = []
-        self.tool_calls: dict[int, Json] = {}
-        self.logprobs: dict[str, list[Any]] = {}
-        self.extra: Json = {}
+        # What few answers have is made when it comes: a stream keeps this as long as it lasts.
+        self.reasoning: list[str] | None = None
+        self.refusal: list[str] | None = None
+        self.tool_calls: dict[int, Json] | None = None
+        self.logprobs: dict[str, list[Any]] | None = None
+        self.extra: Json | None = None
 
     def add(self, delta: Delta) -> None:
         content = delta.content
@@ -34,25 +38,35 @@ class ChoiceFold:
             self.content.append(content)
             self.size += len(content) if content.isascii() else 3 * len(content)  # no call: this is every chunk
         if delta.reasoning is not None:
-            self.reasoning.append(delta.reasoning)
-            self.size += _size(delta.reasoning)
+            self.reasoning = self._grown(self.reasoning, delta.reasoning)
         if delta.refusal is not None:
-            self.refusal.append(delta.refusal)
-            self.size += _size(delta.refusal)
+            self.refusal = self._grown(self.refusal, delta.refusal)
         if delta.tool_calls:
             for fragment in delta.tool_calls:
                 self._add_tool_call(fragment)
-        if delta.logprobs:
-            for kind, entries in delta.logprobs.items():
-                if entries:
-                    self.logprobs.setdefault(kind, []).extend(entries)
-        if delta.extra_content:
-            for kind, entries in delta.extra_content.items():
-                self.extra[kind] = [*self.extra.get(kind, ()), *entries]
+        if delta.logprobs or delta.extra_content:
+            self._add_beside(delta.logprobs or {}, delta.extra_content or {})
+
+    def _grown(self, pieces: list[str] | None, text: str) -> list[str]:
+        self.size += _size(text)
+        if pieces is None:
+            return [text]
+        pieces.append(text)
+        return pieces
+
+    def _add_beside(self, logprobs: Json, extra: Json) -> None:
+        self.logprobs, self.extra = self.logprobs or {}, self.extra or {}
+        for kind, entries in logprobs.items():
+            if entries:
+                self.logprobs.setdefault(kind, []).extend(entries)
+        for kind, entries in extra.items():
+            self.extra[kind] = [*self.extra.get(kind, ()), *entries]
 
     def _add_tool_call(self, fragment: Json) -> None:
         """Fragments of one call share an `index`; the first carries id and name, the others more of `arguments`. A name
         may be cut too; services that repeat the whole of it in every fragment mean it once."""
+        if self.tool_calls is None:
+            self.tool_calls = {}
         index = fragment.get("index", len(self.tool_calls))
         call = self.tool_calls.setdefault(
             index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
@@ -71,41 +85,54 @@ class ChoiceFold:
         """What was added since the last call, but for log probabilities. The deltas of all calls fold to the whole."""
         content, reasoning, refusal, calls = self.given
         more: list[Json] = []
-        given: dict[int, tuple[int, int]] = {}
-        for number, call in self.tool_calls.items():
-            name, arguments = call["function"]["name"], call["function"]["arguments"]
-            names, argued = calls.get(number, (0, 0))
-            given[number] = len(name), len(arguments)
-            if given[number] != (names, argued) or number not in calls:
-                more.append(
-                    {**call, "index": number, "function": {"name": name[names:], "arguments": arguments[argued:]}}
-                )
-        delta = Delta(
-            content="".join(self.content[content:]) or None,
-            reasoning="".join(self.reasoning[reasoning:]) or None,
-            refusal="".join(self.refusal[refusal:]) or None,
-            tool_calls=more or None,
-            index=index,
-        )
-        self.given = len(self.content), len(self.reasoning), len(self.refusal), given
+        given = NO_CALLS
+        if self.tool_calls:
+            given = {}
+            for number, call in self.tool_calls.items():
+                name, arguments = call["function"]["name"], call["function"]["arguments"]
+                names, argued = calls.get(number, (0, 0))
+                given[number] = len(name), len(arguments)
+                if given[number] != (names, argued) or number not in calls:
+                    more.append(
+                        {**call, "index": number, "function": {"name": name[names:], "arguments": arguments[argued:]}}
+                    )
+        content, said = _since(self.content, content)
+        reasoning, reasoned = _since(self.reasoning, reasoning)
+        refusal, refused = _since(self.refusal, refusal)
+        delta = Delta(content=said, reasoning=reasoned, refusal=refused, tool_calls=more or None, index=index)
+        self.given = content, reasoning, refusal, given
         return None if delta == Delta(index=index) else delta
 
     def choice(self, index: int, finish_reason: str) -> Choice:
-        calls = [self.tool_calls[key] for key in sorted(self.tool_calls)] or None
+        calls = [call for _, call in sorted(self.tool_calls.items())] if self.tool_calls else None
         content = "".join(self.content)
         return Choice(
             message=Message(
                 role="assistant",
                 content=content if content or not calls else None,
                 tool_calls=calls,
-                reasoning_content="".join(self.reasoning) or None,
-                refusal="".join(self.refusal) or None,
-                extra_content=dict(self.extra) or None,
+                reasoning_content="".join(self.reasoning or ()) or None,
+                refusal="".join(self.refusal or ()) or None,
+                extra_content=dict(self.extra or {}) or None,
             ),
             finish_reason=finish_reason,
             index=index,
-            logprobs=dict(self.logprobs) or None,
+            logprobs=dict(self.logprobs or {}) or None,
         )
+
+
+def _since(pieces: list[str] | None, given: int) -> tuple[int, str | None]:
+    """How many pieces have been given with those from this one on, and their text. They are joined, with a short one
+    before them: a piece of a few letters takes several times what those do."""
+    if not pieces or given == len(pieces):
+        return given, None
+    text = "".join(pieces[given:])
+    if given and len(pieces[given - 1]) < JOINED:
+        given -= 1
+        pieces[given:] = [pieces[given] + text]
+    else:
+        pieces[given:] = [text]
+    return given + 1, text or None
 
 
 class Fold:

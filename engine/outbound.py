@@ -44,7 +44,7 @@ class HttpResponse(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Names are matched without regard to case."""
+        """Names are matched without regard to case. Gone, perhaps, once `chunks` was asked for."""
 
     async def read(self, limit: int = MAX_BODY) -> bytes:
         """The whole body. Raises UpstreamError beyond `limit` bytes, when it is cut off, UpstreamTimeout when late."""

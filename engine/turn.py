@@ -39,6 +39,9 @@ from engine.types import (
 )
 
 NO_END: Final = sys.maxsize
+NO_USAGE: Final = Usage()
+NOTHING: Final[Json] = {}  # what most turns have of something; nobody adds to it, it is replaced
+CHOSEN: Final = Constraints()  # of a turn whose instance answers: nobody is asked for another one
 MOST_SKIPPED: Final = 32  # hooks of plugins on record
 
 
@@ -68,17 +71,17 @@ class Turn:
         self.request = request
         self.claim = claim
         self.parent = parent  # of a further round: the turn whose plugin asked for it
-        self.rounds = Usage()  # of such rounds in this turn
-        self.metadata: Json = {}  # by plugin, as the client is given it
-        self.vectors: list[bytes] = []  # to be recorded
+        self.rounds = NO_USAGE  # of such rounds in this turn
+        self.metadata: Json = NOTHING  # by plugin, as the client is given it
+        self.vectors: Sequence[bytes] = ()  # to be recorded
         self.messages: Sequence[Message] = request.messages
-        self.verdicts: list[Verdict] = []
+        self.verdicts: Sequence[Verdict] = ()
         self.fold = Fold()
         self.cuts = Cuts() if request.resumable else None
         self.constraints = Constraints()
         self.source: Source = "model"
         self.tries = self.attempts = 0  # instances asked, one way or another, and calls of its own among them
-        self.retries: list[Retry] = []
+        self.retries: Sequence[Retry] = ()
         self.retrying = False
         self.policy: CachePolicy | None = None  # of kept answers and shared calls, where the request may be repeated
         self.keep: Callable[[], bool] | None = None
@@ -87,17 +90,17 @@ class Turn:
         self.session: Session | None = None
         self.plugins: PluginRun | None = None
         self.route: Route | None = None
-        self.refused: Json = {}  # the router's decision where it found nobody
+        self.refused: Json = NOTHING  # the router's decision where it found nobody
         self.reservation: Reservation | None = None
         self.room = NO_END  # bytes of an answer that what is set aside is enough for,
         self.over_budget: BudgetExceeded | None = None  # why a cheaper instance is looked for,
         self.cheaper = 0  # and how often it was
         self.spaced = 0  # milliseconds between two pieces of its stream
         self.cut = False  # where the answer ended since a budget had no more
-        self.unanswered = Usage()  # what has to be paid for a call that was left before its first token
+        self.unanswered = NO_USAGE  # what has to be paid for a call that was left before its first token
         self.output: OutputGuard | None = None
         self.restorer: Restorer | None = None  # of the call that is made, where something was masked for it
-        self.personal: dict[str, int] = {}
+        self.personal: dict[str, int] = NOTHING
         self.end: End | None = None
         self.ended = 0.0  # when its completion was written
         self.trace: Trace = NO_TRACE
@@ -156,10 +159,18 @@ class Turn:
     def sees_deltas(self) -> bool:
         return self.plugins is not None and self.plugins.sees_deltas
 
+    def first_token(self) -> None:
+        """Its instance answers. What served to find that is not kept for as long as a stream lasts."""
+        self.ttft = time.monotonic() - self.began
+        self.trace.event("first_token")
+        assert self.route is not None
+        self.route.first_token()
+        self.constraints = CHOSEN
+
     def judge(self, verdicts: Sequence[Verdict]) -> None:
         """Notes what the guard found in the input. Raises ContentBlocked where a list says so."""
         if verdicts:
-            self.verdicts.extend(verdict for verdict in verdicts if verdict not in self.verdicts)
+            self.verdicts = [*self.verdicts, *(verdict for verdict in verdicts if verdict not in self.verdicts)]
             if any(verdict.action == "block" for verdict in verdicts):
                 raise ContentBlocked()
 
@@ -312,7 +323,7 @@ class Turn:
             decision=route.decision if route else self.refused,
             messages=list(self.messages),
             params=self._params(),
-            verdicts=self.verdicts,
+            verdicts=list(self.verdicts),
             personal=self.personal,
             parent=self.session.version if self.session is not None else 0,
             profile=self.session.profile_brought if self.session is not None else None,
@@ -341,14 +352,14 @@ class Turn:
             usage=usage,
             attempts=self.attempts,
             source=self.source,
-            retries=self.retries,
+            retries=list(self.retries),
             decision=route.decision if route is not None and (self.retries or self.source == "shared") else {},
             ttft=self.ttft,
             duration=time.monotonic() - self.began,
             verdicts=list(self.output.verdicts) if self.output is not None else [],
             answerer=self.answerer() if self.session is not None else None,
             system_fingerprint=self.end.system_fingerprint if self.end is not None else None,
-            vectors=self.vectors,
+            vectors=list(self.vectors),
             cuts=(self.cuts.marks or []) if self.cuts is not None and choices else [],
             key_id=self.principal.key_id,
             member_id=self.principal.member_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from typing import ClassVar
 
 import orjson
@@ -19,16 +20,20 @@ from engine.types import Json, Principal, RateLimits, Start
 class Call(ABC):
     """One HTTP request. `number` is answered as `X-Request-Id`; a format's own class says how its errors look."""
 
-    __slots__ = ("headers", "limit", "number", "opened", "receive", "scope", "send")
+    __slots__ = ("limit", "number", "opened", "receive", "scope", "send")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.receive = receive
         self.send = send
-        self.headers = dict(scope["headers"])
-        self.number = asgi.request_id(self.headers)
+        self.number = asgi.request_id(dict(scope["headers"]))
         self.opened = False
         self.limit: int | None = None  # bytes of a body, where the caller has one of their own
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """Made when asked for: beginning and end of a call want it, a stream in between has no use for it."""
+        return dict(self.scope["headers"])
 
     @abstractmethod
     def error_body(self, error: EngineError, language: str) -> Json:
@@ -128,7 +133,7 @@ class WireEdge(ABC):
             await call.refuse(errors.public(error))
 
     @abstractmethod
-    async def serve(self, call: Call, path: str) -> None:
+    def serve(self, call: Call, path: str) -> Awaitable[None]:
         """Answers one request. Raises EngineError, ClientGone."""
 
     async def identify(self, call: Call, *scopes: str) -> Principal:

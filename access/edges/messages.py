@@ -84,7 +84,7 @@ class MessagesEdge(WireEdge):
         request = messages_request(await call.chat(), request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
         stops: list[str] = request.params.get("stop", [])
-        with Watcher(call.receive) as watcher:
+        with Watcher(call.receive, call.scope) as watcher:
             async with answering(self._parts, principal, request) as (start, turn):
                 answer: Streamed | Whole
                 if request.stream:
@@ -93,7 +93,8 @@ class MessagesEdge(WireEdge):
                     await call.write(answer.opening)
                 else:
                     answer = Whole(start)
-                async for event_ in turn:
+                async for event_ in turn.events:
+                    turn.sent(event_)
                     if type(event_) is Done:
                         self._parts.watching.tell(principal, start)
                         watcher.close()

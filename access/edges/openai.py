@@ -10,6 +10,7 @@ this format too and nothing between changes the answer, its own members go on as
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from operator import attrgetter
 
 import orjson
@@ -31,6 +32,15 @@ MODEL = "/v1/models/{id}"
 INDEX = attrgetter("index")
 STREAM_END = b"data: [DONE]\n\n"
 
+# What stands in a chunk between the head that all of a stream share and what it says; after that, by whether the usage
+# was asked for, its end.
+CHOICES = b'"choices":['
+TEXT = b'"choices":[{"index":%d,"delta":{"content":'
+FIRST_TEXT = TEXT % 0
+TAIL = (b"}\n\n", b',"usage":null}\n\n')
+CHOICES_END = (b"]}\n\n", b'],"usage":null}\n\n')
+TEXT_END = tuple(b'},"logprobs":null,"finish_reason":null}' + end for end in CHOICES_END)
+
 
 class OpenAIEdge(WireEdge):
     """Errors before the first byte have their HTTP status; after it an event with the envelope ends the stream. A
@@ -38,51 +48,55 @@ class OpenAIEdge(WireEdge):
 
     call_of = OpenAICall
 
-    async def serve(self, call: Call, path: str) -> None:
+    def serve(self, call: Call, path: str) -> Awaitable[None]:
         if path == COMPLETIONS:
-            await self._complete(call)
-        elif path == EMBEDDINGS:
-            await self._embed(call)
-        else:
-            await self._models(call, path)
+            return self._complete(call)
+        if path == EMBEDDINGS:
+            return self._embed(call)
+        return self._models(call, path)
 
     # /v1/chat/completions ----------------------------------------------------------------------------------------
 
     async def _complete(self, call: Call) -> None:
         call.expect("POST", COMPLETIONS)
+        principal, request, older = await self._asked(call)
+        with Watcher(call.receive, call.scope) as watcher:
+            if not request.stream:
+                await self._whole(call, watcher, principal, request, older)
+                return
+            async with answering(self._parts, principal, request) as (start, turn):
+                stream = ChunkStream(start, schemas.include_usage(request), older)
+                await call.open_stream(start)
+                async for event in turn.events:
+                    turn.sent(event)
+                    if type(event) is Delta:
+                        await call.write(stream.chunk(event))
+                    elif type(event) is Burst:
+                        await call.write(stream.together(event))
+                    elif type(event) is Done:
+                        self._parts.watching.tell(principal, start)
+                        watcher.close()
+                        await call.write(stream.end(event), more=False)
+
+    async def _asked(self, call: Call) -> tuple[Principal, ChatRequest, bool]:
+        """Who asks, what, and whether in the older form. Of the body nothing else is kept."""
         principal = await self.identify(call)
         body = await call.chat()
         older = older_functions.spoken(body)
         if older:
             body = older_functions.translated(body)
         request = schemas.openai_request(body, request_id=call.number, headers=call.scope["headers"])
-        principal = with_user(principal, request.user)
-        with Watcher(call.receive) as watcher:
-            if request.stream:
-                await self._stream(call, watcher, principal, request, older)
-                return
-            start, done = await answer_whole(self._parts, principal, request)
-            watcher.close()
-            if older or done.verbatim is None:
-                await call.answer(completion(done, older), call.about(start))
-            else:
-                await call.answer(passed_on(done, done.verbatim), call.about(start))
+        return with_user(principal, request.user), request, older
 
-    async def _stream(
+    async def _whole(
         self, call: Call, watcher: Watcher, principal: Principal, request: ChatRequest, older: bool
     ) -> None:
-        async with answering(self._parts, principal, request) as (start, turn):
-            stream = ChunkStream(start, schemas.include_usage(request), older)
-            await call.open_stream(start)
-            async for event in turn:
-                if type(event) is Delta:
-                    await call.write(stream.chunk(event))
-                elif type(event) is Burst:
-                    await call.write(stream.together(event))
-                elif type(event) is Done:
-                    self._parts.watching.tell(principal, start)
-                    watcher.close()
-                    await call.write(stream.end(event), more=False)
+        start, done = await answer_whole(self._parts, principal, request)
+        watcher.close()
+        if older or done.verbatim is None:
+            await call.answer(completion(done, older), call.about(start))
+        else:
+            await call.answer(passed_on(done, done.verbatim), call.about(start))
 
     # /v1/embeddings ----------------------------------------------------------------------------------------------
 
@@ -92,7 +106,7 @@ class OpenAIEdge(WireEdge):
         body = bodies.parse(await call.body(), bodies.LARGEST_BYTES, token_lists=True)
         request, form = await embeddings.request_of(body, request_id=call.number, headers=call.scope["headers"])
         principal = with_user(principal, request.user)
-        with Watcher(call.receive) as watcher:
+        with Watcher(call.receive, call.scope) as watcher:
             done = await self._parts.engine.embed(principal, request)
             answer = await embeddings.answer(done, form)
             watcher.close()
@@ -128,7 +142,7 @@ class ChunkStream:
     """The chunks of one stream. The role comes with the first delta of each choice. `older`: see
     `access.older_functions`."""
 
-    __slots__ = ("_after", "_before", "_head", "_include_usage", "_older", "_tail", "_text_after", "_text_before")
+    __slots__ = ("_begun", "_head", "_include_usage", "_older")
 
     def __init__(self, start: Start, include_usage: bool, older: bool = False) -> None:
         head = orjson.dumps(
@@ -140,39 +154,33 @@ class ChunkStream:
             }
         )
         self._head = b"data: " + head[:-1] + b","
-        self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
-        self._before = self._head + b'"choices":['
-        self._after = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage
         self._older = older
-        self._text_before: dict[int, bytes] = {}  # of a chunk of text, by choice, once that has its role
-        self._text_after = b'},"logprobs":null,"finish_reason":null}' + self._after
+        self._begun: tuple[int, ...] = ()  # choices that have their role
 
     def chunk(self, delta: Delta) -> bytes:
-        before = self._text_before.get(delta.index)
-        if before is not None and _only_content(delta):
-            return before + orjson.dumps(delta.content) + self._text_after
-        return self._whole(delta.index, self._delta(delta), delta.logprobs, None)
+        index = delta.index
+        if index in self._begun and _only_content(delta):
+            before = FIRST_TEXT if index == 0 else TEXT % index
+            return b"".join((self._head, before, orjson.dumps(delta.content), TEXT_END[self._include_usage]))
+        return self._whole(index, self._delta(delta), delta.logprobs, None)
 
     def together(self, burst: Burst) -> bytes:
         if burst.verbatim is None or self._older:
             return b"".join(map(self.chunk, burst.deltas))
-        if len(burst.deltas) > 1 or burst.deltas[0].index not in self._text_before:
-            for index in set(map(INDEX, burst.deltas)).difference(self._text_before):
-                self._begin(index)
+        if len(burst.deltas) > 1 or burst.deltas[0].index not in self._begun:
+            self._begun += tuple(set(map(INDEX, burst.deltas)).difference(self._begun))
         return self._passed_on(burst.verbatim)
 
     def _passed_on(self, events: list[bytes]) -> bytes:
         """Events as they came, around which is what the gateway says of them."""
-        return self._head + (self._tail + self._head).join(events) + self._tail
-
-    def _begin(self, index: int) -> None:
-        self._text_before[index] = b'%b{"index":%d,"delta":{"content":' % (self._before, index)
+        tail = TAIL[self._include_usage]
+        return self._head + (tail + self._head).join(events) + tail
 
     def _delta(self, delta: Delta) -> Json:
         body: Json = {}
-        if delta.index not in self._text_before:
-            self._begin(delta.index)
+        if delta.index not in self._begun:
+            self._begun += (delta.index,)
             body = {"role": "assistant", "content": delta.content, "refusal": delta.refusal}
         elif delta.content is not None:
             body["content"] = delta.content
@@ -188,7 +196,7 @@ class ChunkStream:
         if self._older:
             delta, finish_reason = older_functions.answered(delta), older_functions.finished(finish_reason)
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        return self._before + orjson.dumps(choice) + self._after
+        return b"".join((self._head, CHOICES, orjson.dumps(choice), CHOICES_END[self._include_usage]))
 
     def end(self, done: Done) -> bytes:
         """Every choice's finish reason, with the last what plugins have to say; the usage where it was asked for, and
@@ -202,11 +210,11 @@ class ChunkStream:
             pieces[-1] = b'%b,"clawdbot":%b}\n\n' % (pieces[-1][:-3], orjson.dumps(events.vendor(done)))
         if self._include_usage:
             usage = orjson.dumps(events.usage(done.usage))
-            pieces.append(b'%b],"usage":%b}\n\n' % (self._before, usage))
+            pieces.append(b'%b%b],"usage":%b}\n\n' % (self._head, CHOICES, usage))
         return b"".join([*pieces, STREAM_END])
 
     def _ended(self, choice: Choice) -> bytes:
-        first = {} if choice.index in self._text_before else {"role": "assistant", "content": "", "refusal": None}
+        first = {} if choice.index in self._begun else {"role": "assistant", "content": "", "refusal": None}
         return self._whole(choice.index, first, None, choice.finish_reason)
 
 

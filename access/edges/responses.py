@@ -77,7 +77,7 @@ class ResponsesEdge(WireEdge):
         principal, asked = await self._asked(call)
         request = await self._request(principal, asked, call.number)
         frame = Frame.of(request)
-        with Watcher(call.receive) as watcher:
+        with Watcher(call.receive, call.scope) as watcher:
             async with AsyncExitStack() as stack:
                 begun = answering(self._parts, principal, request)
                 start, turn = await _started(stack.enter_async_context(begun), asked.previous)
@@ -86,7 +86,8 @@ class ResponsesEdge(WireEdge):
                     call.stream = stream
                     await call.open_stream(start)
                     await call.write(stream.begin())
-                async for event in turn:
+                async for event in turn.events:
+                    turn.sent(event)
                     if type(event) is Done:
                         self._parts.watching.tell(principal, start)
                         watcher.close()

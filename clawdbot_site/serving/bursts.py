@@ -25,15 +25,15 @@ class Burst:
     is aborted, or what else was `agreed`."""
 
     __slots__ = (
-        "_agreed", "_due", "_idle", "_loop", "_parts", "_size", "_taken", "_transport", "_watch", "get_protocol",
-        "is_closing", "written",
+        "_agreed", "_due", "_idle", "_loop", "_parts", "_size", "_taken", "_transport", "_watch", "is_closing",
+        "written",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, idle: float = WRITE_IDLE) -> None:
         self._transport = transport
         self._loop = loop
         self._idle = idle
-        self._agreed: tuple[float, int, Callable[[], None]] = idle, 1, self.reset
+        self._agreed: tuple[float, int, Callable[[], None]] | None = None  # else `_idle` holds
         self.written = 0
         self._taken = 0
         self._watch: asyncio.TimerHandle | None = None
@@ -41,7 +41,9 @@ class Burst:
         self._size = 0
         self._due = False
         self.is_closing = transport.is_closing
-        self.get_protocol = transport.get_protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._transport.get_protocol()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -103,7 +105,11 @@ class Burst:
         """More waits to be sent than should."""
         if self._watch is None and self._transport.get_write_buffer_size():
             self._taken = self.taken()
-            self._watch = self._loop.call_later(self._agreed[0], self._look)
+            self._watch = self._loop.call_later(self._pace[0], self._look)
+
+    @property
+    def _pace(self) -> tuple[float, int, Callable[[], None]]:
+        return self._agreed or (self._idle, 1, self.reset)
 
     def caught_up(self) -> None:
         """What waits is little again."""
@@ -120,7 +126,7 @@ class Burst:
         self._watch = None
         if not self._transport.get_write_buffer_size():
             return
-        seconds, least, late = self._agreed
+        seconds, least, late = self._pace
         taken = self.taken()
         if taken - self._taken < least:
             late()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
+from access.disconnects import WHEN_GONE
 from clawdbot_site.serving.bursts import Burst
 
 if TYPE_CHECKING:
@@ -46,11 +48,13 @@ NAMES: Final = Names()
 
 
 class Signal:
-    """An asyncio.Event that takes next to no time and memory as long as nobody waits for it."""
+    """An asyncio.Event that takes next to no time and memory as long as nobody waits for it. `call` is called each time
+    it is set."""
 
-    __slots__ = ("_told", "_waiting")
+    __slots__ = ("_told", "_waiting", "call")
 
     def __init__(self) -> None:
+        self.call: Callable[[], None] | None = None
         self._told = False
         self._waiting: tuple[asyncio.Future[None], ...] = ()
 
@@ -59,6 +63,8 @@ class Signal:
         for each in self._waiting:
             if not each.done():
                 each.set_result(None)
+        if self.call is not None:
+            self.call()
 
     def clear(self) -> None:
         self._told = False
@@ -91,11 +97,12 @@ class Cycle(RequestResponseCycle):
 
     def __init__(self, connection: LimitedHttpProtocol, scope: HTTPScope, *, keep_alive: bool) -> None:
         self.scope = scope
+        scope[WHEN_GONE] = self.when_gone  # type: ignore[typeddict-unknown-key]
         self.transport = connection.burst
         self.flow = connection.flow
         self.logger = connection.logger
         self.message_event = Signal()
-        self.on_response = connection.on_response_complete
+        self._connection: LimitedHttpProtocol | None = connection  # as long as the answer is not over
         self._state = connection.server_state
         self.disconnected = False
         self.keep_alive = keep_alive
@@ -111,16 +118,38 @@ class Cycle(RequestResponseCycle):
         self._task: asyncio.Task[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop, application: ASGI3Application) -> None:
-        self._task = task = loop.create_task(self._run(application))
+        self._task = task = loop.create_task(self.run_asgi(application))
         self._state.tasks.add(task)
 
-    async def _run(self, application: ASGI3Application) -> None:
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        """As uvicorn's, and the end of its task: one coroutine, since a stream keeps it as long as it lasts."""
         try:
-            await self.run_asgi(application)
+            result: object = await app(self.scope, self.receive, self.send)  # type: ignore[func-returns-value]
+        except BaseException as error:  # noqa: BLE001  # the border: whatever it is, somebody waits for an answer
+            self.logger.error("Exception in ASGI application\n", exc_info=error)
+            if self.response_started:
+                self.transport.close()
+            else:
+                await self.send_500_response()
+        else:
+            if result is not None:
+                self.logger.error("ASGI callable should return None, but returned '%s'.", result)
+                self.transport.close()
+            elif not self.response_complete and not self.disconnected:
+                await self._left_off()
         finally:
-            assert self._task is not None
-            self._state.tasks.discard(self._task)
-            self._task = None
+            self._connection = None
+            if self._task is not None:
+                self._state.tasks.discard(self._task)
+                self._task = None
+
+    async def _left_off(self) -> None:
+        if self.response_started:
+            self.logger.error("ASGI callable returned without completing response.")
+            self.transport.close()
+        else:
+            self.logger.error("ASGI callable returned without starting response.")
+            await self.send_500_response()
 
     # ASGI -------------------------------------------------------------------------------------------------------------
 
@@ -136,6 +165,22 @@ class Cycle(RequestResponseCycle):
             return {"type": "http.disconnect"}
         body, self.body = bytes(self.body), bytearray()
         return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    def when_gone(self, tell: Callable[[], None] | None) -> bool:
+        """See `access.disconnects.WHEN_GONE`. From here on only the end of answer or connection sets the event. Who
+        asks has a long answer to give, through which the connection does without what it reads with."""
+        if self.more_body and tell is not None:
+            return False
+        self.message_event.call = tell
+        if tell is None:
+            return True
+        if self.disconnected or self.response_complete:
+            tell()
+            return True
+        self.flow.resume_reading()
+        if self._connection is not None:
+            self._connection.rest()
+        return True
 
     async def send(self, message: ASGISendEvent) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -223,4 +268,5 @@ class Cycle(RequestResponseCycle):
         self.transport.write_last(data)
         if not self.keep_alive:
             self.transport.close()
-        self.on_response()
+        if self._connection is not None:
+            self._connection.on_response_complete()

@@ -12,7 +12,29 @@ import httptools
 
 JUDGED: Final = frozenset({b"host", b"transfer-encoding"})
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?\Z")
+REMEMBERED: Final = 1000
+LONGEST: Final = 64
 _PORTS: Final = {b"http": b"80", b"https": b"443"}
+
+
+class Lower(dict[bytes, bytes]):
+    """Names of fields in lower case. One that many requests have is there once and not once a request."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        lower = name.lower()
+        if len(self) < REMEMBERED and len(name) <= LONGEST:
+            self[name] = lower
+        return lower
+
+
+LOWER: Final = Lower()
+
+
+def new_parser(protocol: object) -> httptools.HttpRequestParser:
+    """As uvicorn makes one."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 class Ambiguous(Exception):

@@ -22,9 +22,10 @@ from uvicorn.server import ServerState
 from access.secure_pages import BARE
 from clawdbot_site.serving.bursts import WRITE_IDLE, Burst
 from clawdbot_site.serving.cycles import Cycle, Flow
-from clawdbot_site.serving.heads import JUDGED, Ambiguous, Head
+from clawdbot_site.serving.heads import JUDGED, LOWER, Ambiguous, Head, new_parser
 from clawdbot_site.serving.refusals import HEADERS_TOO_LARGE, MALFORMED, TIMEOUT, Refusal
 
+ASGI: Any = {"version": "3.0", "spec_version": "2.3"}
 HEEDED = JUDGED | {b"expect"}
 FRAMING = 8  # times as many bytes as a body has, and a header's worth more, may go into how it is cut into chunks
 BARE_LINES = b"".join(b"%s: %s\r\n" % each for each in BARE) + b"\r\n"  # of an answer's head, and its end
@@ -63,6 +64,7 @@ class ConnectionState(ServerState):
         super().__init__()
         self.limits = limits
         self.draining = False
+        self.addresses: dict[tuple[str, int | None] | None, tuple[str, int | None] | None] = {}  # of this machine
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
@@ -113,6 +115,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.burst = Burst(transport, self.loop, self.limits.write_idle)
         super().connection_made(cast(asyncio.Transport, self.burst))
         self.flow = Flow(cast(asyncio.Transport, self.burst))
+        self.server = self.server_state.addresses.setdefault(self.server, self.server)  # one for all connections
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -131,6 +134,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():
             return
+        if cast(object, self.parser) is None:
+            self.parser = new_parser(self)
         self._piece_bytes = len(data)
         if self._reading_head:
             self._head_bytes += len(data)
@@ -156,6 +161,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         elif self.cycle is not None and self.cycle.more_body:
             self._disarm()
             self._arm_for_body()
+
+    def rest(self) -> None:
+        """Nothing is to come for a while, and what reads it is a tenth of what a stream takes here: the next request
+        gets its own. Only between two requests, and not where the last one was to be the last."""
+        between = self._reading_head and not (self._head_bytes or self._begun_bytes or self._other_protocol)
+        if between and self.cycle.keep_alive:
+            self.parser = None  # type: ignore[assignment]
 
     def _parse(self, data: bytes) -> None:
         """The parser ends a request with its head where that asks for another protocol, and takes a body for the next
@@ -193,7 +205,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         if len(self.headers) >= self.limits.header_fields:
             raise self._refusing(HEADERS_TOO_LARGE)
-        name = name.lower()  # as uvicorn does, written out: it runs for every field
+        name = LOWER[name]
         if name in HEEDED:
             if name != b"expect":
                 self._judged(self._head.judge, name, value)
@@ -237,7 +249,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         path = url.path.decode("ascii")
         return {
             "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "asgi": ASGI,
             "http_version": version,
             "server": self.server,
             "client": self.client,

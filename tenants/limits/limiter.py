@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from engine import pricing
@@ -87,14 +87,14 @@ class Admitted:
         self._slots = slots
         self._turn_id = turn_id
         self._held = held
-        self._taken: list[tuple[str, str]] = []
-        self._logs: list[tuple[str, bytes]] = []
+        self._taken: Sequence[tuple[str, str]] = ()
+        self._logs: Sequence[tuple[str, bytes]] = ()
         self.window = window
 
     def took(self, scope: Scope, reply: Reply) -> None:
         turn = scope.turn
-        self._taken += [(scope.tag, key) for key in turn.slot_keys]
-        self._logs += zip(turn.keys, reply[4:], strict=False)
+        self._taken = [*self._taken, *((scope.tag, key) for key in turn.slot_keys)]
+        self._logs = [*self._logs, *zip(turn.keys, reply[4:], strict=False)]
         if turn.logs and (self.window is None or reply[2] < self.window.remaining):
             self.window = Window(reply[1], reply[2], reply[3] / 1000)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from access.disconnects import WHEN_GONE
 from clawdbot_site.serving.limits import ConnectionState, LimitedHttpProtocol, Limits
 
 GET = b"GET /a%20b?c=d HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -255,3 +256,54 @@ async def test_what_it_sends_is_not_kept_back_for_more() -> None:
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
     writer.close()
     server.close()
+
+
+async def test_who_watches_is_told_once_the_client_is_gone_and_meanwhile_the_connection_has_no_parser() -> None:
+    """The next request on a connection that rests gets its own."""
+    going, told, asked = asyncio.Event(), [], []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        assert not scope[WHEN_GONE](lambda: told.append("early"))  # a part of the body is to come
+        while (await receive())["more_body"]:
+            pass
+        assert scope[WHEN_GONE](lambda: told.append(scope["path"]))
+        await going.wait()
+        scope[WHEN_GONE](None)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    protocol, _ = connected(application)
+    post = b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+    for number in (1, 2):
+        going.clear()
+        protocol.data_received(post % number)
+        await asyncio.sleep(0)
+        assert protocol.parser is not None
+        protocol.data_received(b"ab")
+        await asyncio.sleep(0.01)
+        assert protocol.parser is None
+        if number == 1:
+            going.set()
+            await settled(protocol)
+    assert told == []
+    protocol.connection_lost(ConnectionResetError())
+    assert (asked, told) == (["/1", "/2"], ["/2"])
+    going.set()
+    await settled(protocol)
+
+
+async def test_a_connection_that_ends_with_its_answer_keeps_its_parser() -> None:
+    protocol, _ = connected(answering(start(), body(b"x")))
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert protocol.cycle.when_gone(lambda: None)
+    assert protocol.parser is not None
+    await settled(protocol)
+
+
+async def test_half_a_head_keeps_its_parser() -> None:
+    protocol, _ = connected(answering(start(), body(b"x")))
+    protocol.data_received(GET + GET[:9])
+    assert protocol.cycle.when_gone(lambda: None)
+    assert protocol.parser is not None
+    await settled(protocol)

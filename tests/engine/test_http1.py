@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+from collections import deque
 from typing import Any
 
 import pytest
 
 from engine.errors import UpstreamError
-from engine.http1 import DirectClient
+from engine.exchange import Exchange
+from engine.http1 import Connection, DirectClient
 from engine.outbound import Timeouts
 from tests.adapters import upstream as wire
 from tests.adapters.upstream import CUT, Upstream
@@ -51,3 +54,13 @@ async def test_interim_answers_without_end_are_given_up(http: DirectClient, upst
     with pytest.raises(UpstreamError):
         await post(http, upstream.url)
     await upstream.closed(1)
+
+
+async def test_a_stream_keeps_its_connection_s_framing_and_not_its_head() -> None:
+    loop = asyncio.get_running_loop()
+    exchange = Exchange(loop, Connection(deque(), loop), Timeouts(connect=1, read=1))
+    exchange.fields = [(b"Transfer-Encoding", b"chunked"), (b"X-A", b"b")]
+    exchange.head(200)
+    assert exchange.headers["x-a"] == "b"
+    exchange.chunks()
+    assert (list(exchange.headers), exchange.bounded) == ([], True)

@@ -110,7 +110,8 @@ class ChatService:
             async with answering(self._parts, principal, request) as (start, turn):
                 await call.context.send_initial_metadata(call.about(start))
                 await call.write(_event(start=writing.start(events.start(start))))
-                async for event in turn:
+                async for event in turn.events:
+                    turn.sent(event)
                     for delta in deltas_of(event):
                         await call.write(_event(delta=writing.delta(events.delta(delta))))
                     if type(event) is Done:
