@@ -19,6 +19,7 @@ import msgspec
 from adapters.base import AdapterConfig, BaseModelAdapter, InvalidAdapterConfig
 from adapters.refusals import refusal
 from engine.bursts import singly
+from engine.deadline import Deadline
 from engine.errors import EngineError, UpstreamError, UpstreamTimeout
 from engine.outbound import MAX_BODY, SILENT, UNBEGUN, UNFINISHED, HttpClient, HttpResponse
 from engine.types import Burst, Delta, End, ModelCall
@@ -212,7 +213,7 @@ def _taken(answer: AnswerReader, chunk: bytes) -> tuple[list[Delta], EngineError
 async def by(deadline: float, work: Awaitable[Result]) -> Result:
     """Raises UpstreamTimeout when the loop's clock passes `deadline`."""
     try:
-        async with asyncio.timeout_at(deadline):
+        with Deadline(deadline):
             return await work
     except TimeoutError as error:
         raise UpstreamTimeout(UNBEGUN) from error
@@ -259,6 +260,6 @@ def sendable(headers: Mapping[str, str], credential: str) -> dict[str, str]:
 async def _read_out(chunks: AsyncIterator[bytes]) -> None:
     """The end was said; its last bytes follow in a moment. With them read the connection can serve again."""
     with suppress(UpstreamError, TimeoutError):
-        async with asyncio.timeout(LAST_BYTES_SECONDS):
+        with Deadline(asyncio.get_running_loop().time() + LAST_BYTES_SECONDS):
             async for _ in chunks:
                 pass
