@@ -124,7 +124,7 @@ class HttpAdapter(BaseModelAdapter):
                 async for chunk in chunks:
                     deltas, failure = _taken(answer, chunk)
                     if deltas:
-                        yield self._together(answer, deltas)
+                        yield self._leaving(answer, deltas, last=answer.done and failure is None)
                     if failure is not None:
                         raise failure
                     if answer.done:
@@ -147,6 +147,11 @@ class HttpAdapter(BaseModelAdapter):
             yield answer.end()
         finally:
             await response.close()
+
+    def _leaving(self, answer: AnswerReader, deltas: list[Delta], *, last: bool) -> Delta | Burst:
+        """What arrived together; of a single delta with which the end came it is said that none follows."""
+        piece = self._together(answer, deltas)
+        return Burst(deltas, last=True) if last and type(piece) is Delta else piece
 
     def _together(self, answer: AnswerReader, deltas: list[Delta]) -> Delta | Burst:
         """What arrived together. A format that may hand on bytes does it here."""
