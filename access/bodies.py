@@ -86,6 +86,8 @@ def _plain(body: bytes) -> bool:
 
 def check(root: Json, *, token_lists: bool = False) -> None:
     """Whether an object keeps every bound, wherever it came from. Raises InvalidRequest as `parse` does."""
+    if _sound(root):
+        return
     stack: list[tuple[Path, Any]] = [((), root)]
     items = 0
     while stack:
@@ -104,6 +106,34 @@ def check(root: Json, *, token_lists: bool = False) -> None:
         if items > MAX_ITEMS:
             raise InvalidRequest(f"The body has more than {MAX_ITEMS} keys and elements.")
         stack.extend(children)
+
+
+def _sound(root: Json) -> bool:
+    """Whether it keeps them all; what does not is walked, to say where. Level by level, so that nothing is called value
+    by value: a body of one message takes a fifth of the walk's bytecodes."""
+    items = 0
+    level: list[Any] = [root]
+    for _ in range(MAX_DEPTH):
+        values: list[Any] = []
+        for container in level:
+            size = len(container)
+            items += size
+            if size > MAX_WIDTH or items > MAX_ITEMS:
+                return False
+            if type(container) is dict:
+                values += container  # its keys are texts as others are
+                values += container.values()
+            else:
+                values += container
+        kinds = set(map(type, values))
+        if float in kinds and not all(abs(value) < MAX_INTEGER for value in values if type(value) is float):
+            return False
+        if any("\0" in value for value in values if type(value) is str):
+            return False
+        if not (dict in kinds or list in kinds):
+            return True
+        level = [value for value in values if type(value) is dict or type(value) is list]
+    return False
 
 
 def _children(path: Path, value: Any) -> Iterator[tuple[Path, Any]] | None:
