@@ -24,7 +24,9 @@ class CacheField(msgspec.Struct):
 def wish(headers: RawHeaders) -> Wish:
     """`no-store`, else `no-cache`, else nothing, of all `Cache-Control` lines (RFC 9111, 5.2.1 and 5.2; RFC 9110, 5.3).
     Names in any case; arguments and every other directive have no meaning here."""
-    lines = b",".join(value for name, value in headers if name == HEADER)
+    lines = b",".join([value for name, value in headers if name == HEADER])
+    if not lines:
+        return ""
     directives = {item.partition(b"=")[0].strip().lower() for item in _QUOTED.sub(b"", lines).split(b",")}
     if b"no-store" in directives:
         return "no-store"

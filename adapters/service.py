@@ -19,6 +19,7 @@ import msgspec
 from adapters.base import AdapterConfig, BaseModelAdapter, InvalidAdapterConfig
 from adapters.refusals import refusal
 from engine.bursts import singly
+from engine.deadline import Deadline
 from engine.errors import EngineError, UpstreamError, UpstreamTimeout
 from engine.outbound import MAX_BODY, SILENT, UNBEGUN, UNFINISHED, HttpClient, HttpResponse
 from engine.types import Burst, Delta, End, ModelCall
@@ -124,7 +125,7 @@ class HttpAdapter(BaseModelAdapter):
                 async for chunk in chunks:
                     deltas, failure = _taken(answer, chunk)
                     if deltas:
-                        yield self._together(answer, deltas)
+                        yield self._leaving(answer, deltas, last=answer.done and failure is None)
                     if failure is not None:
                         raise failure
                     if answer.done:
@@ -148,6 +149,11 @@ class HttpAdapter(BaseModelAdapter):
             yield answer.end()
         finally:
             await response.close()
+
+    def _leaving(self, answer: AnswerReader, deltas: list[Delta], *, last: bool) -> Delta | Burst:
+        """What arrived together; of a single delta with which the end came it is said that none follows."""
+        piece = self._together(answer, deltas)
+        return Burst(deltas, last=True) if last and type(piece) is Delta else piece
 
     def _together(self, answer: AnswerReader, deltas: list[Delta]) -> Delta | Burst:
         """What arrived together. A format that may hand on bytes does it here."""
@@ -214,7 +220,7 @@ def _taken(answer: AnswerReader, chunk: bytes) -> tuple[list[Delta], EngineError
 async def by(deadline: float, work: Awaitable[Result]) -> Result:
     """Raises UpstreamTimeout when the loop's clock passes `deadline`."""
     try:
-        async with asyncio.timeout_at(deadline):
+        with Deadline(deadline):
             return await work
     except TimeoutError as error:
         raise UpstreamTimeout(UNBEGUN) from error
@@ -261,6 +267,6 @@ def sendable(headers: Mapping[str, str], credential: str) -> dict[str, str]:
 async def _read_out(chunks: AsyncIterator[bytes]) -> None:
     """The end was said; its last bytes follow in a moment. With them read the connection can serve again."""
     with suppress(UpstreamError, TimeoutError):
-        async with asyncio.timeout(LAST_BYTES_SECONDS):
+        with Deadline(asyncio.get_running_loop().time() + LAST_BYTES_SECONDS):
             async for _ in chunks:
                 pass

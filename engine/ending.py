@@ -27,6 +27,7 @@ from engine.errors import (
     Unavailable,
     UpstreamError,
 )
+from engine.outliving import outlived
 from engine.ports import Guard, Journal, Meter, Session, Sessions
 from engine.turn import Turn
 from engine.types import Choice, Principal, RateLimits, Usage
@@ -64,8 +65,8 @@ class Endings:
         if turn.session is None:
             await turn.completing
         else:
-            await asyncio.shield(turn.completing)  # who leaves now must not take the answer from the session
-            await self._remember(turn, turn.session)
+            await outlived(turn.completing)  # who leaves now must not take the answer from the session
+            await self._remember(turn, turn.session, choices[0])
         self._count(turn, "completed", usage)
 
     async def leave(self, turn: Turn, error: BaseException) -> None:
@@ -117,10 +118,10 @@ class Endings:
         if not self._guard.allows(principal, f"{error.message} {error.param or ''}"):
             error.message, error.param = error.text, None
 
-    async def _remember(self, turn: Turn, session: Session) -> None:
+    async def _remember(self, turn: Turn, session: Session, answer: Choice) -> None:
         """Adds a durable turn to its session. A store that is away does not undo the answer, and a retry by the caller
         would double it: the answer waits a moment, then goes out, and the turn is added when the store is back."""
-        said = [*(message for message in turn.messages if not message.passing), turn.choices()[0].message]
+        said = [*(message for message in turn.messages if not message.passing), answer.message]
         append = partial(self._sessions.append, session, said, turn.answerer(), turn.id)
         if not await _done_within(append, (0.0, *retrying.STORE_PAUSES), patience=retrying.STORE_PATIENCE):
             log.warning("turn %s is not in session %s yet: the store is away", turn.id, session.id)
@@ -165,7 +166,7 @@ class Endings:
         if turn.session is not None and not turn.appended:
             try:
                 await completing
-                await self._remember(turn, turn.session)
+                await self._remember(turn, turn.session, turn.choices()[0])
             except EngineError:
                 state = "failed"
                 await self._sessions.close(turn.session, unsure=True)

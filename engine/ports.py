@@ -36,6 +36,7 @@ from engine.types import (
     Principal,
     Round,
     RoundAnswer,
+    SessionName,
     StoredAnswer,
     Verdict,
 )
@@ -341,8 +342,8 @@ class SessionJournal(Protocol):
 class SessionPast(Protocol):
     """What the journal knows of sessions; for the event loop."""
 
-    async def seen(self, tenant_id: int, session_id: str) -> bool:
-        """Whether anybody's session of this id ever was. Raises StoreUnavailable."""
+    async def seen(self, names: Collection[SessionName]) -> set[SessionName]:
+        """Those that anybody's session ever had. Raises StoreUnavailable."""
 
     async def events(
         self, tenant_id: int, session_id: str, *, user: str | None = None, key_id: int | None = None, after: int = 0

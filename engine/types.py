@@ -15,6 +15,7 @@ AUTO: Final = "auto"
 
 Json = dict[str, Any]
 Content = str | list[Json] | None
+SessionName = tuple[int, str]  # a tenant, and the id of one of its sessions
 RawHeaders = Sequence[tuple[bytes, bytes]]
 Task = Literal["chat", "embeddings"]
 Source = Literal["model", "cache", "shared", "plugin"]  # where an answer came from; shared: another turn's call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial as bound
 from typing import Final, TypeVar
@@ -13,6 +13,7 @@ from django.db import DatabaseError, connections
 
 from engine.errors import StoreUnavailable
 from engine.ports import Vault
+from engine.types import SessionName
 from sessions_app.layout import Home
 from sessions_app.records import Line
 from sessions_app.recovery import Base
@@ -30,9 +31,9 @@ class Archive:
         self._shelf = Shelf(vault)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="archive", initializer=_warm)
 
-    async def seen(self, tenant_id: int, session_id: str) -> bool:
-        """Whether anybody's session of this id is or was here."""
-        return await self._do(bound(self._shelf.seen, tenant_id, session_id))
+    async def seen(self, names: Collection[SessionName]) -> set[SessionName]:
+        """Those that anybody's session has or had here."""
+        return await self._do(bound(self._shelf.seen, names))
 
     async def fetch(self, home: Home, session_id: str) -> Base | None:
         """The session as it was put away: later events of the journal are not in it. Without a record: it was ended by

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -27,6 +28,7 @@ FIELDS: Final = (*ABOUT, "system", "model", "instance", "model_changes", "pinned
 STATE: Final = ("recent", "era", "holder")  # what OPEN and READ return behind FIELDS
 CHANGES: Final = 20  # of its model that a session notes
 RECENT: Final = 8  # turns a session knows again
+HOMES: Final = 4_096  # that a process has at hand
 MAX_WAITING: Final = 8  # turns that wait for a session
 IDLE_BUCKETS: Final = 16
 NOTED: Final = 7 * 86_400_000  # ms that an API key's note of whose a session is outlives it: then the journal tells
@@ -274,6 +276,9 @@ class Home(msgspec.Struct, frozen=True):
     def owner(self, session_id: str) -> str:
         """Where an API key's home notes which of the key's users has the session, or the streamed turn."""
         return f"owner:{self.tag}:{session_id}"
+
+
+home_of: Final = lru_cache(HOMES)(Home)  # the same of those who were there lately, which no turn makes anew
 
 
 def idle_key(tenant_id: int, user: str) -> str:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from engine.entries import PastEvent, PastTurn, SessionEntry
 from engine.errors import StoreUnavailable
 from engine.ports import SessionPast
-from engine.types import Principal
+from engine.types import Principal, SessionName
 from sessions_app.finding import Recovered
 from sessions_app.layout import RECENT, Home
+from sessions_app.namesakes import Namesakes
 from sessions_app.records import Record
 from sessions_app.replaying import ENDS, NOTES, order, replay
 from sessions_app.writing import SessionFiles, Stored
@@ -43,8 +44,8 @@ NOTHING: Final = Base(None, 0)
 class Archive(Protocol):
     """Where sessions are that left the store."""
 
-    async def seen(self, tenant_id: int, session_id: str) -> bool:
-        """Whether anybody's session of this id is there, or was. Raises StoreUnavailable."""
+    async def seen(self, names: Collection[SessionName]) -> set[SessionName]:
+        """Those that anybody's session has there, or had. Raises StoreUnavailable."""
 
     async def fetch(self, home: Home, session_id: str) -> Base | None:
         """The session as it was put away. Raises StoreUnavailable."""
@@ -57,8 +58,8 @@ class Archive(Protocol):
 
 
 class NoArchive:
-    async def seen(self, tenant_id: int, session_id: str) -> bool:
-        return False
+    async def seen(self, names: Collection[SessionName]) -> set[SessionName]:
+        return set()
 
     async def fetch(self, home: Home, session_id: str) -> Base | None:
         return None
@@ -91,6 +92,7 @@ class SessionRecovery:
         self._files = SessionFiles(stores)
         self._past = past
         self._archive = archive or NoArchive()
+        self._namesakes = Namesakes(self._archive, past)
         self._next: dict[object, asyncio.Task[Any]] = {}
         self._running: dict[object, asyncio.Task[Any]] = {}
 
@@ -112,18 +114,15 @@ class SessionRecovery:
         """What the session is, whatever the store has. With `key_id`, where the key itself, naming nobody, has none, it
         is that of the one of its users who did the last of it. A new one is the key's own, and goes on from what the
         key's own was."""
-        if key_id is not None and not await self._seen(home.tenant_id, session_id):
+        # mostly nobody has, or had, one of this id: a key whose caller names their sessions comes here with each new
+        # one, and would ask twice as often about its users, in threads
+        if key_id is not None and not await self._namesakes.seen(home.tenant_id, session_id):
             return Rebuilt(home, None, 0, [], 0.0)
         own = await self._rebuild(home, session_id)
         if own.record is not None or key_id is None:
             return own
         other = await self._rebuild(home, session_id, key_id)
         return other if other.record is not None else own
-
-    async def _seen(self, tenant_id: int, session_id: str) -> bool:
-        """Whether anybody has, or had, a session of this id. Mostly not: a key whose caller names their sessions comes
-        here with each new one, and would ask twice as often about its users, in threads."""
-        return await self._archive.seen(tenant_id, session_id) or await self._past.seen(tenant_id, session_id)
 
     async def _rebuild(self, home: Home, session_id: str, key_id: int | None = None) -> Rebuilt:
         if key_id is None:

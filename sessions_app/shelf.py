@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from engine.errors import StoreUnavailable
 from engine.ports import Vault
-from engine.types import Json
+from engine.types import Json, SessionName
 from sessions_app.layout import Home
 from sessions_app.models import ArchivedSession
 from sessions_app.objects import add_objects, discard, inflated, listed, settle
@@ -146,21 +146,25 @@ class Shelf:
             replaced = _write(tenant_id, rows)
         discard(replaced)
 
-    def seen(self, tenant_id: int, session_id: str) -> bool:
-        """Whether anybody's session of this id ever was here. Each new one that is named is asked for, so without the
-        ORM, which with the tenant's key took 2 ms. Raises StoreUnavailable."""
+    def seen(self, names: Iterable[SessionName]) -> set[SessionName]:
+        """Those that anybody's session ever had here. Each new one that is named is asked for, so without the ORM,
+        which with the tenant's key took 2 ms. Raises StoreUnavailable."""
 
-        def ask() -> bool:
+        def ask() -> set[SessionName]:
+            found: set[SessionName] = set()
             with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-                cursor.execute(_SEEN, [tenant_id, session_id])
-                return cursor.fetchone() is not None
+                for name in names:
+                    cursor.execute(_SEEN, name)
+                    if cursor.fetchone() is not None:
+                        found.add(name)
+            return found
 
         return reading(ask)
 
     def get(self, home: Home, session_id: str) -> Base | None:
         """As it was put away, or, without a record, where it ended; None: it is not here, or cannot be read any more.
         Raises StoreUnavailable: it is here, and the object cannot be had."""
-        row = self._row_of(home, session_id) if self.seen(home.tenant_id, session_id) else None
+        row = self._row_of(home, session_id) if self.seen([(home.tenant_id, session_id)]) else None
         if row is None:
             return None
         if row.expired_at is not None:
@@ -197,7 +201,7 @@ class Shelf:
 
     def whose(self, tenant_id: int, key_id: int, session_id: str) -> Home | None:
         """Which user of an API key has a session of this id; of several the last active one."""
-        if not self.seen(tenant_id, session_id):
+        if not self.seen([(tenant_id, session_id)]):
             return None
         mine = rows_of(tenant_id).filter(key_id=key_id, session_id=session_id, expired_at=None)
         row = reading(lambda: mine.order_by("-last_active").first())

@@ -19,7 +19,7 @@ from engine.types import Answerer, ChatRequest, Instance, Json, Message, Princip
 from sessions_app import context, records, windows
 from sessions_app.context import Past, Talk
 from sessions_app.finding import SESSION_ID, Finder, NoSession
-from sessions_app.layout import APPEND, NOTED, STATE, Home, idle_member
+from sessions_app.layout import APPEND, NOTED, STATE, Home, home_of, idle_member
 from sessions_app.leases import Lease, Leases, Opened
 from sessions_app.records import Record
 from sessions_app.windows import Windows
@@ -91,7 +91,7 @@ class SessionStore:
 
     def _begin(self, principal: Principal, turn_id: str) -> OpenSession:
         session_id = os.urandom(16).hex()
-        home = Home(principal.tenant_id, principal.user)
+        home = home_of(principal.tenant_id, principal.user)
         return _new(principal, session_id, self._leases.claim(home, session_id, turn_id) if turn_id else None)
 
     async def _look(self, principal: Principal, request: ChatRequest, session_id: str) -> OpenSession:
@@ -140,7 +140,7 @@ class SessionStore:
     ) -> tuple[Opened | None, int]:
         """The session, brought back or compared with the journal where it has to be. If there is none, the version that
         one goes on from which begins now: it is asked for under the lease, when nobody else can begin one."""
-        own = Home(principal.tenant_id, principal.user)
+        own = home_of(principal.tenant_id, principal.user)
         opened = await self._leases.open(own, session_id, turn_id, create=create)
         try:
             owning = self._finder.owner(principal, session_id) if _lacking(opened) else None
@@ -272,7 +272,7 @@ def _lacking(opened: Opened | None) -> bool:
 
 
 def _new(principal: Principal, session_id: str, lease: Lease | None, version: int = 0) -> OpenSession:
-    home = Home(principal.tenant_id, principal.user)
+    home = home_of(principal.tenant_id, principal.user)
     return OpenSession(
         id=session_id,
         home=home,
@@ -303,4 +303,4 @@ def _known(principal: Principal, session_id: str, home: Home, record: Record, le
 def _key_home(principal: Principal, home: Home) -> Home | None:
     if principal.kind != "key" or home.user == principal.subject:
         return None
-    return Home(principal.tenant_id, principal.subject)
+    return home_of(principal.tenant_id, principal.subject)

@@ -10,7 +10,7 @@ from typing import Final
 
 from engine.errors import EngineError
 from engine.types import Principal
-from sessions_app.layout import Home
+from sessions_app.layout import home_of
 from tenants.isolation import Stores
 from tenants.valkey import Reply
 
@@ -26,7 +26,7 @@ class EventStore:
     def put(self, owner: Principal, turn_id: str, place: int, events: bytes, landed: Callable[[bool], None]) -> None:
         """Sends events on their way, behind the `place` bytes that are there; 0: instead of all that is. `landed` is
         told whether now all of them are there, and nothing else."""
-        home = Home(owner.tenant_id, owner.user)
+        home = home_of(owner.tenant_id, owner.user)
         key, whole = home.events(turn_id), place + len(events)
         try:
             store = self._stores.tenant(owner.tenant_id)
@@ -37,7 +37,7 @@ class EventStore:
             store.send("APPEND", key, events).add_done_callback(lambda reply: landed(_result(reply) == whole))
             return
         if owner.kind == "key" and not owner.nameless:
-            store.send("SET", Home(owner.tenant_id, owner.subject).owner(turn_id), owner.user, "EX", 2 * KEPT)
+            store.send("SET", home_of(owner.tenant_id, owner.subject).owner(turn_id), owner.user, "EX", 2 * KEPT)
         store.send("SET", key, events, "EX", KEPT).add_done_callback(lambda reply: landed(_result(reply) == b"OK"))
 
     def prolong(self, owner: Principal, turn_id: str) -> None:
@@ -46,14 +46,14 @@ class EventStore:
             store = self._stores.tenant(owner.tenant_id)
         except EngineError:
             return
-        store.send("EXPIRE", Home(owner.tenant_id, owner.user).events(turn_id), KEPT)
+        store.send("EXPIRE", home_of(owner.tenant_id, owner.user).events(turn_id), KEPT)
 
     async def find(self, principal: Principal, turn_id: str) -> Principal | None:
         """As whom the caller reads the turn's events; None: there are none for them. Raises StoreUnavailable."""
         store = self._stores.tenant(principal.tenant_id)
-        here = store.send("EXISTS", Home(principal.tenant_id, principal.user).events(turn_id))
+        here = store.send("EXISTS", home_of(principal.tenant_id, principal.user).events(turn_id))
         if principal.nameless:
-            user = await store.call("GET", Home(principal.tenant_id, principal.subject).owner(turn_id))
+            user = await store.call("GET", home_of(principal.tenant_id, principal.subject).owner(turn_id))
             if user is not None:
                 return _as(principal, user.decode())
         return principal if await here else None
@@ -61,7 +61,7 @@ class EventStore:
     async def get(self, owner: Principal, turn_id: str, place: int) -> bytes:
         """Whole events behind the first `place` bytes: about `PART` of them, so that who comes back to a long turn and
         reads slowly is held no heap. Raises StoreUnavailable."""
-        store, key = self._stores.tenant(owner.tenant_id), Home(owner.tenant_id, owner.user).events(turn_id)
+        store, key = self._stores.tenant(owner.tenant_id), home_of(owner.tenant_id, owner.user).events(turn_id)
         most = PART
         while True:
             found = bytes(await store.call("GETRANGE", key, place, place + most - 1))

@@ -6,7 +6,7 @@ Its user is in the column `user` as a pseudonym, in the oldest entries as they a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial as bound
 from threading import Barrier, BrokenBarrierError
@@ -24,7 +24,7 @@ from compliance.sealing import opening
 from compliance.sealing.opening import Opened, Opener
 from engine.entries import PastEvent, PastTurn, SessionEntry
 from engine.errors import StoreUnavailable
-from engine.types import Answerer, Choice, Json, Message
+from engine.types import Answerer, Choice, Json, Message, SessionName
 from tenants.keyring import KeysOf
 
 THREADS: Final = 2
@@ -80,9 +80,9 @@ class JournalPast:
         read = bound(events, tenant_id, session_id, self._keys_of, user=user, key_id=key_id, after=after)
         return await asyncio.get_running_loop().run_in_executor(self._pool, _fresh, read)
 
-    async def seen(self, tenant_id: int, session_id: str) -> bool:
+    async def seen(self, names: Collection[SessionName]) -> set[SessionName]:
         """See `engine.ports.SessionPast`."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _fresh, bound(seen, tenant_id, session_id))
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _fresh, bound(seen, names))
 
     async def known(self, tenant_id: int, user: str) -> list[tuple[str, float]]:
         """See `engine.ports.SessionPast`."""
@@ -119,7 +119,7 @@ def events(
     tenant_id: int, session_id: str, keys_of: KeysOf, *, user: str | None, key_id: int | None = None, after: int = 0
 ) -> list[PastEvent]:
     """Blocking. Raises django.db.DatabaseError, slots.NoSlot, StoreUnavailable (the tenant's key is not at hand)."""
-    if not seen(tenant_id, session_id):
+    if not seen([(tenant_id, session_id)]):
         return []
     keys = keys_of(tenant_id)
     if keys is None:
@@ -185,13 +185,17 @@ def _last(entries: JournalQuerySet) -> dict[str, str]:
     return dict(entries.values_list("session_id").annotate(Max("turn_id")))
 
 
-def seen(tenant_id: int, session_id: str) -> bool:
+def seen(names: Iterable[SessionName]) -> set[SessionName]:
     """Blocking. Whoever names a new session asks, so without the ORM: it took 2 ms. Raises django.db.DatabaseError,
     slots.NoSlot."""
     see_all_slots(connections[ALIAS])
+    found: set[SessionName] = set()
     with connections[ALIAS].cursor() as cursor:
-        cursor.execute(_SEEN, [tenant_id, session_id, tenant_id, session_id])
-        return cursor.fetchone() is not None
+        for name in names:
+            cursor.execute(_SEEN, [*name, *name])
+            if cursor.fetchone() is not None:
+                found.add(name)
+    return found
 
 
 def _entries(tenant_id: int, session_id: str) -> JournalQuerySet:

@@ -122,3 +122,30 @@ def test_it_lets_no_nul_and_no_depth_through(value):
 
     with suppress(EngineError):
         check(bodies.parse(json.dumps(value).encode()), 0)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=4))
+@example({"a": [float("nan")]})
+@example({"a": {"b\0": 1}})
+@example({"a": [["\0"]]})
+@example({"a": -(2.0**64)})
+@example({"a": [0] * (bodies.MAX_WIDTH + 1)})
+@example({"a": [[0] * bodies.MAX_WIDTH] * 8})
+def test_what_is_found_sound_at_once_is_what_the_walk_finds_sound(body):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bodies, "_sound", lambda root: False)
+        try:
+            bodies.check(body)
+        except InvalidRequest:
+            walked = False
+        else:
+            walked = True
+    assert bodies._sound(body) is walked
+
+
+@pytest.mark.parametrize("levels", [bodies.MAX_DEPTH, bodies.MAX_DEPTH + 1])
+def test_an_object_may_have_as_many_levels_as_bytes_may(levels):
+    body = {}
+    for _ in range(levels - 1):
+        body = {"a": body}
+    assert bodies._sound(body) is (levels <= bodies.MAX_DEPTH)

@@ -9,7 +9,7 @@ from adapters.openai_compatible import OpenAICompatibleAdapter
 from adapters.openai_completions import OpenAICompletionsAdapter
 from engine.errors import UpstreamError
 from engine.types import Burst, Delta, End
-from tests.adapters.upstream import chunk, event, events, head_of_stream, streamed
+from tests.adapters.upstream import HANG, chunk, event, events, head_of_stream, streamed
 from tests.conformance.adapters import call
 
 
@@ -35,6 +35,17 @@ async def test_what_came_apart_comes_apart(adapter, upstream):
     upstream.answers(streamed(events("Hel", "lo"), pause=0.1))
     items = await items_of(adapter)
     assert [type(item) for item in items] == [Delta, Delta, End]
+
+
+async def test_of_one_that_came_with_the_end_it_is_said_that_none_follows(adapter, upstream):
+    upstream.answers([head_of_stream() + b"".join(events("Hello")) + b"data: [DONE]\n\n"])
+    assert (await items_of(adapter))[:-1] == [Burst([Delta(content="Hello")], last=True)]
+
+
+async def test_nothing_is_said_to_be_the_last_before_the_end_came(adapter, upstream):
+    upstream.answers([head_of_stream() + chunk({"content": "Hello"}), HANG])
+    async with aclosing(adapter.bursts(call())) as stream:
+        assert await anext(stream) == Delta(content="Hello")
 
 
 async def test_what_stands_before_an_error_is_said_before_it(adapter, upstream):

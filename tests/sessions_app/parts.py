@@ -77,8 +77,8 @@ class MemoryPast:
         ]
         return sorted(events, key=order)
 
-    async def seen(self, tenant_id, session_id):
-        return any((each.tenant_id, each.session_id) == (tenant_id, session_id) for each in self.journal.entries)
+    async def seen(self, names):
+        return {(each.tenant_id, each.session_id) for each in self.journal.entries} & set(names)
 
     async def known(self, tenant_id, user):
         self.asked += 1

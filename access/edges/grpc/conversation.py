@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, Final
 
 import grpc
@@ -287,8 +287,10 @@ class Conversation:
         await self._say(pb.ServerFrame(ref=ref, error=writing.error(body)))
 
     async def _write(self, message: bytes) -> None:
-        with suppress(grpc.aio.InternalError):  # nobody is there to hear it; the call is told that it is over
+        try:
             if not self._writing.locked() and self._call.written(message):
                 return
             async with self._writing:
                 await self._call.context.write(message)
+        except grpc.aio.InternalError:
+            return  # nobody is there to hear it; the call is told that it is over

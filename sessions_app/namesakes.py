@@ -1,0 +1,61 @@
+"""Whether anybody ever had a session of some id: asked for each new one that a caller names.
+
+Archive and journal are asked in threads, which costs more than the questions do. So those that come while some are
+being asked are asked together next; nobody is told what was read before they asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Protocol
+
+from engine.types import SessionName
+
+
+class Records(Protocol):
+    """What keeps sessions, or what was said in them."""
+
+    async def seen(self, names: Collection[SessionName]) -> set[SessionName]:
+        """Those that anybody's session has here, or had. Raises StoreUnavailable."""
+
+
+class Namesakes:
+    """One a process, of one event loop."""
+
+    def __init__(self, *places: Records) -> None:
+        self._places = places
+        self._waiting: list[tuple[SessionName, asyncio.Future[bool]]] = []
+        self._asking: asyncio.Task[None] | None = None
+
+    async def seen(self, tenant_id: int, session_id: str) -> bool:
+        """Raises StoreUnavailable."""
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(((tenant_id, session_id), told))
+        if self._asking is None:
+            self._asking = loop.create_task(self._ask())
+        return await told
+
+    async def _ask(self) -> None:
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, []
+                try:
+                    seen = await self._seen({name for name, _ in asked})
+                except Exception as error:  # noqa: BLE001  # the border: whoever asked is told
+                    for _, told in asked:
+                        if not told.done():
+                            told.set_exception(error)
+                    continue
+                for name, told in asked:
+                    if not told.done():  # who left does not want to know
+                        told.set_result(name in seen)
+        finally:
+            self._asking = None
+
+    async def _seen(self, names: set[SessionName]) -> set[SessionName]:
+        seen: set[SessionName] = set()
+        for place in self._places:
+            if left := names - seen:
+                seen |= await place.seen(left)
+        return seen

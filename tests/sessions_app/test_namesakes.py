@@ -1,0 +1,81 @@
+import asyncio
+
+import pytest
+
+from engine.errors import StoreUnavailable
+from sessions_app.namesakes import Namesakes
+
+
+class Records:
+    """Answers once it is let."""
+
+    def __init__(self, *names):
+        self.names = set(names)
+        self.asked = []
+        self.error = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def seen(self, names):
+        self.asked.append(sorted(names))
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return self.names & set(names)
+
+
+async def asking(namesakes, *names):
+    tasks = [asyncio.ensure_future(namesakes.seen(*name)) for name in names]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_it_asks_one_place_after_the_other_and_the_next_only_for_the_rest():
+    archive, journal = Records((1, "a")), Records((1, "b"))
+    tasks = await asking(Namesakes(archive, journal), (1, "a"), (1, "b"), (2, "a"))
+    assert [await task for task in tasks] == [True, True, False]
+    assert archive.asked == [[(1, "a"), (1, "b"), (2, "a")]]
+    assert journal.asked == [[(1, "b"), (2, "a")]]
+
+
+async def test_who_comes_while_it_asks_is_asked_about_next():
+    place = Records((1, "a"))
+    namesakes = Namesakes(place)
+    place.gate.clear()
+    first = await asking(namesakes, (1, "b"))
+    late = await asking(namesakes, (1, "a"), (1, "a"), (1, "c"))
+    assert place.asked == [[(1, "b")]]
+    place.names.add((1, "b"))
+    place.gate.set()
+    assert [await task for task in first + late] == [True, True, True, False]
+    assert place.asked[1:] == [[(1, "a"), (1, "c")]]
+
+
+async def test_a_failure_is_that_of_who_was_asked_about_and_of_nobody_else():
+    place = Records()
+    namesakes = Namesakes(place)
+    place.gate.clear()
+    first = await asking(namesakes, (1, "a"), (1, "b"))
+    place.error = StoreUnavailable()
+    late = await asking(namesakes, (1, "c"))
+    place.gate.set()
+    for task in first:
+        with pytest.raises(StoreUnavailable):
+            await task
+    place.error = None
+    with pytest.raises(StoreUnavailable):  # it was asked before that
+        await late[0]
+    assert await namesakes.seen(1, "d") is False
+
+
+async def test_who_leaves_holds_up_nobody():
+    place = Records((1, "b"))
+    namesakes = Namesakes(place)
+    place.gate.clear()
+    leaving, staying = await asking(namesakes, (1, "a"), (1, "b"))
+    leaving.cancel()
+    await asyncio.sleep(0)
+    place.gate.set()
+    assert await staying is True
+    assert leaving.cancelled()
