@@ -163,8 +163,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._arm_for_body()
 
     def rest(self) -> None:
-        """Nothing is to come for a while, and what reads it is a tenth of what a stream takes here: the next request
-        gets its own. Only between two requests, and not where the last one was to be the last."""
+        """Between two requests: the next gets a parser of its own, since one is a tenth of what a stream takes."""
         between = self._reading_head and not (self._head_bytes or self._begun_bytes or self._other_protocol)
         if between and self.cycle.keep_alive:
             self.parser = None  # type: ignore[assignment]
