@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Protocol
 
+from engine.coalescing import copied
 from engine.types import SessionName
 
 
@@ -45,7 +46,7 @@ class Namesakes:
                 except Exception as error:  # noqa: BLE001  # the border: whoever asked is told
                     for _, told in asked:
                         if not told.done():
-                            told.set_exception(error)
+                            told.set_exception(copied(error))
                     continue
                 for name, told in asked:
                     if not told.done():  # who left does not want to know
