@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 from collections.abc import AsyncIterator, Mapping
 
 from benchmarks import workload
-from benchmarks.mock_upstream import CHUNKS, JSON_ANSWER, STREAM, said
+from benchmarks.mock_upstream import JSON_ANSWER, STREAM, said
 from benchmarks.spoken import answers
 from engine.outbound import MAX_BODY, Timeouts
 
@@ -16,16 +15,7 @@ ENDPOINT = "http://mock.invalid/v1"
 WHOLE = JSON_ANSWER.partition(b"\r\n\r\n")[2]
 
 
-def _events(stream: list[bytes]) -> list[bytes]:
-    return [piece.split(b"\r\n", 1)[1].split(b"\r\n")[0] for piece in stream]
-
-
-@functools.cache
-def _spoken(number: int) -> list[bytes]:
-    return _events(said(number, CHUNKS))
-
-
-EVENTS = _events(STREAM)
+EVENTS = [piece.split(b"\r\n", 1)[1].split(b"\r\n")[0] for piece in STREAM]
 STREAMED = b"".join(EVENTS)
 _answers = itertools.count()
 APART = b'"max_tokens":%d' % workload.APART
@@ -45,7 +35,7 @@ class CannedResponse:
         if not self._apart:
             yield STREAMED
             return
-        for event in _spoken(next(_answers) % len(answers())):
+        for event in (*said(next(_answers)), EVENTS[-1]):
             yield event
             await asyncio.sleep(0)  # the next one comes in another step of the loop
 

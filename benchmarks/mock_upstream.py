@@ -74,11 +74,11 @@ WHOLE_STREAM = STREAM_HEAD + b"".join(STREAM)
 JSON_ANSWER = _json_answer()
 
 
-def said(number: int, pieces: int) -> list[bytes]:
-    """The chunks of one answer, other ones for each number."""
+def said(number: int, pieces: int = CHUNKS) -> list[bytes]:
+    """The events of one answer, other ones for each number, but the last, which are all alike."""
     answers = spoken.answers()
     first, *rest = map(orjson.dumps, answers[number % len(answers)][:pieces])
-    return [_chunk(FIRST + first + AFTER), *(_chunk(BEFORE + piece + AFTER) for piece in rest), STREAM[-1]]
+    return [FIRST + first + AFTER, *(BEFORE + piece + AFTER for piece in rest)]
 
 
 class Mock(asyncio.Protocol):
@@ -116,7 +116,7 @@ class Mock(asyncio.Protocol):
         Mock.count += 1
         stream = b'"stream":true' in body or b'"stream": true' in body
         if stream and Mock.pace:
-            stream = said(Mock.count, Mock.pieces)
+            stream = [*map(_chunk, said(Mock.count, Mock.pieces)), STREAM[-1]]
             asyncio.get_running_loop().call_later(Mock.delay, self.paced, stream, 0)
         elif Mock.delay:
             asyncio.get_running_loop().call_later(Mock.delay, self.write, Mock.whole if stream else JSON_ANSWER)

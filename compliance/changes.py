@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import msgspec
 from django.db import models
-from django.utils.translation import override
 
 from compliance.models.changes import ChangeRecord
 from engine.entries import Change, SessionAction, SessionEntry
@@ -104,13 +103,11 @@ def _on_change(
         before, after = _only(before, names), _only(after, names)
     else:
         before, after = _set(before), _set(after)
-    with override(None):  # the same in every language: it is put on record
-        label = str(instance)
     record(
         action=action,
         model=sender._meta.label_lower,
         row=str(instance.pk),
-        label=label,
+        label=getattr(instance, "recorded_as", None) or str(instance),
         tenant_id=_owner(instance),
         before=before,
         after=after,

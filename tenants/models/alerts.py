@@ -88,6 +88,11 @@ class AlertRule(TenantScopedModel):
     def __str__(self) -> str:
         return str(self.get_kind_display())
 
+    @property
+    def recorded_as(self) -> str:
+        """What a change of it is on record as, the same in every language."""
+        return self.kind
+
     def clean(self) -> None:
         if self.tenant_id is not None and self.kind in PLATFORM_ONLY:
             raise ValidationError({"kind": _("Only the platform's operators can be told of this.")})
