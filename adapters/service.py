@@ -64,7 +64,8 @@ class AnswerReader(Protocol):
 
     def feed(self, piece: bytes) -> Iterable[Delta]: ...
 
-    def finish(self) -> Iterable[Delta]: ...
+    def finish(self) -> Iterable[Delta]:
+        """What is still to say where nothing follows; asked for once. Raises UpstreamError if that is no end."""
 
     def read(self, data: bytes) -> Iterable[Delta]: ...
 
@@ -135,7 +136,7 @@ class HttpAdapter(BaseModelAdapter):
                         next_by = clock() + limits.idle
                         response.expect_by(*((next_by, SILENT) if next_by < end_by else (end_by, UNFINISHED)))
                     del chunk, deltas  # they are gone on their way before the next one comes
-                for delta in answer.finish():
+                for delta in () if answer.done else answer.finish():
                     yield delta
             else:
                 deltas = list(answer.read(await response.read()))
@@ -208,10 +209,12 @@ class HttpAdapter(BaseModelAdapter):
 
 
 def _taken(answer: AnswerReader, chunk: bytes) -> tuple[list[Delta], EngineError | None]:
-    """What a piece of a stream says, and what is wrong behind that."""
+    """What a piece of a stream says, with the end all that is still to say, and what is wrong behind that."""
     deltas: list[Delta] = []
     try:
         deltas.extend(answer.feed(chunk))
+        if answer.done:
+            deltas.extend(answer.finish())
     except EngineError as error:
         return deltas, error
     return deltas, None

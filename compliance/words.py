@@ -157,6 +157,8 @@ class WordMatcher:
         """The same words under one rule; nothing is built again."""
         other = copy(self)
         other.entries = [_entry((rule,))] * len(self.words)
+        if self.spares:
+            other.quiet = Quiet()  # what an exception lets pass under one rule is found under a mandatory one
         return other
 
     def scan(self, text: str, begin: int = 0, over: bool = True) -> Scan:

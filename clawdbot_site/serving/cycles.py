@@ -27,6 +27,7 @@ CHUNKED: Final = b"transfer-encoding: "
 LENGTH: Final = b"content-length: "
 CONNECTION: Final = b"connection: "
 TYPE: Final = b"content-type: "
+ENCODING: Final = b"content-encoding: "
 EVENTS: Final = b"text/event-stream"
 COMMENT: Final = b"3\r\n:\n\n\r\n"  # an empty one, in a chunk of its own
 _CLOSE: Final = re.compile(rb"(?:^|,)\s*close\s*(?:,|$)", re.IGNORECASE)
@@ -94,6 +95,8 @@ class Flow(FlowControl):
 class Cycle(RequestResponseCycle):
     transport: Burst  # type: ignore[assignment]
     message_event: Signal  # type: ignore[assignment]
+
+    holds_back = False  # whether a piece waits until the client has taken more
 
     def __init__(self, connection: LimitedHttpProtocol, scope: HTTPScope, *, keep_alive: bool) -> None:
         self.scope = scope
@@ -184,7 +187,9 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: ASGISendEvent) -> None:
         if self.flow.write_paused and not self.disconnected:
+            self.holds_back = True
             await self.flow.drain()
+            self.holds_back = False
         if self.disconnected:
             return
         if not self.response_started:
@@ -222,7 +227,7 @@ class Cycle(RequestResponseCycle):
             self.chunked_encoding = False
         elif self.scope["method"] != "HEAD" and status not in (204, 304):
             self.chunked_encoding = True
-            self._events = said.get(TYPE, b"").startswith(EVENTS)
+            self._events = said.get(TYPE, b"").partition(b";")[0].strip() == EVENTS and ENCODING not in said
             lines.append(b"transfer-encoding: chunked\r\n")
         if CONNECTION in said and _CLOSE.search(said[CONNECTION]):
             self.keep_alive = False
@@ -235,8 +240,9 @@ class Cycle(RequestResponseCycle):
         return self._events and not self.response_complete and not self.disconnected
 
     def sign_of_life(self) -> None:
-        """Sends a comment between two events, unless what was sent still waits for the client."""
-        if not self.transport.get_write_buffer_size() and not self.transport.is_closing():
+        """Sends a comment between two events, unless what was sent still waits for the client, or what is to be sent
+        does: it may be the rest of a large event."""
+        if not self.holds_back and not self.transport.get_write_buffer_size() and not self.transport.is_closing():
             self.transport.write_last(COMMENT)
 
     def _go_on(self, message: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 
 import pytest
 
@@ -15,7 +16,7 @@ from engine.errors import (
     UpstreamError,
     UpstreamRejected,
 )
-from engine.types import Usage
+from engine.types import Burst, End, Usage
 from tests.adapters import anthropic
 from tests.adapters.anthropic import hear
 from tests.adapters.replay import ReplayClient
@@ -79,6 +80,17 @@ async def test_it_reads_arguments_however_they_come() -> None:
     made = heard.choices[0].message.tool_calls
     assert made is not None
     assert [one["function"]["arguments"] for one in made] == ['{"x":1}', "{}", "{}"]
+
+
+async def test_nothing_comes_after_what_is_said_to_be_the_last() -> None:
+    """What a block left open comes together with what came with the end."""
+    pieces = [anthropic.started(), *anthropic.tool(0, "c", "h")[:-1], *anthropic.ended("tool_use")]
+    adapter = AnthropicMessagesAdapter(AdapterConfig(), ReplayClient(b"".join(pieces)))
+    async with aclosing(adapter.bursts(call())) as stream:
+        first, *others = [item async for item in stream]
+    assert isinstance(first, Burst)
+    assert [delta.tool_calls[0]["function"]["arguments"] for delta in first.deltas if delta.tool_calls] == ["", "{}"]
+    assert [type(item) for item in others] == [End]
 
 
 async def test_it_takes_a_stop_reason_for_the_end() -> None:

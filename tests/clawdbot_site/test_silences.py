@@ -63,7 +63,16 @@ async def test_a_silent_stream_gets_a_comment_until_it_goes_on() -> None:
     assert len(transport.pieces) == ended
 
 
-@pytest.mark.parametrize("headers", [(), ((b"content-type", b"text/csv"),), ((b"content-type", b"application/json"),)])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        ((b"content-type", b"text/csv"),),
+        ((b"content-type", b"application/json"),),
+        ((b"content-type", b"text/event-streams"),),
+        (EVENTS, (b"content-encoding", b"gzip")),
+    ],
+)
 async def test_nothing_else_gets_one(headers: tuple[tuple[bytes, bytes], ...]) -> None:
     _, protocol, transport = await begun(*headers)
     silences, sent = Silences(15), len(transport.pieces)
@@ -79,6 +88,25 @@ async def test_nor_does_who_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     for each in (100.0, 115.0, 130.0):
         silences.look([protocol], each)
     assert len(transport.pieces) == sent
+
+
+async def test_none_comes_into_an_event_the_rest_of_which_waits_for_the_client() -> None:
+    """Django sends a large event in several pieces; between them the client may be slow."""
+    streaming, protocol, transport = await begun(EVENTS)
+    silences = Silences(15)
+    await streaming.say(b"data: 2")
+    protocol.pause_writing()
+    await streaming.say(b"2\n\n")
+    silences.look([protocol], 100.0)
+    protocol.resume_writing()
+    sent = len(transport.pieces)
+    silences.look([protocol], 115.0)  # before the stream had its turn in the loop
+    assert len(transport.pieces) == sent
+    await streaming.say(b"data: 3\n\n")
+    assert transport.pieces[sent:] == [b"3\r\n2\n\n\r\n9\r\ndata: 3\n\n\r\n"]
+    for each in (130.0, 145.0):
+        silences.look([protocol], each)
+    assert transport.pieces[-1] == COMMENT
 
 
 async def test_nor_anybody_where_it_is_off() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from compliance import compiling
 from compliance.compiling import compile_guard
 from compliance.guard import WordGuard
+from compliance.holdback import Channel
 from compliance.normalising import DEFAULT_SWITCHES
 from compliance.wordlists import replace_words, save_exceptions, subscribe
 from compliance.words import Rule, WordMatcher
@@ -50,6 +51,13 @@ def test_the_same_words_may_stand_under_another_rule():
     other = words.ruled(Rule("other", 7, "block"))
     assert [(each.rule.name, each.rule.action) for each in other.explain("bad ugly")] == [("other", "block")] * 2
     assert [each.rule.action for each in words.explain("bad")] == ["mask"]
+
+
+def test_what_an_exception_lets_pass_under_one_rule_is_not_known_under_a_mandatory_one():
+    words = WordMatcher(rules([(["bad"], frozenset(), "block")]), ["not bad"])
+    strict = words.ruled(Rule("strict", 7, "block", mandatory=True))
+    said = [Channel(each).push("not bad.") for each in (words, strict, words)]
+    assert said == [("not bad.", ()), ("not ", [0]), ("not bad.", ())]
 
 
 @pytest.fixture
