@@ -1,16 +1,19 @@
 """Whether anybody ever had a session of some id: asked for each new one that a caller names.
 
 Archive and journal are asked in threads, which costs more than the questions do. So those that come while some are
-being asked are asked together next; nobody is told what was read before they asked."""
+being asked are asked together next; nobody is told what was read before they asked. Where an answer takes long, as on a
+connection whose other end is gone, those that come are asked beside it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 from engine.coalescing import copied
 from engine.types import SessionName
+
+SLOW: Final = 0.5  # seconds
 
 
 class Records(Protocol):
@@ -26,21 +29,25 @@ class Namesakes:
     def __init__(self, *places: Records) -> None:
         self._places = places
         self._waiting: list[tuple[SessionName, asyncio.Future[bool]]] = []
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None  # whose place another takes when it is late
+        self._late = 0.0
 
     async def seen(self, tenant_id: int, session_id: str) -> bool:
         """Raises StoreUnavailable."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(((tenant_id, session_id), told))
-        if self._asking is None:
+        if self._asking is None or loop.time() > self._late:
+            self._late = loop.time() + SLOW
             self._asking = loop.create_task(self._ask())
         return await told
 
     async def _ask(self) -> None:
+        loop, mine = asyncio.get_running_loop(), asyncio.current_task()
         try:
-            while self._waiting:
+            while self._waiting and self._asking is mine:
                 asked, self._waiting = self._waiting, []
+                self._late = loop.time() + SLOW
                 try:
                     seen = await self._seen({name for name, _ in asked})
                 except Exception as error:  # noqa: BLE001  # the border: whoever asked is told
@@ -48,11 +55,16 @@ class Namesakes:
                         if not told.done():
                             told.set_exception(copied(error))
                     continue
+                except asyncio.CancelledError:
+                    for _, told in asked:
+                        told.cancel()
+                    raise
                 for name, told in asked:
                     if not told.done():  # who left does not want to know
                         told.set_result(name in seen)
         finally:
-            self._asking = None
+            if self._asking is mine:
+                self._asking = None
 
     async def _seen(self, names: set[SessionName]) -> set[SessionName]:
         seen: set[SessionName] = set()

@@ -49,7 +49,7 @@ NAMES: Final = Names()
 
 
 class Signal:
-    """An asyncio.Event that takes next to no time and memory as long as nobody waits for it. `call` is called each time
+    """An asyncio.Event that takes next to no time and memory as long as nobody waits for it. `call` is called once when
     it is set."""
 
     __slots__ = ("_told", "_waiting", "call")
@@ -65,7 +65,8 @@ class Signal:
             if not each.done():
                 each.set_result(None)
         if self.call is not None:
-            self.call()
+            call, self.call = self.call, None
+            call()
 
     def clear(self) -> None:
         self._told = False
@@ -95,6 +96,7 @@ class Flow(FlowControl):
 class Cycle(RequestResponseCycle):
     transport: Burst  # type: ignore[assignment]
     message_event: Signal  # type: ignore[assignment]
+    before: Cycle | None = None  # while this one waits: whose answer leaves before its own
 
     holds_back = False  # whether a piece waits until the client has taken more
 
@@ -121,6 +123,7 @@ class Cycle(RequestResponseCycle):
         self._task: asyncio.Task[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop, application: ASGI3Application) -> None:
+        self.before = None
         self._task = task = loop.create_task(self.run_asgi(application))
         self._state.tasks.add(task)
 
@@ -142,6 +145,7 @@ class Cycle(RequestResponseCycle):
                 await self._left_off()
         finally:
             self._connection = None
+            self.scope.pop(WHEN_GONE, None)  # type: ignore[typeddict-item]  # else both wait for the collector
             if self._task is not None:
                 self._state.tasks.discard(self._task)
                 self._task = None
@@ -184,6 +188,15 @@ class Cycle(RequestResponseCycle):
         if self._connection is not None:
             self._connection.rest()
         return True
+
+    def leave(self) -> None:
+        """The client is gone: neither this request nor those before it need an answer any more."""
+        cycle: Cycle | None = self
+        while cycle is not None:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+            cycle = cycle.before
 
     async def send(self, message: ASGISendEvent) -> None:
         if self.flow.write_paused and not self.disconnected:

@@ -125,6 +125,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._disarm()
         self._unset_keepalive_if_required()
         self.burst.lost()
+        if self.cycle is not None:
+            self.cycle.leave()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -147,6 +149,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.refuse(self._refusal)
         if self._refused or self.transport.get_protocol() is not self:
             return
+        cycle = self.cycle
         if self._reading_head:
             if self._head_bytes > self.limits.header_bytes:
                 self.refuse(HEADERS_TOO_LARGE)
@@ -154,11 +157,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._arm(self.limits.header_time)
         elif self._framed_bytes > self.limits.header_bytes + FRAMING * self._body_bytes:
             self.refuse(MALFORMED)
-        elif (
-            self._body_bytes > self.limits.body_thrown_away and self.cycle is not None and self.cycle.response_complete
-        ):
+        elif self._body_bytes > self.limits.body_thrown_away and cycle is not None and cycle.response_complete:
             self.transport.close()
-        elif self.cycle is not None and self.cycle.more_body:
+        elif cycle is not None and cycle.more_body:
             self._disarm()
             self._arm_for_body()
 
@@ -170,7 +171,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         """The parser ends a request with its head where that asks for another protocol, and takes a body for the next
-        request. Of what is not to be a WebSocket it reads the head again without that wish, and goes on."""
+        request. Of what is not to be a WebSocket, or not while an answer goes on, it reads the head again without."""
         rest: bytes | memoryview = data
         while True:
             try:
@@ -221,7 +222,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         self._judged(self._head.end, version, self.url)
         if parser.should_upgrade():
-            self._other_protocol = self._should_upgrade()
+            self._other_protocol = (self.cycle is None or self.cycle.response_complete) and self._should_upgrade()
             if not self._other_protocol:
                 self._declined = True
                 return
@@ -239,8 +240,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             cycle.start(self.loop, application)
         else:  # it has to wait for its turn, since answers come in the order of requests
             self.flow.pause_reading()
-            if self.pipeline is NOBODY:
-                self.pipeline = deque()
+            cycle.before = before
+            self.pipeline = deque() if self.pipeline is NOBODY else self.pipeline
             self.pipeline.appendleft((cycle, application))
 
     def _scope(self, version: str) -> HTTPScope:
@@ -349,8 +350,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             answering = cycle.response_started or bool(self.pipeline)
-            cycle.disconnected = True
-            cycle.message_event.set()
+            cycle.leave()
             if answering:
                 self.transport.close()
                 return

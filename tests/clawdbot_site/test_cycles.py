@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from typing import Any
 
 import pytest
 import uvicorn
 
-from access.disconnects import WHEN_GONE
+from access.disconnects import WHEN_GONE, Watcher
 from clawdbot_site.serving.limits import ConnectionState, LimitedHttpProtocol, Limits
 
 GET = b"GET /a%20b?c=d HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -306,4 +308,73 @@ async def test_half_a_head_keeps_its_parser() -> None:
     protocol.data_received(GET + GET[:9])
     assert protocol.cycle.when_gone(lambda: None)
     assert protocol.parser is not None
+    await settled(protocol)
+
+
+async def test_an_answer_leaves_nothing_for_the_collector() -> None:
+    protocol, _ = connected(answering(start(), body(b"x")))
+    gc.disable()
+    try:
+        protocol.data_received(GET)
+        left = weakref.ref(protocol.cycle)
+        await settled(protocol)
+        protocol.data_received(GET)
+        assert left() is None
+        await settled(protocol)
+    finally:
+        gc.enable()
+
+
+GARBAGE = b"\0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "garbage"), [(b"", b""), (GET, b""), (GET * 3000, b""), (GET, GARBAGE), (GET * 3000, GARBAGE)]
+)
+async def test_who_is_answered_is_told_though_others_wait(waiting: bytes, garbage: bytes) -> None:
+    """The connection is lost, or given up for what came on it."""
+    ended: list[bool] = []
+    begun = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        with Watcher(receive, scope) as watcher:
+            watcher._start()
+            begun.set()
+            await asyncio.Event().wait()
+        ended.append(watcher.gone)
+
+    protocol, transport = connected(application)
+    protocol.data_received(GET + waiting)
+    await begun.wait()
+    if garbage:
+        protocol.data_received(garbage)
+        assert transport.closed
+    else:
+        protocol.connection_lost(None)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert ended == [True]
+
+
+async def test_whose_turn_it_is_later_is_told_too() -> None:
+    """Of three the second."""
+    told: list[str] = []
+    goes = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if scope["path"] == "/2":
+            scope[WHEN_GONE](lambda: told.append(scope["path"]))
+            await goes.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    protocol, _ = connected(application)
+    protocol.data_received(b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in (1, 2, 3)))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    assert told == ["/2"]
+    goes.set()
     await settled(protocol)

@@ -325,3 +325,19 @@ def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
+
+
+def test_no_websocket_begins_in_the_middle_of_an_answer(server):
+    handshake = (
+        b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with server.open() as connection:
+        connection.sendall(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n" + handshake)
+        answers = b""
+        while not answers.endswith((b"}", b"\r\n0\r\n\r\n")):
+            answers += connection.recv(65536)
+        assert b"HTTP/1.1 101" not in answers and answers.count(b"data: ") == EVENTS
+        if not answers.endswith(b"}"):
+            answers = read_until(connection, b"}")
+    assert answers.rpartition(b"HTTP/1.1 ")[2].startswith(b"200")

@@ -79,3 +79,38 @@ async def test_who_leaves_holds_up_nobody():
     place.gate.set()
     assert await staying is True
     assert leaving.cancelled()
+
+
+async def test_who_comes_is_not_held_up_by_what_takes_long(monkeypatch):
+    place = Records((1, "b"))
+    namesakes = Namesakes(place)
+    place.gate.clear()
+    stuck, gate = await asking(namesakes, (1, "a")), place.gate
+    place.gate = asyncio.Event()
+    place.gate.set()
+    waiting = await asking(namesakes, (1, "c"))
+    monkeypatch.setattr(namesakes, "_late", 0.0)
+    assert await namesakes.seen(1, "b") is True
+    assert [await task for task in waiting] == [False]
+    assert not stuck[0].done()
+    place.gate.clear()
+    later = await asking(namesakes, (1, "d"))
+    gate.set()  # what was stuck takes nothing away from who asks now
+    await stuck[0]
+    await asking(namesakes, (1, "e"))
+    assert place.asked == [[(1, "a")], [(1, "b"), (1, "c")], [(1, "d")]]
+    place.gate.set()
+    assert await later[0] is False
+
+
+async def test_nobody_waits_for_what_was_cancelled():
+    place = Records()
+    namesakes = Namesakes(place)
+    place.gate.clear()
+    asked = await asking(namesakes, (1, "a"))
+    namesakes._asking.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert asked[0].cancelled()
+    place.gate.set()
+    assert await namesakes.seen(1, "b") is False
