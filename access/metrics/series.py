@@ -54,6 +54,10 @@ class Durations:
         if len(fresh) >= TOGETHER:
             self._count(label, self._fresh.pop(label))
 
+    def observe_at_once(self, label: str, seconds: float) -> None:
+        """For a thread beside the one that reads the values: what it noted could be lost between two readings."""
+        self._count(label, [seconds])
+
     @property
     def values(self) -> Spreads:
         if self._fresh:

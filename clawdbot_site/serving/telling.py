@@ -87,7 +87,7 @@ class Jobs:
         now = time.monotonic()
         with self._lock:
             self._ended.add(task.name, (state or "unknown").lower())
-            self._seconds.observe(task.name, now - self._began.pop(task_id, now))
+            self._seconds.observe_at_once(task.name, now - self._began.pop(task_id, now))
 
 
 class Occasional:

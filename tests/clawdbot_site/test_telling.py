@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from access.metrics import processes
+from access.metrics import processes, series
 from access.metrics.machine import Machine, folder_of
 from access.metrics.names import Labels
 from access.metrics.series import Book
@@ -105,3 +105,28 @@ def test_a_process_that_is_gone_has_no_figures():
     me = processes.of(os.getpid(), "me-0", "me")
     assert me.cpu > 0 and me.memory > 1 << 20
     assert abs(processes.own("me-0", "me").memory - me.memory) < 64 << 20
+
+
+def test_what_is_read_in_another_thread_meanwhile_loses_no_task():
+    """Read at each line of what the tasks' threads do, as another thread may."""
+    book = Book(Labels(0, 0))
+    jobs = telling.Jobs(book)
+    ended = 600  # more than are counted together elsewhere
+
+    def reading(frame, event, argument):
+        if frame.f_code.co_filename != series.__file__:
+            return None
+        if event == "line":
+            sys.settrace(None)
+            book.spreads()
+            sys.settrace(reading)
+        return reading
+
+    before = sys.gettrace()
+    sys.settrace(reading)
+    try:
+        for _ in range(ended):
+            jobs.end("1", SimpleNamespace(name="add"), "SUCCESS")
+    finally:
+        sys.settrace(before)
+    assert sum(book.spreads()["clawdbot_job_seconds"][("add",)][:-1]) == ended
