@@ -31,16 +31,29 @@ class Namesakes:
         self._waiting: list[tuple[SessionName, asyncio.Future[bool]]] = []
         self._asking: asyncio.Task[None] | None = None  # whose place another takes when it is late
         self._late = 0.0
+        self._timer: asyncio.TimerHandle | None = None  # for those who wait, where nobody comes after them
 
     async def seen(self, tenant_id: int, session_id: str) -> bool:
         """Raises StoreUnavailable."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(((tenant_id, session_id), told))
-        if self._asking is None or loop.time() > self._late:
-            self._late = loop.time() + SLOW
-            self._asking = loop.create_task(self._ask())
+        self._look(loop)
         return await told
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Somebody waits."""
+        now = loop.time()
+        if self._asking is None or now >= self._late:
+            self._late = now + SLOW
+            self._asking = loop.create_task(self._ask())
+        elif self._timer is None:
+            self._timer = loop.call_at(self._late, self._again, loop)
+
+    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiting:
+            self._look(loop)
 
     async def _ask(self) -> None:
         loop, mine = asyncio.get_running_loop(), asyncio.current_task()

@@ -114,3 +114,20 @@ async def test_nobody_waits_for_what_was_cancelled():
     assert asked[0].cancelled()
     place.gate.set()
     assert await namesakes.seen(1, "b") is False
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_who_waits_is_asked_about_though_nobody_comes_after(monkeypatch, cancelled):
+    """Behind an answer that never comes, and behind a look-up that was cancelled."""
+    monkeypatch.setattr("sessions_app.namesakes.SLOW", 0.02)
+    place = Records((1, "b"))
+    namesakes = Namesakes(place)
+    place.gate.clear()
+    first = await asking(namesakes, (1, "a"))
+    place.gate = asyncio.Event()
+    place.gate.set()
+    late = await asking(namesakes, (1, "b"))
+    if cancelled:
+        namesakes._asking.cancel()
+    assert await late[0] is True
+    first[0].cancel()
