@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+import uvicorn
 
-from clawdbot_site.serving.limits import LimitedHttpProtocol
+from clawdbot_site.serving import server
+from clawdbot_site.serving.limits import LimitedHttpProtocol, Limits
 from clawdbot_site.serving.silences import Silences
 from tests.clawdbot_site.test_cycles import GET, Recording, connected, settled
 
@@ -115,3 +117,42 @@ async def test_nor_anybody_where_it_is_off() -> None:
     for each in (100.0, 115.0, 130.0):
         silences.look([protocol], each)
     assert len(transport.pieces) == sent
+
+
+class Finishing:
+    """Is served, and has a turn to finish until a comment has left."""
+
+    app = None
+
+    def __init__(self, transport: Recording) -> None:
+        self._transport = transport
+
+    async def startup(self) -> None: ...
+
+    async def shutdown(self) -> None: ...
+
+    async def drain(self, *, replaced: bool = False) -> None:
+        while COMMENT not in self._transport.pieces:
+            await asyncio.sleep(0)
+
+    def retire(self) -> None: ...
+
+    def ready(self) -> bool:
+        return False
+
+
+async def test_streams_that_are_finished_before_a_worker_ends_still_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*arguments: object) -> None: ...
+
+    monkeypatch.setattr(server, "DATE_EVERY", 0.01)
+    monkeypatch.setattr(uvicorn.Server, "shutdown", nothing)
+    _, protocol, transport = await begun(EVENTS)
+    limits, drain = Limits(event_silence=0.01), server.Drain(timeout=10)
+    ending = server.DrainingServer(Finishing(transport), limits=limits, drain=drain)
+    ending.servers = []
+    ending.server_state.connections.add(protocol)
+    before = asyncio.all_tasks()
+    await ending.shutdown()
+    assert COMMENT in transport.pieces
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() <= before, "nobody looks when the turns are finished"
