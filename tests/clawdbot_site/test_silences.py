@@ -111,6 +111,19 @@ async def test_none_comes_into_an_event_the_rest_of_which_waits_for_the_client()
     assert transport.pieces[-1] == COMMENT
 
 
+async def test_a_stream_gets_them_though_other_requests_wait_behind_it() -> None:
+    streaming, protocol, transport = await begun(EVENTS)
+    protocol.data_received(GET + GET)
+    silences, sent = Silences(15), len(transport.pieces)
+    for each in (100.0, 115.0):
+        silences.look([protocol], each)
+    assert transport.pieces[sent:] == [COMMENT]
+    await streaming.say(b"")  # the next answer is its head, so far
+    for each in (130.0, 145.0):
+        silences.look([protocol], each)
+    assert [each.partition(b"\r\n")[0] for each in transport.pieces[sent + 1 :]] == [b"0", b"HTTP/1.1 200 OK", b"3"]
+
+
 async def test_nor_anybody_where_it_is_off() -> None:
     _, protocol, transport = await begun(EVENTS)
     silences, sent = Silences(0), len(transport.pieces)
