@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 NEAR: Final = 4  # characters before a piece; after more of them hardly any piece comes twice
 LONGEST: Final = 40  # characters with those
-MOST: Final = 16_384  # texts that are kept in a process, some 3 MB
+MOST: Final = 16_384  # texts that are kept in a process: some 3 MB of ASCII, 7 of signs that take four bytes
 
 
 class Decided(NamedTuple):

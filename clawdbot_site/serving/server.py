@@ -132,6 +132,13 @@ class DrainingServer(uvicorn.Server):
                 async with asyncio.timeout(DATE_EVERY):
                     await self._told.wait()
 
+    async def _look_on(self) -> None:
+        """Turns that are to be finished may be silent as long as any others."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._silences.look(self.server_state.connections, clock())
+            await asyncio.sleep(DATE_EVERY)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Raises CannotListen."""
         await self._served.startup()
@@ -147,7 +154,11 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         deadline = time.monotonic() + self._drain.delay + self._drain.timeout
-        await self._finish_turns(sockets or [], deadline)
+        looking = asyncio.ensure_future(self._look_on())
+        try:
+            await self._finish_turns(sockets or [], deadline)
+        finally:
+            looking.cancel()
         self.config.timeout_graceful_shutdown = max(1, round(deadline - time.monotonic()))
         await super().shutdown(sockets)
         if self.server_state.tasks:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from clawdbot_site.serving.cycles import Cycle
 from clawdbot_site.serving.limits import LimitedHttpProtocol
 
 
@@ -26,7 +27,16 @@ class Silences:
         self._due = now + self._seconds
         before, self._written = self._written, {}
         for each in connections:
-            if isinstance(each, LimitedHttpProtocol) and each.cycle is not None and each.cycle.is_open_stream:
-                if before.get(id(each)) == each.burst.written:
-                    each.cycle.sign_of_life()
-                self._written[id(each)] = each.burst.written
+            stream = _open_stream(each) if isinstance(each, LimitedHttpProtocol) else None
+            if stream is not None:
+                if before.get(id(each)) == stream.transport.written:
+                    stream.sign_of_life()
+                self._written[id(each)] = stream.transport.written
+
+
+def _open_stream(connection: LimitedHttpProtocol) -> Cycle | None:
+    """What is being answered, where that is a stream; the connection knows the last request, which may wait behind."""
+    cycle: Cycle | None = connection.cycle
+    while cycle is not None and cycle.before is not None:
+        cycle = cycle.before
+    return cycle if cycle is not None and cycle.is_open_stream else None

@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+import uvicorn
 
-from clawdbot_site.serving.limits import LimitedHttpProtocol
+from clawdbot_site.serving import server
+from clawdbot_site.serving.limits import LimitedHttpProtocol, Limits
 from clawdbot_site.serving.silences import Silences
 from tests.clawdbot_site.test_cycles import GET, Recording, connected, settled
 
@@ -109,9 +111,61 @@ async def test_none_comes_into_an_event_the_rest_of_which_waits_for_the_client()
     assert transport.pieces[-1] == COMMENT
 
 
+async def test_a_stream_gets_them_though_other_requests_wait_behind_it() -> None:
+    streaming, protocol, transport = await begun(EVENTS)
+    protocol.data_received(GET + GET)
+    silences, sent = Silences(15), len(transport.pieces)
+    for each in (100.0, 115.0):
+        silences.look([protocol], each)
+    assert transport.pieces[sent:] == [COMMENT]
+    await streaming.say(b"")  # the next answer is its head, so far
+    for each in (130.0, 145.0):
+        silences.look([protocol], each)
+    assert [each.partition(b"\r\n")[0] for each in transport.pieces[sent + 1 :]] == [b"0", b"HTTP/1.1 200 OK", b"3"]
+
+
 async def test_nor_anybody_where_it_is_off() -> None:
     _, protocol, transport = await begun(EVENTS)
     silences, sent = Silences(0), len(transport.pieces)
     for each in (100.0, 115.0, 130.0):
         silences.look([protocol], each)
     assert len(transport.pieces) == sent
+
+
+class Finishing:
+    """Is served, and has a turn to finish until a comment has left."""
+
+    app = None
+
+    def __init__(self, transport: Recording) -> None:
+        self._transport = transport
+
+    async def startup(self) -> None: ...
+
+    async def shutdown(self) -> None: ...
+
+    async def drain(self, *, replaced: bool = False) -> None:
+        while COMMENT not in self._transport.pieces:
+            await asyncio.sleep(0)
+
+    def retire(self) -> None: ...
+
+    def ready(self) -> bool:
+        return False
+
+
+async def test_streams_that_are_finished_before_a_worker_ends_still_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*arguments: object) -> None: ...
+
+    monkeypatch.setattr(server, "DATE_EVERY", 0.01)
+    monkeypatch.setattr(uvicorn.Server, "shutdown", nothing)
+    _, protocol, transport = await begun(EVENTS)
+    limits, drain = Limits(event_silence=0.01), server.Drain(timeout=10)
+    ending = server.DrainingServer(Finishing(transport), limits=limits, drain=drain)
+    ending.servers = []
+    ending.server_state.connections.add(protocol)
+    before = asyncio.all_tasks()
+    await ending.shutdown()
+    assert COMMENT in transport.pieces
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() <= before, "nobody looks when the turns are finished"
