@@ -48,7 +48,7 @@ class Bell:
             self._timer.cancel()
         self._timer = None
         if self._queue:
-            self._timer = self._loop.call_at(self._queue[0][0], self._ring, context=self._context)
+            self._timer = self._loop.call_at(self._queue[0][0] + GRAIN, self._ring, context=self._context)
 
     def _ring(self) -> None:
         self._timer = None
@@ -66,6 +66,7 @@ class Bell:
 Entry = list[Any]  # when, a running number, what is called then (None: nothing any more)
 
 SPARE: Final = 64
+GRAIN: Final = 0.001  # seconds; uvloop counts in these and may call too early, then again and again until it is time
 _bells: WeakValueDictionary[int, Bell] = WeakValueDictionary()  # by the identity of their loops, which they keep
 
 
@@ -112,6 +113,8 @@ class Patience:
             self._entry = None
 
     def _look(self) -> None:
+        if self._entry is not None and self._entry[2] is not None:
+            return  # it rang for a wait that is over, and another has begun since
         self._entry = None
         if not self._waiting:
             return

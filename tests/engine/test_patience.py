@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import uvloop
+
 from engine.patience import SPARE, Bell, Patience
 
 
@@ -60,3 +62,39 @@ async def test_nobody_is_late_who_does_not_wait():
     await asyncio.sleep(0.03)
     patience.over()
     assert called == []
+
+
+async def test_what_rang_for_a_wait_that_is_over_leaves_the_next_one_alone():
+    patience = Patience(asyncio.get_running_loop(), lambda: None)
+    for at in (0.0, asyncio.get_running_loop().time() + 60):
+        patience.until(at, "")
+        patience.begin()
+        if not at:
+            patience._bell._ring()
+            patience.over()
+    mine = patience._entry
+    await asyncio.sleep(0)
+    assert patience._entry is mine
+    patience.over()
+    assert all(call is None for _, _, call in patience._bell._queue)
+
+
+def test_it_does_not_look_again_and_again_until_it_is_time(monkeypatch):
+    rung = []
+    ring = Bell._ring
+
+    def counting(bell: Bell) -> None:
+        rung.append(bell)
+        ring(bell)
+
+    monkeypatch.setattr(Bell, "_ring", counting)
+
+    async def waits() -> None:
+        loop = asyncio.get_running_loop()
+        for fraction in range(20):
+            called = asyncio.Event()
+            Bell(loop).at(loop.time() + 0.003 + fraction * 0.0001, called.set)
+            await called.wait()
+
+    uvloop.run(waits())
+    assert len(rung) == 20
