@@ -47,8 +47,7 @@ class Masker:
         if self._joined.get(id(text)) is text:  # its placeholders are our own
             return text
         self.typed |= keys_in(text)
-        found = self._scanner.find(text)
-        return self._masked(text, found) if found else text
+        return self._rest(text)
 
     def arguments(self, text: str) -> str:
         """JSON stays JSON: it is read token by token, its escapes resolved. A number that is masked becomes a string,
@@ -99,9 +98,16 @@ class Masker:
                 pieces.append(self._given_for(value.name, whole[value.start : value.end]))
             done = found.end
         pieces.append(text[done:])
-        masked = "".join(pieces)
+        masked = self._rest("".join(pieces))
         self._joined[id(masked)] = masked
         return masked
+
+    def _rest(self, text: str) -> str:
+        """Read again until nothing is found: what is masked parts what was too long to be a value. A placeholder is
+        none."""
+        while found := self._scanner.find(text):
+            text = self._masked(text, found)
+        return text
 
     def _masked(self, text: str, found: Sequence[Found]) -> str:
         pieces: list[str] = []
