@@ -218,10 +218,7 @@ class Caller:
         masked, request, turn.restorer = await self._aside.read(
             size, lambda: self._privacy.mask(turn.principal, messages, asked)
         )
-        if turn.restorer is not None:
-            turn.personal = turn.restorer.counts
-        else:
-            turn.personal = NOTHING
+        turn.personal = turn.restorer.counts if turn.restorer is not None else NOTHING
         return ModelCall(route.upstream_model, masked, request, route.model if turn.passes else "")
 
     # 8 to 10 -----------------------------------------------------------------------------------------------------

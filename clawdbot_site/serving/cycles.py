@@ -17,12 +17,12 @@ from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, Reques
 
 from access.disconnects import WHEN_GONE
 from clawdbot_site.serving.bursts import Burst
+from clawdbot_site.serving.heads import REMEMBERED
 
 if TYPE_CHECKING:
     from clawdbot_site.serving.limits import LimitedHttpProtocol
 
 CONTROLS: Final = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])  # what no value holds (a tab it may)
-REMEMBERED: Final = 1000
 CHUNKED: Final = b"transfer-encoding: "
 LENGTH: Final = b"content-length: "
 CONNECTION: Final = b"connection: "
@@ -97,7 +97,6 @@ class Cycle(RequestResponseCycle):
     transport: Burst  # type: ignore[assignment]
     message_event: Signal  # type: ignore[assignment]
     before: Cycle | None = None  # while this one waits: whose answer leaves before its own
-
     holds_back = False  # whether a piece waits until the client has taken more
 
     def __init__(self, connection: LimitedHttpProtocol, scope: HTTPScope, *, keep_alive: bool) -> None:

@@ -12,7 +12,7 @@ import httptools
 
 JUDGED: Final = frozenset({b"host", b"transfer-encoding"})
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?\Z")
-REMEMBERED: Final = 1000
+REMEMBERED: Final = 1000  # names of fields that came, or were sent
 LONGEST: Final = 64
 _PORTS: Final = {b"http": b"80", b"https": b"443"}
 
