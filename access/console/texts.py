@@ -21,4 +21,4 @@ def short_address(url: str) -> str:
 def with_code(text: object) -> SafeString:
     """What stands between two back-quotes as code, as authors of plugins write names; everything is escaped. A last
     back-quote that no other follows is one."""
-    return mark_safe(_CODE.sub(r"<code>\1</code>", escape(text)))  # noqa: S308  # what is added is ours
+    return mark_safe(_CODE.sub(r"<code>\1</code>", escape(str(text))))  # noqa: S308  # what is added is ours
