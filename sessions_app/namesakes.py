@@ -11,9 +11,11 @@ from collections.abc import Collection
 from typing import Final, Protocol
 
 from engine.coalescing import copied
+from engine.errors import StoreUnavailable
 from engine.types import SessionName
 
 SLOW: Final = 0.5  # seconds
+PATIENCE: Final = 10.0  # seconds in all; what does not even refuse is away, too
 
 
 class Records(Protocol):
@@ -62,7 +64,7 @@ class Namesakes:
                 asked, self._waiting = self._waiting, []
                 self._late = loop.time() + SLOW
                 try:
-                    seen = await self._seen({name for name, _ in asked})
+                    seen = await self._patiently({name for name, _ in asked})
                 except Exception as error:  # noqa: BLE001  # the border: whoever asked is told
                     for _, told in asked:
                         if not told.done():
@@ -78,6 +80,13 @@ class Namesakes:
         finally:
             if self._asking is mine:
                 self._asking = None
+
+    async def _patiently(self, names: set[SessionName]) -> set[SessionName]:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._seen(names)
+        except TimeoutError as error:
+            raise StoreUnavailable from error
 
     async def _seen(self, names: set[SessionName]) -> set[SessionName]:
         seen: set[SessionName] = set()

@@ -103,6 +103,17 @@ async def test_who_comes_is_not_held_up_by_what_takes_long(monkeypatch):
     assert await later[0] is False
 
 
+async def test_what_never_answers_is_away(monkeypatch):
+    monkeypatch.setattr("sessions_app.namesakes.PATIENCE", 0.02)
+    archive, journal = Records(), Records((1, "a"))
+    journal.gate.clear()
+    namesakes = Namesakes(archive, journal)
+    with pytest.raises(StoreUnavailable):
+        await namesakes.seen(1, "a")
+    journal.gate.set()
+    assert await namesakes.seen(1, "a") is True
+
+
 async def test_nobody_waits_for_what_was_cancelled():
     place = Records()
     namesakes = Namesakes(place)
