@@ -26,6 +26,10 @@ log = logging.getLogger("clawdbot.alerts")
 
 LEASE: Final = 150.0  # seconds after which somebody else looks
 DAY: Final = 86_400.0
+KEPT: Final = [  # not that somebody knows of it, which they may say meanwhile
+    "state", "value", "threshold", "since", "fired_at", "well_since", "resolved_at", "told_at", "telling", "by_mail",
+    "by_webhook", "tries", "last_error",
+]  # fmt: skip
 
 Wait = Callable[[float], bool]
 
@@ -95,7 +99,7 @@ def _judge(rule: AlertRule, seen: Iterable[Seen], open_: list[Alert], now: float
         before = known.get(subject)
         after = step(rule, before, found.get(subject) or Seen(rule.kind, subject, None), now)
         if after is not None:
-            after.save()
+            after.save(update_fields=KEPT if after.pk is not None else None)
         elif before is not None:
             before.delete()
 

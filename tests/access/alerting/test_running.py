@@ -15,6 +15,7 @@ from django.core import mail
 from django.db import DatabaseError
 
 from access.alerting import observing, running, telling
+from access.alerting.knowing import acknowledge
 from access.heartbeats import Beat
 from compliance.usage import reader
 from plugins.models import SinkState
@@ -279,6 +280,23 @@ def test_it_goes_on_after_an_error(people: Any, monkeypatch: pytest.MonkeyPatch)
     stops = iter([False, False, False, True])
     running.run(lambda seconds: next(stops), every=0.0, now=lambda: AT)
     assert len(looks) == 3
+
+
+def test_who_says_that_they_know_during_a_look_is_heard(
+    people: Any, beats: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule(people.acme, AlertKind.COMPLETION_RATE, minutes=0)
+    minutes(0, [], many(50, "failed"))
+    alert, step = Alert.objects.for_tenant(1).get(), running.step
+
+    def pressed(*given: Any) -> Alert | None:
+        acknowledge(Alert.objects.for_tenant(1).get(), "alice")
+        return step(*given)
+
+    monkeypatch.setattr(running, "step", pressed)
+    minutes(2, many(50, "failed"))
+    alert.refresh_from_db()
+    assert alert.acknowledged_by == "alice" and alert.acknowledged_at is not None
 
 
 # Telling ---------------------------------------------------------------------------------------------------------
