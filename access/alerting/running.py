@@ -49,6 +49,12 @@ def run(wait: Wait, *, every: float | None = None, now: Callable[[], float] = ti
             log.exception("alerts could not be looked after")
         finally:
             connections.close_all()
+    try:
+        leave(holder)
+    except DatabaseError as error:
+        log.error("alerts could not be left to another process: %s", error)
+    finally:
+        connections.close_all()
 
 
 def round_(now: float, teller: telling.Teller | None = None) -> int:
@@ -68,6 +74,11 @@ def take(holder: str, now: float, lease: float = LEASE) -> bool:
     mine = AlertWatch.objects.filter(pk=1, holder=holder)
     told = {"holder": holder, "held_until": now + lease, "looked_at": now}
     return bool(mine.update(**told) or free.update(**told))
+
+
+def leave(holder: str) -> None:
+    """Another process need not wait until the lease is over."""
+    AlertWatch.objects.filter(pk=1, holder=holder).update(held_until=0.0)
 
 
 def judge(sight: Sight, now: float) -> None:
