@@ -9,19 +9,15 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from smtplib import SMTPRecipientsRefused
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
-from django.conf import settings
-from django.core.mail import EmailMessage
-from django.utils import translation
 from django.utils.translation import gettext as _
 
 from tenants import webhooks
 from tenants.models import Alert, AlertKind, Tenant
-from tenants.warning import people_to_warn
+from tenants.warning import mail_each, people_to_warn
 from tenants.webhooks import AddressRefused
 
 log = logging.getLogger(__name__)
@@ -104,7 +100,7 @@ def _sent(alert: Alert, send: Callable[[], object]) -> bool:
     except AddressRefused as error:
         alert.last_error = f"refused: {error}"[:200]
     except Exception as error:  # noqa: BLE001 - border: mail servers, addresses and receivers may be any
-        log.warning("an alert could not be told: %s", type(error).__name__)
+        log.warning("the alert %s could not be told: %s", alert.pk, type(error).__name__)
         alert.last_error = f"{type(error).__name__}: {error}"[:200]
         return False
     return True
@@ -113,22 +109,7 @@ def _sent(alert: Alert, send: Callable[[], object]) -> bool:
 def send_mails(alert: Alert, had: set[int] | None = None) -> int:
     """One to everybody who is to know, but for those who `had` it; how many. An address that is refused keeps nobody
     else from theirs. Raises OSError, ValueError."""
-    had = set() if had is None else had
-    sent, failure = 0, None
-    for user in people_to_warn(alert.tenant):
-        if user.pk in had:
-            continue
-        with translation.override(user.language or settings.LANGUAGE_CODE):
-            subject, text = wording(alert)
-        try:
-            sent += EmailMessage(subject, text, to=[user.email]).send()
-        except (SMTPRecipientsRefused, ValueError) as error:  # of this address
-            failure = error
-        else:
-            had.add(user.pk)
-    if failure is not None:
-        raise failure
-    return sent
+    return mail_each(people_to_warn(alert.tenant), lambda: wording(alert), had)
 
 
 def call_webhook(alert: Alert) -> None:
