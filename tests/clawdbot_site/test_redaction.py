@@ -56,11 +56,13 @@ def test_a_secret_at_the_cut_is_taken_out_whole():
     assert "half of" not in redactor(["half of a secret"])("x" * (LONGEST - 7) + "half of a secret")
 
 
-@pytest.mark.parametrize("text", ["a-" * 6_000, "a." * 6_000, "a" * 12_000, "a://b:" * 2_000, "token " * 2_000])
+@pytest.mark.parametrize(
+    "text", ["a-" * 6_000, "a." * 6_000, "a" * 12_000, "a://b:" * 2_000, "token " * 2_000, "eyJaaaaaa-" * 1_300]
+)
 def test_no_text_takes_long(text):
     began = time.process_time()
     redactor()(text)
-    assert time.process_time() - began < 0.3  # unbounded, the first two took seconds
+    assert time.process_time() - began < 0.1  # unbounded, some took three times as long on an idle machine
 
 
 @given(st.text())
