@@ -25,7 +25,7 @@ _LOOKS: Final = (
     (re.compile(r"\b(?:cb|cv)_[0-9A-Za-z][0-9A-Za-z._-]{11,}"), REDACTED),
     (re.compile(r"\bwhsec_[0-9A-Za-z+/=_-]{8,}"), REDACTED),
     (re.compile(r"\bsk-[0-9A-Za-z_-]{8,}"), REDACTED),
-    (re.compile(r"\beyJ[0-9A-Za-z_-]{6,1024}(?:\.[0-9A-Za-z_-]+){1,4}"), REDACTED),  # a JWT
+    (re.compile(r"\beyJ[0-9A-Za-z_-]{6,512}+(?:\.[0-9A-Za-z_-]+){1,4}"), REDACTED),  # a JWT
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{30,}"), REDACTED),
     (re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,512}):[^\s@]{1,512}@", re.IGNORECASE), rf"\1:{REDACTED}@"),
     (
