@@ -54,7 +54,7 @@ def whole(name: str, default: int, *, low: int | None = None, high: int | None =
     return number
 
 
-def seconds(name: str, default: float) -> float:
+def seconds(name: str, default: float, *, low: float = 0, high: float = float("inf")) -> float:
     value = text(name, str(default))
     try:
         number = float(value)
@@ -62,6 +62,8 @@ def seconds(name: str, default: float) -> float:
         raise ImproperlyConfigured(f"{name}: {value!r} is not a number of seconds") from None
     if not 0 <= number < float("inf"):
         raise ImproperlyConfigured(f"{name}: {value!r} is not a number of seconds")
+    if not low <= number <= high:
+        raise ImproperlyConfigured(f"{name}: {value!r} is not between {low:g} and {high:g} seconds")
     return number
 
 

@@ -30,6 +30,7 @@ OURS: Final = (
 ROOT: Final = Path(__file__).resolve().parent.parent
 MOST_FRAMES: Final = 40
 MOST_CAUSES: Final = 8
+OF_CALLERS: Final = "opentelemetry.trace"  # what is read of `traceparent` and `tracestate`
 EXPORT_PAUSE: Final = 60.0  # seconds between two lines about traces that could not be sent
 _OF_THE_CONTEXT: Final = ("request_id", "tenant", "turn", "task", "job")
 _OF_TASKS: Final = frozenset({"args", "kwargs", "exc", "traceback", "return_value"})  # what a task was given and gave
@@ -91,11 +92,13 @@ class _Formatter(logging.Formatter):
     def _clean(self, value: Any) -> Any:
         if isinstance(value, str):
             return self._redact(value)
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return [self._clean(each) for each in value]
         if isinstance(value, dict):
-            return {name: self._clean(each) for name, each in value.items()}
-        return value
+            return {self._redact(str(name)): self._clean(each) for name, each in value.items()}
+        if value is None or isinstance(value, int | float):
+            return value
+        return self._redact(_shown(value))
 
 
 def _spare(record: logging.LogRecord) -> None:
@@ -117,7 +120,7 @@ def _about(record: logging.LogRecord) -> Event:
         "timestamp": _timestamp(record.created),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "event": record.getMessage(),
+        "event": _message(record),
         "process": process_name(os.getpid()),
         "pid": os.getpid(),
     }
@@ -129,6 +132,14 @@ def _about(record: logging.LogRecord) -> Event:
     if error is not None:
         found["exception"] = described(error)
     return found
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Python would print arguments that do not fit beside the log, over several lines and with all that is in them."""
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001 - border: whoever logs may have written anything
+        return f"{record.msg} (its arguments do not fit: {type(error).__name__})"
 
 
 def _timestamp(seconds: float) -> str:
@@ -169,7 +180,14 @@ def _short(file: str) -> str:
 
 
 def _json(event: Event) -> str:
-    return json.dumps(event, default=str)
+    return json.dumps(event)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - border: the value's own method
+        return f"({type(error).__name__})"
 
 
 def _text(event: Event) -> str:
@@ -186,19 +204,22 @@ def _text(event: Event) -> str:
 
 
 class SeldomExports(logging.Filter):
-    """A collector of traces that is away is told of once a minute, not with every batch."""
+    """A collector that is away is told of once a minute, not with every batch; each of its two ways by itself. What is
+    wrong with a caller's headers is nobody's business, and must not keep that line away."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._next = 0.0
+        self._next: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith("opentelemetry"):
             return True
-        now = time.monotonic()
-        if now < self._next:
+        if record.name.startswith(OF_CALLERS):
             return False
-        self._next = now + EXPORT_PAUSE
+        now = time.monotonic()
+        if now < self._next.get(record.name, 0.0):
+            return False
+        self._next[record.name] = now + EXPORT_PAUSE
         return True
 
 

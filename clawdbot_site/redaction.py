@@ -15,16 +15,19 @@ from engine.errors import EngineError
 REDACTED: Final = "[redacted]"
 WITHHELD: Final = "(its message is withheld)"
 LONGEST: Final = 8_000  # characters of one value
+SPARE: Final = 4_096  # beyond it, so that a secret is not cut in two before it is looked for
 SHORTEST: Final = 8  # characters of a setting's secret that is looked for: a shorter one is a word like any other
 
+# What may stand at each word of a text is bounded: else one of "a-a-a-…", which callers can have logged with the path
+# of a request, would be read from each of its words to its end.
 _LOOKS: Final = (
     (re.compile(r"\b(Bearer|Basic)\s+[^\s\"',]+", re.IGNORECASE), rf"\1 {REDACTED}"),
     (re.compile(r"\b(?:cb|cv)_[0-9A-Za-z][0-9A-Za-z._-]{11,}"), REDACTED),
     (re.compile(r"\bwhsec_[0-9A-Za-z+/=_-]{8,}"), REDACTED),
     (re.compile(r"\bsk-[0-9A-Za-z_-]{8,}"), REDACTED),
-    (re.compile(r"\beyJ[0-9A-Za-z_-]{6,}(?:\.[0-9A-Za-z_-]+){1,4}"), REDACTED),  # a JWT
+    (re.compile(r"\beyJ[0-9A-Za-z_-]{6,512}+(?:\.[0-9A-Za-z_-]+){1,4}"), REDACTED),  # a JWT
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{30,}"), REDACTED),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@]+@", re.IGNORECASE), rf"\1:{REDACTED}@"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,512}):[^\s@]{1,512}@", re.IGNORECASE), rf"\1:{REDACTED}@"),
     (
         re.compile(
             r"((?:passw(?:or)?d|secret|api[_-]?key|token|ticket|authorization|credential)[\"']?\s*[=:]\s*[\"']?)"
@@ -54,12 +57,12 @@ def redactor(secrets: Iterable[str] = ()) -> Redact:
     values = re.compile("|".join(map(re.escape, known))) if known else None
 
     def redact(text: str) -> str:
-        text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+        whole, text = len(text) <= LONGEST, text[: LONGEST + SPARE]
         if values is not None:
             text = values.sub(REDACTED, text)
         for look, instead in _LOOKS:
             text = look.sub(instead, text)
-        return text
+        return text if whole else f"{text[:LONGEST]}…"
 
     return redact
 

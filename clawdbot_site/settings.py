@@ -345,7 +345,7 @@ SIMPLE_JWT = {
 STORE_PRIVATE = env.flag("STORE_PRIVATE", True)
 LIMIT_PORTIONS = env.flag("LIMIT_PORTIONS", True)
 WEBHOOK_PRIVATE = env.flag("WEBHOOK_PRIVATE", False)
-ALERT_SECONDS = env.seconds("ALERT_SECONDS", 60)
+ALERT_SECONDS = env.seconds("ALERT_SECONDS", 60, low=1, high=600)
 ALERT_DAYS = env.whole("ALERT_DAYS", 90, low=1)
 WEBHOOK_FAILING_DAYS = env.whole("WEBHOOK_FAILING_DAYS", 5, low=1, high=365)
 QUEUE_PRIVATE = env.flag("QUEUE_PRIVATE", False)

@@ -4,8 +4,10 @@ webhook. Blocking: for background work; the request path leaves a notice (see `t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from smtplib import SMTPRecipientsRefused
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -22,6 +24,8 @@ from tenants.isolation import Stores
 from tenants.limits.money import money
 from tenants.limits.notices import LIST, Notice
 from tenants.models import ApiKey, Member, Role, Tenant, User
+
+log = logging.getLogger(__name__)
 
 BATCH: Final = 100
 WARNED: Final = (Role.OWNER, Role.ADMIN)
@@ -54,12 +58,7 @@ def send_mails(notice: Notice) -> int:
     tenant = _tenant(notice)
     if notice.tenant_id is not None and tenant is None:
         return 0
-    sent = 0
-    for user in people_to_warn(tenant):
-        with translation.override(user.language or settings.LANGUAGE_CODE):
-            subject, text = wording(notice, tenant)
-        sent += EmailMessage(subject, text, to=[user.email]).send()
-    return sent
+    return mail_each(people_to_warn(tenant), lambda: wording(notice, tenant))
 
 
 def call_webhook(notice: Notice) -> bool:
@@ -144,6 +143,31 @@ def _moment(at: int, tenant: Tenant | None) -> str:
 
 def _tenant(notice: Notice) -> Tenant | None:
     return Tenant.objects.filter(pk=notice.tenant_id).first() if notice.tenant_id is not None else None
+
+
+def mail_each(people: Iterable[User], worded: Callable[[], tuple[str, str]], had: set[int] | None = None) -> int:
+    """A mail to each, in their language; how many. An address that is refused keeps nobody else from theirs.
+
+    Raises OSError for a mail server that is away, and OSError or ValueError for addresses that were refused: where
+    nobody was reached, or where `had` remembers who was, so that it may be tried again."""
+    failure: OSError | ValueError | None = None
+    sent = 0
+    for user in people:
+        if had is not None and user.pk in had:
+            continue
+        with translation.override(user.language or settings.LANGUAGE_CODE):
+            subject, text = worded()
+        try:
+            sent += EmailMessage(" ".join(subject.split()), text, to=[user.email]).send()
+        except (SMTPRecipientsRefused, ValueError) as error:
+            log.warning("the address of user %s takes no mail: %s", user.pk, type(error).__name__)
+            failure = error
+        else:
+            if had is not None:
+                had.add(user.pk)
+    if failure is not None and (had is not None or not sent):
+        raise failure
+    return sent
 
 
 def people_to_warn(tenant: Tenant | None) -> list[User]:

@@ -41,13 +41,15 @@ def is_bad(kind: str, value: float | None, limit: float) -> bool:
 
 
 def is_well(kind: str, value: float | None, limit: float) -> bool:
-    """Beyond the margin. 100 % is well whatever the threshold is."""
+    """Beyond the margin. 100 % is well where the threshold is no more."""
     if value is None:
         return True
+    if is_bad(kind, value, limit):
+        return False
     if kind in BELOW:
         return value >= min(limit + MARGIN * (100.0 - limit), 100.0)
     if kind in AT:
-        return not is_bad(kind, value, limit)
+        return True
     return value <= limit * (1.0 - MARGIN)
 
 
@@ -58,6 +60,7 @@ def step(rule: AlertRule, open_: Alert | None, seen: Seen, now: float) -> Alert 
         if not bad:
             return None
         open_ = Alert(tenant_id=rule.tenant_id, rule=rule, kind=rule.kind, subject=seen.subject, since=now)
+    open_.since = min(open_.since, now)  # of a clock that was wrong
     open_.threshold = limit
     if bad and seen.value is not None:
         open_.value = seen.value
@@ -83,7 +86,7 @@ def _firing(rule: AlertRule, alert: Alert, bad: bool, well: bool, now: float) ->
         if bad and again and alert.acknowledged_at is None:
             tell(rule, alert, State.FIRING, now)
         return alert
-    alert.well_since = alert.well_since or now
+    alert.well_since = min(alert.well_since or now, now)
     if now - alert.well_since >= rule.minutes * 60:
         alert.state = State.RESOLVED
         alert.resolved_at = now

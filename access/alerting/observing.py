@@ -25,6 +25,8 @@ from tenants.models import AlertKind as Kind
 FEW: Final = 10  # turns: of fewer a rate says nothing
 TIMEOUT: Final = 2.0
 LOST: Final = 120.0  # seconds: nobody looks after a sink any more
+OF_TURNS: Final = frozenset({Kind.COMPLETION_RATE, Kind.ERROR_RATE, Kind.RESPONSE_TIME, Kind.FIRST_TOKEN})
+OF_WORKERS: Final = frozenset({Kind.INSTANCE_DOWN, Kind.JOURNAL_WAITS, Kind.CPU})
 
 
 class Sight(NamedTuple):
@@ -36,6 +38,13 @@ class Sight(NamedTuple):
     beats: Sequence[Beat] | None
     sinks: Sequence[SinkState]
     instances: dict[int, ModelInstance]
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Kinds of which this look says nothing: neither that it is bad nor that it is well."""
+        rates = OF_TURNS if self.recent is None else frozenset()
+        workers = OF_WORKERS if not self.beats else frozenset()
+        return rates | workers | (frozenset({Kind.NO_WORKERS}) if self.beats is None else frozenset())
 
     def of_tenant(self, tenant_id: int) -> list[Seen]:
         sinks = [sink for sink in self.sinks if sink.tenant_id == tenant_id]

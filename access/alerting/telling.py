@@ -13,20 +13,18 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
-from django.conf import settings
-from django.core.mail import EmailMessage
-from django.utils import translation
 from django.utils.translation import gettext as _
 
 from tenants import webhooks
 from tenants.models import Alert, AlertKind, Tenant
-from tenants.warning import people_to_warn
+from tenants.warning import mail_each, people_to_warn
 from tenants.webhooks import AddressRefused
 
 log = logging.getLogger(__name__)
 
 MOST_TRIES: Final = 30  # a minute each
 SECONDS: Final = 40.0  # of a round; what is left the next one tells
+SLOW: Final = 3.0  # seconds: who takes longer is waited for once a round
 PLATFORM: Final = 0  # whose secret signs messages of the platform's own
 UNITS: Final[dict[str, str]] = {
     AlertKind.COMPLETION_RATE: "%",
@@ -40,51 +38,78 @@ UNITS: Final[dict[str, str]] = {
 }
 
 
-def tell_all(clock: Callable[[], float] = time.monotonic) -> int:
-    """Tries once what is to be told; how much of it was."""
-    until, told = clock() + SECONDS, 0
-    rows = Alert.objects.everywhere().exclude(telling="").select_related("tenant", "rule").order_by("tries", "pk")
-    for alert in rows:
-        if clock() > until:
-            break
-        told += tell(alert)
-    return told
+class Teller:
+    """Of one process: who had a mail already of what is not told to everybody, and whose addresses are slow."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._had: dict[tuple[int, float | None], set[int]] = {}  # users by alert and when it is told
+        self._slow: set[int | None] = set()  # tenants
+        self._mail_away = False  # for the rest of a round
+
+    def tell_all(self) -> int:
+        """Tries once what is to be told; how much of it was. Whom one has to wait for is waited for once a round, and
+        after the others in the next: what one tenant's receiver does must not keep another tenant's alert."""
+        until, told = self._clock() + SECONDS, 0
+        found = Alert.objects.everywhere().exclude(telling="").select_related("tenant", "rule").order_by("tries", "pk")
+        rows = sorted(found, key=lambda alert: (alert.tenant_id in self._slow, alert.tenant_id is not None))
+        self._had = {_key(alert): self._had.get(_key(alert), set()) for alert in rows}
+        self._mail_away = False
+        tried: set[int | None] = set()
+        waited: set[int | None] = set()
+        for alert in rows:
+            began = self._clock()
+            if began > until:
+                break
+            if alert.tenant_id in waited or (self._mail_away and not alert.by_webhook):
+                continue
+            told += self.tell(alert)
+            tried.add(alert.tenant_id)
+            if self._clock() - began > SLOW:
+                waited.add(alert.tenant_id)
+        self._slow = (self._slow - tried) | waited
+        return told
+
+    def tell(self, alert: Alert) -> bool:
+        """Each way by itself: one that fails does not repeat the other. Whether all of it is told."""
+        if alert.by_mail and not self._mail_away:
+            began = self._clock()
+            alert.by_mail = not _sent(alert, lambda: send_mails(alert, self._had.setdefault(_key(alert), set())))
+            self._mail_away = alert.by_mail and self._clock() - began > SLOW
+        if alert.by_webhook:
+            alert.by_webhook = not _sent(alert, lambda: call_webhook(alert))
+        alert.tries += 1
+        done = not (alert.by_mail or alert.by_webhook)
+        if done or alert.tries >= MOST_TRIES:
+            alert.telling = ""
+        fields = ["by_mail", "by_webhook", "tries", "telling", "last_error"]
+        Alert.objects.everywhere().filter(pk=alert.pk, told_at=alert.told_at).update(
+            **{name: getattr(alert, name) for name in fields}
+        )
+        return done
 
 
-def tell(alert: Alert) -> bool:
-    """Each way by itself: one that fails does not repeat the other. Whether all of it is told."""
-    ways = {"by_mail": send_mails, "by_webhook": call_webhook}
-    for way, send in ways.items():
-        if not getattr(alert, way):
-            continue
-        try:
-            send(alert)
-            setattr(alert, way, False)
-        except AddressRefused as error:
-            alert.last_error = f"refused: {error}"[:200]
-            setattr(alert, way, False)
-        except OSError as error:  # SMTPException and DeliveryFailed are some
-            log.warning("an alert could not be told: %s", type(error).__name__)
-            alert.last_error = f"{type(error).__name__}: {error}"[:200]
-    alert.tries += 1
-    done = not (alert.by_mail or alert.by_webhook)
-    if done or alert.tries >= MOST_TRIES:
-        alert.telling = ""
-    fields = ["by_mail", "by_webhook", "tries", "telling", "last_error"]
-    Alert.objects.everywhere().filter(pk=alert.pk, told_at=alert.told_at).update(
-        **{name: getattr(alert, name) for name in fields}
-    )
-    return done
+def _key(alert: Alert) -> tuple[int, float | None]:
+    return alert.pk, alert.told_at
 
 
-def send_mails(alert: Alert) -> int:
-    """One to everybody who is to know; how many. Raises OSError."""
-    sent = 0
-    for user in people_to_warn(alert.tenant):
-        with translation.override(user.language or settings.LANGUAGE_CODE):
-            subject, text = wording(alert)
-        sent += EmailMessage(subject, text, to=[user.email]).send()
-    return sent
+def _sent(alert: Alert, send: Callable[[], object]) -> bool:
+    """Whether it is not to be tried again. Whatever goes wrong is this alert's alone."""
+    try:
+        send()
+    except AddressRefused as error:
+        alert.last_error = f"refused: {error}"[:200]
+    except Exception as error:  # noqa: BLE001 - border: mail servers, addresses and receivers may be any
+        log.warning("the alert %s could not be told: %s", alert.pk, type(error).__name__)
+        alert.last_error = f"{type(error).__name__}: {error}"[:200]
+        return False
+    return True
+
+
+def send_mails(alert: Alert, had: set[int] | None = None) -> int:
+    """One to everybody who is to know, but for those who `had` it; how many. An address that is refused keeps nobody
+    else from theirs. Raises OSError, ValueError."""
+    return mail_each(people_to_warn(alert.tenant), lambda: wording(alert), had)
 
 
 def call_webhook(alert: Alert) -> None:

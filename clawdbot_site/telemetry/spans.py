@@ -164,7 +164,7 @@ class TurnSpans:
         span.set_attributes(about)
         span.end()
         if route is not None:
-            labels = _labels(route, self._request, kind)
+            labels = _bounded(route, self._request, kind)
             self._owner.figures.served(labels, time.monotonic() - self._began, ttft, usage)
 
 
@@ -195,11 +195,11 @@ class CallSpan:
 
     def end(self, failure: BaseException | None) -> None:
         """Who leaves after the end was said has missed nothing."""
-        span, end, labels = self._span, self._end, _labels(self._route, self._request)
+        span, end, labels = self._span, self._end, _bounded(self._route, self._request)
         if end is not None:
             span.set_attributes(_answer(end))
             if end.model:
-                labels["gen_ai.response.model"] = end.model
+                labels["gen_ai.response.model"] = self._figures.answered(self._route.instance.id, end.model)
         elif failure is not None:
             labels["error.type"] = kind = error_type(failure)
             span.set_attribute("error.type", kind)
@@ -225,7 +225,7 @@ def error_type(error: BaseException) -> str:
 
 
 def _labels(route: Route, request: ChatRequest, error: str = "") -> dict[str, Any]:
-    """What spans and figures share; nothing in it is a caller's own choosing but the names of models there are."""
+    """Of a span; nothing in it is a caller's own choosing but the names of models there are."""
     instance = route.instance
     host, port = _address(instance.endpoint or getattr(getattr(route.adapter, "config", None), "endpoint", ""))
     labels: dict[str, Any] = {
@@ -237,6 +237,13 @@ def _labels(route: Route, request: ChatRequest, error: str = "") -> dict[str, An
         labels |= {"server.address": host, "server.port": port}
     if error:
         labels["error.type"] = error
+    return labels
+
+
+def _bounded(route: Route, request: ChatRequest, error: str = "") -> dict[str, Any]:
+    """The same for figures: behind a wildcard a caller may ask for any name, and each would be a series for ever."""
+    labels = _labels(route, request, error)
+    labels["gen_ai.request.model"] = route.instance.upstream_model or route.instance.name
     return labels
 
 

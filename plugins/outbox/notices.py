@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-from django.core.mail import EmailMessage
-from django.utils import translation
 from django.utils.translation import gettext as _
 
 from plugins.models import Webhook
-from tenants.warning import people_to_warn
+from tenants.warning import mail_each, people_to_warn
 
 
 def tell_switched_off(tenant_id: int, webhook_id: int) -> int:
@@ -18,15 +15,14 @@ def tell_switched_off(tenant_id: int, webhook_id: int) -> int:
     )
     if webhook is None:
         return 0
-    sent = 0
-    for person in people_to_warn(webhook.tenant):
-        with translation.override(person.language or settings.LANGUAGE_CODE):
-            facts = {"name": webhook.name, "tenant": webhook.tenant.name, "reason": webhook.disabled_reason}
-            subject = _("The webhook %(name)s of %(tenant)s is switched off") % facts
-            text = _(
-                "It could not be reached for too long (%(reason)s), so no more events are sent there. Switch it on "
-                "again in the console: it goes on where it stopped."
-            )
-            body = f"{subject}.\n\n{text % facts}\n"
-        sent += EmailMessage(" ".join(subject.split()), body, to=[person.email]).send()
-    return sent
+
+    def worded() -> tuple[str, str]:
+        facts = {"name": webhook.name, "tenant": webhook.tenant.name, "reason": webhook.disabled_reason}
+        subject = _("The webhook %(name)s of %(tenant)s is switched off") % facts
+        text = _(
+            "It could not be reached for too long (%(reason)s), so no more events are sent there. Switch it on "
+            "again in the console: it goes on where it stopped."
+        )
+        return subject, f"{subject}.\n\n{text % facts}\n"
+
+    return mail_each(people_to_warn(webhook.tenant), worded)

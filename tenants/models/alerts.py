@@ -48,6 +48,7 @@ DEFAULTS: Final[dict[str, float]] = {
     AlertKind.JOURNAL_WAITS: 1000,
     AlertKind.CPU: 85,
 }
+PERCENT: Final = frozenset({AlertKind.COMPLETION_RATE, AlertKind.ERROR_RATE, AlertKind.INSTANCE_DOWN, AlertKind.CPU})
 TENANT_KINDS: Final = [choice for choice in AlertKind.choices if choice[0] not in PLATFORM_ONLY]
 
 
@@ -96,6 +97,13 @@ class AlertRule(TenantScopedModel):
     def clean(self) -> None:
         if self.tenant_id is not None and self.kind in PLATFORM_ONLY:
             raise ValidationError({"kind": _("Only the platform's operators can be told of this.")})
+        if self.threshold is not None:
+            if self.kind not in DEFAULTS:
+                self.threshold = None  # there is nothing to compare
+            elif not 0 <= self.threshold < float("inf"):
+                raise ValidationError({"threshold": _("Enter a number.")})
+            elif self.kind in PERCENT and self.threshold > 100:
+                raise ValidationError({"threshold": _("Enter a number from 0 to 100.")})
         if self.url:
             try:
                 check_address(self.url)
@@ -105,7 +113,8 @@ class AlertRule(TenantScopedModel):
     @property
     def limit(self) -> float:
         """The threshold that counts; 0 where there is nothing to compare."""
-        return self.threshold if self.threshold is not None else DEFAULTS.get(self.kind, 0.0)
+        usual = DEFAULTS.get(self.kind)
+        return 0.0 if usual is None else self.threshold if self.threshold is not None else usual
 
 
 class Alert(TenantScopedModel):

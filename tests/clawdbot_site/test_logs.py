@@ -237,6 +237,28 @@ def test_a_collector_that_is_away_is_told_of_once_a_minute(monkeypatch):
     assert seldom.filter(logging.makeLogRecord({"name": "access"}))
 
 
+def test_what_is_wrong_with_a_callers_trace_does_not_keep_that_line_away(monkeypatch):
+    seldom = logs.SeldomExports()
+    monkeypatch.setattr(logs.time, "monotonic", lambda: 100.0)
+    names = ["trace.propagation.tracecontext", "exporter.otlp.proto.http.trace_exporter", "exporter.otlp.proto.http"]
+    records = [logging.makeLogRecord({"name": f"opentelemetry.{name}"}) for name in names]
+    assert [seldom.filter(record) for record in records] == [False, True, True]
+
+
+class Unspeakable:
+    def __str__(self):
+        raise ValueError(SAID)
+
+
+@pytest.mark.parametrize("said", [("no place", SECRET), ("%d", f"{SECRET}\nforged"), ("%s", Unspeakable())])
+def test_a_line_whose_arguments_do_not_fit_is_a_line_all_the_same(both, said):
+    """Python's own handlers would print the arguments as they are."""
+    fields = {"one": Unspeakable(), "two": (SECRET,)}
+    both.handle(logging.makeLogRecord({"name": "access", "msg": said[0], "args": (said[1],), "fields": fields}))
+    (line,) = both.lines
+    assert len(line.splitlines()) == 1 and "do not fit" in line and SECRET not in line and SAID not in line
+
+
 def test_what_python_would_write_by_itself_is_a_line(kept, monkeypatch):
     for place, name in ((sys, "excepthook"), (threading, "excepthook"), (sys, "unraisablehook")):
         monkeypatch.setattr(place, name, getattr(place, name))

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -12,16 +13,17 @@ from django.core.exceptions import ImproperlyConfigured
 from access.edges.grpc.generated import chat_pb2 as pb
 from clawdbot_site.telemetry.exporting import Collector as Settings
 from clawdbot_site.telemetry.exporting import Telemetry
-from clawdbot_site.telemetry.figures import EACH, FIRST, SECONDS, TOKENS
+from clawdbot_site.telemetry.figures import EACH, FIRST, NAMES, SECONDS, TOKENS
 from clawdbot_site.telemetry.opening import NoTelemetry, open_telemetry
 from clawdbot_site.telemetry.propagation import TracedClient
 from engine.context import CONTEXT
 from engine.errors import UpstreamError, UpstreamTimeout
+from engine.types import End, Instance, Usage
 from tests.access.grpc.client import chat, metadata, served
 from tests.access.parts import build
 from tests.conformance.edges import HI
 from tests.engine.parts import ALICE, ScriptedModel, ask
-from tests.services.collector import Collector
+from tests.services.collector import Collector, attributes
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE = PARENT.split("-")[1]
@@ -215,6 +217,30 @@ async def test_it_sends_the_figures_of_the_conventions_with_their_boundaries():
             assert tuple(point.explicit_bounds) == bounds and point.count == 1
     sums = {point.sum for point in collector.points("gen_ai.client.token.usage")}
     assert sums == {3.0, 5.0}
+
+
+async def test_neither_callers_nor_services_make_series_without_end():
+    """Behind a wildcard any name may be asked for, and a service may call its model whatever it likes."""
+    wildcard = Instance(id=1, name="any/*", adapter="scripted")
+    with Collector() as collector:
+        telemetry = telemetry_of(collector)
+        for number in range(40):
+            route = SimpleNamespace(instance=wildcard, upstream_model=f"any/{number}", model="any/*", adapter=None)
+            turn = telemetry.tracer.turn(ALICE, ask("Hi"), "t")
+            answer = End({0: "stop"}, Usage(3, 5), model=f"said-{number}")
+            assert [event async for event in turn.call(route, _one(answer))] == [answer]
+            turn.end(state="completed", session_id=None, route=route, source="model", usage=Usage(3, 5), ttft=0.1,
+                     verdicts=(), skipped=())  # fmt: skip
+        await telemetry.close()
+    points = [attributes(point.attributes) for point in collector.points("gen_ai.client.operation.duration")]
+    assert {point["gen_ai.request.model"] for point in points} == {"any/*"}
+    assert len(points) == NAMES + 1 and "other" in {point["gen_ai.response.model"] for point in points}
+    assert len(collector.points("gen_ai.server.request.duration")) == 1
+    assert one(collector, "chat any/39").attributes["gen_ai.response.model"] == "said-39"
+
+
+async def _one(event):
+    yield event
 
 
 async def test_it_samples_as_the_caller_did_or_by_the_ratio():

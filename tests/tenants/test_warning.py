@@ -43,6 +43,15 @@ def test_it_mails_owners_and_admins(acme):
     assert "8 of 10 were spent." in message.body and "2026-12-01 08:00 CST" in message.body
 
 
+def test_an_address_that_is_refused_keeps_nobody_from_theirs(acme):
+    """Nor is it tried again, which would mail the others again."""
+    User.objects.filter(username="dora").update(email="no address\n")
+    assert warning.send_mails(notice(acme)) == 1 and mail.outbox[0].to == ["alice@acme.example"]
+    User.objects.filter(username="alice").update(email="no other\n")
+    with pytest.raises(ValueError):
+        warning.send_mails(notice(acme))
+
+
 def test_it_says_whose_budget_it_is(acme):
     key, _ = create_api_key(tenant=acme, name="app")
     member = add_member(tenant=acme, user=User.objects.create_user("eve"))

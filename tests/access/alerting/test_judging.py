@@ -82,6 +82,7 @@ def test_it_is_told_by_the_ways_of_its_rule() -> None:
         (AlertKind.COMPLETION_RATE, 90, 90, False, False),
         (AlertKind.COMPLETION_RATE, 91, 90, False, True),
         (AlertKind.COMPLETION_RATE, 100, 100, False, True),
+        (AlertKind.COMPLETION_RATE, 100, 150, True, False),
         (AlertKind.RESPONSE_TIME, 2.01, 2, True, False),
         (AlertKind.RESPONSE_TIME, 2, 2, False, False),
         (AlertKind.RESPONSE_TIME, 1.8, 2, False, True),
@@ -95,3 +96,20 @@ def test_it_is_told_by_the_ways_of_its_rule() -> None:
 )
 def test_thresholds_and_margins(kind: str, value: float, limit: float, bad: bool, well: bool) -> None:
     assert (is_bad(kind, value, limit), is_well(kind, value, limit)) == (bad, well)
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_waiting() -> None:
+    story = Story(rule())
+    story.now = 86_400.0
+    story.goes(80)
+    story.now = 0.0
+    assert story.goes(*[80] * 6).states[-1] == State.FIRING
+    story.now = 86_400.0
+    story.goes(99)
+    story.now = 600.0
+    assert story.goes(*[99] * 6).states[-1] == State.RESOLVED
+
+
+def test_what_has_no_figure_has_no_threshold_either() -> None:
+    assert rule(AlertKind.STORE_DOWN, threshold=5.0).limit == 0.0
+    assert rule(AlertKind.CPU, threshold=0.0).limit == 0.0

@@ -15,6 +15,7 @@ from django.core import mail
 from django.db import DatabaseError
 
 from access.alerting import observing, running, telling
+from access.alerting.knowing import acknowledge
 from access.heartbeats import Beat
 from compliance.usage import reader
 from plugins.models import SinkState
@@ -195,6 +196,45 @@ def test_a_sink_that_fails_is_told(people: Any, beats: Any, monkeypatch: pytest.
     assert sorted(to for to, _ in told()) == ["alice@example.com", "root@example.com"]
 
 
+def test_of_two_sinks_of_one_name_the_worse_one_counts(
+    people: Any, beats: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing.time, "time", lambda: AT)
+    for number, minutes_ago in enumerate((5, 20, 1)):
+        failing = {"failing_since": AT - minutes_ago * MINUTE, "seen_at": AT}
+        SinkState.objects.create(tenant=people.acme, sink=f"webhook:{number}", label="crm", **failing)
+    rule(people.acme, AlertKind.OUTBOX_FAILS, minutes=0)
+    minutes(0, [])
+    assert Alert.objects.for_tenant(1).get().value == 20.0 and len(told()) == 1
+
+
+def test_what_cannot_be_seen_is_not_over(people: Any, beats: list[Beat], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the journal or the store is away nobody knows whether turns complete and breakers are open."""
+    own = ModelInstance.objects.create(name="own", adapter="echo", tenant=people.acme)
+    rule(people.acme, AlertKind.COMPLETION_RATE, minutes=0)
+    rule(people.acme, AlertKind.INSTANCE_DOWN, minutes=0)
+    rule(None, AlertKind.CPU, minutes=0)
+    rule(None, AlertKind.JOURNAL_WAITS, minutes=1)
+    beats[:] = [beat("one", cpu=0.99, open=[own.pk], journal_waiting=5000)]
+    minutes(0, [], many(50, "failed"))
+    firing = Alert.objects.everywhere().filter(state=Alert.State.FIRING)
+    assert firing.count() == 4 and len(told()) == 4
+
+    def away(now: float) -> None:
+        raise DatabaseError("it is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(observing, "read", away)
+        patched.setattr(observing, "_beats", lambda: None)
+        minutes(2, [], [], [])
+    beats.clear()
+    minutes(5, [])
+    assert firing.count() == 4 and len(told()) == 4
+    beats[:] = [beat("one", cpu=0.1)]
+    minutes(6, [], [])
+    assert firing.count() == 0 and len(told()) == 8
+
+
 # What is kept ----------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +272,7 @@ def test_rules_that_are_switched_off_end_their_alerts_without_a_word(people: Any
 def test_it_goes_on_after_an_error(people: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[float] = []
 
-    def look(now: float) -> None:
+    def look(now: float, teller: telling.Teller) -> None:
         looks.append(now)
         raise (DatabaseError("away") if len(looks) == 1 else KeyError("a mistake"))
 
@@ -240,6 +280,23 @@ def test_it_goes_on_after_an_error(people: Any, monkeypatch: pytest.MonkeyPatch)
     stops = iter([False, False, False, True])
     running.run(lambda seconds: next(stops), every=0.0, now=lambda: AT)
     assert len(looks) == 3
+
+
+def test_who_says_that_they_know_during_a_look_is_heard(
+    people: Any, beats: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule(people.acme, AlertKind.COMPLETION_RATE, minutes=0)
+    minutes(0, [], many(50, "failed"))
+    alert, step = Alert.objects.for_tenant(1).get(), running.step
+
+    def pressed(*given: Any) -> Alert | None:
+        acknowledge(Alert.objects.for_tenant(1).get(), "alice")
+        return step(*given)
+
+    monkeypatch.setattr(running, "step", pressed)
+    minutes(2, many(50, "failed"))
+    alert.refresh_from_db()
+    assert alert.acknowledged_by == "alice" and alert.acknowledged_at is not None
 
 
 # Telling ---------------------------------------------------------------------------------------------------------
@@ -311,7 +368,7 @@ def test_an_address_that_may_not_be_called_is_not_tried_again(people: Any, beats
 def test_a_mail_server_that_is_away_is_tried_again(people: Any, beats: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rule(people.acme, AlertKind.COMPLETION_RATE, minutes=0)
 
-    def away(alert: Alert) -> int:
+    def away(alert: Alert, had: set[int]) -> int:
         raise ConnectionRefusedError("no mail")
 
     with monkeypatch.context() as patched:

@@ -40,6 +40,7 @@ def test_a_tenant_is_not_told_of_the_platform(cast: SimpleNamespace, alice: Clie
         ({"url": "ftp://example.com/"}, "url"),
         ({"threshold": "-1"}, "threshold"),
         ({"threshold": "nan"}, "threshold"),
+        ({"threshold": "100.1"}, "threshold"),
         ({"threshold": "1e400"}, "threshold"),
         ({"minutes": "61"}, "minutes"),
         ({"minutes": "-1"}, "minutes"),
@@ -57,7 +58,8 @@ def test_it_names_the_field_it_refuses(
 
 
 def test_an_operator_makes_rules_for_the_platform_and_for_tenants(cast: SimpleNamespace, console: Client) -> None:
-    assert console.post(f"{ALL}add/", {**NEW, "kind": "store_down"}).status_code == 302
+    assert console.post(f"{ALL}add/", {**NEW, "kind": "store_down", "threshold": "5"}).status_code == 302
+    assert AlertRule.objects.everywhere().get().threshold is None
     assert console.post(f"{ALL}add/", {**NEW, "tenant": cast.acme.pk}).status_code == 302
     refused = console.post(f"{ALL}add/", {**NEW, "kind": "cpu", "tenant": cast.acme.pk})
     assert list(refused.context["adminform"].form.errors) == ["kind"]
