@@ -187,6 +187,10 @@ async function tooMuch() {
     codes.push(told(error));
     codes.push((await chat(client))[0]?.message.content);
   }
+  const call = client.Converse(credentials());
+  const over = heard(call);
+  call.write({ ref: "a", chat: { message: "x".repeat(22 << 20) } });
+  codes.push(told((await over).error));
   return codes;
 }
 

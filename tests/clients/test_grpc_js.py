@@ -114,14 +114,16 @@ async def test_more_calls_than_a_connection_may_have_wait() -> None:
 
 
 @both
-async def test_what_is_too_much_is_said_before_all_of_it_has_come() -> None:
-    said = await played(build(), "tooMuch")
+async def test_what_is_too_much_is_said_before_all_of_it_has_come(caplog: pytest.LogCaptureFixture) -> None:
+    said = await played(site := build(), "tooMuch")
     assert said[0::2] == [
         ["INVALID_ARGUMENT", "payload_too_large"],
         ["RESOURCE_EXHAUSTED", None],
         ["UNAUTHENTICATED", "unauthenticated"],
+        ["RESOURCE_EXHAUSTED", None],
     ]
     assert said[1::2] == ["Hello"] * 3
+    assert not caplog.records and b'status="500"' not in site.parts.metrics.text()
 
 
 @both

@@ -82,7 +82,7 @@ class Call:
         limit = asyncio.timeout(SENT_WITHIN)
         try:
             async with limit:
-                raw: Any = await self.context.read()  # the stubs lack it
+                raw = await self.next()
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -90,6 +90,13 @@ class Call:
         if raw is grpc.aio.EOF:  # type: ignore[attr-defined]
             raise InvalidRequest("The call has no message.")
         return bytes(raw)
+
+    async def next(self) -> Any:
+        """The next message, or EOF. Raises InvalidRequest: the transport cannot take it, and has told the client why."""
+        try:
+            return await self.context.read()
+        except grpc.aio.AbortError:
+            raise InvalidRequest("The message cannot be taken.") from None
 
     def written(self, message: bytes) -> bool:
         """Whether it could be sent without waiting, which needs no timer. Raises grpc.aio.InternalError: nobody is
