@@ -92,7 +92,7 @@ class Call:
         return bytes(raw)
 
     async def next(self) -> Any:
-        """The next message, or EOF. Raises InvalidRequest: the transport cannot take it, and has told the client why."""
+        """The next message, or EOF. Raises InvalidRequest: the transport cannot take it, and has told why."""
         try:
             return await self.context.read()
         except grpc.aio.AbortError:
