@@ -37,6 +37,7 @@ GRPC_HOST = env.text("GRPC_HOST", HOST)
 GRPC_PORT = env.whole("GRPC_PORT", 0, low=0, high=65535) if env.text("GRPC_PORT") else None  # 0: off
 GRPC_SERVER = env.choice("GRPC_SERVER", "direct", ("direct", "grpcio"))
 GRPC_WORKERS = env.whole("GRPC_WORKERS", 1, low=1, high=64)
+GRPC_CONNECTIONS = env.whole("GRPC_CONNECTIONS", 5000, low=16)
 GRPC_CERT = env.text("GRPC_CERT")
 GRPC_KEY = env.text("GRPC_KEY")
 WORKERS = env.whole("WORKERS", 1, low=1, high=64)

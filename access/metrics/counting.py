@@ -49,6 +49,7 @@ class Metrics:
         self._hooks, self._hook_seconds = counts(f.HOOKS), durations(f.HOOK_SECONDS)
         self._hits, self._held, self._held_for = counts(f.HITS), durations(f.HELD), durations(f.HELD_FOR)
         self._closed, self._refused = counts(f.CLOSED), counts(f.REFUSED)
+        self._crowded = counts(f.CROWDED)
         self.sockets = Gauge()
         book.watch(f.SOCKETS, lambda: {(): self.sockets.value})
         self._completed = self._lost = 0
@@ -96,6 +97,10 @@ class Metrics:
     def watch_queue(self, waiting: Mapping[str, int]) -> None:
         """`waiting`: turns that wait, by the place they wait for."""
         self.book.watch(f.IN_LINE, lambda: {(place,): number for place, number in waiting.items()})
+
+    def watch_connections(self, number: Callable[[], int]) -> None:
+        """`number` gives those of gRPC that are open."""
+        self.book.watch(f.CONNECTIONS, lambda: {(): number()})
 
     def watch_journal(self, waiting: Callable[[], Sequence[int]]) -> None:
         """`waiting` gives entries, bytes and bytes on the disk."""
@@ -170,6 +175,10 @@ class Metrics:
     def socket_refused(self, code: str) -> None:
         """`code` is the error's."""
         self._refused.values[(code,)] += 1
+
+    def crowded(self, outcome: str) -> None:
+        """There were too few places for connections of gRPC: one was `refused` or `made_way`."""
+        self._crowded.values[(outcome,)] += 1
 
     def masked(self, kind: str, number: int) -> None:
         """Counts the different values of a kind that were masked for one call; from any thread."""

@@ -70,6 +70,10 @@ SESSIONS: Final = _gauge("clawdbot_sessions_live", "Sessions in the stores of al
 SOCKETS: Final = _gauge("clawdbot_websockets", "Open WebSocket connections")
 CLOSED: Final = _counter("clawdbot_websockets_closed", "WebSocket connections that ended, by why", "reason")
 REFUSED: Final = _counter("clawdbot_websockets_refused", "WebSocket handshakes that were refused", "code")
+CONNECTIONS: Final = _gauge("clawdbot_grpc_connections", "Open gRPC connections")
+CROWDED: Final = _counter(
+    "clawdbot_grpc_crowded", "gRPC connections refused, or ended without a call, as places ran short", "outcome"
+)
 
 # Limits and waiting -------------------------------------------------------------------------------------------------
 LIMITED: Final = _counter("clawdbot_limits_refused", "Turns that a limit refused", "tenant", "limit")

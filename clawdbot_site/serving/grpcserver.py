@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from access.edges.grpc.server import Credentials, GrpcServer
+from clawdbot_site.serving import files
 from clawdbot_site.serving.beside import Beside
 from clawdbot_site.serving.listening import AddressTaken, bind, probe
 from clawdbot_site.serving.server import LAST_WORDS, REPLACED, Drain, spare_the_collector
@@ -84,7 +85,13 @@ async def _serve(
         loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGTERM)
     await application.startup()
     try:
-        server = GrpcServer(application.parts, application.health.ready, kind=settings.GRPC_SERVER, shared=shared)
+        server = GrpcServer(
+            application.parts,
+            application.health.ready,
+            kind=settings.GRPC_SERVER,
+            shared=shared,
+            connections=_connections(),
+        )
         host = settings.GRPC_HOST or "0.0.0.0"  # noqa: S104  # what an empty HOST means to the web server too
         try:
             server.listen(f"[{host}]:{number}" if ":" in host else f"{host}:{number}", credentials)
@@ -104,6 +111,14 @@ async def _serve(
             await beside.stop()
     finally:
         await application.shutdown()
+
+
+def _connections() -> int:
+    """So many as are asked for, while half of the files this process may open are left for its calls to models."""
+    wanted, most = settings.GRPC_CONNECTIONS, files.raise_limit() // 2
+    if wanted > most:
+        log.warning("GRPC_CONNECTIONS=%s is %s: only %s files may be open (ulimit -n)", wanted, most, 2 * most)
+    return min(wanted, most)
 
 
 async def _beside(application: Application) -> Beside | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import resource
 import socket
 from collections.abc import Callable
 
+from clawdbot_site.serving import files
 from clawdbot_site.serving.limits import Limits
 from clawdbot_site.serving.server import LAST_WORDS, Drain, Served, run_worker
 from clawdbot_site.serving.supervisor import Supervisor
@@ -30,16 +29,9 @@ def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT. `create` is called in every worker, after the fork. Raises CannotListen."""
     drain = drain or Drain()
-    _raise_file_limit()
+    files.raise_limit()
 
     def run(started: Callable[[], None]) -> None:
         run_worker(create(), listener, limits=limits, drain=drain, started=started)
 
     Supervisor(run, workers, stop_time=stop_time(drain), all_ready=all_ready, stopping=listener.close).serve()
-
-
-def _raise_file_limit() -> None:
-    """A connection is a file; the usual soft limit of 1,024 is kept only for programs that still call select()."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

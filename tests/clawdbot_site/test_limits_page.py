@@ -37,6 +37,8 @@ def row(begin: str) -> str:
         ("gRPC message, for", f"{server.TRANSPORT_LIMIT // MIB} MiB"),
         ("gRPC metadata", f"{dict(server.OPTIONS)['grpc.max_metadata_size'] >> 10} KiB"),
         ("gRPC streams", f"{server.BOUNDS.streams}, {server.BOUNDS.calls:,}"),
+        ("gRPC connections", f"{server.BOUNDS.connections:,} (`GRPC_CONNECTIONS`)"),
+        ("the first 24 bytes of a gRPC", f"{server.BOUNDS.pong_within:.0f} s"),
         ("the header", f"{LIMITS.header_time:.0f} s"),
         ("a pause within a body", f"{LIMITS.body_idle:.0f} s"),
         ("a whole body", f"{LIMITS.body_time:.0f} s"),

@@ -57,7 +57,7 @@ HELD: dict[str, str] = {  # beginnings of sentences, by who holds them
     "`clawdbot_websockets`": f"{EDGE}test_it_counts_open_sockets_and_why_they_ended",
     "An idle socket has no timer": f"{ROLL}test_a_herd_that_nothing_happens_to_costs_nothing",
     "What 10,000 idle sockets": "benchmarks/idle_sockets.py::main",
-    "Every socket is an open file": "clawdbot_site/serving/webserver.py::_raise_file_limit",
+    "Every socket is an open file": "clawdbot_site/serving/files.py::raise_limit",
 }
 
 Test = TypeVar("Test", bound=Callable[..., Any])

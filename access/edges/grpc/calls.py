@@ -35,11 +35,12 @@ class Call:
     """`headers` are the call's metadata as HTTP's headers would be, `number` its request id, `named` the language its
     request names, `doing` what log lines say of it."""
 
-    __slots__ = ("_write_now", "context", "doing", "headers", "named", "number", "peer", "status")
+    __slots__ = ("_vouch", "_write_now", "context", "doing", "headers", "named", "number", "peer", "status")
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self._write_now: Callable[[bytes], bool] = getattr(context, "write_now", _never)
+        self._vouch: Callable[[], None] = getattr(context, "vouch", _unasked)
         self.doing = begin()
         self.headers = _headers(tuple(context.invocation_metadata() or ()))
         self.number = asgi.request_id(dict(self.headers))
@@ -52,6 +53,7 @@ class Call:
         principal = authenticator.cached(self.headers, self.peer)
         if principal is None:
             principal = await authenticator.authenticate(self.headers, self.peer)
+        self._vouch()
         belongs_to(principal.tenant)
         require_scope(principal, "chat")
         return principal
@@ -80,7 +82,7 @@ class Call:
         limit = asyncio.timeout(SENT_WITHIN)
         try:
             async with limit:
-                raw: Any = await self.context.read()  # the stubs lack it
+                raw = await self.next()
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -88,6 +90,13 @@ class Call:
         if raw is grpc.aio.EOF:  # type: ignore[attr-defined]
             raise InvalidRequest("The call has no message.")
         return bytes(raw)
+
+    async def next(self) -> Any:
+        """The next message, or EOF. Raises InvalidRequest: the transport cannot take it, and has told why."""
+        try:
+            return await self.context.read()
+        except grpc.aio.AbortError:
+            raise InvalidRequest("The message cannot be taken.") from None
 
     def written(self, message: bytes) -> bool:
         """Whether it could be sent without waiting, which needs no timer. Raises grpc.aio.InternalError: nobody is
@@ -139,6 +148,10 @@ class Call:
 def _never(message: bytes) -> bool:
     """The library's context has to be waited for."""
     return False
+
+
+def _unasked() -> None:
+    """The library has no use for it."""
 
 
 _SAID: Final = ("Retry-After", "X-Clawdbot-Decision", "x-ratelimit-")

@@ -126,7 +126,7 @@ class Conversation:
 
     async def _read(self) -> None:
         try:
-            while (raw := await self._call.context.read()) is not grpc.aio.EOF:  # type: ignore[attr-defined]  # the stubs lack it
+            while (raw := await self._call.next()) is not grpc.aio.EOF:  # type: ignore[attr-defined]  # the stubs lack it
                 if not self._allowance.take():
                     raise RateLimited(f"At most {FRAMES_A_SECOND} frames a second.")
                 await self._hear(raw)

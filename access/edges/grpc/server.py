@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -16,12 +17,15 @@ from access.edges.grpc.service import SERVICE, ChatService
 from access.edges.grpc.wire.line import Bounds
 from access.edges.grpc.wire.server import WireServer, secured
 from access.generations import STALLED
+from access.metrics import Metrics
 from access.parts import Parts
 
 # Bytes the transport takes: what a tenant can be allowed and more; what is over a caller's limit we tell in our words.
 TRANSPORT_LIMIT: Final = bodies.LARGEST_BYTES + 1024 * 1024
 HEARS_OF_IT: Final = 5.0  # seconds in which who read too little can still hear that this was why its call ended
-BOUNDS: Final = Bounds(message=TRANSPORT_LIMIT, streams=256, calls=4096, patience=STALLED + HEARS_OF_IT)
+BOUNDS: Final = Bounds(
+    message=TRANSPORT_LIMIT, streams=256, calls=4096, connections=5000, patience=STALLED + HEARS_OF_IT
+)
 LAST_BYTES: Final = 0.5  # seconds for what is answered to leave
 LOOK_EVERY: Final = 1.0  # seconds between two looks at whether the process is ready
 OPTIONS: Final = (
@@ -47,13 +51,16 @@ class Credentials(NamedTuple):
     key: bytes
 
 
-def _direct(interceptors: Sequence[Any], shared: bool) -> Any:
-    return WireServer(BOUNDS, interceptors=interceptors, shared=shared)
+def _direct(interceptors: Sequence[Any], shared: bool, connections: int, metrics: Metrics) -> Any:
+    bounds = replace(BOUNDS, connections=connections)
+    server = WireServer(bounds, interceptors=interceptors, shared=shared, tell=metrics.crowded)
+    metrics.watch_connections(lambda: server.connections)
+    return server
 
 
-def _library(interceptors: Sequence[Any], shared: bool) -> Any:
-    options = (("grpc.so_reuseport", int(shared)), *OPTIONS)
-    return grpc.aio.server(interceptors=interceptors, options=options, maximum_concurrent_rpcs=BOUNDS.calls)
+def _library(interceptors: Sequence[Any], shared: bool, connections: int, metrics: Metrics) -> Any:
+    own = (("grpc.so_reuseport", int(shared)), ("grpc.max_allowed_incoming_connections", connections))
+    return grpc.aio.server(interceptors=interceptors, options=(*own, *OPTIONS), maximum_concurrent_rpcs=BOUNDS.calls)
 
 
 def _secured(given: Credentials) -> grpc.ServerCredentials:
@@ -61,21 +68,29 @@ def _secured(given: Credentials) -> grpc.ServerCredentials:
 
 
 # The server in our event loop, and the library's, each with its own form of credentials.
-SERVERS: Final[dict[str, Callable[[Sequence[Any], bool], Any]]] = {"direct": _direct, "grpcio": _library}
+SERVERS: Final[dict[str, Callable[[Sequence[Any], bool, int, Metrics], Any]]] = {"direct": _direct, "grpcio": _library}
 SECURED: Final[dict[str, Callable[[Credentials], Any]]] = {"direct": lambda given: secured(*given), "grpcio": _secured}
 
 
 class GrpcServer:
     """`ready` is asked again and again for what the health service says."""
 
-    def __init__(self, parts: Parts, ready: Ready, *, kind: str = "direct", shared: bool = False) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        ready: Ready,
+        *,
+        kind: str = "direct",
+        shared: bool = False,
+        connections: int = BOUNDS.connections,
+    ) -> None:
         """`kind`: of SERVERS. `shared`: the port is also that of other processes, and the kernel gives each a share of
-        the connections. Else a taken port is an error."""
+        the connections. Else a taken port is an error. `connections`: so many at once at most."""
         self._kind = kind
         self._ready = ready
         self._service = ChatService(parts)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
-        self._server = SERVERS[kind]([Beside()], shared)
+        self._server = SERVERS[kind]([Beside()], shared, connections, parts.metrics)
         handlers = self._service.handlers()
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         self._server.add_registered_method_handlers(SERVICE, handlers)

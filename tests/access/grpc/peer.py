@@ -26,9 +26,9 @@ EVERY = Exception
 
 
 class Methods:
-    """`Echo` gives back what it is sent, `Wait` reads nothing until it is let go, `Pour` says 20 messages of 10,000
-    bytes, `Pour_and_fail` too and tires of it, `Whole` answers with one of 100,000,
-    `Flood` pours without an end, `Fail` raises."""
+    """`Echo` gives back what it is sent, `Known` too and vouches for the caller, `Wait` reads nothing until it is let
+    go, `Pour` says 20 messages of 10,000 bytes, `Pour_and_fail` too and tires of it, `Whole` answers with one of
+    100,000, `Flood` pours without an end, `Fail` raises."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -39,6 +39,10 @@ class Methods:
         self.seen.append(context)
         while (message := await context.read()) is not EOF:
             await context.write(message)
+
+    async def known(self, _, context):
+        context.vouch()
+        await self.echo(_, context)
 
     async def wait(self, _, context):
         self.running += 1
@@ -82,6 +86,7 @@ class Methods:
     def handlers(self):
         return {
             "Echo": grpc.stream_stream_rpc_method_handler(self.echo),
+            "Known": grpc.stream_stream_rpc_method_handler(self.known),
             "Typed": grpc.stream_stream_rpc_method_handler(self.echo, bytes, bytes),
             "Wait": grpc.stream_unary_rpc_method_handler(self.wait),
             "Pour": grpc.stream_stream_rpc_method_handler(self.pour),
@@ -161,9 +166,9 @@ def opened(said):
 
 
 @asynccontextmanager
-async def served(bounds=BOUNDS):
+async def served(bounds=BOUNDS, **options):
     methods = Methods()
-    server = WireServer(bounds)
+    server = WireServer(bounds, **options)
     server.add_registered_method_handlers("S", methods.handlers())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

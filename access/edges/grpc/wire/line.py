@@ -38,12 +38,13 @@ ROUND: Final = 1.0  # seconds between announcing that no call is taken and takin
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Seconds; `message` in bytes, `beside` for methods with types of their own; `streams` of a connection, `calls` of
-    the process at once."""
+    """Seconds; `message` in bytes, `beside` for methods with types of their own; `streams` of a connection, `calls` and
+    `connections` of the process at once."""
 
     message: int
     streams: int
     calls: int
+    connections: int = 5000
     beside: int = 64 * 1024
     ping_after: float = 60.0
     pong_within: float = 20.0
@@ -63,7 +64,9 @@ class Owner(Protocol):
         """Whether another call may begin."""
 
     def gave_back(self) -> None: ...
-    def opened(self, connection: Any) -> None: ...
+    def opened(self, connection: Any) -> bool:
+        """Whether there is a place for it."""
+
     def closed(self, connection: Any) -> None: ...
 
 
@@ -94,7 +97,8 @@ class Line(asyncio.Protocol):
         self._noise = float(NOISE)
         self._began = self._heard = self._noise_at = self._called = self.loop.time()
         self._pinged = False
-        self._leaving = self._left = False  # it was told that no call is taken; and none is
+        self.known = False  # a credential was shown
+        self.leaving = self._left = False  # it was told that no call is taken; and none is
         self._age = owner.limits.age * random.uniform(0.9, 1.1)  # noqa: S311  # so that not all come again at once
         self._watch: asyncio.TimerHandle | None = None
 
@@ -103,11 +107,13 @@ class Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.transport.set_write_buffer_limits(HELD_UP)
+        if not self._owner.opened(self):
+            self.transport.abort()
+            return
         self.peer = peer_named(transport.get_extra_info("peername"))
         said = ((3, self._owner.limits.streams), (4, WINDOW), (5, FRAME), (6, BLOCK))
         self._send(SETTINGS, 0, 0, settings(said))
         self._send(WINDOW_UPDATE, 0, 0, (CONNECTION_WINDOW - INITIAL).to_bytes(4, "big"))
-        self._owner.opened(self)
         self._look()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -200,30 +206,48 @@ class Line(asyncio.Protocol):
     def _look(self) -> None:
         """From time to time: is anybody there, and is it time to go?"""
         limits, now = self._owner.limits, self.loop.time()
-        if (self._pinged or not self._greeted) and now - self._heard >= limits.pong_within:
+        heard = self._heard if self._greeted else self._began
+        if (self._pinged or not self._greeted) and now - heard >= limits.pong_within:
             self.transport.abort()
             return
         if now - self._heard >= limits.ping_after:
             self._heard, self._pinged = now, True
             self._send(PING, 0, 0, b"clawdbot")
         idle = not self._streams and now - self._called >= limits.idle
-        if not self._leaving and (idle or now - self._began >= self._age):
+        if not self.leaving and (idle or now - self._began >= self._age):
             self.leave()
         self._watch = self.loop.call_later(limits.pong_within, self._look)
 
     def leave(self) -> None:
         """Tells the client to make its next call elsewhere; what runs goes on."""
-        if not self._leaving:
-            self._leaving = True
+        if not self.leaving:
+            self.leaving = True
             self._send(GOAWAY, 0, 0, WIDEST.to_bytes(4, "big") + bytes(4))
             self.loop.call_later(ROUND if self._streams else ROUND / 10, self.refuse)
 
     def refuse(self) -> None:
         """From now on no call is taken."""
         if not self._left:
-            self._leaving = self._left = True
+            self.leaving = self._left = True
             self._send(GOAWAY, 0, 0, self._last.to_bytes(4, "big") + bytes(4))
             self._end_if_idle()
+
+    @property
+    def silent_since(self) -> float | None:
+        """As `access.edges.grpc.wire.places` asks for it: of who is not known nothing counts that they do."""
+        if not self.known:
+            return self._began
+        return None if self._streams else self._called
+
+    def make_way(self) -> None:
+        """Leaves, and waits for no calls of nobody's, as watching the health is."""
+        self.leave()
+        self.loop.call_later(2 * ROUND, self._cut)
+
+    def _cut(self) -> None:
+        if not self.known:
+            self.end_calls()
+            self.loop.call_later(ROUND, self.transport.abort)
 
     def _end_if_idle(self) -> None:
         if not self._streams:

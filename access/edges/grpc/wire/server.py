@@ -9,12 +9,14 @@ import os
 import socket
 import ssl
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import IO, Any, Final
 
 from access.edges.grpc.wire.connection import Connection
 from access.edges.grpc.wire.line import Bounds
+from access.edges.grpc.wire.places import Places
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,16 @@ def _unseen() -> IO[bytes]:
 
 class WireServer:
     """Serves methods that take streams of messages: stream to unary and stream to stream. `interceptors` are asked once
-    a method, not once a call."""
+    a method, not once a call; `tell` hears what became of connections when places for them ran short."""
 
-    def __init__(self, limits: Bounds, *, interceptors: Sequence[Any] = (), shared: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Bounds,
+        *,
+        interceptors: Sequence[Any] = (),
+        shared: bool = False,
+        tell: Callable[[str], None] = lambda outcome: None,
+    ) -> None:
         self.limits = limits
         self.handlers: dict[bytes, Any] = {}
         self.smaller: dict[bytes, int] = {}
@@ -53,6 +62,7 @@ class WireServer:
         self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
+        self._places = Places(limits.connections, self._connections, tell, time.monotonic)
         self._calls = 0
         self._none_left = asyncio.Event()
 
@@ -149,8 +159,15 @@ class WireServer:
     def gave_back(self) -> None:
         self._calls -= 1
 
-    def opened(self, connection: Connection) -> None:
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    def opened(self, connection: Connection) -> bool:
+        if not self._places.take():
+            return False
         self._connections.add(connection)
+        return True
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)

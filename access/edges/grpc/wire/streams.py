@@ -30,14 +30,15 @@ OURS: Final = frozenset({b"te", b"content-type"})  # headers that are the transp
 
 
 class Carrier(Protocol):
-    """What a stream needs of its connection. `window`: bytes it may still send; `room`: nothing is held up; `patience`:
-    seconds a client may take for one message."""
+    """What a stream needs of its connection. `window`: bytes it may still send; `room`: nothing is held up; `known`:
+    a credential was shown; `patience`: seconds a client may take for one message."""
 
     loop: asyncio.AbstractEventLoop
     window: int
     largest: int
     room: bool
     peer: str
+    known: bool
     patience: float
 
     def headers(self, stream: int, block: bytes, *, last: bool) -> None: ...
@@ -155,6 +156,10 @@ class Stream:
 
     def peer(self) -> str:
         return self._carrier.peer
+
+    def vouch(self) -> None:
+        """Who calls has shown a credential."""
+        self._carrier.known = True
 
     def time_remaining(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - self._carrier.loop.time())
