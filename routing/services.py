@@ -11,6 +11,7 @@ from typing import Final, cast
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_noop
 
 from adapters import registry
 from adapters.base import AdapterConfig, InvalidAdapterConfig
@@ -25,6 +26,7 @@ PURPOSE = ModelInstance.sealed_fields["sealed_key"]
 ENVIRONMENT = "environment"
 LOCAL = "local"
 LOCAL_NAME = "smollm2-135m"
+NO_MODEL: Final = gettext_noop("There is no model %(name)s that you may use.")
 MAX_RULES: Final = 200  # of one tenant
 
 
@@ -192,7 +194,7 @@ def check_names(rule: RoutingRule, usable: Collection[str], kept: Collection[str
     for field, names in (("model", [rule.model]), ("fallbacks", rule.fallbacks)):
         for name in names:
             if name not in kept and not is_usable(name, usable):
-                raise ValidationError({field: f"There is no model {name!r} that you may use."})
+                raise ValidationError({field: ValidationError(NO_MODEL, params={"name": repr(name)})})
 
 
 def check_room(rule: RoutingRule) -> None:

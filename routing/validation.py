@@ -10,6 +10,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_noop
 
 from adapters import registry
 from adapters.base import AdapterConfig, InvalidAdapterConfig
@@ -25,15 +26,17 @@ MAX_FALLBACKS = 8
 MAX_COMPARISONS = 1000  # of all rules in use of a scope: every decision may have to make them all
 
 _NAME = re.compile(r"[\w.:/@+*-]+\Z")
+_NAMED = gettext_noop("Use 1 to %(most)d letters, digits and . : / @ + - _ (and * as a wildcard).")
+_AUTO_IS_TAKEN = gettext_noop("'auto' means that the rules decide; no model can have this name.")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
 
 
 def clean_model_name(name: object, *, field: str = "name") -> str:
     """Letters of any script, digits and `. : / @ + - _`; `*` stands for any characters; `auto` is taken."""
     if not isinstance(name, str) or not _NAME.match(name) or len(name) > MAX_NAME:
-        raise ValidationError({field: f"Use 1 to {MAX_NAME} letters, digits and . : / @ + - _ (and * as a wildcard)."})
+        raise ValidationError({field: ValidationError(_NAMED, params={"most": MAX_NAME})})
     if name == AUTO:
-        raise ValidationError({field: "'auto' means that the rules decide; no model can have this name."})
+        raise ValidationError({field: _AUTO_IS_TAKEN})
     return name
 
 

@@ -8,6 +8,7 @@ import zoneinfo
 from collections.abc import Iterable
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_noop
 
 from tenants import profile_template
 from tenants.networks import parse_network
@@ -24,14 +25,16 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and
 def clean_slug(slug: object) -> str:
     """Lower-case letters, digits and inner hyphens, at most 63: it is part of host names, object names and labels."""
     if not isinstance(slug, str) or not _SLUG.match(slug):
-        raise ValidationError({"slug": "Use 1 to 63 lower-case letters, digits and hyphens (not first or last)."})
+        raise ValidationError(
+            {"slug": gettext_noop("Use 1 to 63 lower-case letters, digits and hyphens (not first or last).")}
+        )
     return slug
 
 
 def clean_name(name: object) -> str:
     """Any script, quotes and emoji are fine; what cannot be seen or stored is not."""
     if not isinstance(name, str) or not name.strip() or _UNSEEN.search(name):
-        raise ValidationError({"name": "Give a name without control characters."})
+        raise ValidationError({"name": gettext_noop("Give a name without control characters.")})
     return name.strip()
 
 
@@ -48,7 +51,7 @@ def clean_scopes(scopes: object) -> list[str]:
 def clean_time_zone(name: object) -> str:
     """An IANA name this machine knows."""
     if str(name) not in zoneinfo.available_timezones():
-        raise ValidationError({"time_zone": "Unknown. A name such as Asia/Shanghai or UTC is needed."})
+        raise ValidationError({"time_zone": gettext_noop("Unknown. A name such as Asia/Shanghai or UTC is needed.")})
     return str(name)
 
 
@@ -56,9 +59,8 @@ def clean_network(network: object) -> str:
     try:
         return str(parse_network(str(network)))
     except ValueError:
-        raise ValidationError(
-            {"network": "Not an IPv4 or IPv6 address or network (host bits must be zero, as in 10.0.0.0/8)."}
-        ) from None
+        said = gettext_noop("Not an IPv4 or IPv6 address or network (host bits must be zero, as in 10.0.0.0/8).")
+        raise ValidationError({"network": said}) from None
 
 
 def clean_profile_template(template: str) -> str:
@@ -80,7 +82,7 @@ MAX_MODELS = 50
 def clean_line(field: str, text: str) -> str:
     """One line, perhaps empty."""
     if _UNSEEN.search(text):
-        raise ValidationError({field: "Leave out control characters."})
+        raise ValidationError({field: gettext_noop("Leave out control characters.")})
     return text.strip()
 
 
@@ -95,7 +97,7 @@ def clean_lines(field: str, text: str, most: int) -> str:
 def clean_colour(field: str, colour: str) -> str:
     colour = colour.strip().lower()
     if not _COLOUR.match(colour):
-        raise ValidationError({field: "Write a colour as #rrggbb, such as #2563eb."})
+        raise ValidationError({field: gettext_noop("Write a colour as #rrggbb, such as #2563eb.")})
     return colour
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from django import forms
@@ -12,6 +13,7 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -25,7 +27,8 @@ LONGEST_SEARCH = 200  # characters
 
 
 class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What a constraint over several fields says goes beside `blamed`, the field people would change."""
+    """What a constraint over several fields says goes beside `blamed`, the field people would change. A field that is
+    wrong by itself is not told what its row says of it, too. What rows say, in English for the API, is translated."""
 
     blamed = "name"
 
@@ -38,6 +41,19 @@ class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.is_bound and NON_FIELD_ERRORS in self.errors and self.blamed in self.fields:
             for error in self.errors.pop(NON_FIELD_ERRORS).as_data():
                 self.add_error(self.blamed, error)
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        found = error if isinstance(error, ValidationError) else ValidationError(error)
+        for each in found.error_list if not hasattr(found, "error_dict") else chain(*found.error_dict.values()):
+            if type(each.message) is str:
+                each.message = gettext(each.message)
+        super().add_error(field, found)
+
+    def _update_errors(self, errors: ValidationError) -> None:
+        if hasattr(errors, "error_dict"):
+            told = {field: of_it for field, of_it in errors.error_dict.items() if field not in self.errors}
+            errors = ValidationError(told)
+        super()._update_errors(errors)
 
 
 class FoundSelect(AutocompleteSelect):

@@ -49,7 +49,7 @@ class WordListSubscription(TenantScopedModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.list_id} of tenant {self.tenant_id}"
+        return f"{self.tenant}: {self.list}"
 
     def clean(self) -> None:
         if self.list_id is not None and self.list.tenant_id is not None:
@@ -81,7 +81,7 @@ class WordExceptions(TenantScopedModel):
         ]
 
     def __str__(self) -> str:
-        return f"exceptions of tenant {self.tenant_id}"
+        return str(self.tenant)
 
     def save(self, **options: Any) -> None:
         """Counts the version up as a list does."""

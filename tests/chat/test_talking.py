@@ -88,6 +88,28 @@ def test_an_answer_is_stopped(using, model):
     expect(using.turns).to_have_count(1)
 
 
+def test_an_edited_question_waits_while_an_answer_runs(using, model):
+    using.enter()
+    says(model, "One.")
+    using.told("First", "One.")
+    model.answers([head_of_stream(), chunk({"role": "assistant", "content": "Half an "}), HANG])
+    using.ask("Second")
+    expect(using.answer).to_contain_text("Half an")
+    first = using.turns.first
+    using.press("Edit the question", first)
+    field = first.get_by_label("Edit your question")
+    field.fill("First, better")
+    field.press("Enter")
+    expect(field).to_have_value("First, better")
+    expect(field).to_be_focused()
+    using.press("Stop")
+    expect(using.answer).to_contain_text("Stopped. This answer is not kept")
+    says(model, "Better.")
+    field.press("Enter")
+    expect(using.answer).to_contain_text("Better.", timeout=WAIT)
+    expect(using.turns).to_have_count(1)
+
+
 def test_another_answer_leaves_the_first_where_it_was(using, model):
     using.enter()
     says(model, "First answer.")

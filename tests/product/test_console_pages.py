@@ -26,6 +26,15 @@ NAMES = {  # of people, rows, features and languages, not words
     "always", "asked", "prefix", "body", "text", "queue", "database",  # settings of plugins, as files and API say them
 }  # fmt: skip
 PHONE, DESK = 390, 1280
+DARK = (
+    "/console/plugins/",
+    "/console/compliance/auditentry/",
+    "/console/tenants/tenant/",
+    "/admin/instances/",
+    "/accounts/",
+)
+READABLE = """async () => (await axe.run(document, { runOnly: ["color-contrast"] })).violations
+    .flatMap((each) => each.nodes.map((node) => node.html))"""
 INJECTED = """() => {
     const script = document.createElement("script");
     script.text = "window.stolen = 1";
@@ -95,6 +104,18 @@ def test_every_page_fits_and_can_be_used_by_everybody(
     assert len(walk.seen) >= PLACES[place], walk.seen
     assert walk.wrong == []
     assert {rule: places[:3] for rule, places in walk.axe_says.items()} == {}
+    assert complaints == []
+
+
+def test_what_is_written_can_be_read_in_the_dark(
+    quiet: Product, browser: Browser, cookie: dict[str, str], axe: str
+) -> None:
+    with opened(browser, cookie) as (page, complaints):
+        page.emulate_media(color_scheme="dark")
+        for address in DARK:
+            page.goto(quiet.url + address)
+            page.evaluate(axe)
+            assert page.evaluate(READABLE) == [], address
     assert complaints == []
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.contrib.admin.utils import display_for_value
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
@@ -34,14 +35,15 @@ GRACES = [
 
 
 class OwnKeyForm(LimitFields, ApiKeyForm):
+    class Meta(ApiKeyForm.Meta):
+        help_texts = {"expires_at": _("In the tenant's time zone; empty: never.")}
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "scopes" in self.fields:
             role = self.place.role  # type: ignore[attr-defined]
             given = [(scope, MEANING[scope]) for scope in SCOPES if roles.may_give(role, [scope])]
             self.fields["scopes"].choices = given  # type: ignore[attr-defined]
-        if "expires_at" in self.fields:
-            self.fields["expires_at"].help_text = _("In the tenant's time zone; empty: never.")
 
 
 class RotateForm(forms.Form):
@@ -91,7 +93,9 @@ class OwnKeys(TenantAdmin, ApiKeyAdmin):
     @display(description=_("Last used"))
     def used_last(self, key: ApiKey) -> Any:
         known = _note_last_use(key.tenant_id, [key])
-        return self.used(key) or (_("never") if known else _("unknown"))
+        if (used := self.used(key)) is not None:
+            return display_for_value(used, "")  # as the list writes it
+        return _("never") if known else _("unknown")
 
     @display(description=_("Limits"))
     def limits(self, key: ApiKey) -> Any:

@@ -190,12 +190,14 @@ export class TurnView {
       "form",
       {
         class: "edit",
-        onsubmit: (event) => {
+        onsubmit: async (event) => {
           event.preventDefault();
           const text = field.value.trim();
           if (!text) return;
-          close();
-          this._on.edit(this, text);
+          form.inert = true; // once is enough
+          await this._on.edit(this, text); // which takes the form away, unless it cannot be asked now
+          form.inert = false;
+          if (form.isConnected) field.focus();
         },
         onkeydown: (event) => {
           if (event.isComposing || event.keyCode === 229) return;

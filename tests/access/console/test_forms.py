@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from access.offboarding import closing
+from compliance.models import SensitiveWordList, WordExceptions, WordListSubscription
 from routing.models import RoutingRule
 from routing.services import MAX_RULES
 from tenants import services
@@ -265,3 +266,31 @@ def test_it_says_when_a_tenant_has_too_many_rules(console: Client, cast: SimpleN
     assert "at most 200 rules" in answer.content.decode()
     assert errors(console, "routing/routingrule", **fields) == {}
     assert RoutingRule.objects.for_tenant(cast.acme.pk).count() == MAX_RULES
+
+
+def test_a_field_that_is_empty_is_told_one_thing(console: Client, cast: SimpleNamespace) -> None:
+    assert errors(console, "tenants/tenant", name="", slug="initech")["name"] == ["This field is required."]
+
+
+@pytest.mark.parametrize(
+    ("screen", "fields", "field", "told"),
+    [
+        ("tenants/tenant", {"name": "Initech", "slug": "-x"}, "slug", "1 到 63"),
+        ("tenants/iprule", {"network": "300.1.1.1/8"}, "network", "IPv4"),
+        ("routing/modelinstance", {"name": "x y"}, "name", "1 到 200"),
+        ("routing/modelinstance", {"name": "auto"}, "name", "auto"),
+    ],
+)
+def test_what_rows_say_is_told_in_the_language_of_the_page(
+    console: Client, cast: SimpleNamespace, screen: str, fields: dict[str, str], field: str, told: str
+) -> None:
+    console.cookies["django_language"] = "zh-hans"
+    (said,) = errors(console, screen, **fields)[field]
+    assert told in said
+    assert re.search("[\u4e00-\u9fff]", said)
+
+
+def test_rows_are_named_by_their_tenant(cast: SimpleNamespace) -> None:
+    shared = SensitiveWordList.objects.create(tenant=None, name="Profanity", words="darn")
+    assert str(WordListSubscription(tenant=cast.acme, list=shared)) == "Acme: Profanity"
+    assert str(WordExceptions(tenant=cast.acme)) == "Acme"

@@ -158,3 +158,7 @@ def test_mails_name_the_place_and_not_what_a_request_calls_it(cast, browser, set
     for mail in mailoutbox:
         said = f"{mail.subject} {mail.body}"
         assert "evil.example" not in said and "https://gateway.example/accounts/" in said
+
+
+def test_the_page_says_once_where_a_forgotten_password_leads(client):
+    assert client.get("/accounts/login/").content.decode().count('href="/accounts/password/reset/"') == 1

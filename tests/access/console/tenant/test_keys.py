@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tenants import keys
-from tenants.models import Allowance, ApiKey
+from tenants.models import Allowance, ApiKey, Tenant
 from tests.access.console.screens import NAUGHTY
 from tests.access.console.tenant.conftest import SignIn
 
@@ -170,3 +170,16 @@ def test_keys_are_shown_without_a_journal(
     monkeypatch.setattr("compliance.usage.reader.last_used", away)
     assert alice.get("/console/tenants/apikey/").status_code == 200
     assert "unknown" in alice.get(f"/console/tenants/apikey/{cast.bob_key.pk}/change/").content.decode()
+
+
+def test_a_key_says_in_the_tenants_time_when_it_was_used_and_ends(
+    cast: SimpleNamespace, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tenant.objects.filter(pk=cast.acme.pk).update(time_zone="Asia/Shanghai")
+    used = datetime(2026, 1, 31, 20, 15, 30, 123456, UTC).timestamp()
+    monkeypatch.setattr("access.console.tenant.keys.last_use_of", lambda _, keys: dict.fromkeys(keys, used))
+    page = alice.get(f"/console/tenants/apikey/{cast.bob_key.pk}/change/").content.decode().replace("&#x27;", "'")
+    assert "2026-02-01 04:15" in page
+    assert "2026-01-31" not in page
+    assert "In the tenant's time zone; empty: never." in page
+    assert "UTC; empty" not in page
