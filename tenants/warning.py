@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from smtplib import SMTPRecipientsRefused
+from smtplib import SMTPDataError, SMTPNotSupportedError, SMTPRecipientsRefused
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 100
 WARNED: Final = (Role.OWNER, Role.ADMIN)
+# Of one address; some servers say so only once they have the mail.
+REFUSED: Final = (SMTPRecipientsRefused, SMTPDataError, SMTPNotSupportedError)
 
 
 def hand_over(send: Callable[[dict[str, Any]], None]) -> int:
@@ -159,7 +161,7 @@ def mail_each(people: Iterable[User], worded: Callable[[], tuple[str, str]], had
             subject, text = worded()
         try:
             sent += EmailMessage(" ".join(subject.split()), text, to=[user.email]).send()
-        except (SMTPRecipientsRefused, ValueError) as error:
+        except (*REFUSED, ValueError) as error:
             log.warning("the address of user %s takes no mail: %s", user.pk, type(error).__name__)
             failure = error
         else:
