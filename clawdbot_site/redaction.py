@@ -26,13 +26,16 @@ _LOOKS: Final = (
     (re.compile(r"\bwhsec_[0-9A-Za-z+/=_-]{8,}"), REDACTED),
     (re.compile(r"\bsk-[0-9A-Za-z_-]{8,}"), REDACTED),
     (  # a JWT; the header of one that carries its certificates is long, and read to its end from its first word alone
-        re.compile(
-            r"\beyJ(?:(?<![0-9A-Za-z_-]eyJ)[0-9A-Za-z_-]{6,}+|[0-9A-Za-z_-]{6,512}+)(?:\.[0-9A-Za-z_-]+){1,4}"
-        ),
+        re.compile(r"\beyJ(?:(?<![0-9A-Za-z_-]eyJ)[0-9A-Za-z_-]{6,}+|[0-9A-Za-z_-]{6,512}+)(?:\.[0-9A-Za-z_-]+){1,4}"),
         REDACTED,
     ),
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{30,}"), REDACTED),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,512}):[^\s@]{1,512}@(?:[^\s@/\"',]{0,512}@)*", re.IGNORECASE), rf"\1:{REDACTED}@"),
+    (
+        re.compile(
+            r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,512}):[^\s@]{1,512}@(?:[^\s@/\"',]{0,512}@)*", re.IGNORECASE
+        ),
+        rf"\1:{REDACTED}@",
+    ),
     (
         re.compile(
             r"((?:passw(?:or)?d|secret|api[_-]?key|token|ticket|authorization|credential)[\"']?\s*[=:]\s*[\"']?)"
