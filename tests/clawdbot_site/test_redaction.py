@@ -67,7 +67,16 @@ def test_what_is_taken_out_brings_no_cut_secret_into_sight(end):
 
 
 @pytest.mark.parametrize(
-    "text", ["a-" * 6_000, "a." * 6_000, "a" * 12_000, "a://b:" * 2_000, "a://b:" + "c@" * 5_900, "token " * 2_000, "eyJaaaaaa-" * 1_300]
+    "text",
+    [
+        "a-" * 6_000,
+        "a." * 6_000,
+        "a" * 12_000,
+        "a://b:" * 2_000,
+        "a://b:" + "c@" * 5_900,
+        "token " * 2_000,
+        "eyJaaaaaa-" * 1_300,
+    ],
 )
 def test_no_text_takes_long(text):
     began = time.process_time()
