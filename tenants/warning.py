@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from smtplib import SMTPDataError, SMTPNotSupportedError, SMTPRecipientsRefused
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 100
 WARNED: Final = (Role.OWNER, Role.ADMIN)
+MAILING: Final = 40.0  # seconds after which others are left to the next try, where it is remembered who had theirs
 # Of one address; some servers say so only once they have the mail.
 REFUSED: Final = (SMTPRecipientsRefused, SMTPDataError, SMTPNotSupportedError)
 
@@ -151,12 +153,16 @@ def mail_each(people: Iterable[User], worded: Callable[[], tuple[str, str]], had
     """A mail to each, in their language; how many. An address that is refused keeps nobody else from theirs.
 
     Raises OSError for a mail server that is away, and OSError or ValueError for addresses that were refused: where
-    nobody was reached, or where `had` remembers who was, so that it may be tried again."""
+    nobody was reached, or where `had` remembers who was, so that it may be tried again; then TimeoutError, too, where a
+    server takes long for each."""
     failure: OSError | ValueError | None = None
-    sent = 0
+    sent, began = 0, time.monotonic()
     for user in people:
         if had is not None and user.pk in had:
             continue
+        if had is not None and sent and time.monotonic() - began > MAILING:
+            failure = TimeoutError(f"the mail server takes long: {sent} mails, the others next time")
+            break
         with translation.override(user.language or settings.LANGUAGE_CODE):
             subject, text = worded()
         try:

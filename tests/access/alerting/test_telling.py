@@ -10,6 +10,7 @@ from django.core import mail
 from django.core.mail import EmailMessage
 
 from access.alerting import telling
+from tenants import warning
 from tenants.models import Alert, AlertRule, Member, Role, Tenant, User
 from tests.access.used import AT
 
@@ -68,6 +69,22 @@ def test_an_address_that_takes_no_mail_gives_nobody_else_a_second_one(
         assert "alice@example.com" in [each.to[0] for each in mail.outbox]
     alert.refresh_from_db()
     assert alert.tries == 4 and type(error).__name__ in alert.last_error
+
+
+def test_a_slow_mail_server_does_not_make_a_round_longer_than_the_lease(
+    people: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next process would take over and mail everybody again."""
+    colleague(people.acme, "second@example.com")
+    colleague(people.acme, "third@example.com")
+    monkeypatch.setattr(warning, "MAILING", -1.0)  # each mail takes too long
+    alert, teller = waiting(people.acme, by_mail=True), telling.Teller()
+    for number in (1, 2):
+        assert teller.tell_all() == 0 and len(mail.outbox) == number
+    alert.refresh_from_db()
+    assert alert.last_error.startswith("TimeoutError")
+    assert teller.tell_all() == 1
+    assert len({each.to[0] for each in mail.outbox}) == len(mail.outbox) == 3
 
 
 def test_an_alert_that_cannot_be_told_keeps_no_other_one(people: Any, monkeypatch: pytest.MonkeyPatch) -> None:
