@@ -57,12 +57,12 @@ async def _hand_over(send: Callable[[dict[str, Any]], None]) -> int:
     return number
 
 
-def send_mails(notice: Notice) -> int:
-    """One to everybody who is to know, in their language; how many. Raises OSError (SMTPException is one)."""
+def send_mails(notice: Notice, had: set[int] | None = None) -> int:
+    """One to everybody who is to know, in their language, but who `had` it; how many. Raises as `mail_each`."""
     tenant = _tenant(notice)
     if notice.tenant_id is not None and tenant is None:
         return 0
-    return mail_each(people_to_warn(tenant), lambda: wording(notice, tenant))
+    return mail_each(people_to_warn(tenant), lambda: wording(notice, tenant), had)
 
 
 def call_webhook(notice: Notice) -> bool:
