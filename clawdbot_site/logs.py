@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -77,7 +78,7 @@ class _Formatter(logging.Formatter):
         """What a record was given is made harmless before it becomes a text."""
         record = logging.makeLogRecord(record.__dict__)
         args = record.args
-        if isinstance(args, dict):
+        if isinstance(args, Mapping):
             record.args = {
                 name: "…" if name in _OF_TASKS and record.name.startswith("celery") else redaction.harmless(value)
                 for name, value in args.items()
@@ -96,9 +97,9 @@ class _Formatter(logging.Formatter):
             return [self._clean(each) for each in value]
         if isinstance(value, dict):
             return {self._redact(str(name)): self._clean(each) for name, each in value.items()}
-        if value is None or isinstance(value, int | float):
+        if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             return value
-        return self._redact(_shown(value))
+        return self._redact(redaction.text_of(value))
 
 
 def _spare(record: logging.LogRecord) -> None:
@@ -127,9 +128,13 @@ def _about(record: logging.LogRecord) -> Event:
     context = CONTEXT.get()
     if context is not None:
         found.update((name, value) for name in _OF_THE_CONTEXT if (value := getattr(context, name)))
-    found.update(getattr(record, "fields", {}))
-    error = record.exc_info[1] if record.exc_info else None
-    if error is not None:
+    fields = getattr(record, "fields", None)
+    if isinstance(fields, dict):
+        found.update(fields)
+    error: Any = record.exc_info  # of a record that no logger made the exception itself, or True
+    if isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, BaseException):
         found["exception"] = described(error)
     return found
 
@@ -139,7 +144,7 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception as error:  # noqa: BLE001 - border: whoever logs may have written anything
-        return f"{record.msg} (its arguments do not fit: {type(error).__name__})"
+        return f"{redaction.text_of(record.msg)} (its arguments do not fit: {type(error).__name__})"
 
 
 def _timestamp(seconds: float) -> str:
@@ -147,15 +152,16 @@ def _timestamp(seconds: float) -> str:
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 
 
-def described(error: BaseException) -> list[dict[str, Any]]:
+def described(error: BaseException, seen: set[int] | None = None) -> list[dict[str, Any]]:
+    """Each once: who raises the only one of a group anew makes the group what it came of."""
     found: list[dict[str, Any]] = []
-    seen: set[int] = set()
+    seen = set() if seen is None else seen
     next_one: BaseException | None = error
     while next_one is not None and id(next_one) not in seen and len(found) < MOST_CAUSES:
         seen.add(id(next_one))
         found.append({"error": redaction.told(next_one), "frames": _frames(next_one.__traceback__)})
         if isinstance(next_one, BaseExceptionGroup):
-            found += [each for inner in next_one.exceptions[:MOST_CAUSES] for each in described(inner)]
+            found += [each for inner in next_one.exceptions[:MOST_CAUSES] for each in described(inner, seen)]
         cause = next_one.__cause__
         next_one = cause if cause is not None or next_one.__suppress_context__ else next_one.__context__
     return found
@@ -181,13 +187,6 @@ def _short(file: str) -> str:
 
 def _json(event: Event) -> str:
     return json.dumps(event)
-
-
-def _shown(value: Any) -> str:
-    try:
-        return str(value)
-    except Exception as error:  # noqa: BLE001 - border: the value's own method
-        return f"({type(error).__name__})"
 
 
 def _text(event: Event) -> str:

@@ -25,9 +25,17 @@ _LOOKS: Final = (
     (re.compile(r"\b(?:cb|cv)_[0-9A-Za-z][0-9A-Za-z._-]{11,}"), REDACTED),
     (re.compile(r"\bwhsec_[0-9A-Za-z+/=_-]{8,}"), REDACTED),
     (re.compile(r"\bsk-[0-9A-Za-z_-]{8,}"), REDACTED),
-    (re.compile(r"\beyJ[0-9A-Za-z_-]{6,512}+(?:\.[0-9A-Za-z_-]+){1,4}"), REDACTED),  # a JWT
+    (  # a JWT; the header of one that carries its certificates is long, and read to its end from its first word alone
+        re.compile(r"\beyJ(?:(?<![0-9A-Za-z_-]eyJ)[0-9A-Za-z_-]{6,}+|[0-9A-Za-z_-]{6,512}+)(?:\.[0-9A-Za-z_-]+){1,4}"),
+        REDACTED,
+    ),
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{30,}"), REDACTED),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,512}):[^\s@]{1,512}@", re.IGNORECASE), rf"\1:{REDACTED}@"),
+    (
+        re.compile(
+            r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,512}):[^\s@]{1,512}@(?:[^\s@/\"',]{0,512}@)*", re.IGNORECASE
+        ),
+        rf"\1:{REDACTED}@",
+    ),
     (
         re.compile(
             r"((?:passw(?:or)?d|secret|api[_-]?key|token|ticket|authorization|credential)[\"']?\s*[=:]\s*[\"']?)"
@@ -57,12 +65,17 @@ def redactor(secrets: Iterable[str] = ()) -> Redact:
     values = re.compile("|".join(map(re.escape, known))) if known else None
 
     def redact(text: str) -> str:
-        whole, text = len(text) <= LONGEST, text[: LONGEST + SPARE]
+        size = len(text)
+        text = text[: LONGEST + SPARE]
         if values is not None:
             text = values.sub(REDACTED, text)
         for look, instead in _LOOKS:
             text = look.sub(instead, text)
-        return text if whole else f"{text[:LONGEST]}…"
+        if size <= LONGEST:
+            return text
+        # What was taken out may have brought the end of a text that was cut here, and half a secret there, into sight.
+        seen = LONGEST if size <= LONGEST + SPARE else min(LONGEST, max(0, len(text) - SPARE))
+        return f"{text[:seen]}…"
 
     return redact
 
@@ -79,8 +92,16 @@ def told(error: BaseException) -> str:
         return f"{kind.__name__} [{error.code}]"
     if isinstance(error, UnicodeError) or not _is_telling(kind):
         return f"{kind.__name__}: {WITHHELD}" if error.args else kind.__name__
-    said = str(error).strip().partition("\n")[0]
+    said = text_of(error).strip().partition("\n")[0]
     return f"{kind.__name__}: {said}" if said else kind.__name__
+
+
+def text_of(value: Any) -> str:
+    """What its own method says of it, if it does."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - border: whoever logs may have written anything
+        return f"({type(error).__name__})"
 
 
 def _is_telling(kind: type[BaseException]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -27,10 +29,23 @@ def _spread(notice: dict[str, Any]) -> None:
         warn_by_webhook.delay(notice)
 
 
-@shared_task(autoretry_for=(OSError,), **AGAIN)  # type: ignore[untyped-decorator]
-def warn_by_mail(notice: dict[str, Any]) -> int:
-    """How many mails were sent."""
-    return warning.send_mails(msgspec.convert(notice, Notice))
+@shared_task(bind=True, autoretry_for=(OSError,), **AGAIN)  # type: ignore[untyped-decorator]
+def warn_by_mail(self: Any, notice: dict[str, Any], had: Sequence[int] = ()) -> int:
+    """How many mails were sent. `had`: users who had one when it was tried before."""
+    with remembered(self, had) as reached:
+        return warning.send_mails(msgspec.convert(notice, Notice), reached)
+
+
+@contextmanager
+def remembered(task: Any, had: Sequence[int]) -> Iterator[set[int]]:
+    """Users who have had a mail: where it is tried again, the task is given them as `had`, and mails them no second
+    one."""
+    reached = set(had)
+    try:
+        yield reached
+    finally:
+        if task.request.kwargs is not None:  # None: called as a function
+            task.request.kwargs = {**task.request.kwargs, "had": sorted(reached)}
 
 
 @shared_task(autoretry_for=(OSError,), **AGAIN)  # type: ignore[untyped-decorator]

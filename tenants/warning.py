@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from smtplib import SMTPRecipientsRefused
+from smtplib import SMTPDataError, SMTPNotSupportedError, SMTPRecipientsRefused
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 100
 WARNED: Final = (Role.OWNER, Role.ADMIN)
+MAILING: Final = 40.0  # seconds after which others are left to the next try, where it is remembered who had theirs
+# Of one address; some servers say so only once they have the mail.
+REFUSED: Final = (SMTPRecipientsRefused, SMTPDataError, SMTPNotSupportedError)
 
 
 def hand_over(send: Callable[[dict[str, Any]], None]) -> int:
@@ -53,12 +57,12 @@ async def _hand_over(send: Callable[[dict[str, Any]], None]) -> int:
     return number
 
 
-def send_mails(notice: Notice) -> int:
-    """One to everybody who is to know, in their language; how many. Raises OSError (SMTPException is one)."""
+def send_mails(notice: Notice, had: set[int] | None = None) -> int:
+    """One to everybody who is to know, in their language, but who `had` it; how many. Raises as `mail_each`."""
     tenant = _tenant(notice)
     if notice.tenant_id is not None and tenant is None:
         return 0
-    return mail_each(people_to_warn(tenant), lambda: wording(notice, tenant))
+    return mail_each(people_to_warn(tenant), lambda: wording(notice, tenant), had)
 
 
 def call_webhook(notice: Notice) -> bool:
@@ -149,17 +153,21 @@ def mail_each(people: Iterable[User], worded: Callable[[], tuple[str, str]], had
     """A mail to each, in their language; how many. An address that is refused keeps nobody else from theirs.
 
     Raises OSError for a mail server that is away, and OSError or ValueError for addresses that were refused: where
-    nobody was reached, or where `had` remembers who was, so that it may be tried again."""
+    nobody was reached, or where `had` remembers who was, so that it may be tried again; then TimeoutError, too, where a
+    server takes long for each."""
     failure: OSError | ValueError | None = None
-    sent = 0
+    sent, began = 0, time.monotonic()
     for user in people:
         if had is not None and user.pk in had:
             continue
+        if had is not None and sent and time.monotonic() - began > MAILING:
+            failure = TimeoutError(f"the mail server takes long: {sent} mails, the others next time")
+            break
         with translation.override(user.language or settings.LANGUAGE_CODE):
             subject, text = worded()
         try:
             sent += EmailMessage(" ".join(subject.split()), text, to=[user.email]).send()
-        except (SMTPRecipientsRefused, ValueError) as error:
+        except (*REFUSED, ValueError) as error:
             log.warning("the address of user %s takes no mail: %s", user.pk, type(error).__name__)
             failure = error
         else:

@@ -116,6 +116,8 @@ async def _serve(
 def _connections() -> int:
     """So many as are asked for, while half of the files this process may open are left for its calls to models."""
     wanted, most = settings.GRPC_CONNECTIONS, files.raise_limit() // 2
+    if most < 0:  # as many files as it likes
+        return wanted
     if wanted > most:
         log.warning("GRPC_CONNECTIONS=%s is %s: only %s files may be open (ulimit -n)", wanted, most, 2 * most)
     return min(wanted, most)

@@ -8,8 +8,8 @@ from plugins.models import Webhook
 from tenants.warning import mail_each, people_to_warn
 
 
-def tell_switched_off(tenant_id: int, webhook_id: int) -> int:
-    """How many mails were sent; none if it is on again. Raises OSError (SMTPException is one)."""
+def tell_switched_off(tenant_id: int, webhook_id: int, had: set[int] | None = None) -> int:
+    """How many mails were sent, none to those who `had` theirs and none if it is on again. Raises as `mail_each`."""
     webhook = (
         Webhook.objects.for_tenant(tenant_id).filter(pk=webhook_id, enabled=False).select_related("tenant").first()
     )
@@ -25,4 +25,4 @@ def tell_switched_off(tenant_id: int, webhook_id: int) -> int:
         )
         return subject, f"{subject}.\n\n{text % facts}\n"
 
-    return mail_each(people_to_warn(webhook.tenant), worded)
+    return mail_each(people_to_warn(webhook.tenant), worded, had)

@@ -7,6 +7,7 @@ import logging.config
 import sys
 import threading
 import warnings
+from types import MappingProxyType
 
 import pytest
 
@@ -257,6 +258,40 @@ def test_a_line_whose_arguments_do_not_fit_is_a_line_all_the_same(both, said):
     both.handle(logging.makeLogRecord({"name": "access", "msg": said[0], "args": (said[1],), "fields": fields}))
     (line,) = both.lines
     assert len(line.splitlines()) == 1 and "do not fit" in line and SECRET not in line and SAID not in line
+
+
+def test_a_message_that_cannot_be_said_is_a_line_all_the_same(both):
+    both.handle(logging.makeLogRecord({"name": "access", "msg": Unspeakable(), "args": ()}))
+    (line,) = both.lines
+    assert "(ValueError)" in line and SAID not in line
+
+
+@pytest.mark.parametrize("form", ["error", "true", "group"])
+def test_odd_records_are_lines(both, form):
+    class Mute(OSError):
+        def __str__(self):
+            raise ValueError(SAID)
+
+    found = Mute()
+    try:
+        try:
+            raise ExceptionGroup("one", [found])
+        except ExceptionGroup as group:
+            raise group.exceptions[0]  # noqa: B904  # so that each is what the other came of
+    except Mute as error:
+        info = {"error": error, "true": True, "group": (Mute, error, error.__traceback__)}[form]
+    about = {"name": "access", "msg": "%(a)s", "args": MappingProxyType({"a": 1}), "exc_info": info, "fields": ["x"]}
+    both.handle(logging.makeLogRecord(about))
+    (line,) = both.lines
+    assert "do not fit" not in line and SAID not in line
+    assert line.count("Mute") == line.count("ExceptionGroup") == (0 if form == "true" else 1)
+
+
+def test_what_is_no_number_of_jsons_is_a_text(kept):
+    about = {"name": "access", "msg": "x", "args": (), "fields": {"a": float("nan"), "b": float("inf"), "c": 1.5}}
+    kept.handle(logging.makeLogRecord(about))
+    said = json.loads(kept.lines[0], parse_constant=lambda name: pytest.fail(name))
+    assert (said["a"], said["b"], said["c"]) == ("nan", "inf", 1.5)
 
 
 def test_what_python_would_write_by_itself_is_a_line(kept, monkeypatch):

@@ -8,7 +8,7 @@ from django.db import IntegrityError, OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawdbot_site.redaction import LONGEST, REDACTED, harmless, one_line, redactor, told
+from clawdbot_site.redaction import LONGEST, REDACTED, SPARE, harmless, one_line, redactor, told
 from engine.errors import UpstreamRejected
 from tests.cast import ALICE
 
@@ -26,6 +26,8 @@ SAID = "my diagnosis is"
         ("token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl is old", "c2lnbmF0dXJl"),
         ("redis://:hunter2@cache:6379/0", "hunter2"),
         ("postgresql://app:p%40ss/w:rd@db/x", "p%40ss/w:rd"),
+        ("redis://app:f1rst@sec@nd@cache:6379/0", "sec"),
+        (f"eyJ{'x5c' * 700}.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8"),
         ("AKIAIOSFODNN7EXAMPLE signed", "AKIAIOSFODNN7EXAMPLE"),
         ("GET /ws/chat?ticket=abcdef123456&x=1", "abcdef123456"),
@@ -56,8 +58,25 @@ def test_a_secret_at_the_cut_is_taken_out_whole():
     assert "half of" not in redactor(["half of a secret"])("x" * (LONGEST - 7) + "half of a secret")
 
 
+@pytest.mark.parametrize("end", ["half of a secret", "half of", "Bearer abcdef"])
+def test_what_is_taken_out_brings_no_cut_secret_into_sight(end):
+    text = f"Bearer {'a' * 6_000} "
+    text += "." * (LONGEST + SPARE - len(end) - len(text)) + end
+    cleaned = redactor(["half of a secret"])(text + "-and-more" * 100)
+    assert "half" not in cleaned and "abc" not in cleaned and len(cleaned) < LONGEST
+
+
 @pytest.mark.parametrize(
-    "text", ["a-" * 6_000, "a." * 6_000, "a" * 12_000, "a://b:" * 2_000, "token " * 2_000, "eyJaaaaaa-" * 1_300]
+    "text",
+    [
+        "a-" * 6_000,
+        "a." * 6_000,
+        "a" * 12_000,
+        "a://b:" * 2_000,
+        "a://b:" + "c@" * 5_900,
+        "token " * 2_000,
+        "eyJaaaaaa-" * 1_300,
+    ],
 )
 def test_no_text_takes_long(text):
     began = time.process_time()

@@ -101,8 +101,8 @@ async function refused() {
 /** Of a turn that does not end by itself. */
 async function deadline() {
   const client = open(), begun = Date.now();
-  const [, whole] = await chat(client, undefined, { deadline: Date.now() + 500 });
-  const stream = await heard(client.StreamChat({ message: "Hi" }, credentials(), { deadline: Date.now() + 500 }));
+  const [, whole] = await chat(client, undefined, { deadline: Date.now() + 1500 });
+  const stream = await heard(client.StreamChat({ message: "Hi" }, credentials(), { deadline: Date.now() + 1500 }));
   return { codes: [told(whole)[0], told(stream.error)[0]], said: kinds(stream.said), seconds: (Date.now() - begun) / 1000 };
 }
 
@@ -113,7 +113,7 @@ async function cancelled() {
   const { said, error } = await heard(call, (event) => event.kind === "delta" && call.cancel());
   const waiting = client.Chat({ message: "Hi" }, credentials(), () => {});
   const left = new Promise((resolve) => waiting.on("status", (status) => resolve(grpc.status[status.code])));
-  await pause(0.3);
+  await pause(1);
   waiting.cancel();
   const [, after] = await chat(client, { message: "Hi", temperature: 9 });
   return { codes: [told(error)[0], await left], said: kinds(said), after: told(after)[1] };

@@ -71,7 +71,7 @@ async def test_a_deadline_ends_the_turn() -> None:
     model = ScriptedModel(["Hel", asyncio.Event()])
     said = await played(build(model), "deadline")
     assert said["codes"] == ["DEADLINE_EXCEEDED"] * 2 and said["said"] == ["start", "delta"]
-    assert len(model.calls) == model.closed == 2 and said["seconds"] >= 1.0
+    assert len(model.calls) == model.closed == 2 and said["seconds"] >= 3.0
 
 
 @both

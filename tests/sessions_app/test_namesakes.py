@@ -111,6 +111,7 @@ async def test_what_never_answers_is_away(monkeypatch):
     with pytest.raises(StoreUnavailable):
         await namesakes.seen(1, "a")
     journal.gate.set()
+    monkeypatch.undo()
     assert await namesakes.seen(1, "a") is True
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from smtplib import SMTPServerDisconnected
 
 import msgspec
 import pytest
 from django.core import mail
+from django.core.mail import EmailMessage
 
 from engine.snapshots import Cell
 from tenants import tasks, warning, webhooks
@@ -50,6 +52,24 @@ def test_an_address_that_is_refused_keeps_nobody_from_theirs(acme):
     User.objects.filter(username="alice").update(email="no other\n")
     with pytest.raises(ValueError):
         warning.send_mails(notice(acme))
+
+
+def test_a_mail_server_that_goes_away_in_between_has_nobody_mailed_again(acme, monkeypatch):
+    """Each try reaches one and loses the next."""
+    add_member(tenant=acme, user=User.objects.create_user("finn", email="finn@acme.example"), role=Role.ADMIN)
+    send, tries = EmailMessage.send, []
+
+    def sent(message, *given, **named):
+        tries.append(message.to[0])
+        if len(tries) % 2 == 0:
+            raise SMTPServerDisconnected
+        return send(message, *given, **named)
+
+    monkeypatch.setattr(EmailMessage, "send", sent)
+    tasks.warn_by_mail.apply(args=[msgspec.to_builtins(notice(acme))])
+    reached = [each.to[0] for each in mail.outbox]
+    assert len(reached) >= 2 and sorted(set(reached)) == sorted(reached)
+    assert sorted(reached) == sorted(set(tries))
 
 
 def test_it_says_whose_budget_it_is(acme):

@@ -98,6 +98,7 @@ class Line(asyncio.Protocol):
         self._began = self._heard = self._noise_at = self._called = self.loop.time()
         self._pinged = False
         self.known = False  # a credential was shown
+        self._cut_soon = False  # unless one is
         self.leaving = self._left = False  # it was told that no call is taken; and none is
         self._age = owner.limits.age * random.uniform(0.9, 1.1)  # noqa: S311  # so that not all come again at once
         self._watch: asyncio.TimerHandle | None = None
@@ -110,6 +111,7 @@ class Line(asyncio.Protocol):
         if not self._owner.opened(self):
             self.transport.abort()
             return
+        self._began = self._heard = self._called = self.loop.time()  # of TLS the handshake does not count
         self.peer = peer_named(transport.get_extra_info("peername"))
         said = ((3, self._owner.limits.streams), (4, WINDOW), (5, FRAME), (6, BLOCK))
         self._send(SETTINGS, 0, 0, settings(said))
@@ -233,6 +235,11 @@ class Line(asyncio.Protocol):
             self._end_if_idle()
 
     @property
+    def going(self) -> bool:
+        """As `silent_since`. One that left by its age may have calls that go on for long."""
+        return self.leaving and not self._streams if self.known else self._cut_soon
+
+    @property
     def silent_since(self) -> float | None:
         """As `access.edges.grpc.wire.places` asks for it: of who is not known nothing counts that they do."""
         if not self.known:
@@ -242,6 +249,7 @@ class Line(asyncio.Protocol):
     def make_way(self) -> None:
         """Leaves, and waits for no calls of nobody's, as watching the health is."""
         self.leave()
+        self._cut_soon = True
         self.loop.call_later(2 * ROUND, self._cut)
 
     def _cut(self) -> None:

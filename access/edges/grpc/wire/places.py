@@ -26,12 +26,13 @@ SAY_EVERY: Final = 60.0  # seconds between two lines that say that places run sh
 
 
 class Held(Protocol):
-    """A connection. `known`: a credential was shown on it; `silent_since`: when it came, or its last call ended;
-    None: it is busy, or going already."""
+    """A connection. `known`: a credential was shown on it; `going`: its place is free soon, whatever its client does;
+    `silent_since`: when it came, or its last call ended; None: it is busy."""
 
     known: bool
-    leaving: bool
 
+    @property
+    def going(self) -> bool: ...
     @property
     def silent_since(self) -> float | None: ...
 
@@ -71,7 +72,7 @@ class Places:
         if now - self._looked < LOOK_EVERY:
             return
         self._looked = now
-        staying = [each for each in self._held if not each.leaving]
+        staying = [each for each in self._held if not each.going]
         missing = len(staying) + 1 - self._enough
         if missing <= 0:
             return
