@@ -12,8 +12,10 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from access import chat_pages, errors
 from access.console.platform import platform_site
 from access.console.tenant.screens import tenant_site
+from access.favicon import favicon
 from access.management import tokens
 from access.people import urls as people
+from access.people.account_page import front_door
 from engine.errors import EngineError, Forbidden, InvalidRequest, NotFound
 
 
@@ -40,7 +42,9 @@ def internal_error(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
-    re_path(r"^(?:admin)?$", RedirectView.as_view(url="/admin/")),
+    path("", front_door),
+    path("favicon.ico", favicon),
+    re_path(r"^admin$", RedirectView.as_view(url="/admin/")),
     path("admin/", platform_site().urls),
     re_path(r"^console$", RedirectView.as_view(url="/console/")),
     path("console/", tenant_site().urls),

@@ -46,7 +46,8 @@ class DataSourceForm(PlatformForm):
         help_texts = {
             "tables": _(
                 'What may be read: [{"name": "orders", "schema": "", "description": "…", "columns": [{"name": "id", '
-                '"type": "integer", "description": "…"}]}]. The button above reads it from the database.'
+                '"type": "integer", "description": "…"}]}]. '
+                "Once it is saved, “Read tables” above fills it in from the database."
             ),
             "description": _("What is in it, for the model."),
         }

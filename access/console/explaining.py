@@ -146,9 +146,17 @@ def _operator(request: HttpRequest, tenant: Tenant) -> Principal:
     return Principal(tenant_id=tenant.pk, tenant=tenant.slug, kind="system", subject=name, user=name, role="operator")
 
 
+def _in_words(value: Any) -> Any:
+    """A feature's value as people write it."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
+
+
 def _shown(decision: Json) -> dict[str, Any]:
-    features = [[name, value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)]
-                for name, value in decision["features"].items()]  # fmt: skip
+    features = [[name, _in_words(value)] for name, value in decision["features"].items()]
     return {
         "reasons": decisions.reasons(decision),
         "passed_over": decisions.passed_over(decision.get("passed_over")),

@@ -6,9 +6,10 @@ from functools import wraps
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.utils import translation
+from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
@@ -25,6 +26,17 @@ class ConsoleSite(UnfoldAdminSite):
         """A page in the site's frame."""
         request.current_app = self.name  # addresses in templates are of this console
         return TemplateResponse(request, template, {**self.each_context(request), **context}, status=status)
+
+    def found(self, request: HttpRequest, view: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The view's answer. Where there is nothing, a person's browser gets a page, the same whether a row is missing
+        or somebody else's; whoever else asks gets the one error shape."""
+        try:
+            response: HttpResponseBase = view(request, *args, **kwargs)
+        except Http404:
+            if not wants_page(request):
+                raise
+            return self.page(request, "console/not_found.html", {"title": _("There is nothing here")}, status=404)
+        return response
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         wanted = request.GET.get("s", "").strip().lower()
@@ -45,6 +57,11 @@ class ConsoleSite(UnfoldAdminSite):
         context = {"page_obj": results.paginator, "results": results, "page_counter": 0, "execution_time": 0}
         headers = {"HX-Trigger": "search"}
         return TemplateResponse(request, "unfold/helpers/search_results.html", context, headers=headers)
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """Whether a browser shows the answer as a page of its own: scripts, such as those of dialogs, ask otherwise."""
+    return "text/html" in request.headers.get("Accept", "") and "HX-Request" not in request.headers
 
 
 def in_their_words(request: HttpRequest) -> translation.override:

@@ -30,6 +30,10 @@ class JsonField(forms.JSONField):
             ) from None
         return JSONString(value) if isinstance(value, str) else value
 
+    def prepare_value(self, value: Any) -> Any:
+        """Nothing is an empty field, not `null`."""
+        return super().prepare_value(value) if value is not None else ""
+
     def bound_data(self, data: Any, initial: Any) -> Any:
         if self.disabled or data is None:
             return super().bound_data(data, initial)

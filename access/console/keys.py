@@ -10,10 +10,11 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from access.console.dialogs import action
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm
 from tenants import services
 from tenants.models import ApiKey

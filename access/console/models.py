@@ -12,10 +12,11 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
 from access.console import places
+from access.console.dialogs import action
 from access.console.lines import LinesField
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, PlatformFormSet, everywhere
 from access.console.trial import TrialForm, ask, operator

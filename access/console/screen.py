@@ -24,6 +24,8 @@ from access.translating import label_fields
 
 LONGEST = 19  # digits of a row's number
 LONGEST_SEARCH = 200  # characters
+# Of a constraint that says nothing of its own: Django's message names columns.
+TAKEN = _("There is one like this already: change that one, or choose something else.")
 
 
 class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -40,7 +42,7 @@ class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
         super().full_clean()
         if self.is_bound and NON_FIELD_ERRORS in self.errors and self.blamed in self.fields:
             for error in self.errors.pop(NON_FIELD_ERRORS).as_data():
-                self.add_error(self.blamed, error)
+                self.add_error(self.blamed, TAKEN if error.code == "unique_together" else error)
 
     def add_error(self, field: str | None, error: Any) -> None:
         found = error if isinstance(error, ValidationError) else ValidationError(error)

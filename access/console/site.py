@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext_lazy as _
@@ -30,7 +31,11 @@ class PlatformSite(SharedSignIn, ConsoleSite):
         return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        return super().admin_view(spoken(view), cacheable)
+        @wraps(view)
+        def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            return self.found(request, view, *args, **kwargs)
+
+        return super().admin_view(spoken(shown), cacheable)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         return [

@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Exists, OuterRef, Value
+from django.db.models import Exists, OuterRef, Subquery, Value
 from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
@@ -18,6 +18,7 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from access.console.dialogs import action as dialog_action
 from access.console.scoped import BY_TENANT, PlatformAdmin, PlatformForm, ReadOnlyAdmin
 from access.console.texts import short_address
 from plugins.models import HeldEvent, SinkState, Webhook
@@ -180,7 +181,7 @@ class SinkStateAdmin(ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [
-            "sink",
+            "whose",
             "owner",
             "delivered",
             "lag",
@@ -192,6 +193,10 @@ class SinkStateAdmin(ReadOnlyAdmin):
             "sent",
             "seen",
         ]
+
+    @display(description=_("Sink"))
+    def whose(self, state: SinkState) -> str:
+        return str(state)  # a webhook's name, not its number
 
     @display(description=_("State"), label={"works": "success", "failing": "danger"})
     def standing(self, state: SinkState) -> tuple[str, Any]:
@@ -213,7 +218,7 @@ class SinkStateAdmin(ReadOnlyAdmin):
     def seen(self, state: SinkState) -> str:
         return _moment(state.seen_at or None)
 
-    @action(
+    @dialog_action(
         description=_("Go on from now"),
         icon="skip_next",
         permissions=["press"],
@@ -233,15 +238,25 @@ class SinkStateAdmin(ReadOnlyAdmin):
 class HeldEventAdmin(ReadOnlyAdmin):
     """What was refused: it waits for another try, or was given up."""
 
-    list_display = ["type", "owner", "sink", "subject", "standing", "attempts", "tried_again", "last_error"]
+    list_display = ["type", "owner", "whose", "subject", "standing", "attempts", "tried_again", "last_error"]
     list_filter = ["state", "type", BY_TENANT]
     list_select_related = ["tenant"]
     search_fields = ["event", "subject", "sink"]
     actions = ["send_chosen", "forget_chosen"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["type", "owner", "sink", "event", "subject", "partition", "state", "attempts", "first", "tried_again",
+        return ["type", "owner", "whose", "event", "subject", "partition", "state", "attempts", "first", "tried_again",
                 "last_error"]  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        states = SinkState.objects.filter(tenant_id=OuterRef("tenant_id"), sink=OuterRef("sink"))
+        rows: models.QuerySet[Any] = super().get_queryset(request).annotate(label=Subquery(states.values("label")[:1]))
+        return rows
+
+    @display(description=_("Sink"), ordering="sink")
+    def whose(self, held: HeldEvent) -> str:
+        """A webhook's name, not its number."""
+        return getattr(held, "label", None) or held.sink
 
     @display(description=_("State"), label={"waiting": "warning", "dead": "danger"})
     def standing(self, held: HeldEvent) -> tuple[str, Any]:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
+from access.console.dialogs import action as dialog_action
 from access.console.scoped import BY_TENANT, PlatformAdmin
 from access.console.screen import LONGEST
 from access.console.word_bench import bench_view
@@ -71,7 +72,7 @@ class WordListAdmin(PlatformAdmin):
 
     # Of one list --------------------------------------------------------------------------------------------------
 
-    @action(
+    @dialog_action(
         description=_("Next stage"),
         icon="moving",
         permissions=["press"],

@@ -9,10 +9,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
 
 from access.offboarding import closing
-from access.people.places import memberships
+from access.people.places import first_page, memberships
 from tenants import roles
 from tenants.models import Member, Role, User
 
@@ -43,6 +44,19 @@ def take_back(request: HttpRequest) -> HttpResponse:
         else:
             messages.warning(request, _("%(tenant)s stays, but it is suspended.") % {"tenant": tenant.name})
     return HttpResponseRedirect(reverse("account"))
+
+
+@never_cache
+@require_safe
+def front_door(request: HttpRequest) -> HttpResponse:
+    """`/`: everybody goes where they may work: a console, the chat where that is all, else their own page."""
+    user = request.user
+    if not isinstance(user, User):
+        return HttpResponseRedirect(reverse("account_login"))
+    wanted = first_page(request)
+    if wanted == reverse("account") and [standing(each) for each in memberships(user)].count("chat") == 1:
+        wanted = reverse("chat")
+    return HttpResponseRedirect(wanted)
 
 
 def closed_door(request: HttpRequest) -> HttpResponse:

@@ -106,3 +106,21 @@ def test_the_answer_before_a_stopped_one_is_not_lost(using, model):
     using.press("Show what came after")
     expect(using.answer).to_contain_text("The first answer.", timeout=WAIT)
     expect(using.turns).to_have_count(1)
+
+
+def test_nothing_else_can_be_asked_for_while_an_answer_comes(using, model):
+    using.enter()
+    says(model, "The first answer.")
+    using.told("A question", "The first answer.")
+    again = using.page.get_by_role("button", name="Another answer", exact=True)
+    edit = using.page.get_by_role("button", name="Edit the question", exact=True)
+    expect(again).to_be_enabled()
+    model.answers([head_of_stream(), chunk({"role": "assistant", "content": "Half"}), HANG])
+    using.ask("Another question")
+    expect(using.answer).to_contain_text("Half", timeout=WAIT)
+    expect(again).to_be_disabled()
+    expect(edit).to_be_disabled()
+    using.press("Stop")
+    expect(using.answer).to_contain_text("Stopped", timeout=WAIT)
+    expect(again).to_be_enabled()
+    expect(edit.first).to_be_enabled()

@@ -11,9 +11,10 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 
+from access.console.dialogs import action
 from access.console.people import MemberAdmin, MemberForm
 from access.console.screen import ConsoleForm
 from access.console.tenant.scoped import TenantAdmin, here
@@ -128,7 +129,12 @@ class InvitationForm(ConsoleForm):
     class Meta:
         model = Invitation
         fields = ["email", "role"]
-        help_texts = {"role": _("What each role may do: docs/roles.md.")}
+        help_texts = {
+            "role": _(
+                "Owners and admins run the tenant; developers set up keys, models, rules, plugins and the chat; "
+                "auditors read everything and export it; members chat."
+            )
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -136,7 +136,7 @@ class TenantSite(SharedSignIn, ConsoleSite):
             asked = next((each for each in memberships(request) if str(each.tenant_id) == opened_for), None)
             context = {"title": _("Nothing was saved"), "asked": asked.tenant if asked is not None else None}
             return self.page(request, "tenant/other_tenant.html", context, status=409)
-        return view(request, *args, **kwargs)
+        return self.found(request, view, *args, **kwargs)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         place = place_of(request)

@@ -19,11 +19,11 @@ export class Conversation {
     this.app = app;
     this.id = id;
     this.name = "";
-    this.running = null; // the SDK's turn that is being answered
     this.element = h("ol", { class: "turns" });
     this._lines = [];
     this._tree = history([]);
     this._views = [];
+    this.running = null;
     this._on = {
       again: (view) => this._again(view),
       edit: (view, text) => this._again(view, text),
@@ -32,6 +32,16 @@ export class Conversation {
       turnTo: (view, node) => this.restore({ version: node.newest }),
       retry: (view) => this._retry(view),
     };
+  }
+
+  /** The SDK's turn that is being answered: meanwhile nothing else can be asked. */
+  get running() {
+    return this._running;
+  }
+
+  set running(turn) {
+    this._running = turn;
+    for (const view of this._views) view.busy(turn !== null);
   }
 
   get version() {
@@ -102,7 +112,9 @@ export class Conversation {
   }
 
   _view(question, elsewhere = false) {
-    return new TurnView({ question, name: this.app.name, on: this._on, grown: () => this.app.grown(), elsewhere });
+    const view = new TurnView({ question, name: this.app.name, on: this._on, grown: () => this.app.grown(), elsewhere });
+    view.busy(this.running !== null);
+    return view;
   }
 
   /** Asks a question; resolves once the answer is over, however. */

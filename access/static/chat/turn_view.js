@@ -14,6 +14,7 @@ export class TurnView {
     this.turnId = null;
     this.node = null;
     this.failure = null;
+    this._busy = false;
     this._on = on;
     this._grown = grown;
     this._toolCalls = new Map();
@@ -94,7 +95,7 @@ export class TurnView {
     this._thoughts.finish();
     if (error.code === "cancelled") this._tell("note", t("stopped"));
     else {
-      this._tell("note error", words, h("button", { type: "button", class: "button", onclick: () => this._on.retry(this) }, t("retry")));
+      this._tell("note error", words, h("button", { type: "button", class: "button", onclick: () => this._on.retry(this), ...this._asks() }, t("retry")));
     }
     this._over();
   }
@@ -104,6 +105,12 @@ export class TurnView {
     const same = this.node !== null && offers(node) !== null && offers(node) === offers(this.node);
     this.node = node;
     if (!same) this._showActions(); // else the buttons, and the focus on one of them, stay
+  }
+
+  /** Whether an answer is coming, here or below: what would ask for another one has to wait. */
+  busy(now) {
+    this._busy = now;
+    for (const button of this.element.querySelectorAll("[data-asks]")) button.disabled = now;
   }
 
   _think(piece) {
@@ -143,18 +150,23 @@ export class TurnView {
     const { node, _on: on } = this;
     const asked = node?.parent?.version !== undefined; // there is a version to ask again from
     this._askedActions.replaceChildren(
-      ...[(asked || this.failure) && iconButton("edit", t("edit"), () => this._edit())].filter(Boolean),
+      ...[(asked || this.failure) && iconButton("edit", t("edit"), () => this._edit(), this._asks())].filter(Boolean),
     );
     this._actions.replaceChildren(
       ...[
         this._switcher(),
         this.text && copyButton(t("copyAnswer"), () => this.text),
-        asked && iconButton("again", t("again"), () => on.again(this)),
+        asked && iconButton("again", t("again"), () => on.again(this), this._asks()),
         node && iconButton("branch", t("branch"), () => on.branch(this)),
         this.turnId && !this.failure && iconButton("why", t("why"), () => on.why(this)),
         this.model && h("span", { class: "by" }, this._by()),
       ].filter(Boolean),
     );
+  }
+
+  /** Of a button that asks for an answer. */
+  _asks() {
+    return { "data-asks": true, disabled: this._busy };
   }
 
   _by() {
@@ -193,7 +205,7 @@ export class TurnView {
         onsubmit: async (event) => {
           event.preventDefault();
           const text = field.value.trim();
-          if (!text) return;
+          if (!text || this._busy) return;
           form.inert = true; // once is enough
           await this._on.edit(this, text); // which takes the form away, unless it cannot be asked now
           form.inert = false;
@@ -212,7 +224,7 @@ export class TurnView {
         },
       },
       field,
-      h("div", { class: "buttons" }, h("button", { type: "button", class: "button", onclick: close }, t("cancel")), h("button", { class: "button primary" }, t("editSend"))),
+      h("div", { class: "buttons" }, h("button", { type: "button", class: "button", onclick: close }, t("cancel")), h("button", { class: "button primary", ...this._asks() }, t("editSend"))),
     );
     this._bubble.replaceWith(form);
     this._askedActions.hidden = true;
