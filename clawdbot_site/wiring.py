@@ -251,6 +251,7 @@ class Application:
         resuming = Resuming(self.generations, self.reader.turn, self.bus.tell)
         live = self._live(running, resuming, canceller, router)
         self.connections = Connections(self.authenticator)
+        self.watch_connections = self.metrics.watch_web_connections  # for a web worker's
         self.parts = parts = Parts(
             engine=self.engine,
             running=running,
