@@ -56,14 +56,14 @@ class Places:
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         *,
-        called_within: float = CALLED_WITHIN,
+        called_within: float | None = None,
         what: str,
         log: logging.Logger,
     ) -> None:
         self._called_within = called_within
         self._what = what
         self._log = log
-        self._look_every = LOOK_EVERY * max(1.0, most / LOOKED_AT)
+        self._slower = max(1.0, most / LOOKED_AT)
         self._most = most
         self._enough = most - max(1, most // SPARE)
         self._held = held
@@ -87,7 +87,7 @@ class Places:
 
     def _make_room(self) -> None:
         now = self._clock()
-        if now - self._looked < self._look_every:
+        if now - self._looked < LOOK_EVERY * self._slower:
             return
         self._looked = now
         staying = [each for each in self._held if not each.leaving]
@@ -95,7 +95,8 @@ class Places:
         if missing <= 0:
             return
         silent = [(each.known, since, each) for each in staying if (since := each.silent_since) is not None]
-        idle = [each for each in silent if now - each[1] >= (self._called_within if each[0] else SHOWN_WITHIN)]
+        within = CALLED_WITHIN if self._called_within is None else self._called_within
+        idle = [each for each in silent if now - each[1] >= (within if each[0] else SHOWN_WITHIN)]
         for _, _, each in sorted(idle, key=_order)[:missing]:
             self._tell("made_way")
             each.make_way()
