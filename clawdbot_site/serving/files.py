@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import resource
+from typing import Final
+
+FEW: Final = 4096  # connections: that there are less than were asked for is worth a warning
 
 
 def raise_limit() -> int:
@@ -22,5 +25,6 @@ def for_connections(setting: str, wanted: int, log: logging.Logger, others: int 
     limit = raise_limit()
     most = max(limit // 2, limit - others) if others is not None else limit // 2
     if wanted > most:
-        log.warning("%s=%s is %s: only %s files may be open (ulimit -n)", setting, wanted, most, limit)
+        level = logging.WARNING if most < FEW else logging.INFO
+        log.log(level, "%s=%s is %s: only %s files may be open (ulimit -n)", setting, wanted, most, limit)
     return min(wanted, most)
