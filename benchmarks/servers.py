@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.load import Target, run
@@ -59,6 +60,9 @@ class Bare:
     async def drain(self, *, replaced: bool = False) -> None: ...
 
     def retire(self) -> None: ...
+
+    def watch_connections(self, number: Callable[[], int]) -> Callable[[str], None]:
+        return lambda outcome: None
 
     def ready(self) -> bool:
         return True

@@ -170,6 +170,7 @@ PROCESSES: Final = Dashboard(
               "ops"),
         Panel("WebSocket handshakes refused, a second", [(rate("clawdbot_websockets_refused_total", "code"),
               "{{code}}")], "ops"),
+        Panel("Web connections", [("sum(clawdbot_web_connections)", "open")]),
         Panel("gRPC connections", [("sum(clawdbot_grpc_connections)", "open")]),
         Panel("Answered as before, a second", [(rate("clawdbot_idempotent_replays_total", "edge"), "{{edge}}")], "ops"),
         Panel("CPU, by process", [(CPU, "{{kind}} {{worker}}")], "percentunit", width=12, red_from=0.85,

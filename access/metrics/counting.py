@@ -49,7 +49,7 @@ class Metrics:
         self._hooks, self._hook_seconds = counts(f.HOOKS), durations(f.HOOK_SECONDS)
         self._hits, self._held, self._held_for = counts(f.HITS), durations(f.HELD), durations(f.HELD_FOR)
         self._closed, self._refused = counts(f.CLOSED), counts(f.REFUSED)
-        self._crowded = counts(f.CROWDED)
+        self._crowded, self._web_crowded = counts(f.CROWDED), counts(f.WEB_CROWDED)
         self.sockets = Gauge()
         book.watch(f.SOCKETS, lambda: {(): self.sockets.value})
         self._completed = self._lost = 0
@@ -101,6 +101,11 @@ class Metrics:
     def watch_connections(self, number: Callable[[], int]) -> None:
         """`number` gives those of gRPC that are open."""
         self.book.watch(f.CONNECTIONS, lambda: {(): number()})
+
+    def watch_web_connections(self, number: Callable[[], int]) -> Callable[[str], None]:
+        """`number` gives those of the web server that are open. What is returned counts as `crowded` does."""
+        self.book.watch(f.WEB_CONNECTIONS, lambda: {(): number()})
+        return self._web_was_crowded
 
     def watch_journal(self, waiting: Callable[[], Sequence[int]]) -> None:
         """`waiting` gives entries, bytes and bytes on the disk."""
@@ -179,6 +184,9 @@ class Metrics:
     def crowded(self, outcome: str) -> None:
         """There were too few places for connections of gRPC: one was `refused` or `made_way`."""
         self._crowded.values[(outcome,)] += 1
+
+    def _web_was_crowded(self, outcome: str) -> None:
+        self._web_crowded.values[(outcome,)] += 1
 
     def masked(self, kind: str, number: int) -> None:
         """Counts the different values of a kind that were masked for one call; from any thread."""

@@ -70,6 +70,10 @@ SESSIONS: Final = _gauge("clawdbot_sessions_live", "Sessions in the stores of al
 SOCKETS: Final = _gauge("clawdbot_websockets", "Open WebSocket connections")
 CLOSED: Final = _counter("clawdbot_websockets_closed", "WebSocket connections that ended, by why", "reason")
 REFUSED: Final = _counter("clawdbot_websockets_refused", "WebSocket handshakes that were refused", "code")
+WEB_CONNECTIONS: Final = _gauge("clawdbot_web_connections", "Open connections of the web server, WebSockets too")
+WEB_CROWDED: Final = _counter(
+    "clawdbot_web_crowded", "Web connections refused, or closed between requests, as places ran short", "outcome"
+)
 CONNECTIONS: Final = _gauge("clawdbot_grpc_connections", "Open gRPC connections")
 CROWDED: Final = _counter(
     "clawdbot_grpc_crowded", "gRPC connections refused, or ended without a call, as places ran short", "outcome"

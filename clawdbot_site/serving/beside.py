@@ -40,7 +40,7 @@ class Beside:
                 timeout_graceful_shutdown=LAST_ANSWERS,
             )
         )
-        self._server.server_state = ConnectionState(Limits())
+        self._server.server_state = ConnectionState(Limits(connections=4 * CONNECTIONS))
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -90,7 +90,7 @@ async def _serve(
             application.health.ready,
             kind=settings.GRPC_SERVER,
             shared=shared,
-            connections=_connections(),
+            connections=files.for_connections("GRPC_CONNECTIONS", settings.GRPC_CONNECTIONS, log),
         )
         host = settings.GRPC_HOST or "0.0.0.0"  # noqa: S104  # what an empty HOST means to the web server too
         try:
@@ -111,16 +111,6 @@ async def _serve(
             await beside.stop()
     finally:
         await application.shutdown()
-
-
-def _connections() -> int:
-    """So many as are asked for, while half of the files this process may open are left for its calls to models."""
-    wanted, most = settings.GRPC_CONNECTIONS, files.raise_limit() // 2
-    if most < 0:  # as many files as it likes
-        return wanted
-    if wanted > most:
-        log.warning("GRPC_CONNECTIONS=%s is %s: only %s files may be open (ulimit -n)", wanted, most, 2 * most)
-    return min(wanted, most)
 
 
 async def _beside(application: Application) -> Beside | None:

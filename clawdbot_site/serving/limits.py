@@ -6,9 +6,10 @@ uvicorn alone accepts a header of any size, any number of fields, and keeps a ha
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -16,13 +17,15 @@ import httptools
 import msgspec
 from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl, service_unavailable
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
+from access.connection_places import Held, Places
 from access.secure_pages import BARE
 from clawdbot_site.serving.bursts import WRITE_IDLE, Burst
 from clawdbot_site.serving.cycles import Cycle, Flow
 from clawdbot_site.serving.heads import JUDGED, LOWER, Ambiguous, Head, new_parser
+from clawdbot_site.serving.kept import Kept
 from clawdbot_site.serving.refusals import HEADERS_TOO_LARGE, MALFORMED, TIMEOUT, Refusal
 
 ASGI: Any = {"version": "3.0", "spec_version": "2.3"}
@@ -30,12 +33,14 @@ HEEDED = JUDGED | {b"expect"}
 FRAMING = 8  # times as many bytes as a body has, and a header's worth more, may go into how it is cut into chunks
 BARE_LINES = b"".join(b"%s: %s\r\n" % each for each in BARE) + b"\r\n"  # of an answer's head, and its end
 NOBODY: deque[Any] = deque(maxlen=0)  # the requests that wait on most connections
+KEPT = 1.0  # seconds after an answer in which its connection need not make way
 LINGER = 1.0  # seconds a refused client may go on sending before the connection closes without a reset
 
 
 class Limits(msgspec.Struct, frozen=True):
     """Sizes in bytes, times in seconds."""
 
+    connections: int = 20_000
     header_bytes: int = 32 * 1024
     header_fields: int = 100
     header_time: float = 10.0
@@ -60,8 +65,17 @@ class Refused(Exception):
 class ConnectionState(ServerState):
     """What all connections of a server share. `default_lines` are the fields of every answer as they are sent."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, tell: Callable[[str], None] = lambda outcome: None) -> None:
         super().__init__()
+        self.places = Places(
+            limits.connections,
+            cast(Collection[Held], self.connections),
+            tell,
+            called_within=KEPT,
+            what="connections of the web server",
+            log=logging.getLogger("clawdbot.server"),
+        )
+        self.turned_away: set[object] = set()
         self.limits = limits
         self.draining = False
         self.addresses: dict[tuple[str, int | None] | None, tuple[str, int | None] | None] = {}  # of this machine
@@ -77,14 +91,13 @@ class ConnectionState(ServerState):
         self.default_lines = b"".join(b"%b: %b\r\n" % field for field in fields)
 
 
-class LimitedHttpProtocol(HttpToolsProtocol):
+class LimitedHttpProtocol(Kept):
     """uvicorn's HTTP/1.1 connection inside `Limits`. A whole request in one read costs no timer."""
 
     # Beyond 30 attributes Python keeps a table for each object; with uvicorn's own there would be more.
     __slots__ = (
         "_begun_bytes", "_body_bytes", "_body_until", "_declined", "_framed_bytes", "_head", "_head_bytes",
-        "_idle_since", "_other_protocol", "_piece_bytes", "_reading_head", "_refusal", "_refused", "_timer",
-        "_trailers", "burst", "limits",
+        "_other_protocol", "_piece_bytes", "_reading_head", "_refusal", "_timer", "_trailers", "burst", "limits",
     )  # fmt: skip
 
     server_state: ConnectionState
@@ -112,6 +125,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._other_protocol = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        placed = self.server_state.places.take()
         self.burst = Burst(transport, self.loop, self.limits.write_idle)
         super().connection_made(cast(asyncio.Transport, self.burst))
         self.flow = Flow(cast(asyncio.Transport, self.burst))
@@ -119,12 +133,17 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._arm(self.limits.header_time)
+        self._idle_since = self.loop.time()
+        if placed:
+            self._arm(self.limits.header_time)
+        else:
+            self.turn_away(self.server_state.turned_away, self.limits.connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         self._unset_keepalive_if_required()
         self.burst.lost()
+        self.server_state.turned_away.discard(self)
         if self.cycle is not None:
             self.cycle.leave()
         super().connection_lost(exc)
@@ -305,25 +324,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._watch_idleness(self.timeout_keep_alive)
-
-    # Connections that are kept ------------------------------------------------------------------------------------
-
-    def _watch_idleness(self, seconds: float) -> None:
-        """One timer a connection: set anew only when it has run out, not with every request."""
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        self.timeout_keep_alive_task = None
-        if self.transport.is_closing():
-            return
-        if not self._reading_head or self._head_bytes or self._begun_bytes or not self.cycle.response_complete:
-            self._watch_idleness(self.timeout_keep_alive)
-            return
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self._watch_idleness(left)
-        else:
-            self.transport.close()
 
     def _trailer(self) -> None:
         """A field after the body. Nobody is told of it: what it says was not there when the request was judged."""

@@ -21,4 +21,5 @@ class Refusal(msgspec.Struct, frozen=True):
 
 MALFORMED = Refusal(400, "invalid_request", "The request is not valid HTTP.")
 HEADERS_TOO_LARGE = Refusal(431, "headers_too_large", "The request's header is too large or has too many fields.")
+CROWDED = Refusal(503, "overloaded", "The server has no place for another connection.", retryable=True)
 TIMEOUT = Refusal(408, "request_timeout", "The request was not sent in time.", retryable=True)

@@ -57,6 +57,10 @@ class Served(Protocol):
 
     def ready(self) -> bool: ...
 
+    def watch_connections(self, number: Callable[[], int]) -> Callable[[str], None]:
+        """`number` gives those that are open. What is returned hears `refused` and `made_way` where they are too
+        many."""
+
 
 class Drain(msgspec.Struct, frozen=True):
     """Seconds."""
@@ -101,7 +105,8 @@ class DrainingServer(uvicorn.Server):
                 backlog=2048,
             )
         )
-        self.server_state: ConnectionState = ConnectionState(limits)
+        tell = served.watch_connections(lambda: len(self.server_state.connections))
+        self.server_state: ConnectionState = ConnectionState(limits, tell)
         self._silences = Silences(limits.event_silence)
         self._served = served
         self._drain = drain or Drain()

@@ -29,6 +29,7 @@ PIECE: Final = 1024  # bytes parsed before it is asked how many frames that were
 
 class SocketProtocol(WebSocketProtocol):
     transport: Burst  # type: ignore[assignment]
+    known, going, silent_since = True, False, None  # it makes way for nobody
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
@@ -152,6 +153,9 @@ class SocketProtocol(WebSocketProtocol):
             self.schedule_ping()
         else:
             self._give_up(UNRESPONSIVE, LINGER)
+
+    def make_way(self) -> None:
+        """Nobody asks."""
 
     # The end ---------------------------------------------------------------------------------------------------------
 

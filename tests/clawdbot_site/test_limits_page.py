@@ -37,6 +37,7 @@ def row(begin: str) -> str:
         ("gRPC message, for", f"{server.TRANSPORT_LIMIT // MIB} MiB"),
         ("gRPC metadata", f"{dict(server.OPTIONS)['grpc.max_metadata_size'] >> 10} KiB"),
         ("gRPC streams", f"{server.BOUNDS.streams}, {server.BOUNDS.calls:,}"),
+        ("connections of a web", f"{LIMITS.connections:,} (`CONNECTIONS`)"),
         ("gRPC connections", f"{server.BOUNDS.connections:,} (`GRPC_CONNECTIONS`)"),
         ("the first 24 bytes of a gRPC", f"{server.BOUNDS.pong_within:.0f} s"),
         ("the header", f"{LIMITS.header_time:.0f} s"),

@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 
 
 class Server:
-    def __init__(self, *arguments: str, log: IO[str] | None = None) -> None:
+    def __init__(self, *arguments: str, log: IO[str] | None = None, **options: Any) -> None:
         command = [sys.executable, "-m", "tests.clawdbot_site.tiny_server", *arguments]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, **options)
         self.port = int(self.process.stdout.readline().split()[1])
         assert self.process.stdout.readline() == "ready\n"
 
@@ -58,7 +58,9 @@ def read_all(connection: socket.socket) -> bytes:
 def read_until(connection: socket.socket, end: bytes) -> bytes:
     received = b""
     while not received.endswith(end):
-        received += connection.recv(65536)
+        chunk = connection.recv(65536)
+        assert chunk, received
+        received += chunk
     return received
 
 
@@ -81,8 +83,8 @@ def refusal(answer: bytes) -> tuple[int, str]:
 
 
 @contextmanager
-def running(*arguments: str, log: IO[str] | None = None):
-    server = Server(*arguments, log=log)
+def running(*arguments: str, log: IO[str] | None = None, **options: Any):
+    server = Server(*arguments, log=log, **options)
     try:
         yield server
     finally:

@@ -1,5 +1,5 @@
 """A small application behind the real server, run as its own process:
-`tiny_server.py WORKERS [header_time [drain_delay]]`.
+`tiny_server.py WORKERS [header_time [drain_delay [connections]]]`.
 
 Prints `port N`, then `ready` once all workers are."""
 
@@ -42,6 +42,9 @@ class Tiny:
 
     def retire(self) -> None: ...
 
+    def watch_connections(self, number):
+        return lambda outcome: say(outcome)
+
     def ready(self) -> bool:
         return not self.draining
 
@@ -55,6 +58,11 @@ class Tiny:
             await self.stream(send)
         elif scope["path"] == "/flood":
             await self.flood(send)
+        elif scope["path"].startswith("/upstream/"):
+            await receive()
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(scope["path"].split("/")[2]))
+            await self.answer(send, 200, await reader.read(100))
+            writer.close()
         elif scope["path"] == "/crash":
             os._exit(9)
         else:
@@ -136,6 +144,7 @@ def main() -> None:
         listener,
         workers=int(sys.argv[1]),
         limits=Limits(
+            connections=int(sys.argv[4]) if len(sys.argv) > 4 else 20_000,
             header_time=time,
             body_idle=time,
             body_time=4 * time,

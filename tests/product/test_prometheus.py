@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(
 NOT_HERE: Final = frozenset(
     {
         'clawdbot_grpc_crowded_total{outcome="refused"}',  # there are places
+        'clawdbot_web_crowded_total{outcome="refused"}',
         'clawdbot_journal_commit_seconds_count{outcome="failed"}',  # no commit fails
         'node_cpu_seconds_total{mode="idle"}',  # node_exporter's
         'process_resident_memory_bytes{kind!=""} offset 1h',

@@ -15,6 +15,8 @@ from clawdbot_site.serving import listening, webserver
 from clawdbot_site.serving.limits import Limits
 from clawdbot_site.serving.server import CannotListen, Drain
 
+FILES_OF_A_TURN = 4  # its call to a model, and what stores and plugins open for it
+
 
 class Command(BaseCommand):
     help = "Serves the application; SIGTERM drains, SIGHUP replaces the workers one by one."
@@ -35,8 +37,9 @@ class Command(BaseCommand):
                     create,
                     listener,
                     workers=settings.WORKERS,
-                    limits=Limits(event_silence=settings.STREAM_KEEPALIVE),
+                    limits=Limits(connections=settings.CONNECTIONS, event_silence=settings.STREAM_KEEPALIVE),
                     drain=Drain(delay=settings.DRAIN_DELAY, timeout=settings.DRAIN_TIMEOUT),
+                    others=FILES_OF_A_TURN * settings.MAX_TURNS,
                     all_ready=lambda: self._ready(options["ready_fd"]),
                 )
         except CannotListen:

@@ -9,8 +9,9 @@ from unittest.mock import MagicMock
 import grpc
 import pytest
 
+from access import connection_places as places
 from access.edges.grpc.server import GrpcServer
-from access.edges.grpc.wire import line, places
+from access.edges.grpc.wire import line
 from access.edges.grpc.wire.connection import Connection
 from access.edges.grpc.wire.frames import END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PREFACE
 from clawdbot_site.serving import files, grpcserver
@@ -276,10 +277,9 @@ async def test_a_greeting_that_comes_byte_by_byte_ends_in_time():
 @pytest.mark.parametrize(
     ("wanted", "limit", "most"), [(5000, 1 << 20, 5000), (5000, 1024, 512), (300, 1024, 300), (300, -1, 300)]
 )
-def test_there_are_no_more_than_half_the_files(wanted, limit, most, settings, monkeypatch, caplog):
-    settings.GRPC_CONNECTIONS = wanted
+def test_there_are_no_more_than_half_the_files(wanted, limit, most, monkeypatch, caplog):
     monkeypatch.setattr(files, "raise_limit", lambda: limit)
-    assert grpcserver._connections() == most
+    assert files.for_connections("GRPC_CONNECTIONS", wanted, grpcserver.log) == most
     said = [record.message for record in caplog.records if "GRPC_CONNECTIONS" in record.message]
     assert len(said) == (most < wanted)
 

@@ -241,7 +241,7 @@ class Line(asyncio.Protocol):
 
     @property
     def silent_since(self) -> float | None:
-        """As `access.edges.grpc.wire.places` asks for it: of who is not known nothing counts that they do."""
+        """As `access.connection_places` asks for it: of who is not known nothing counts that they do."""
         if not self.known:
             return self._began
         return None if self._streams else self._called

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import IO, Any, Final
 
+from access.connection_places import Places
 from access.edges.grpc.wire.connection import Connection
 from access.edges.grpc.wire.line import Bounds
-from access.edges.grpc.wire.places import Places
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,14 @@ class WireServer:
         self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
-        self._places = Places(limits.connections, self._connections, tell, time.monotonic)
+        self._places = Places(
+            limits.connections,
+            self._connections,
+            tell,
+            time.monotonic,
+            what="connections of gRPC",
+            log=logging.getLogger("clawdbot.grpc"),
+        )
         self._calls = 0
         self._none_left = asyncio.Event()
 
