@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
+from django.utils.translation import gettext_noop
 
 from routing.headers import HEADER, is_credential, is_name
 from routing.lexing import ConditionError, Scalar, Token, tokens
@@ -105,7 +106,8 @@ class _Parser:
         return self._tokens[self._place]
 
     def unexpected(self, expected: str) -> ConditionError:
-        return ConditionError(self.here.column, f"expected {expected}, found {self.here}")
+        wrong = gettext_noop("expected %(expected)s, found %(found)s")
+        return ConditionError(self.here.column, wrong, expected=expected, found=str(self.here))
 
     def _take(self) -> Token:
         token = self.here
@@ -152,7 +154,7 @@ class _Parser:
     def _deeper(self, column: int) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise ConditionError(column, f"nested more than {MAX_DEPTH} deep")
+            raise ConditionError(column, gettext_noop("nested more than %(most)d deep"), most=MAX_DEPTH)
 
     def _comparison(self) -> Test:
         self.comparisons += 1
@@ -193,7 +195,8 @@ class _Parser:
             _check_header(name.removeprefix(HEADER), token.column)
         if kind is None:
             expected = ", ".join((*FIELDS, "metadata.<key>", "header.<name>"))
-            raise ConditionError(token.column, f"there is no field {name!r}, expected one of: {expected}")
+            unknown = gettext_noop("there is no field %(name)s, expected one of: %(expected)s")
+            raise ConditionError(token.column, unknown, name=repr(name), expected=expected)
         self.fields.add(name)
         return _Operand(token._replace(value=name), kind)
 
@@ -209,7 +212,7 @@ class _Parser:
         if self.here.kind == "name":
             return self._in_metadata(left, wanted)
         if left.name is None:
-            raise ConditionError(left.token.column, "expected a field before in [...]")
+            raise ConditionError(left.token.column, gettext_noop("expected a field before in [...]"))
         members = {self._key(value) for value in self._list(left)}
         name = left.name
         return lambda values: (key := _key_of(values[name])) is not None and (key in members) is wanted
@@ -262,29 +265,31 @@ def _key_of(value: object) -> tuple[Kind, Any] | None:
 
 def _check_header(name: str, column: int) -> None:
     if not is_name(name):
-        raise ConditionError(column, f"no header is called {name!r}, expected letters a to z, digits, - and _")
+        wrong = gettext_noop("no header is called %(name)s, expected letters a to z, digits, - and _")
+        raise ConditionError(column, wrong, name=repr(name))
     if is_credential(name):
-        raise ConditionError(column, f"the header {name} holds a credential, which decision records must not repeat")
+        secret = gettext_noop("the header %(name)s holds a credential, which decision records must not repeat")
+        raise ConditionError(column, secret, name=name)
 
 
 def _check_kind(expected: Kind, found: Kind, column: int, beside: Token) -> None:
     if found not in (expected, "any") and expected != "any":
-        raise ConditionError(column, f"{beside.value} is compared with {_NOUNS[expected]}, found {_NOUNS[found]}")
+        other = gettext_noop("%(field)s is compared with %(expected)s, found %(found)s")
+        raise ConditionError(column, other, field=beside.value, expected=_NOUNS[expected], found=_NOUNS[found])
 
 
 def _compare(left: _Operand, sign: Token, right: _Operand) -> Test:
     if left.name is None:
         if right.name is None:
-            raise ConditionError(left.token.column, "expected a field on one side of the comparison")
+            raise ConditionError(left.token.column, gettext_noop("expected a field on one side of the comparison"))
         left, right = right, left
         sign = sign._replace(value=_MIRRORED[str(sign.value)])
     _check_kind(left.kind, right.kind, right.token.column, left.token)
     if sign.value in _ORDERINGS:
         for operand in (left, right):
             if operand.kind not in ("number", "any"):
-                raise ConditionError(
-                    sign.column, f"only numbers have an order, expected == or != for {operand.token.value}"
-                )
+                unordered = gettext_noop("only numbers have an order, expected == or != for %(operand)s")
+                raise ConditionError(sign.column, unordered, operand=operand.token.value)
     compare = _COMPARISONS[str(sign.value)]
     assert left.name is not None
     if right.name is not None:

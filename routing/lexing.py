@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, Self
+
+from django.utils.translation import gettext_noop
 
 MAX_LENGTH = 1000  # characters of one condition
 
@@ -23,14 +26,47 @@ _TOKEN = re.compile(
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
+_TOO_LONG = gettext_noop("a condition has at most %(most)d characters")
+WORDED = frozenset(  # what stands inside a reason and is a word of a language, too
+    (
+        gettext_noop("a number"),
+        gettext_noop("a text in quotes"),
+        gettext_noop("true or false"),
+        gettext_noop("a value"),
+        gettext_noop("a field, a value, not or ("),
+        gettext_noop("the end"),
+        gettext_noop("and, or or the end"),
+        gettext_noop("an operator (< <= > >= == != in)"),
+        gettext_noop("a list such as ['zh', 'en']"),
+        gettext_noop(", or ]"),
+    )
+)
+
+
+class Reason(str):
+    """In English. `translated(gettext)` says the same in another language."""
+
+    _template: str
+    _params: Mapping[str, object]
+
+    def __new__(cls, template: str, params: Mapping[str, object]) -> Self:
+        made = super().__new__(cls, template % params)
+        made._template, made._params = template, params
+        return made
+
+    def translated(self, gettext: Callable[[str], str]) -> str:
+        params = {name: gettext(each) if each in WORDED else each for name, each in self._params.items()}
+        return gettext(self._template) % params
+
 
 class ConditionError(ValueError):
-    """A condition that cannot be: `column` counts from 1, `reason` says what was expected there."""
+    """A condition that cannot be: `column` counts from 1, `reason` says what was expected there: `template` with
+    `params`, for who reads another language."""
 
-    def __init__(self, column: int, reason: str) -> None:
+    def __init__(self, column: int, template: str, **params: object) -> None:
         self.column = column
-        self.reason = reason
-        super().__init__(f"column {column}: {reason}")
+        self.reason = Reason(template, params)
+        super().__init__(f"column {column}: {self.reason}")
 
 
 class Token(NamedTuple):
@@ -47,7 +83,7 @@ class Token(NamedTuple):
 def tokens(text: str) -> list[Token]:
     """The tokens of the text, the last one of kind `end`. Raises ConditionError."""
     if len(text) > MAX_LENGTH:
-        raise ConditionError(MAX_LENGTH + 1, f"a condition has at most {MAX_LENGTH} characters")
+        raise ConditionError(MAX_LENGTH + 1, _TOO_LONG, most=MAX_LENGTH)
     found: list[Token] = []
     place = 0
     end = len(text.rstrip())
@@ -79,7 +115,7 @@ def _number(raw: str, column: int) -> int | float:
         return int(raw)
     value = float(raw)
     if value in (float("inf"), float("-inf")):
-        raise ConditionError(column, f"{raw} is too large for a number")
+        raise ConditionError(column, gettext_noop("%(number)s is too large for a number"), number=raw)
     return value
 
 
@@ -88,8 +124,11 @@ def _unreadable(text: str, place: int) -> ConditionError:
         place += 1
     character = text[place]
     if character in "\"'":
-        return ConditionError(place + 1, f"this text is never closed, expected another {character}")
+        never = gettext_noop("this text is never closed, expected another %(quote)s")
+        return ConditionError(place + 1, never, quote=character)
     if character == "=":
-        return ConditionError(place + 1, "expected == to compare")
-    hint = {"&": ", expected and", "|": ", expected or", "!": ", expected != or not"}.get(character, "")
-    return ConditionError(place + 1, f"{character!r} has no meaning here{hint}")
+        return ConditionError(place + 1, gettext_noop("expected == to compare"))
+    if (hint := {"&": "and", "|": "or", "!": "!= or not"}.get(character)) is not None:
+        meant = gettext_noop("%(sign)s has no meaning here, expected %(hint)s")
+        return ConditionError(place + 1, meant, sign=repr(character), hint=hint)
+    return ConditionError(place + 1, gettext_noop("%(sign)s has no meaning here"), sign=repr(character))

@@ -28,6 +28,17 @@ MAX_COMPARISONS = 1000  # of all rules in use of a scope: every decision may hav
 _NAME = re.compile(r"[\w.:/@+*-]+\Z")
 _NAMED = gettext_noop("Use 1 to %(most)d letters, digits and . : / @ + - _ (and * as a wildcard).")
 _AUTO_IS_TAKEN = gettext_noop("'auto' means that the rules decide; no model can have this name.")
+_NO_LANGUAGE = gettext_noop("%(tag)s is not a language tag such as zh or en.")
+_CONDITIONS = gettext_noop("At most %(most)d conditions.")
+_CONDITION = gettext_noop("Condition %(number)d, column %(column)d: %(error)s.")
+_UNSEEN = gettext_noop("Condition %(number)d, column %(column)d: control characters are not allowed here.")
+_COMPARISONS = gettext_noop(
+    "All rules in use would make %(count)s comparisons, at most %(most)s are allowed: use fewer or simpler conditions."
+)
+_FALLBACKS = gettext_noop("At most %(most)d names.")
+_NEVER_CALLED = gettext_noop("The platform allows no calls there: %(error)s.")
+_NOT_CALLED = gettext_noop("Calls there need the platform's leave: %(error)s.")
+_NO_ADDRESS = gettext_noop("%(endpoint)s is not an http or https address.")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*\Z")
 
 
@@ -43,27 +54,28 @@ def clean_model_name(name: object, *, field: str = "name") -> str:
 def clean_languages(languages: object) -> list[str]:
     """Primary language subtags such as `zh`, in lower case, each once."""
     if isinstance(languages, str) or not isinstance(languages, Iterable):
-        raise ValidationError({"languages": "A list is needed, such as [zh, en]."})
+        raise ValidationError({"languages": gettext_noop("A list is needed, such as [zh, en].")})
     tags = [str(tag) for tag in languages]
     if bad := [tag for tag in tags if not _LANGUAGE.match(tag)]:
-        raise ValidationError({"languages": f"{bad[0]!r} is not a language tag such as zh or en."})
+        raise ValidationError({"languages": ValidationError(_NO_LANGUAGE, params={"tag": repr(bad[0])})})
     return list(dict.fromkeys(re.split("[-_]", tag)[0].lower() for tag in tags))
 
 
 def clean_conditions(conditions: object) -> list[str]:
     """A list of conditions that compile; the message says which one and where in it."""
     if not isinstance(conditions, list) or not all(isinstance(text, str) for text in conditions):
-        raise ValidationError({"conditions": "A list of conditions is needed."})
+        raise ValidationError({"conditions": gettext_noop("A list of conditions is needed.")})
     if len(conditions) > MAX_CONDITIONS:
-        raise ValidationError({"conditions": f"At most {MAX_CONDITIONS} conditions."})
+        raise ValidationError({"conditions": ValidationError(_CONDITIONS, params={"most": MAX_CONDITIONS})})
     for number, text in enumerate(conditions, 1):
         if (unseen := UNSEEN.search(text)) is not None:
-            where = f"Condition {number}, column {unseen.start() + 1}"
-            raise ValidationError({"conditions": f"{where}: control characters are not allowed here."})
+            where = {"number": number, "column": unseen.start() + 1}
+            raise ValidationError({"conditions": ValidationError(_UNSEEN, params=where)})
         try:
             compile_condition(text)
         except ConditionError as error:
-            raise ValidationError({"conditions": f"Condition {number}, {error}."}) from None
+            said = ValidationError(_CONDITION, params={"number": number, "column": error.column, "error": error.reason})
+            raise ValidationError({"conditions": said}) from None
     return conditions
 
 
@@ -82,16 +94,16 @@ def count_comparisons(conditions: Iterable[str]) -> int:
 def check_comparisons(count: int) -> None:
     """Of all rules of a tenant's, or of the platform's, that are in use."""
     if count > MAX_COMPARISONS:
-        said = f"All rules in use would make {count:,} comparisons, at most {MAX_COMPARISONS:,} are allowed"
-        raise ValidationError({"conditions": f"{said}: use fewer or simpler conditions."})
+        said = ValidationError(_COMPARISONS, params={"count": f"{count:,}", "most": f"{MAX_COMPARISONS:,}"})
+        raise ValidationError({"conditions": said})
 
 
 def clean_fallbacks(names: object) -> list[str]:
     """A list of public names, each once."""
     if not isinstance(names, list):
-        raise ValidationError({"fallbacks": "A list of public names is needed."})
+        raise ValidationError({"fallbacks": gettext_noop("A list of public names is needed.")})
     if len(names) > MAX_FALLBACKS:
-        raise ValidationError({"fallbacks": f"At most {MAX_FALLBACKS} names."})
+        raise ValidationError({"fallbacks": ValidationError(_FALLBACKS, params={"most": MAX_FALLBACKS})})
     return list(dict.fromkeys(clean_model_name(name, field="fallbacks") for name in names))
 
 
@@ -100,15 +112,16 @@ def clean_endpoint(endpoint: str, *, private: bool) -> str:
     stands for is seen when it is called."""
     endpoint = endpoint.strip()
     if "@" in endpoint.partition("://")[2].partition("/")[0]:
-        raise ValidationError({"endpoint": "Give the key as api_key, not inside the address."})
+        raise ValidationError({"endpoint": gettext_noop("Give the key as api_key, not inside the address.")})
     try:
         if host := urlsplit(endpoint).hostname:
             check_host(host, private=private)
     except AddressRefused as error:
-        said = "The platform allows no calls there" if private else "Calls there need the platform's leave"
-        raise ValidationError({"endpoint": f"{said}: {error}."}) from None
+        said = ValidationError(_NEVER_CALLED if private else _NOT_CALLED, params={"error": str(error)})
+        raise ValidationError({"endpoint": said}) from None
     except ValueError:
-        raise ValidationError({"endpoint": f"{endpoint!r} is not an http or https address."}) from None
+        said = ValidationError(_NO_ADDRESS, params={"endpoint": repr(endpoint)})
+        raise ValidationError({"endpoint": said}) from None
     return endpoint
 
 

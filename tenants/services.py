@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from tenants import keys, stored_keys
 from tenants.allowances import copy_limits
@@ -37,7 +38,7 @@ def create_tenant(*, slug: str, name: str, **limits: Any) -> Tenant:
                 return tenant
         except IntegrityError:  # somebody else took the database (or the slug: full_clean says so next)
             continue
-    raise ValidationError({"slug": "Too many tenants are being created at once; try again."})
+    raise ValidationError({"slug": gettext_noop("Too many tenants are being created at once; try again.")})
 
 
 def suspend_tenant(*, tenant: Tenant) -> None:
@@ -69,7 +70,7 @@ def create_api_key(
 ) -> tuple[ApiKey, str]:
     """The row and the key itself, which is nowhere else and never seen again. No scopes: chat and sessions."""
     if expires_at is not None and expires_at <= timezone.now():
-        raise ValidationError({"expires_at": "This lies in the past."})
+        raise ValidationError({"expires_at": gettext_noop("This lies in the past.")})
     plain = keys.new_key()
     row = ApiKey(
         tenant=tenant,
@@ -95,10 +96,10 @@ def revoke_api_key(*, key: ApiKey) -> None:
 def change_api_key(*, key: ApiKey, **values: Any) -> ApiKey:
     """Sets `name`, `scopes` or `expires_at`. What was revoked stays as it is."""
     if key.revoked_at is not None:
-        raise ValidationError("This key is revoked.")
+        raise ValidationError(gettext_noop("This key is revoked."))
     expires_at = values.get("expires_at")
     if expires_at is not None and expires_at != key.expires_at and expires_at <= timezone.now():
-        raise ValidationError({"expires_at": "This lies in the past."})
+        raise ValidationError({"expires_at": gettext_noop("This lies in the past.")})
     changed = {name: value for name, value in values.items() if getattr(key, name) != value}
     for name, value in changed.items():
         setattr(key, name, value)
@@ -114,7 +115,7 @@ def rotate_api_key(
     """A new key of the same settings and limits, and the key itself. The old one ends after `grace`, or when it would
     have ended anyway if that is sooner; without grace it is revoked at once."""
     if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= timezone.now()):
-        raise ValidationError("This key has ended.")
+        raise ValidationError(gettext_noop("This key has ended."))
     with transaction.atomic():
         row, plain = create_api_key(
             tenant=key.tenant, name=key.name, scopes=key.scopes, expires_at=key.expires_at, created_by=created_by

@@ -41,7 +41,7 @@ def clean_name(name: object) -> str:
 def clean_scopes(scopes: object) -> list[str]:
     """In the order of `SCOPES`, each once."""
     if isinstance(scopes, str) or not isinstance(scopes, Iterable):
-        raise ValidationError({"scopes": "A list is needed."})
+        raise ValidationError({"scopes": gettext_noop("A list is needed.")})
     wanted = [str(scope) for scope in scopes]
     if unknown := sorted(set(wanted).difference(SCOPES)):
         raise ValidationError({"scopes": f"Unknown: {', '.join(unknown)}. There are: {', '.join(SCOPES)}."})
@@ -88,7 +88,8 @@ def clean_line(field: str, text: str) -> str:
 
 def clean_lines(field: str, text: str, most: int) -> str:
     if len(text) > most:
-        raise ValidationError({field: f"At most {most} characters."})
+        said = gettext_noop("At most %(most)d characters.")
+        raise ValidationError({field: ValidationError(said, params={"most": most})})
     text = text.replace("\r\n", "\n").strip()
     clean_line(field, text.replace("\n", ""))
     return text
@@ -120,7 +121,7 @@ def clean_model_names(names: object) -> list[str]:
 
 def _texts(field: str, given: object, most: int) -> list[str]:
     if not isinstance(given, list) or not all(isinstance(text, str) and len(text) <= 255 for text in given):
-        raise ValidationError({field: "A list of short texts is needed."})
+        raise ValidationError({field: gettext_noop("A list of short texts is needed.")})
     if len(given) > most:
-        raise ValidationError({field: f"At most {most}."})
+        raise ValidationError({field: ValidationError(gettext_noop("At most %(most)d."), params={"most": most})})
     return given

@@ -13,7 +13,7 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -21,9 +21,17 @@ from unfold.decorators import display
 from access.console.json_field import JsonField
 from access.console.links import link_or_none
 from access.translating import label_fields
+from routing.lexing import Reason
 
 LONGEST = 19  # digits of a row's number
 LONGEST_SEARCH = 200  # characters
+REFUSED = (  # why `engine.addresses` refuses one
+    gettext_noop("an address of a private network"),
+    gettext_noop("an address that may not be called"),
+    gettext_noop("not an address"),
+    gettext_noop("not a name"),
+    gettext_noop("not a port"),
+)
 # Of a constraint that says nothing of its own: Django's message names columns.
 TAKEN = _("There is one like this already: change that one, or choose something else.")
 
@@ -49,6 +57,12 @@ class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]
         for each in found.error_list if not hasattr(found, "error_dict") else chain(*found.error_dict.values()):
             if type(each.message) is str:
                 each.message = gettext(each.message)
+            params = each.params or {}
+            why = params.get("error")
+            if isinstance(why, Reason):
+                each.params = {**params, "error": why.translated(gettext)}
+            elif type(why) is str and why:
+                each.params = {**params, "error": gettext(why)}
         super().add_error(field, found)
 
     def _update_errors(self, errors: ValidationError) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import html
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +14,10 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
+from access.console.screen import REFUSED
 from access.offboarding import closing
 from compliance.models import SensitiveWordList, WordExceptions, WordListSubscription
+from engine import addresses
 from routing.models import RoutingRule
 from routing.services import MAX_RULES
 from tenants import services
@@ -31,7 +35,7 @@ def errors(client: Client, screen: str, **fields: Any) -> dict[str, list[str]]:
     assert answer.status_code == 200
     found = dict(answer.context["adminform"].form.errors)
     for messages in found.values():
-        assert messages[0].partition("'")[0] in answer.content.decode().replace("&#x27;", "'")
+        assert messages[0].partition("'")[0] in html.unescape(answer.content.decode())
     return found
 
 
@@ -288,6 +292,34 @@ def test_what_rows_say_is_told_in_the_language_of_the_page(
     (said,) = errors(console, screen, **fields)[field]
     assert told in said
     assert re.search("[\u4e00-\u9fff]", said)
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("max_token < 3", "第 1 个条件，第 1 列：没有字段 'max_token'"),
+        ("user < 'a'", "user 应使用 == 或 !="),
+        ("max_tokens < 'a'", "应与数字比较，这里是带引号的文本"),
+        ("stream and", "应为字段、值、not 或 (，这里是结尾"),
+        ("user == 'a", "缺少另一个 '"),
+    ],
+)
+def test_so_is_where_a_condition_is_wrong(console: Client, cast: SimpleNamespace, condition: str, told: str) -> None:
+    console.cookies["django_language"] = "zh-hans"
+    fields = {"model": "gpt", "weight": 60, "priority": 0, "enabled": "on"}
+    assert told in errors(console, "routing/routingrule", conditions=condition, **fields)["conditions"][0]
+
+
+def test_so_is_why_an_address_may_not_be_called(console: Client, cast: SimpleNamespace) -> None:
+    console.cookies["django_language"] = "zh-hans"
+    fields = {"name": "gpt", "adapter": "openai", "weight": 1, "endpoint": "http://0.0.0.0/"}
+    found = errors(console, "routing/modelinstance", **fields)
+    assert "不允许调用的地址" in found["endpoint"][0], found
+
+
+def test_why_an_address_is_refused_has_a_translation() -> None:
+    source = Path(addresses.__file__).read_text()
+    assert set(re.findall(r'AddressRefused\("([^"]+)"\)', source)) == set(REFUSED)
 
 
 def test_rows_are_named_by_their_tenant(cast: SimpleNamespace) -> None:
