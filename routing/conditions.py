@@ -22,10 +22,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from django.utils.translation import gettext_noop
 
 from routing.headers import HEADER, is_credential, is_name
-from routing.lexing import ConditionError, Scalar, Token, tokens
+from routing.lexing import ConditionError, Scalar, Token, gettext_noop, tokens
 
 __all__ = ["FIELDS", "Condition", "ConditionError", "compile_condition"]
 

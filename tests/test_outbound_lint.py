@@ -28,6 +28,7 @@ ALLOWED = {
     "engine/addresses.py": RULES,
     "engine/aiohttp_client.py": RULES,
     "engine/http1.py": RULES,
+    "tenants/warning.py": PURE,
     "tenants/webhooks.py": RULES,
     "tenants/valkey.py": RULES,
     "access/edges/grpc/wire/server.py": "listens",

@@ -17,7 +17,8 @@ class Counting(DrainingServer):
 
 
 def server():
-    return Counting(SimpleNamespace(app=lambda scope, receive, send: None))
+    served = SimpleNamespace(app=lambda scope, receive, send: None, watch_connections=lambda number: print)
+    return Counting(served)
 
 
 async def test_it_looks_once_a_second():
