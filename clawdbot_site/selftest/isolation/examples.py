@@ -114,6 +114,6 @@ CONTROLS: Final[dict[str, frozenset[int]]] = {
 # Pages that let people in, or show the same to everybody; each by the beginning of its address.
 PUBLIC: Final = (
     "/accounts/", "/admin/login", "/admin/logout", "/admin/jsi18n", "/console/login", "/console/logout",
-    "/console/jsi18n", "/chat", "/widget.js", "/api/token", "/api/schema", "/api/docs",
+    "/console/jsi18n", "/chat", "/widget.js", "/favicon.ico", "/api/token", "/api/schema", "/api/docs",
 )  # fmt: skip
 DOORSTEPS: Final = ("/", "/admin", "/console")  # addresses that only lead on

@@ -136,7 +136,7 @@ AUDITED: dict[str, list[tuple[str, str, dict | None]]] = {
 # Django's own: what people sign in to or with (tested in test_conversation.py), and the API's description.
 OUTSIDE = {"", "^(?:admin)?$", "admin/", "^console$", "console/", "accounts/",
            "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$",
-           "^chat/?$", "^chat/embed/?$", "^chat/token/?$", "widget.js"}  # fmt: skip
+           "^chat/?$", "^chat/embed/?$", "^chat/token/?$", "widget.js", "favicon.ico"}  # fmt: skip
 
 # What else than success is an answer, where somebody may have nothing yet.
 ANSWERED: dict[str, tuple[int, ...]] = {}
