@@ -134,7 +134,7 @@ AUDITED: dict[str, list[tuple[str, str, dict | None]]] = {
     "/api/audit/exports": [("POST", "/api/audit/exports", {})],
 }
 # Django's own: what people sign in to or with (tested in test_conversation.py), and the API's description.
-OUTSIDE = {"", "^(?:admin)?$", "admin/", "^console$", "console/", "accounts/",
+OUTSIDE = {"", "^admin$", "admin/", "^console$", "console/", "accounts/",
            "^api/schema/?$", "^api/docs/?$", "^token/?$", "^token/refresh/?$",
            "^chat/?$", "^chat/embed/?$", "^chat/token/?$", "widget.js", "favicon.ico"}  # fmt: skip
 
