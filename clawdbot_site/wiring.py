@@ -135,7 +135,7 @@ class Application:
         make: Callable[..., HttpClient] = import_string(HTTP_CLIENTS[settings.HTTP_CLIENT])
         self.http = Clients(*(opening.client(partial(make, private=private)) for private in (False, True)))
         self.metrics = Metrics(tenants=settings.METRICS_TENANTS, names=settings.METRICS_NAMES)
-        self.watch_connections = self.metrics.watch_web_connections  # for a web worker's
+        self.watch_connections = partial(self.metrics.watch_connections, "web")  # a web worker's
         self.reader = JournalReader()
         self.spending = UsageReader()
         self.past = JournalPast(lambda tenant_id: self._tenant_keys.value.get(tenant_id))

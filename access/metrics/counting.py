@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from access.metrics import families as f
 from access.metrics.asking import Questions
@@ -49,7 +49,7 @@ class Metrics:
         self._hooks, self._hook_seconds = counts(f.HOOKS), durations(f.HOOK_SECONDS)
         self._hits, self._held, self._held_for = counts(f.HITS), durations(f.HELD), durations(f.HELD_FOR)
         self._closed, self._refused = counts(f.CLOSED), counts(f.REFUSED)
-        self._crowded, self._web_crowded = counts(f.CROWDED), counts(f.WEB_CROWDED)
+        self._crowded = {"grpc": counts(f.CROWDED), "web": counts(f.WEB_CROWDED)}
         self.sockets = Gauge()
         book.watch(f.SOCKETS, lambda: {(): self.sockets.value})
         self._completed = self._lost = 0
@@ -98,14 +98,16 @@ class Metrics:
         """`waiting`: turns that wait, by the place they wait for."""
         self.book.watch(f.IN_LINE, lambda: {(place,): number for place, number in waiting.items()})
 
-    def watch_connections(self, number: Callable[[], int]) -> None:
-        """`number` gives those of gRPC that are open."""
-        self.book.watch(f.CONNECTIONS, lambda: {(): number()})
+    def watch_connections(self, server: Literal["grpc", "web"], number: Callable[[], int]) -> Callable[[str], None]:
+        """`number` gives those of the server that are open. What is returned counts one that was `refused`, or
+        `made_way`, as there were too few places."""
+        self.book.watch(f.CONNECTIONS if server == "grpc" else f.WEB_CONNECTIONS, lambda: {(): number()})
+        crowded = self._crowded[server].values
 
-    def watch_web_connections(self, number: Callable[[], int]) -> Callable[[str], None]:
-        """`number` gives those of the web server that are open. What is returned counts as `crowded` does."""
-        self.book.watch(f.WEB_CONNECTIONS, lambda: {(): number()})
-        return self._web_was_crowded
+        def counted(outcome: str) -> None:
+            crowded[(outcome,)] += 1
+
+        return counted
 
     def watch_journal(self, waiting: Callable[[], Sequence[int]]) -> None:
         """`waiting` gives entries, bytes and bytes on the disk."""
@@ -180,13 +182,6 @@ class Metrics:
     def socket_refused(self, code: str) -> None:
         """`code` is the error's."""
         self._refused.values[(code,)] += 1
-
-    def crowded(self, outcome: str) -> None:
-        """There were too few places for connections of gRPC: one was `refused` or `made_way`."""
-        self._crowded.values[(outcome,)] += 1
-
-    def _web_was_crowded(self, outcome: str) -> None:
-        self._web_crowded.values[(outcome,)] += 1
 
     def masked(self, kind: str, number: int) -> None:
         """Counts the different values of a kind that were masked for one call; from any thread."""

@@ -53,8 +53,8 @@ class Credentials(NamedTuple):
 
 def _direct(interceptors: Sequence[Any], shared: bool, connections: int, metrics: Metrics) -> Any:
     bounds = replace(BOUNDS, connections=connections)
-    server = WireServer(bounds, interceptors=interceptors, shared=shared, tell=metrics.crowded)
-    metrics.watch_connections(lambda: server.connections)
+    tell = metrics.watch_connections("grpc", lambda: server.connections)
+    server = WireServer(bounds, interceptors=interceptors, shared=shared, tell=tell)
     return server
 
 

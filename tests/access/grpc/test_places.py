@@ -315,8 +315,8 @@ async def test_a_client_that_is_refused_finds_the_server_away_and_comes_back():
 async def test_the_metrics_page_says_how_many_there_are_and_what_became_of_them(monkeypatch):
     monkeypatch.setattr(client, "KIND", "direct")
     site = build()
-    async with client.served(site) as (_, channel):
+    async with client.served(site) as (server, channel):
         await chat(channel, client.pb.ChatRequest(message="Hi"), metadata=metadata(site.alice))
-        site.parts.metrics.crowded("refused")
+        server._server._places._tell("refused")
         said = site.parts.metrics.text()
     assert b"clawdbot_grpc_connections 1.0" in said and b'clawdbot_grpc_crowded_total{outcome="refused"} 1.0' in said
