@@ -4,12 +4,10 @@ They are read from the tenant's rows; what the pages then ask goes through the A
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from django.contrib.staticfiles import finders
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.urls import path, re_path
@@ -20,6 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from access import bodies, errors, languages, schemas
 from access.management.tokens import Membership, membership, pair
 from access.management.visitors import TITLE
+from access.public_files import public_file
 from engine.errors import EngineError, Unauthenticated
 from engine.types import Json
 from tenants.models import ChatSite, Member, Tenant, User
@@ -78,11 +77,7 @@ def token(request: HttpRequest) -> HttpResponse:
 @require_GET
 def widget(request: HttpRequest) -> HttpResponse:
     """The launcher, for pages of any origin."""
-    found = finders.find(WIDGET)
-    if found is None:
-        raise Http404
-    answer = HttpResponse(Path(found).read_bytes(), content_type="text/javascript; charset=utf-8")
-    answer["Cache-Control"] = f"public, max-age={WIDGET_AGE}"
+    answer = public_file(WIDGET, "text/javascript; charset=utf-8", WIDGET_AGE)
     answer["Access-Control-Allow-Origin"] = "*"
     answer["Cross-Origin-Resource-Policy"] = "cross-origin"
     return answer

@@ -12,10 +12,10 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from access import chat_pages, errors
 from access.console.platform import platform_site
 from access.console.tenant.screens import tenant_site
-from access.favicon import favicon
 from access.management import tokens
 from access.people import urls as people
 from access.people.account_page import front_door
+from access.public_files import favicon
 from engine.errors import EngineError, Forbidden, InvalidRequest, NotFound
 
 
