@@ -99,7 +99,7 @@ class Line(asyncio.Protocol):
         self._pinged = False
         self.known = False  # a credential was shown
         self._cut_soon = False  # unless one is
-        self.leaving = self._left = False  # it was told that no call is taken; and none is
+        self._leaving = self._left = False  # it was told that no call is taken; and none is
         self._age = owner.limits.age * random.uniform(0.9, 1.1)  # noqa: S311  # so that not all come again at once
         self._watch: asyncio.TimerHandle | None = None
 
@@ -216,28 +216,28 @@ class Line(asyncio.Protocol):
             self._heard, self._pinged = now, True
             self._send(PING, 0, 0, b"clawdbot")
         idle = not self._streams and now - self._called >= limits.idle
-        if not self.leaving and (idle or now - self._began >= self._age):
+        if not self._leaving and (idle or now - self._began >= self._age):
             self.leave()
         self._watch = self.loop.call_later(limits.pong_within, self._look)
 
     def leave(self) -> None:
         """Tells the client to make its next call elsewhere; what runs goes on."""
-        if not self.leaving:
-            self.leaving = True
+        if not self._leaving:
+            self._leaving = True
             self._send(GOAWAY, 0, 0, WIDEST.to_bytes(4, "big") + bytes(4))
             self.loop.call_later(ROUND if self._streams else ROUND / 10, self.refuse)
 
     def refuse(self) -> None:
         """From now on no call is taken."""
         if not self._left:
-            self.leaving = self._left = True
+            self._leaving = self._left = True
             self._send(GOAWAY, 0, 0, self._last.to_bytes(4, "big") + bytes(4))
             self._end_if_idle()
 
     @property
     def going(self) -> bool:
         """As `silent_since`. One that left by its age may have calls that go on for long."""
-        return self.leaving and not self._streams if self.known else self._cut_soon
+        return self._leaving and not self._streams if self.known else self._cut_soon
 
     @property
     def silent_since(self) -> float | None:
