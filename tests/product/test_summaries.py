@@ -1,7 +1,10 @@
 """Summaries in the whole product: made beside the turns, kept by the journal, and what a model is really sent."""
 
+from functools import partial
+from http.client import HTTPConnection
+
 from tests.adapters.upstream import Upstream, by_stream, whole
-from tests.product.running import Product, until
+from tests.product.running import Product, chat_on, until
 
 FLUSH = (
     "import redis\n"
@@ -10,6 +13,10 @@ FLUSH = (
     "tenant = Tenant.objects.get(slug='minutes')\n"
     "value = redis.Redis.from_url(numbered(settings.VALKEY_NODES[0], tenant.store_database)).flushdb()"
 )
+
+
+def _answers(worker: HTTPConnection, key: str) -> bool:
+    return chat_on(worker, key, message="Hello", model="small")[0] == 200
 
 
 def test_a_long_session_is_summed_up_and_the_journal_keeps_it(gateway: Product, upstream: Upstream):
@@ -21,16 +28,15 @@ def test_a_long_session_is_summed_up_and_the_journal_keeps_it(gateway: Product, 
         "_ = save_instance(instance=small)\n"
         "value = services.create_api_key(tenant=tenant, name='minutes')[1]"
     )
-    until(lambda: gateway.ask(key=key, model="small").status_code == 200, "the key works")
+    with gateway.at_every_worker() as workers:
+        for worker in workers:
+            until(partial(_answers, worker, key), "the key and the model are known at every worker")
     upstream.answers(whole("She wants a chair."), choose=by_stream)
     with gateway.http(key) as client:
         session = gateway.ask("word " * 60, key=key, model="small").json()["session_id"]
         path = f"/api/sessions/{session}"
-        for _ in range(3):  # a worker may not know the new model yet
-            until(
-                lambda: gateway.ask("word " * 60, key=key, model="small", session_id=session).status_code == 200,
-                "it answers",
-            )
+        for _ in range(3):
+            assert gateway.ask("word " * 60, key=key, model="small", session_id=session).status_code == 200
         until(lambda: client.get(f"{path}/layers").json()["layers"], "it is summed up")
         (layer,) = client.get(f"{path}/layers").json()["layers"]
         assert layer["summary"] == "She wants a chair." and layer["in_force"] and layer["model"] == "scripted"
